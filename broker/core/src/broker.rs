@@ -1,0 +1,303 @@
+//! The broker as one value: what every call is made against.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use chunk_log::{DataKeys, Journal, LogSigner, Urgency};
+use chunk_wire::fetch::RequestState;
+use chunk_wire::problem::Code;
+use chunk_wire::session::{BrokerInfo, IssuerInfo};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::approval;
+use crate::catalog::Schemas;
+use crate::clock::Clock;
+use crate::delivery;
+use crate::error::Error;
+use crate::evidence::entries::Event;
+use crate::evidence::log::Log;
+use crate::identity::dpop::ProofGate;
+use crate::identity::oidc::Issuers;
+use crate::identity::tokens::TokenSigner;
+use crate::identity::{Failures, HttpGet};
+use crate::limits::DELIVERIES_RUNNING_MAX;
+use crate::policy::{PolicySet, SCHEMA};
+use crate::scan::Scanner;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// What a broker is made of. Everything that touches the world comes in here.
+pub struct Parts {
+    /// Checked configuration.
+    pub settings: Settings,
+    /// Loaded policies.
+    pub policies: PolicySet,
+    /// Clock.
+    pub clock: Arc<dyn Clock>,
+    /// Journal, opened, held by this process alone.
+    pub journal: Box<dyn Journal>,
+    /// Keys under which bodies are sealed.
+    pub data_keys: DataKeys,
+    /// Signer of checkpoints.
+    pub signer: LogSigner,
+    /// Reader of data.
+    pub scanner: Arc<dyn Scanner>,
+    /// Fetcher of discovery documents and keys.
+    pub http: Arc<dyn HttpGet>,
+    /// Ed25519 seed that signs the broker's own tokens.
+    pub token_seed: [u8; 32],
+    /// Key of DPoP nonces.
+    pub nonce_key: [u8; 32],
+}
+
+/// A running broker.
+pub struct Broker {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Log,
+    pub(crate) signer: LogSigner,
+    pub(crate) policy: ArcSwap<PolicySet>,
+    pub(crate) scanner: Arc<dyn Scanner>,
+    pub(crate) schemas: Schemas,
+    pub(crate) issuers: Issuers,
+    pub(crate) proofs: ProofGate,
+    pub(crate) tokens: TokenSigner,
+    pub(crate) failures: Failures,
+    /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
+    pub(crate) jobs: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) delivery_slots: Arc<Semaphore>,
+    pub(crate) totals: Totals,
+    random: SystemRandom,
+}
+
+/// Counted since this process started.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) rows: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) deliveries: AtomicU64,
+}
+
+/// Counters for the operator; no names, no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Entries in the log, which is also the size of the newest checkpoint.
+    pub entries: u64,
+    /// Commits since start.
+    pub commits_total: u64,
+    /// Sessions that are open now.
+    pub sessions_open: u64,
+    /// Requests that wait for reviewers.
+    pub requests_pending: u64,
+    /// Deliveries running now.
+    pub deliveries_running: u64,
+    /// Deliveries started since start.
+    pub deliveries_total: u64,
+    /// Rows that left since start.
+    pub rows_total: u64,
+    /// Bytes that left since start.
+    pub bytes_total: u64,
+    /// 1 while the log can grow, else 0.
+    pub log_writable: u64,
+}
+
+impl Broker {
+    /// Replays the log, closes what a crash left open, records the start with the configuration and policies in force.
+    ///
+    /// # Errors
+    /// When the log cannot be read or written, or belongs to another origin.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
+        let log = Log::open(parts.journal, parts.data_keys, parts.signer.clone(), Arc::clone(&parts.clock))
+            .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
+        let broker = Arc::new(Self {
+            issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
+            proofs: ProofGate::new(parts.nonce_key),
+            tokens: TokenSigner::new(&parts.token_seed, parts.settings.public_url.as_str().trim_end_matches('/').to_owned()),
+            settings: parts.settings,
+            clock: parts.clock,
+            log,
+            signer: parts.signer,
+            policy: ArcSwap::from_pointee(parts.policies),
+            scanner: parts.scanner,
+            schemas: Schemas::default(),
+            failures: Failures::default(),
+            jobs: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
+            totals: Totals::default(),
+            random: SystemRandom::new(),
+        });
+        broker.record_start().await?;
+        let minder = Arc::clone(&broker);
+        broker.jobs.spawn(async move { minder.mind_time().await });
+        Ok(broker)
+    }
+
+    /// Stops: running deliveries are cut and their outcomes recorded, then the stop itself. Call it before the program ends.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.jobs.close();
+        self.jobs.wait().await;
+        let instance = self.settings.instance.clone();
+        let stop = self.log.commit(Urgency::Closing, move |_, _| Ok(vec![Event::Stop { instance: instance.clone() }])).await;
+        if let Err(fault) = stop {
+            tracing::error!(error = %fault, "the stop could not be recorded");
+        }
+    }
+
+    /// What a client must know before it signs in.
+    #[must_use]
+    pub fn info(&self) -> BrokerInfo {
+        BrokerInfo {
+            name: self.settings.name.clone(),
+            version: self.settings.version.clone(),
+            origin: self.settings.origin.clone(),
+            log_key: self.signer.vkey(),
+            issuers: self
+                .settings
+                .issuers
+                .iter()
+                .map(|i| IssuerInfo {
+                    issuer: i.issuer.clone(),
+                    client_id: i.client_id.clone(),
+                    scopes: i.scopes.clone(),
+                    insecure_development: i.insecure_development,
+                })
+                .collect(),
+            time_ms: self.clock.now_ms(),
+        }
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// When the broker stops, or its log cannot grow.
+    pub fn ready(&self) -> Result<(), Error> {
+        if self.stopping.is_cancelled() {
+            return Err(Error::new(Code::Unavailable, "The broker is stopping."));
+        }
+        match &self.log.published().broken {
+            Some(why) => Err(Error::new(Code::EvidenceUnavailable, "The evidence log cannot be written.").operator(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A fresh DPoP nonce.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        self.proofs.nonce(self.clock.now_ms())
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let published = self.log.published();
+        let now_ms = self.clock.now_ms();
+        let state = &published.state;
+        let pending = state.waiting.iter().filter_map(|id| state.requests.get(id)).filter(|r| r.state == RequestState::Pending);
+        Metrics {
+            entries: state.size,
+            commits_total: published.commits,
+            sessions_open: count(state.sessions.values().filter(|s| s.closed.is_none() && now_ms < s.open.expires_ms)),
+            requests_pending: count(pending),
+            deliveries_running: count(state.open_intents.iter()),
+            deliveries_total: self.totals.deliveries.load(Ordering::Relaxed),
+            rows_total: self.totals.rows.load(Ordering::Relaxed),
+            bytes_total: self.totals.bytes.load(Ordering::Relaxed),
+            log_writable: u64::from(published.broken.is_none()),
+        }
+    }
+
+    /// Puts other policies in force, recorded first.
+    ///
+    /// # Errors
+    /// When the log cannot be written; the old policies stay.
+    pub async fn reload_policies(&self, policies: PolicySet) -> Result<(), Error> {
+        let load = policy_load(&policies);
+        self.log
+            .commit(Urgency::Normal, move |state, _| {
+                let same = state.policy.as_ref().is_some_and(|(_, digest)| matches!(&load, Event::PolicyLoad { digest: d, .. } if d == digest));
+                Ok(if same { Vec::new() } else { vec![load.clone()] })
+            })
+            .await?;
+        self.policy.store(Arc::new(policies));
+        Ok(())
+    }
+
+    /// Random bits for ids and nonces.
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Error> {
+        let mut bits = [0; N];
+        self.random.fill(&mut bits).map_err(|_| Error::new(Code::Internal, "The random generator failed."))?;
+        Ok(bits)
+    }
+
+    async fn record_start(&self) -> Result<(), Error> {
+        let settings = self.settings.clone();
+        let log_key = self.signer.vkey();
+        let policy = policy_load(&self.policy.load());
+        let decide = move |state: &State, _now: i64| {
+            let mut events = Vec::new();
+            if state.size == 0 {
+                events.push(Event::Genesis {
+                    origin: settings.origin.clone(),
+                    version: settings.version.clone(),
+                    log_key: log_key.clone(),
+                });
+            }
+            events.extend(delivery::close_interrupted(state));
+            events.push(Event::Start { version: settings.version.clone(), instance: settings.instance.clone() });
+            if state.config.as_deref() != Some(&settings.config_digest) {
+                events.push(Event::ConfigLoad {
+                    digest: settings.config_digest.clone(),
+                    datasets: settings.catalog.datasets.keys().cloned().collect(),
+                });
+            }
+            events.push(policy.clone());
+            Ok(events)
+        };
+        self.log.commit(Urgency::Closing, decide).await?;
+        Ok(())
+    }
+
+    /// Ends what time ends: pending requests, unused grants, sessions; and records failed sign-ins in bulk.
+    async fn mind_time(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(MIND_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let now_ms = self.clock.now_ms();
+            if approval::any_expired(&self.log.published().state, now_ms) {
+                self.report(self.log.commit(Urgency::Closing, |state, now_ms| Ok(approval::expire(state, now_ms))).await.map(|_| ()));
+            }
+            let failures = self.failures.take(now_ms);
+            if !failures.is_empty() {
+                self.report(self.log.commit(Urgency::Normal, move |_, _| Ok(failures.clone())).await.map(|_| ()));
+            }
+        }
+    }
+
+    fn report(&self, result: Result<(), Error>) {
+        if let Err(fault) = result {
+            tracing::error!(error = %fault, "a change that time brought could not be recorded; it is tried again");
+        }
+    }
+}
+
+fn policy_load(policies: &PolicySet) -> Event {
+    Event::PolicyLoad { digest: policies.digest().to_owned(), text: policies.text().to_owned(), schema: SCHEMA.to_owned() }
+}
+
+fn count(items: impl Iterator) -> u64 {
+    u64::try_from(items.count()).unwrap_or(u64::MAX)
+}
+
+/// How often time is looked at.
+const MIND_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,0 +1,58 @@
+//! Decides what each column of a dataset looks like to a caller, before anything is planned over it.
+
+use chunk_wire::problem::Code;
+
+use super::{Dataset, Unclassified};
+use crate::authorize;
+use crate::broker::Broker;
+use crate::context::Context;
+use crate::error::Error;
+use crate::identity::Caller;
+use crate::policy::{Action, Resource};
+use crate::scan::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
+
+/// The dataset with every column's treatment for this caller, and the row filter unless policy lets them skip it.
+///
+/// # Errors
+/// When configuration classifies a column that the source does not have: the real column could be one that was renamed, so
+/// nothing is served until the operator has looked.
+pub(crate) fn govern(
+    broker: &Broker,
+    cx: &Context,
+    caller: &Caller,
+    dataset: &Dataset,
+    schema: &[SourceColumn],
+) -> Result<GovernedTable, Error> {
+    if let Some(lost) = dataset.classes.keys().find(|name| schema.iter().all(|c| c.name != **name)) {
+        return Err(Error::new(Code::SourceFailed, format!("Dataset `{}` does not have the columns its configuration classifies.", dataset.name))
+            .operator(format!("datasets.{}.columns: the source has no column `{lost}`", dataset.name)));
+    }
+    let columns = schema
+        .iter()
+        .map(|column| {
+            let class = dataset.classes.get(&column.name);
+            let treatment = match class {
+                Some(class) => treat_class(broker, cx, caller, dataset, class)?,
+                None => match dataset.unclassified {
+                    Unclassified::Scan => Treatment::Mask(Mask::Scan),
+                    Unclassified::Redact => Treatment::Mask(Mask::Redact),
+                    Unclassified::Open => Treatment::Open,
+                },
+            };
+            Ok(GovernedColumn { name: column.name.clone(), class: class.cloned(), treatment })
+        })
+        .collect::<Result<_, Error>>()?;
+    let filtered = dataset.row_filter.is_some() && !authorize::ask(broker, cx, caller, Action::Unfiltered, &dataset.resource()).allowed;
+    Ok(GovernedTable { table: dataset.table(), columns, row_filter: dataset.row_filter.clone().filter(|_| filtered) })
+}
+
+fn treat_class(broker: &Broker, cx: &Context, caller: &Caller, dataset: &Dataset, class: &str) -> Result<Treatment, Error> {
+    let resource = Resource::Class { name: class, dataset: &dataset.name };
+    if authorize::ask(broker, cx, caller, Action::Reveal, &resource).allowed {
+        return Ok(Treatment::Reveal);
+    }
+    match broker.settings.catalog.classes.get(class) {
+        Some(class) => Ok(Treatment::Mask(class.mask.clone())),
+        None => Err(Error::new(Code::Internal, format!("Class `{class}` has no mask."))),
+    }
+}

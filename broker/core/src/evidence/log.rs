@@ -1,0 +1,364 @@
+//! Orders commands, commits their entries, publishes the state: the only writer of the log.
+//!
+//! One thread owns the journal. Whatever queued while it was syncing is the next batch (adaptive group commit, no timer). Each
+//! command is *decided* against a speculative state that holds the batch so far; its events are drafted, sealed and folded in;
+//! then the batch is appended with one durable sync. Only after that is the state published and anybody told: an
+//! acknowledgement is a checkpoint that already contains the entry. If the append fails, the speculative state is forgotten
+//! and every command of the batch is refused; nothing happened that the log does not show.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+
+use arc_swap::ArcSwap;
+use chunk_evidence::body::{Body, EntryKey};
+use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::encode::sha256;
+use chunk_evidence::leaf::{Header, Leaf};
+use chunk_log::{AppendError, DataKeys, Journal, JournalReader, LogSigner, Record, Tree, Urgency};
+use chunk_wire::problem::Code;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{oneshot, watch};
+
+use super::entries::Event;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::limits::{COMMANDS_QUEUED_MAX, COMMIT_COMMANDS_MAX};
+use crate::state::State;
+
+/// A handle to the log; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Log {
+    commands: mpsc::SyncSender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What the writer publishes and readers use.
+struct Shared {
+    published: ArcSwap<Published>,
+    tree: RwLock<Tree>,
+    reader: Mutex<Box<dyn JournalReader>>,
+    data_keys: Arc<DataKeys>,
+    size: watch::Sender<u64>,
+}
+
+/// State and checkpoint after a commit; they always belong together.
+pub(crate) struct Published {
+    /// The state.
+    pub(crate) state: State,
+    /// Signed tree head over exactly the entries folded into `state`.
+    pub(crate) checkpoint: SignedCheckpoint,
+    /// Commits so far in this process.
+    pub(crate) commits: u64,
+    /// Why the log can no longer grow, once it cannot.
+    pub(crate) broken: Option<String>,
+}
+
+/// A committed command.
+pub(crate) struct Committed {
+    /// Index of its first event.
+    pub(crate) first: u64,
+    /// State with these events, and a checkpoint that contains them.
+    pub(crate) published: Arc<Published>,
+}
+
+/// A stored entry, opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    /// Index.
+    pub(crate) index: u64,
+    /// Leaf as stored.
+    pub(crate) leaf: Leaf,
+    /// Per-entry key and groups; absent once erased.
+    pub(crate) body: Option<(EntryKey, Body)>,
+}
+
+/// Whether a command opens something or closes something already begun; closing ones may use the space reserve.
+pub(crate) type Weight = Urgency;
+
+type Decide = Box<dyn Fn(&State, i64) -> Result<Vec<Event>, Error> + Send>;
+
+struct Command {
+    decide: Decide,
+    weight: Weight,
+    reply: oneshot::Sender<Result<Committed, Error>>,
+}
+
+impl Log {
+    /// Replays the journal and starts the writer.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, an entry does not read back, or the thread cannot start.
+    pub(crate) fn open(
+        journal: Box<dyn Journal>,
+        data_keys: DataKeys,
+        signer: LogSigner,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let data_keys = Arc::new(data_keys);
+        let reader = journal.reader()?;
+        let (state, tree) = replay(reader.as_ref(), &data_keys)?;
+        let checkpoint = signer.sign(tree.size(), &tree.root())?;
+        let (size, _) = watch::channel(state.size);
+        let shared = Arc::new(Shared {
+            published: ArcSwap::from_pointee(Published { state, checkpoint, commits: 0, broken: None }),
+            tree: RwLock::new(tree),
+            reader: Mutex::new(reader),
+            data_keys,
+            size,
+        });
+        let (commands, queue) = mpsc::sync_channel(COMMANDS_QUEUED_MAX);
+        let writer = Writer { journal, signer, clock, shared: Arc::clone(&shared), random: SystemRandom::new() };
+        std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&queue))?;
+        Ok(Self { commands, shared })
+    }
+
+    /// Decides a command against the newest state, records its events durably, and gives the state that contains them.
+    /// `decide` must be pure: it may run more than once.
+    pub(crate) async fn commit(
+        &self,
+        weight: Weight,
+        decide: impl Fn(&State, i64) -> Result<Vec<Event>, Error> + Send + 'static,
+    ) -> Result<Committed, Error> {
+        let (reply, answer) = oneshot::channel();
+        match self.commands.try_send(Command { decide: Box::new(decide), weight, reply }) {
+            Ok(()) => {}
+            Err(mpsc::TrySendError::Full(_)) => {
+                return Err(Error::new(Code::RateLimited, "The broker's log has more to record than it can take now."));
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => return Err(unavailable("the log's writer has stopped")),
+        }
+        answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))
+    }
+
+    /// The newest published state and checkpoint.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.shared.published.load_full()
+    }
+
+    /// Tells of every commit.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.size.subscribe()
+    }
+
+    /// Looks at the tree.
+    pub(crate) fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
+        look(&self.shared.tree.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads and opens entries `[from, from + max)`, as many as there are.
+    pub(crate) async fn read(&self, from: u64, max: usize) -> Result<Vec<Opened>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let limit = self.published().state.size;
+        let read = move || {
+            let max = usize::try_from(limit.saturating_sub(from)).unwrap_or(usize::MAX).min(max);
+            let records = shared.reader.lock().unwrap_or_else(PoisonError::into_inner).read(from, max)?;
+            open_all(from, &records, &shared.data_keys)
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(entries)) => Ok(entries),
+            Ok(Err(fault)) => Err(unreadable(fault)),
+            Err(fault) => Err(unreadable(fault.into())),
+        }
+    }
+
+    /// Reads and opens one entry.
+    pub(crate) async fn read_one(&self, index: u64) -> Result<Opened, Error> {
+        self.read(index, 1).await?.pop().ok_or_else(|| Error::new(Code::NotFound, format!("There is no entry {index} in the log.")))
+    }
+}
+
+/// Owned by the log's thread.
+struct Writer {
+    journal: Box<dyn Journal>,
+    signer: LogSigner,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    random: SystemRandom,
+}
+
+/// A command that was decided: its place in the batch.
+struct Decided {
+    command: Command,
+    first: u64,
+}
+
+impl Writer {
+    fn run(mut self, queue: &mpsc::Receiver<Command>) {
+        while let Ok(command) = queue.recv() {
+            let mut batch = vec![command];
+            while batch.len() < COMMIT_COMMANDS_MAX {
+                match queue.try_recv() {
+                    Ok(command) => batch.push(command),
+                    Err(_) => break,
+                }
+            }
+            self.commit(batch);
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Command>) {
+        if let Some(broken) = &self.shared.published.load().broken {
+            return refuse(batch, || unavailable(broken));
+        }
+        let weight = if batch.iter().any(|c| c.weight == Urgency::Closing) { Urgency::Closing } else { Urgency::Normal };
+        let (mixed, normal): (Vec<_>, Vec<_>) = batch.into_iter().partition(|c| c.weight == weight);
+        // Closing commands have a commit of their own ahead of the others, so that what opens something new can be refused for
+        // lack of space without touching what ends something old.
+        self.commit_alike(mixed, weight);
+        if !normal.is_empty() {
+            self.commit(normal);
+        }
+    }
+
+    fn commit_alike(&mut self, batch: Vec<Command>, weight: Urgency) {
+        let before = self.shared.published.load_full();
+        let now_ms = self.clock.now_ms().max(before.state.last_ms);
+        let mut state = before.state.clone();
+        let mut records = Vec::new();
+        let mut decided = Vec::new();
+        for command in batch {
+            let first = state.size;
+            let drafted = (command.decide)(&state, now_ms).and_then(|events| {
+                let drafted: Result<Vec<_>, Error> = events.iter().map(|event| self.draft(event, now_ms)).collect();
+                Ok((events, drafted?))
+            });
+            match drafted {
+                Ok((events, mut drafted)) => {
+                    for event in &events {
+                        state.apply(event, now_ms);
+                    }
+                    records.append(&mut drafted);
+                    decided.push(Decided { command, first });
+                }
+                Err(fault) => drop(command.reply.send(Err(fault))),
+            }
+        }
+        if records.is_empty() {
+            return answer(decided, &before);
+        }
+        match self.append(&before, state, &records, weight) {
+            Ok(published) => answer(decided, &published),
+            Err(fault) => {
+                tracing::error!(error = %fault, "the evidence log cannot be written");
+                if !matches!(fault, AppendError::NoSpace) {
+                    self.shared.published.store(Arc::new(Published {
+                        state: before.state.clone(),
+                        checkpoint: before.checkpoint.clone(),
+                        commits: before.commits,
+                        broken: Some(fault.to_string()),
+                    }));
+                    self.shared.size.send_modify(|_| {});
+                }
+                refuse(decided.into_iter().map(|d| d.command), || unavailable(&fault.to_string()));
+            }
+        }
+    }
+
+    fn append(&mut self, before: &Published, state: State, records: &[Record], weight: Urgency) -> Result<Arc<Published>, AppendError> {
+        let size = self.journal.append(before.state.size, records, weight)?;
+        if size != state.size {
+            return Err(AppendError::Conflict { expected: state.size, found: size });
+        }
+        let root = {
+            let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
+            for record in records {
+                tree.push(chunk_evidence::leaf::leaf_hash(&record.leaf));
+            }
+            tree.root()
+        };
+        let checkpoint = self.signer.sign(size, &root).map_err(|fault| AppendError::Failed(fault.to_string()))?;
+        let published = Arc::new(Published { state, checkpoint, commits: before.commits + 1, broken: None });
+        self.shared.published.store(Arc::clone(&published));
+        self.shared.size.send_replace(size);
+        Ok(published)
+    }
+
+    /// Makes the record of one event: header with its time, committed body, sealed body.
+    fn draft(&self, event: &Event, now_ms: i64) -> Result<Record, Error> {
+        let (mut header, body) = event.draft();
+        header.t = now_ms;
+        seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| unavailable(&fault.to_string()))
+    }
+}
+
+fn seal(
+    header: &Header,
+    body: &Body,
+    data_keys: &DataKeys,
+    random: &SystemRandom,
+) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
+    let mut bits = [0_u8; 16];
+    random.fill(&mut bits).map_err(|_| "the random generator failed")?;
+    let key = EntryKey::new(bits);
+    let leaf = Leaf::new(header, body.root(&key)?)?.to_bytes();
+    let subject = header.act.as_deref().unwrap_or("broker");
+    let data_key = data_keys.key_for(subject, &month(header.t))?;
+    let sealed = data_keys.seal(&data_key, &sha256(&leaf), body.to_document(&key)?.as_bytes())?;
+    Ok(Record { leaf, sealed, data_key: Some(data_key.to_string()) })
+}
+
+fn month(time_ms: i64) -> String {
+    let date = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
+    format!("{:04}-{:02}", date.year(), date.month())
+}
+
+fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
+    for Decided { command, first } in decided {
+        drop(command.reply.send(Ok(Committed { first, published: Arc::clone(published) })));
+    }
+}
+
+fn refuse(commands: impl IntoIterator<Item = Command>, why: impl Fn() -> Error) {
+    for command in commands {
+        drop(command.reply.send(Err(why())));
+    }
+}
+
+fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tree), Box<dyn std::error::Error + Send + Sync>> {
+    let mut state = State::default();
+    let mut tree = Tree::new();
+    loop {
+        let records = reader.read(state.size, REPLAY_PAGE)?;
+        if records.is_empty() {
+            return Ok((state, tree));
+        }
+        for entry in open_all(state.size, &records, data_keys)? {
+            tree.push(entry.leaf.hash());
+            let Some((_, body)) = &entry.body else {
+                return Err(format!("entry {} cannot be opened: its data key is gone", entry.index).into());
+            };
+            let event = Event::read(entry.index, &entry.leaf.header, body)?;
+            state.apply(&event, entry.leaf.header.t);
+        }
+    }
+}
+
+fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<Opened>, Box<dyn std::error::Error + Send + Sync>> {
+    (from..).zip(records).map(|(index, record)| open(index, record, data_keys)).collect()
+}
+
+/// Opens a record and checks that the body is the one its leaf commits to.
+fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
+    let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
+    let Some(data_key) = &record.data_key else { return Ok(Opened { index, leaf, body: None }) };
+    let Some(document) = data_keys.unseal(&data_key.parse()?, &sha256(&record.leaf), &record.sealed)? else {
+        return Ok(Opened { index, leaf, body: None });
+    };
+    let (key, body) = Body::parse_document(std::str::from_utf8(&document)?)?;
+    if body.root(&key)? != leaf.body_root {
+        return Err(format!("entry {index}: the stored body is not the one its leaf commits to").into());
+    }
+    Ok(Opened { index, leaf, body: Some((key, body)) })
+}
+
+fn unavailable(why: &str) -> Error {
+    Error::new(Code::EvidenceUnavailable, "The evidence log cannot be written, so nothing is read or changed.")
+        .hint("ask the operator to look at the broker's log: disk space and the journal's health come first")
+        .operator(why.to_owned())
+}
+
+fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new(Code::EvidenceUnavailable, "The evidence log cannot be read.").operator(fault)
+}
+
+/// Entries opened at a time while replaying.
+const REPLAY_PAGE: usize = 4096;

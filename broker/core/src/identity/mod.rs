@@ -1,0 +1,347 @@
+//! Who asks: from the bytes a client presents to a [`Caller`] with an open session and the key that proves it.
+//!
+//! Signing in exchanges an identity provider's token, once, for a session of the broker's own, bound to the client's key.
+//! After that only the broker's tokens count, each with a proof by that key (RFC 9449); the session is looked up in the state
+//! every time, so that ending it ends everything under it at once.
+
+pub mod dpop;
+pub mod oidc;
+pub mod tokens;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chunk_evidence::encode::b64;
+use chunk_log::Urgency;
+use chunk_wire::dpop::SignedProof;
+use chunk_wire::id::{ActorId, SessionId};
+use chunk_wire::problem::Code;
+use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
+
+use crate::broker::Broker;
+use crate::context::Context;
+use crate::error::Error;
+use crate::evidence::entries::{self, Event};
+use crate::limits::ACCESS_TOKEN_S;
+use crate::authorize;
+use crate::policy::{Action, Principal, Resource};
+use crate::state::{Session, State};
+use dpop::ProofRefused;
+use oidc::VerifiedIdentity;
+use tokens::Purpose;
+
+/// Fetches documents of identity providers: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
+#[async_trait]
+pub trait HttpGet: Send + Sync + 'static {
+    /// The body of a 200 answer.
+    ///
+    /// # Errors
+    /// What went wrong, for the operator.
+    async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
+}
+
+/// What a client presents with a call.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// Access token from `Authorization: DPoP …`.
+    pub access_token: Option<String>,
+    /// The one `DPoP` header.
+    pub proof: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// Public URL plus path, without query.
+    pub url: String,
+}
+
+/// Proof that a person with an open session makes this call with the session's key.
+///
+/// Only [`authenticate`] makes one.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Caller {
+    session: Arc<Session>,
+}
+
+impl Caller {
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.session.open.session
+    }
+
+    /// The person.
+    #[must_use]
+    pub fn person(&self) -> &Person {
+        &self.session.open.person
+    }
+
+    pub(crate) fn actor(&self) -> &ActorId {
+        &self.session.open.actor
+    }
+
+    pub(crate) fn open_index(&self) -> u64 {
+        self.session.index
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.session.open.key
+    }
+
+    pub(crate) fn public_key(&self) -> Result<[u8; 32], Error> {
+        chunk_evidence::encode::unb64(&self.session.open.public_key)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Error::new(Code::Internal, "The session's key cannot be read."))
+    }
+
+    pub(crate) fn opened_ms(&self) -> i64 {
+        self.session.opened_ms
+    }
+
+    pub(crate) fn auth_time(&self) -> Option<i64> {
+        self.session.open.auth_time
+    }
+
+    pub(crate) fn amr(&self) -> &[String] {
+        &self.session.open.amr
+    }
+
+    /// The person, as policies see them.
+    pub(crate) fn principal(&self) -> Principal<'_> {
+        let person = self.person();
+        Principal {
+            issuer: &person.issuer,
+            subject: &person.subject,
+            name: &person.name,
+            email: person.email.as_deref(),
+            groups: &person.groups,
+        }
+    }
+}
+
+/// Exchanges an ID token for a session bound to the proof's key.
+///
+/// # Errors
+/// When the proof or the token is refused, the token was used before, or the log cannot be written.
+pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, open: OpenSession) -> Result<SessionTokens, Error> {
+    let now_ms = broker.clock.now_ms();
+    let proof = check_proof(broker, &presented, None, now_ms)?;
+    let identity = match broker.issuers.verify(&open.id_token, now_ms).await {
+        Ok(identity) => identity,
+        Err(fault) => {
+            broker.failures.add(cx, "invalid_id_token");
+            return Err(Error::new(Code::InvalidIdToken, fault.to_string()).hint("run `chunkctl login`").operator(fault));
+        }
+    };
+    let session = SessionId::from_random(broker.random()?);
+    let draft = draft_session(broker, cx, identity, &proof, open.client, session.clone(), now_ms)?;
+    let committed = broker.log.commit(Urgency::Normal, move |state, now_ms| decide_open(state, &draft, now_ms)).await?;
+    let session = committed.published.state.sessions.get(&session).cloned().ok_or_else(|| Error::new(Code::Internal, "The session is not in the state."))?;
+    Ok(issue_tokens(broker, &session, now_ms))
+}
+
+/// Gives new tokens for an open session.
+///
+/// # Errors
+/// When the refresh token or the proof is refused, or the session has ended.
+pub async fn refresh_session(broker: &Broker, _cx: &Context, presented: Presented, refresh: RefreshSession) -> Result<SessionTokens, Error> {
+    let now_ms = broker.clock.now_ms();
+    let proof = check_proof(broker, &presented, None, now_ms)?;
+    let session = session_of(broker, Purpose::Refresh, &refresh.refresh_token, &proof, now_ms)?;
+    Ok(issue_tokens(broker, &session, now_ms))
+}
+
+/// Makes a [`Caller`] of what a client presents.
+///
+/// # Errors
+/// When there is no token, the token or the proof is refused, or the session has ended.
+pub async fn authenticate(broker: &Broker, _cx: &Context, presented: Presented) -> Result<Caller, Error> {
+    let now_ms = broker.clock.now_ms();
+    let token = presented.access_token.as_deref().ok_or_else(|| unauthenticated("This call needs `Authorization: DPoP <access token>`."))?;
+    let proof = check_proof(broker, &presented, Some(token), now_ms)?;
+    let session = session_of(broker, Purpose::Access, token, &proof, now_ms)?;
+    Ok(Caller { session })
+}
+
+/// Looks again whether a caller's session is still open; for long-lived streams.
+///
+/// # Errors
+/// When it has ended.
+pub fn still_open(broker: &Broker, caller: &Caller) -> Result<(), Error> {
+    let published = broker.log.published();
+    match published.state.open_session(caller.session(), broker.clock.now_ms()) {
+        Some(_) => Ok(()),
+        None => Err(session_ended()),
+    }
+}
+
+/// Who the caller is and what policy lets them do that is not about one dataset.
+#[must_use]
+pub fn whoami(broker: &Broker, cx: &Context, caller: &Caller) -> WhoAmI {
+    let may = |action| authorize::ask(broker, cx, caller, action, &Resource::Broker).allowed;
+    let actions = [(Action::AuditRead, "audit_read"), (Action::AuditExport, "audit_export"), (Action::Administer, "administer")];
+    let mut actions: Vec<String> = actions.into_iter().filter(|(action, _)| may(*action)).map(|(_, name)| name.to_owned()).collect();
+    let reviews = broker.settings.catalog.datasets.values().any(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed);
+    if reviews {
+        actions.insert(0, "review".to_owned());
+    }
+    WhoAmI {
+        person: caller.person().clone(),
+        session: caller.session().clone(),
+        key: caller.key().to_owned(),
+        session_expires_ms: caller.session.open.expires_ms,
+        actions,
+    }
+}
+
+/// Ends a session: the caller's own, another of the same person's, or anybody's with `administer`.
+///
+/// # Errors
+/// When the session is not the caller's to end, or the log cannot be written.
+pub async fn close_session(broker: &Broker, cx: &Context, caller: &Caller, session: Option<SessionId>) -> Result<(), Error> {
+    let published = broker.log.published();
+    let (id, cause) = match session {
+        None => (caller.session().clone(), "logout"),
+        Some(id) => (id, "revoked"),
+    };
+    let not_found = || Error::new(Code::NotFound, format!("There is no session `{id}` that you may end."));
+    let target = published.state.sessions.get(&id).ok_or_else(not_found)?;
+    let own = target.open.actor == *caller.actor();
+    if !own && !authorize::ask(broker, cx, caller, Action::Administer, &Resource::Broker).allowed {
+        return Err(not_found());
+    }
+    let actor = caller.actor().clone();
+    broker
+        .log
+        .commit(Urgency::Closing, move |state, _| {
+            Ok(match state.sessions.get(&id) {
+                Some(session) if session.closed.is_none() => {
+                    vec![Event::SessionClose { session: id.clone(), actor: actor.clone(), open: session.index, cause: cause.to_owned() }]
+                }
+                _ => Vec::new(),
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+fn check_proof(broker: &Broker, presented: &Presented, token: Option<&str>, now_ms: i64) -> Result<SignedProof, Error> {
+    let proof = presented.proof.as_deref().ok_or_else(|| Error::new(Code::InvalidDpopProof, "This call needs exactly one `DPoP` header."))?;
+    broker.proofs.check(proof, &presented.method, &presented.url, token, now_ms).map_err(|refused| match refused {
+        ProofRefused::UseNonce => Error::new(Code::UseDpopNonce, "The proof must carry the nonce of the `DPoP-Nonce` header."),
+        ProofRefused::Invalid(why) => Error::new(Code::InvalidDpopProof, why),
+        ProofRefused::Overloaded => Error::new(Code::RateLimited, "Too many proofs in a short time."),
+    })
+}
+
+fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &SignedProof, now_ms: i64) -> Result<Arc<Session>, Error> {
+    let claims = broker.tokens.verify(purpose, token, now_ms).map_err(|fault| unauthenticated(&fault.to_string()))?;
+    if claims.key != proof.thumbprint {
+        return Err(Error::new(Code::InvalidDpopProof, "The token is bound to another key than the proof's."));
+    }
+    let published = broker.log.published();
+    let session = published.state.open_session(&claims.session, now_ms).ok_or_else(session_ended)?;
+    if session.open.key != proof.thumbprint {
+        return Err(Error::new(Code::InvalidDpopProof, "The session is bound to another key than the proof's."));
+    }
+    Ok(Arc::clone(session))
+}
+
+fn draft_session(
+    broker: &Broker,
+    cx: &Context,
+    identity: VerifiedIdentity,
+    proof: &SignedProof,
+    client: ClientInfo,
+    session: SessionId,
+    now_ms: i64,
+) -> Result<entries::SessionOpen, Error> {
+    Ok(entries::SessionOpen {
+        session,
+        actor: ActorId::from_random(broker.random()?),
+        person: Person {
+            issuer: identity.issuer,
+            subject: identity.subject,
+            name: identity.name,
+            email: identity.email,
+            groups: identity.groups,
+        },
+        amr: identity.amr,
+        auth_time: identity.auth_time,
+        key: proof.thumbprint.clone(),
+        public_key: b64(&proof.public_key),
+        ip: cx.ip.to_string(),
+        client: ClientInfo { version: short(client.version), host: short(client.host) },
+        expires_ms: now_ms + broker.settings.session_s * 1000,
+        id_token: hex::encode(identity.token_sha256),
+    })
+}
+
+fn decide_open(state: &State, draft: &entries::SessionOpen, _now_ms: i64) -> Result<Vec<Event>, Error> {
+    if state.id_tokens.contains_key(&draft.id_token) {
+        return Err(Error::new(Code::InvalidIdToken, "This ID token has opened a session before; each is accepted once.").hint("run `chunkctl login`"));
+    }
+    let mut open = draft.clone();
+    if let Some(actor) = state.actors.get(&(open.person.issuer.clone(), open.person.subject.clone())) {
+        open.actor = actor.clone();
+    }
+    Ok(vec![Event::SessionOpen(open)])
+}
+
+fn issue_tokens(broker: &Broker, session: &Session, now_ms: i64) -> SessionTokens {
+    let open = &session.open;
+    let access_expires_ms = open.expires_ms.min(now_ms + ACCESS_TOKEN_S * 1000);
+    SessionTokens {
+        session: open.session.clone(),
+        access_token: broker.tokens.issue(Purpose::Access, &open.session, &open.key, now_ms, access_expires_ms),
+        access_expires_ms,
+        refresh_token: broker.tokens.issue(Purpose::Refresh, &open.session, &open.key, now_ms, open.expires_ms),
+        session_expires_ms: open.expires_ms,
+        person: open.person.clone(),
+    }
+}
+
+/// What a client says about itself is kept short and printable.
+fn short(text: String) -> String {
+    text.chars().filter(|c| !c.is_control()).take(128).collect()
+}
+
+fn unauthenticated(why: &str) -> Error {
+    Error::new(Code::Unauthenticated, why).hint("run `chunkctl login`")
+}
+
+fn session_ended() -> Error {
+    Error::new(Code::SessionEnded, "The session has ended or was revoked.").hint("run `chunkctl login`")
+}
+
+/// Failed sign-ins, counted by address and recorded once a minute, so that a flood of them cannot fill the log.
+#[derive(Default)]
+pub(crate) struct Failures {
+    counts: Mutex<(i64, BTreeMap<(String, &'static str), u64>)>,
+}
+
+impl Failures {
+    fn add(&self, cx: &Context, code: &'static str) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = counts.1.len() >= FAILURE_ADDRESSES_MAX;
+        let ip = if full { "others".to_owned() } else { cx.ip.to_string() };
+        *counts.1.entry((ip, code)).or_default() += 1;
+    }
+
+    /// The entries to record now, at most once a minute.
+    pub(crate) fn take(&self, now_ms: i64) -> Vec<Event> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.1.is_empty() || now_ms - counts.0 < FAILURES_EVERY_MS {
+            return Vec::new();
+        }
+        counts.0 = now_ms;
+        std::mem::take(&mut counts.1)
+            .into_iter()
+            .map(|((ip, code), count)| Event::SessionFail { ip, code: code.to_owned(), count })
+            .collect()
+    }
+}
+
+const FAILURES_EVERY_MS: i64 = 60_000;
+const FAILURE_ADDRESSES_MAX: usize = 100;

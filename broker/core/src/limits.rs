@@ -1,0 +1,44 @@
+//! Every bound of the broker, on one page, unit in the name.
+
+/// Access tokens live this long.
+pub const ACCESS_TOKEN_S: i64 = 15 * 60;
+/// Sessions live this long unless configured shorter.
+pub const SESSION_S_DEFAULT: i64 = 12 * 3600;
+/// An ID token must have been issued within this time to open a session.
+pub const ID_TOKEN_AGE_S_MAX: i64 = 5 * 60;
+/// Clocks of identity providers and clients may differ from ours by this much.
+pub const CLOCK_SKEW_S_MAX: i64 = 60;
+/// A DPoP proof is good for this long, both ways.
+pub const DPOP_PROOF_AGE_S_MAX: i64 = 60;
+/// A DPoP nonce is good for this long.
+pub const DPOP_NONCE_AGE_S_MAX: i64 = 5 * 60;
+/// Proof ids remembered at most; the oldest window is refused rather than forgotten.
+pub const DPOP_SEEN_MAX: usize = 1_000_000;
+/// A plan may be submitted for this long.
+pub const PLAN_S: i64 = 10 * 60;
+/// A pending request waits this long for reviewers unless the dataset says otherwise.
+pub const PENDING_S_DEFAULT: i64 = 24 * 3600;
+/// An approval may be used for this long unless the dataset says otherwise.
+pub const GRANT_S_DEFAULT: i64 = 3600;
+/// SQL text or filter.
+pub const SQL_BYTES_MAX: usize = 64 * 1024;
+/// A reason, ticket or justification.
+pub const REASON_BYTES_MAX: usize = 2000;
+/// Bytes that may leave after the last durable progress entry.
+pub const UNRECORDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rows one fetch may carry unless the dataset says otherwise.
+pub const FETCH_ROWS_DEFAULT: u64 = 50_000_000;
+/// Bytes one fetch may carry unless the dataset says otherwise.
+pub const FETCH_BYTES_DEFAULT: u64 = 64 * 1024 * 1024 * 1024;
+/// One delivery lasts at most this long.
+pub const FETCH_DURATION_S_MAX: u32 = 60 * 60;
+/// Frames between the scan and the socket.
+pub const FRAMES_IN_FLIGHT_MAX: usize = 4;
+/// Commands that wait for the log's writer.
+pub const COMMANDS_QUEUED_MAX: usize = 4096;
+/// Commands committed together at most.
+pub const COMMIT_COMMANDS_MAX: usize = 1024;
+/// Pending requests one person may have.
+pub const PENDING_PER_PERSON_MAX: usize = 100;
+/// Deliveries that run at once.
+pub const DELIVERIES_RUNNING_MAX: usize = 64;

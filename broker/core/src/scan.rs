@@ -1,0 +1,352 @@
+//! The port through which core reads data: planned and opened here, done in `chunk-scan`.
+//!
+//! Everything crosses as plain data. Core decides what each column looks like to the caller ([`Treatment`]); the scanner has
+//! no say in it and no way to learn who asks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chunk_wire::fetch::{Budget, Format, Query};
+use chunk_wire::problem::Position;
+use futures::stream::BoxStream;
+use zeroize::Zeroizing;
+
+/// Reads governed tables.
+#[async_trait]
+pub trait Scanner: Send + Sync + 'static {
+    /// The columns of a table, from the source's metadata. Reads no row.
+    async fn describe(&self, table: &Table) -> Result<Vec<SourceColumn>, ScanError>;
+
+    /// Which of `tables` the query names, which columns and functions it uses, what kind of statement it is.
+    /// `tables` holds only datasets that the caller may know of; any other name is unknown. Reads no row.
+    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError>;
+
+    /// What running `order` would give and what would run where. Reads no row.
+    async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError>;
+
+    /// Starts reading. Dropping the stream stops the scan and cancels the statement at the source.
+    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError>;
+}
+
+/// Hands out the credential of a connection at the moment it is needed; the scanner drops (and so wipes) it after use.
+pub trait Secrets: Send + Sync + 'static {
+    /// The password of the connection with this name.
+    ///
+    /// # Errors
+    /// When it cannot be read; the text is for the operator.
+    fn password(&self, connection: &str) -> Result<Zeroizing<String>, String>;
+}
+
+/// A dataset as the scanner finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Dataset name; the table's name in SQL.
+    pub dataset: String,
+    /// Connection name.
+    pub connection: String,
+    /// Where its rows are.
+    pub source: Source,
+}
+
+/// Where rows are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A table or view in PostgreSQL.
+    Postgres {
+        /// Server.
+        target: Arc<PostgresTarget>,
+        /// Schema.
+        schema: String,
+        /// Table or view.
+        table: String,
+    },
+    /// Parquet files: one file, or a folder of them with one schema.
+    Parquet {
+        /// File or folder.
+        path: PathBuf,
+    },
+    /// CSV files with a header line: one file, or a folder of them with one schema.
+    Csv {
+        /// File or folder.
+        path: PathBuf,
+    },
+}
+
+/// How a PostgreSQL server is reached. The password comes from [`Secrets`] under the connection's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresTarget {
+    /// Connection name.
+    pub connection: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role; should be read-only.
+    pub user: String,
+    /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+    /// TLS is required unless this is true, which configuration accepts only for loopback hosts.
+    pub plaintext: bool,
+    /// A statement that runs longer is cancelled by the server.
+    pub statement_timeout_s: u32,
+}
+
+/// A column as the source has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Name.
+    pub name: String,
+    /// Arrow's name of the type read (`Utf8`, `Int64`, …).
+    pub data_type: String,
+    /// May be null.
+    pub nullable: bool,
+}
+
+/// What a query names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// `slice` or `select`.
+    pub statement: String,
+    /// Datasets read, sorted.
+    pub datasets: Vec<String>,
+    /// (dataset, column) read, in source order: every column that any part of the query touches.
+    pub columns: Vec<(String, String)>,
+    /// Functions used, lower case, sorted, without operators.
+    pub functions: Vec<String>,
+}
+
+/// Everything needed to read: the query, the tables it names with what each column looks like to this caller, and the bounds.
+#[derive(Debug, Clone)]
+pub struct ScanOrder {
+    /// The query.
+    pub query: Query,
+    /// Exactly the tables it names.
+    pub tables: Vec<GovernedTable>,
+    /// Encoding.
+    pub format: Format,
+    /// Bounds; reaching one ends the stream with [`ScanErrorKind::Limit`].
+    pub budget: Budget,
+    /// Shown to the source (`application_name`), so that its own log can be reconciled: the fetch id.
+    pub tag: String,
+    /// Key-value pairs for the file's metadata where the format has a place (Parquet, Arrow): origin, request, chunk.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// A table with what its columns look like to this caller.
+#[derive(Debug, Clone)]
+pub struct GovernedTable {
+    /// The table.
+    pub table: Table,
+    /// Every column of the table, in source order.
+    pub columns: Vec<GovernedColumn>,
+    /// A boolean SQL expression over *unmasked* columns, from configuration; rows for which it is not true are not there.
+    pub row_filter: Option<String>,
+}
+
+/// A column and what is done to its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GovernedColumn {
+    /// Name.
+    pub name: String,
+    /// Class, where it has one.
+    pub class: Option<String>,
+    /// What is done.
+    pub treatment: Treatment,
+}
+
+/// What a column's values go through before any expression can see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Treatment {
+    /// Nothing: the column is open.
+    Open,
+    /// Nothing: policy reveals its class to this caller.
+    Reveal,
+    /// A mask.
+    Mask(Mask),
+}
+
+/// Value → safer value. Nulls stay null. Masks are total: what does not fit is redacted, never passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mask {
+    /// Text becomes `[redacted]`; every other type becomes null.
+    Redact,
+    /// Text keeps its first and last characters (Unicode scalar values); each one between becomes `*`. A value not longer
+    /// than what would be kept is redacted whole, as is any other type.
+    Partial {
+        /// Characters kept at the start.
+        keep_first: u8,
+        /// Characters kept at the end.
+        keep_last: u8,
+    },
+    /// The value's text form becomes `tok_` + 26 characters of base 32 of HMAC-SHA-256 under the class's key (128 bits).
+    Tokenize {
+        /// Key.
+        key: Arc<MaskKey>,
+    },
+    /// Dates and times fall back to the start of their unit; numbers to the floor of their bucket; text keeps a prefix.
+    Generalize {
+        /// `year`, `month` or `day`, for dates and times.
+        date: DateUnit,
+        /// Width of a bucket for numbers; numbers are redacted when absent.
+        bucket: Option<u64>,
+        /// Characters kept of text, the rest dropped; text is redacted when absent.
+        prefix: Option<u8>,
+    },
+    /// Free text: e-mail addresses, phone and card numbers, IBANs, national ids and secrets found in it are replaced by
+    /// `[email]`, `[card]` …; a value of another type is formatted, tested, and redacted on a hit.
+    Scan,
+}
+
+/// Unit that dates fall back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateUnit {
+    /// Day.
+    Day,
+    /// Month.
+    Month,
+    /// Year.
+    Year,
+}
+
+/// A masking key and its public id. Wiped on drop; never printed.
+#[derive(PartialEq, Eq)]
+pub struct MaskKey {
+    /// Named in the evidence.
+    pub id: String,
+    /// 32 bytes.
+    pub secret: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for MaskKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MaskKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Treatment {
+    /// Whether the caller sees the source's own values.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        matches!(self, Treatment::Open | Treatment::Reveal)
+    }
+}
+
+impl std::fmt::Display for Treatment {
+    /// The words used in request documents, receipts and `describe`: `open`, `reveal`, `redact`, `partial(0,4)`,
+    /// `tokenize(pii.email/1)`, `generalize(month,10,3)`, `scan`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Treatment::Open => f.write_str("open"),
+            Treatment::Reveal => f.write_str("reveal"),
+            Treatment::Mask(mask) => write!(f, "{mask}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let or_dash = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        match self {
+            Mask::Redact => f.write_str("redact"),
+            Mask::Partial { keep_first, keep_last } => write!(f, "partial({keep_first},{keep_last})"),
+            Mask::Tokenize { key } => write!(f, "tokenize({})", key.id),
+            Mask::Generalize { date, bucket, prefix } => {
+                let date = match date {
+                    DateUnit::Day => "day",
+                    DateUnit::Month => "month",
+                    DateUnit::Year => "year",
+                };
+                write!(f, "generalize({date},{},{})", or_dash(*bucket), or_dash(prefix.map(u64::from)))
+            }
+            Mask::Scan => f.write_str("scan"),
+        }
+    }
+}
+
+/// What a scan would give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanPlan {
+    /// Output columns.
+    pub columns: Vec<SourceColumn>,
+    /// Rows at most or about, where the source can tell.
+    pub rows_estimated: Option<u64>,
+    /// Bytes read at the source, where it can tell.
+    pub bytes_estimated: Option<u64>,
+    /// What runs where, a line each.
+    pub explain: Vec<String>,
+}
+
+/// An open scan.
+pub struct Frames {
+    /// Encoded bytes in order. The first error is the last item.
+    pub stream: BoxStream<'static, Result<Frame, ScanError>>,
+    /// Counts so far; final once the stream has ended.
+    pub counts: Arc<dyn MaskCounts>,
+}
+
+/// A piece of the encoded result, at most about 1 MiB.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Bytes to send.
+    pub bytes: Bytes,
+    /// Rows that end in this piece.
+    pub rows: u64,
+}
+
+/// How often each mask was applied.
+pub trait MaskCounts: Send + Sync {
+    /// One entry for each masked column of each table read.
+    fn counts(&self) -> Vec<MaskCount>;
+}
+
+/// How often a mask was applied to a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskCount {
+    /// Dataset.
+    pub dataset: String,
+    /// Column.
+    pub column: String,
+    /// Class.
+    pub class: Option<String>,
+    /// Mask as [`Treatment`] displays it.
+    pub mask: String,
+    /// Values that are not null and went through it.
+    pub values: u64,
+    /// Those that came out different.
+    pub altered: u64,
+}
+
+/// Why a scan cannot be planned or continued.
+#[derive(Debug, thiserror::Error)]
+#[error("{public}")]
+pub struct ScanError {
+    /// Whose fault.
+    pub kind: ScanErrorKind,
+    /// What the caller may read. Never a value, never a driver's text.
+    pub public: String,
+    /// What the operator may read.
+    pub operator: Option<String>,
+}
+
+/// Whose fault, and so what to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanErrorKind {
+    /// The SQL does not parse or plan.
+    InvalidSql(Option<Position>),
+    /// The statement or function is never allowed; the text names the built-in rule.
+    Refused,
+    /// A dataset that the query names is unknown to this caller.
+    UnknownDataset,
+    /// The source failed.
+    Source,
+    /// A bound of the budget or of memory was reached.
+    Limit,
+    /// An expression failed on the caller's own (masked) values, e.g. a division by zero.
+    Evaluation,
+    /// A bug.
+    Internal,
+}

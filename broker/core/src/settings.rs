@@ -1,0 +1,51 @@
+//! What configuration tells core, checked before anything binds: plain data, every name resolved.
+
+use url::Url;
+
+use crate::catalog::Catalog;
+
+/// The broker's checked configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Display name.
+    pub name: String,
+    /// Base of every URL the broker answers under; `htu` of proofs is this plus the path.
+    pub public_url: Url,
+    /// Origin of the log; never changes.
+    pub origin: String,
+    /// Id of this installation's broker instance, random per data directory.
+    pub instance: String,
+    /// Version of the program.
+    pub version: String,
+    /// Identity providers; at least one.
+    pub issuers: Vec<IssuerSettings>,
+    /// Sessions end after this many seconds.
+    pub session_s: i64,
+    /// Datasets and classes.
+    pub catalog: Catalog,
+    /// SHA-256 (hex) of the configuration file as read.
+    pub config_digest: String,
+}
+
+/// An identity provider that may sign people in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Name in configuration.
+    pub name: String,
+    /// Issuer identifier, compared byte for byte.
+    pub issuer: String,
+    /// OAuth client id of the CLI there.
+    pub client_id: String,
+    /// Audience that ID tokens must name; the client id unless configured.
+    pub audience: String,
+    /// Scopes the CLI asks for.
+    pub scopes: Vec<String>,
+    /// Claim with the groups.
+    pub groups_claim: String,
+    /// Claim with the e-mail address.
+    pub email_claim: String,
+    /// Claim with the display name.
+    pub name_claim: String,
+    /// The built-in development issuer.
+    pub insecure_development: bool,
+}

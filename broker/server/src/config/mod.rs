@@ -1,0 +1,196 @@
+//! What the operator wrote, in two steps: `raw` is the file as it stands, [`Config`] is what has been checked. All faults are
+//! reported at once, with file and line, and nothing binds, opens or decides before the checked form exists.
+//!
+//! Relative paths are below the folder of the file, never below the working directory.
+
+mod broker;
+mod check;
+mod data;
+pub mod env;
+mod faults;
+mod parse;
+mod policies;
+mod raw;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chunk_core::catalog::{Catalog, Class, Dataset};
+use chunk_core::policy::PolicySet;
+use chunk_core::scan::{DateUnit, Mask, PostgresTarget};
+use chunk_core::settings::IssuerSettings;
+use url::Url;
+
+pub use env::Env;
+pub use faults::{Fault, Faults};
+pub use policies::load_policies;
+
+use crate::secrets::master::MasterKey;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// SHA-256 (hex) of that file.
+    pub digest: String,
+    /// The broker itself.
+    pub broker: BrokerConfig,
+    /// Identity providers; at least one.
+    pub issuers: Vec<IssuerConfig>,
+    /// Connections by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// Masks by class.
+    pub classes: BTreeMap<String, MaskConfig>,
+    /// Datasets by name.
+    pub datasets: BTreeMap<String, Dataset>,
+    /// The policies found in [`BrokerConfig::policies`].
+    pub policies: PolicySet,
+}
+
+/// `[broker]`.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Display name.
+    pub name: String,
+    /// Base of every URL the broker answers under; no path.
+    pub public_url: Url,
+    /// Address of the API.
+    pub listen: SocketAddr,
+    /// Address of health and metrics, plain HTTP; without it, metrics are shown to loopback peers of `listen` only.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Folder with journal, data keys and sealed keys, made by `init`.
+    pub data_dir: PathBuf,
+    /// File with the master key, unless the environment gives it.
+    pub master_key_file: Option<PathBuf>,
+    /// Folder of `*.cedar` files.
+    pub policies: PathBuf,
+    /// Sessions end after this many seconds.
+    pub session_s: i64,
+    /// Certificate and key; absent only on loopback.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files of the API's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub cert_file: PathBuf,
+    /// Private key.
+    pub key_file: PathBuf,
+}
+
+/// `[[issuer]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerConfig {
+    /// What core knows of it.
+    pub settings: IssuerSettings,
+    /// PEM file of the only authorities trusted for this issuer's host; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[connections.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// A PostgreSQL server.
+    Postgres {
+        /// How it is reached.
+        target: Arc<PostgresTarget>,
+        /// Where its password is.
+        password: SecretRef,
+    },
+    /// A folder of files on this machine.
+    Files {
+        /// The folder; datasets are below it.
+        root: PathBuf,
+    },
+}
+
+/// Where a secret is. The secret itself is read when it is needed and wiped after.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    /// In an environment variable.
+    Env(String),
+    /// In a file.
+    File(PathBuf),
+    /// In broker.toml, sealed under the master key.
+    Sealed(String),
+}
+
+/// What a class does, without its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskConfig {
+    /// See [`Mask::Redact`].
+    Redact,
+    /// See [`Mask::Partial`].
+    Partial {
+        /// Characters kept at the start.
+        keep_first: u8,
+        /// Characters kept at the end.
+        keep_last: u8,
+    },
+    /// See [`Mask::Tokenize`].
+    Tokenize {
+        /// Generation of the key; another one gives other tokens.
+        generation: u32,
+    },
+    /// See [`Mask::Generalize`].
+    Generalize {
+        /// Unit that dates fall back to.
+        date: DateUnit,
+        /// Width of a number's bucket.
+        bucket: Option<u64>,
+        /// Characters kept of text.
+        prefix: Option<u8>,
+    },
+    /// See [`Mask::Scan`].
+    Scan,
+}
+
+/// Reads and checks a configuration and the policies beside it.
+///
+/// # Errors
+/// Everything that is wrong with either.
+pub fn load(file: &Path) -> Result<Config, Faults> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let text = std::fs::read_to_string(&file).map_err(|e| {
+        Faults::of_file(&file, format!("cannot be read ({}); `chunk-broker init DIR` writes a first one", e.kind()))
+    })?;
+    check::check(&file, &text)
+}
+
+impl Config {
+    /// The catalog that core works with; masking keys are derived from the master key here.
+    #[must_use]
+    pub fn catalog(&self, master: &MasterKey) -> Catalog {
+        let classes = self.classes.iter().map(|(name, mask)| (name.clone(), Class { name: name.clone(), mask: mask.keyed(name, master) }));
+        Catalog { datasets: self.datasets.clone(), classes: classes.collect() }
+    }
+}
+
+impl MaskConfig {
+    fn keyed(self, class: &str, master: &MasterKey) -> Mask {
+        match self {
+            MaskConfig::Redact => Mask::Redact,
+            MaskConfig::Partial { keep_first, keep_last } => Mask::Partial { keep_first, keep_last },
+            MaskConfig::Tokenize { generation } => Mask::Tokenize { key: Arc::new(master.mask_key(class, generation)) },
+            MaskConfig::Generalize { date, bucket, prefix } => Mask::Generalize { date, bucket, prefix },
+            MaskConfig::Scan => Mask::Scan,
+        }
+    }
+}
+
+impl std::fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SecretRef::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            SecretRef::File(path) => f.debug_tuple("File").field(path).finish(),
+            SecretRef::Sealed(_) => f.write_str("Sealed(…)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! broker.toml as it is written, before anything about it is believed.
+//!
+//! Every field is optional here, and no enum is tagged: serde would stop at the first missing field and forget where a tagged
+//! value stands. What is required, and what belongs to which kind, is decided in `check`, which sees all of it at once.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A value and where it stands.
+pub(super) type At<T> = Option<Spanned<T>>;
+/// A table whose entries keep the place of their name.
+pub(super) type Named<T> = BTreeMap<Spanned<String>, Spanned<T>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) broker: At<RawBroker>,
+    #[serde(default)]
+    pub(super) issuer: Vec<Spanned<RawIssuer>>,
+    #[serde(default)]
+    pub(super) connections: Named<RawConnection>,
+    #[serde(default)]
+    pub(super) classes: Named<RawClass>,
+    #[serde(default)]
+    pub(super) datasets: Named<RawDataset>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBroker {
+    pub(super) name: At<String>,
+    pub(super) public_url: At<String>,
+    pub(super) listen: At<String>,
+    pub(super) metrics_listen: At<String>,
+    pub(super) data_dir: At<String>,
+    pub(super) master_key_file: At<String>,
+    pub(super) policies: At<String>,
+    pub(super) session_hours: At<i64>,
+    pub(super) tls: At<RawTls>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) cert_file: At<String>,
+    pub(super) key_file: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIssuer {
+    pub(super) name: At<String>,
+    pub(super) issuer: At<String>,
+    pub(super) client_id: At<String>,
+    pub(super) audience: At<String>,
+    pub(super) scopes: At<Vec<String>>,
+    pub(super) groups_claim: At<String>,
+    pub(super) email_claim: At<String>,
+    pub(super) name_claim: At<String>,
+    pub(super) ca_file: At<String>,
+    pub(super) insecure_development: At<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConnection {
+    pub(super) kind: At<String>,
+    // postgres
+    pub(super) host: At<String>,
+    pub(super) port: At<i64>,
+    pub(super) database: At<String>,
+    pub(super) user: At<String>,
+    pub(super) password: At<RawSecret>,
+    pub(super) ca_file: At<String>,
+    pub(super) plaintext: At<bool>,
+    pub(super) statement_timeout_s: At<i64>,
+    // files
+    pub(super) root: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSecret {
+    pub(super) env: At<String>,
+    pub(super) file: At<String>,
+    pub(super) sealed: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClass {
+    pub(super) mask: At<String>,
+    // partial
+    pub(super) keep_first: At<i64>,
+    pub(super) keep_last: At<i64>,
+    // tokenize
+    pub(super) generation: At<i64>,
+    // generalize
+    pub(super) date: At<String>,
+    pub(super) bucket: At<i64>,
+    pub(super) prefix: At<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDataset {
+    pub(super) connection: At<String>,
+    pub(super) table: At<String>,
+    pub(super) path: At<String>,
+    pub(super) format: At<String>,
+    pub(super) description: At<String>,
+    pub(super) unclassified: At<String>,
+    pub(super) row_filter: At<String>,
+    pub(super) quorum: At<i64>,
+    pub(super) labels: At<Vec<String>>,
+    pub(super) rows_max: At<i64>,
+    pub(super) bytes_max: At<i64>,
+    pub(super) pending_hours: At<i64>,
+    pub(super) grant_minutes: At<i64>,
+    #[serde(default)]
+    pub(super) columns: BTreeMap<Spanned<String>, Spanned<String>>,
+}

@@ -1,0 +1,9 @@
+//! Who is asking: the key of this machine, the tokens bound to it, and where both rest between two commands.
+
+pub(crate) mod credentials;
+pub(crate) mod device;
+pub(crate) mod keyring;
+pub(crate) mod keys;
+pub(crate) mod passphrase;
+pub(crate) mod sealed;
+pub(crate) mod vault;

@@ -1,0 +1,5 @@
+//! The `chunkctl` program.
+
+fn main() -> std::process::ExitCode {
+    chunkctl::run()
+}

@@ -1,0 +1,368 @@
+//! What one log entry says in the open: its header, and the commitment to its body.
+//!
+//! `leaf = header "\n" base64url(body_root)`. The bytes hashed are the bytes stored: a header is parsed strictly, kept as
+//! text, and never serialised again for a proof. The header names people by pseudonym only, so that bodies can be withheld or
+//! erased while every proof still verifies.
+
+use serde_json::{Map, Value};
+
+use crate::encode::{EncodeError, INTEGER_BOUND, b64, canonical, parse_canonical, unb64_32};
+use crate::merkle::{Hash, leaf_hash};
+
+/// Bytes of a header at most.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Version of the header.
+const VERSION: u64 = 1;
+
+/// Why bytes are not a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeafError {
+    /// Not canonical JSON, or not text.
+    #[error("the header is not canonical JSON")]
+    Encoding(#[from] EncodeError),
+    /// No line break, or a body root that is not 32 bytes of base64url.
+    #[error("a leaf is a header, a line break and the body root in base64url")]
+    Shape,
+    /// A member is missing, unknown, or has the wrong type.
+    #[error("the header's `{0}` is missing, unknown or malformed")]
+    Member(&'static str),
+    /// Longer than [`HEADER_BYTES_MAX`].
+    #[error("the header is longer than {HEADER_BYTES_MAX} bytes")]
+    Length,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
+        /// What happened.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
+            /// The kind as it stands in headers, `family.verb`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str { match self { $(Kind::$variant => $text,)* } }
+            /// The kind with this name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> { match text { $($text => Some(Kind::$variant),)* _ => None } }
+        }
+    };
+}
+
+kinds! {
+    /// A person or workload signed in.
+    SessionOpen = "session.open";
+    /// A session ended.
+    SessionClose = "session.close";
+    /// Sign-ins failed (aggregated).
+    SessionFail = "session.fail";
+    /// A pseudonym was bound to a person.
+    SubjectBind = "subject.bind";
+    /// Chunks were asked for.
+    RequestCreate = "request.create";
+    /// A request was denied by policy.
+    RequestDeny = "request.deny";
+    /// The requester withdrew a request.
+    RequestCancel = "request.cancel";
+    /// Nobody answered in time.
+    RequestExpire = "request.expire";
+    /// A reviewer approved.
+    ReviewApprove = "review.approve";
+    /// A reviewer rejected.
+    ReviewReject = "review.reject";
+    /// Approvals or standing policy gave a grant.
+    GrantIssue = "grant.issue";
+    /// The requester began to use it.
+    GrantTake = "grant.take";
+    /// It was withdrawn.
+    GrantRevoke = "grant.revoke";
+    /// It ran out.
+    GrantExpire = "grant.expire";
+    /// Data is about to be read.
+    FetchIntent = "fetch.intent";
+    /// Bytes have left.
+    FetchProgress = "fetch.progress";
+    /// How a delivery ended.
+    FetchOutcome = "fetch.outcome";
+    /// The client has the bytes.
+    DeliveryAck = "delivery.ack";
+    /// A policy set took effect.
+    PolicyLoad = "policy.load";
+    /// A configuration took effect.
+    ConfigLoad = "config.load";
+    /// A key was enrolled.
+    KeyEnroll = "key.enroll";
+    /// A key was replaced.
+    KeyRotate = "key.rotate";
+    /// An emergency grant.
+    BreakglassOpen = "breakglass.open";
+    /// Its review afterwards.
+    BreakglassReview = "breakglass.review";
+    /// Somebody read the evidence.
+    AuditRead = "audit.read";
+    /// Somebody exported evidence.
+    AuditExport = "audit.export";
+    /// Bodies were erased for good.
+    Erase = "erase";
+    /// Bodies reached the end of their retention.
+    RetentionDispose = "retention.dispose";
+    /// The log begins.
+    LogGenesis = "log.genesis";
+    /// The log ends.
+    LogSeal = "log.seal";
+    /// A broker started.
+    BrokerStart = "broker.start";
+    /// A broker stopped.
+    BrokerStop = "broker.stop";
+    /// What the clock's source says.
+    ClockStatus = "clock.status";
+    /// A cosignature or time stamp was seen.
+    AnchorObserve = "anchor.observe";
+}
+
+impl Kind {
+    /// The part before the dot.
+    #[must_use]
+    pub fn family(self) -> &'static str {
+        let text = self.as_str();
+        text.split_once('.').map_or(text, |(family, _)| family)
+    }
+}
+
+/// Whether policy allowed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Yes.
+    Allow,
+    /// No.
+    Deny,
+}
+
+impl Decision {
+    /// The word in headers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+        }
+    }
+}
+
+/// What an entry says in the open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Pseudonym of who did it.
+    pub act: Option<String>,
+    /// What policy decided.
+    pub dec: Option<Decision>,
+    /// Dataset.
+    pub ds: Option<String>,
+    /// What happened.
+    pub kind: Kind,
+    /// Index of the `policy.load` in force.
+    pub pol: Option<u64>,
+    /// Earlier entries this one rests on, in the order its kind prescribes.
+    pub refs: Vec<u64>,
+    /// Session.
+    pub sid: Option<String>,
+    /// When, ms since 1970; never before the entry before it.
+    pub t: i64,
+}
+
+impl Header {
+    /// A header with only kind and time set.
+    #[must_use]
+    pub fn new(kind: Kind, t: i64) -> Self {
+        Self { act: None, dec: None, ds: None, kind, pol: None, refs: Vec::new(), sid: None, t }
+    }
+
+    /// The canonical text. Absent members and empty `refs` are left out.
+    ///
+    /// # Errors
+    /// When a number is out of bounds or the text too long.
+    pub fn to_text(&self) -> Result<String, LeafError> {
+        if self.t < 0 {
+            return Err(LeafError::Member("t"));
+        }
+        let mut map = Map::new();
+        let mut put = |key: &str, value: Option<Value>| value.map(|value| map.insert(key.to_owned(), value));
+        put("act", self.act.clone().map(Value::from));
+        put("dec", self.dec.map(|dec| dec.as_str().into()));
+        put("ds", self.ds.clone().map(Value::from));
+        put("k", Some(self.kind.as_str().into()));
+        put("pol", self.pol.map(Value::from));
+        put("refs", (!self.refs.is_empty()).then(|| self.refs.clone().into()));
+        put("sid", self.sid.clone().map(Value::from));
+        put("t", Some(self.t.into()));
+        put("v", Some(VERSION.into()));
+        let text = canonical(&Value::Object(map))?;
+        if text.len() > HEADER_BYTES_MAX { Err(LeafError::Length) } else { Ok(text) }
+    }
+
+    /// Reads a header strictly: canonical text, known members only, every member of its type.
+    ///
+    /// # Errors
+    /// When the text is anything else.
+    pub fn parse(text: &str) -> Result<Self, LeafError> {
+        if text.len() > HEADER_BYTES_MAX {
+            return Err(LeafError::Length);
+        }
+        let Value::Object(mut map) = parse_canonical(text)? else { return Err(LeafError::Shape) };
+        let kind = map.remove("k").and_then(|v| Kind::parse(v.as_str()?)).ok_or(LeafError::Member("k"))?;
+        let t = map.remove("t").and_then(|v| v.as_i64()).filter(|t| *t >= 0).ok_or(LeafError::Member("t"))?;
+        if map.remove("v").and_then(|v| v.as_u64()) != Some(VERSION) {
+            return Err(LeafError::Member("v"));
+        }
+        let mut text_member = |name: &'static str| match map.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(LeafError::Member(name)),
+        };
+        let (act, ds, sid) = (text_member("act")?, text_member("ds")?, text_member("sid")?);
+        let dec = match text_member("dec")?.as_deref() {
+            None => None,
+            Some("allow") => Some(Decision::Allow),
+            Some("deny") => Some(Decision::Deny),
+            Some(_) => return Err(LeafError::Member("dec")),
+        };
+        let pol = match map.remove("pol") {
+            None => None,
+            Some(value) => Some(value.as_u64().ok_or(LeafError::Member("pol"))?),
+        };
+        let refs = match map.remove("refs") {
+            None => Vec::new(),
+            Some(Value::Array(items)) if !items.is_empty() => {
+                items.iter().map(Value::as_u64).collect::<Option<_>>().ok_or(LeafError::Member("refs"))?
+            }
+            Some(_) => return Err(LeafError::Member("refs")),
+        };
+        if map.is_empty() { Ok(Self { act, dec, ds, kind, pol, refs, sid, t }) } else { Err(LeafError::Member("?")) }
+    }
+}
+
+/// A log entry's open part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    /// The header's exact text.
+    pub header_text: String,
+    /// The header, parsed.
+    pub header: Header,
+    /// Commitment to the body.
+    pub body_root: Hash,
+}
+
+impl Leaf {
+    /// A leaf from its parts.
+    ///
+    /// # Errors
+    /// When the header has no valid text.
+    pub fn new(header: Header, body_root: Hash) -> Result<Self, LeafError> {
+        Ok(Self { header_text: header.to_text()?, header, body_root })
+    }
+
+    /// A leaf from a header's exact text.
+    ///
+    /// # Errors
+    /// When the text is not a valid header.
+    pub fn from_text(header_text: &str, body_root: Hash) -> Result<Self, LeafError> {
+        Ok(Self { header_text: header_text.to_owned(), header: Header::parse(header_text)?, body_root })
+    }
+
+    /// The bytes that are stored and hashed.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        format!("{}\n{}", self.header_text, b64(&self.body_root)).into_bytes()
+    }
+
+    /// Reads stored bytes strictly.
+    ///
+    /// # Errors
+    /// When they are not exactly one leaf.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LeafError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| LeafError::Shape)?;
+        let (header, root) = text.split_once('\n').ok_or(LeafError::Shape)?;
+        Self::from_text(header, unb64_32(root).map_err(|_| LeafError::Shape)?)
+    }
+
+    /// RFC 6962 leaf hash.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        leaf_hash(&self.to_bytes())
+    }
+}
+
+// Indices and times are written as JSON integers, so they stay below the encoder's bound.
+const _: () = assert!(INTEGER_BOUND as u64 > u32::MAX as u64);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            act: Some("p_1".into()),
+            dec: Some(Decision::Allow),
+            ds: Some("orders".into()),
+            pol: Some(2),
+            refs: vec![12, 7],
+            sid: Some("ses_1".into()),
+            ..Header::new(Kind::FetchIntent, 1_764_000_000_123)
+        }
+    }
+
+    #[test]
+    fn a_leaf_has_the_written_form() {
+        let leaf = Leaf::new(header(), [0; 32]).unwrap();
+        assert_eq!(
+            String::from_utf8(leaf.to_bytes()).unwrap(),
+            "{\"act\":\"p_1\",\"dec\":\"allow\",\"ds\":\"orders\",\"k\":\"fetch.intent\",\"pol\":2,\"refs\":[12,7],\"sid\":\"ses_1\",\"t\":1764000000123,\"v\":1}\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        );
+        assert_eq!(Leaf::parse(&leaf.to_bytes()).unwrap(), leaf);
+        let bare = Leaf::new(Header::new(Kind::LogGenesis, 0), [1; 32]).unwrap();
+        assert_eq!(bare.header_text, "{\"k\":\"log.genesis\",\"t\":0,\"v\":1}");
+        assert_eq!(Leaf::parse(&bare.to_bytes()).unwrap(), bare);
+    }
+
+    #[test]
+    fn a_changed_byte_gives_another_leaf_or_none() {
+        let bytes = Leaf::new(header(), [9; 32]).unwrap().to_bytes();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            if let Ok(leaf) = Leaf::parse(&changed) {
+                assert_eq!(leaf.to_bytes(), changed);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_missing_and_malformed_members_are_refused() {
+        for text in [
+            "{\"k\":\"fetch.intent\",\"t\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":1,\"v\":2}",
+            "{\"k\":\"fetch.peek\",\"t\":1,\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":-1,\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"refs\":[],\"t\":1,\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"refs\":[-1],\"t\":1,\"v\":1}",
+            "{\"act\":\"\",\"k\":\"fetch.intent\",\"t\":1,\"v\":1}",
+            "{\"act\":null,\"k\":\"fetch.intent\",\"t\":1,\"v\":1}",
+            "{\"dec\":\"maybe\",\"k\":\"fetch.intent\",\"t\":1,\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":1,\"v\":1,\"x\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":\"1\",\"v\":1}",
+        ] {
+            assert!(Header::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(Kind::FetchIntent.family(), "fetch");
+        assert_eq!(Kind::Erase.family(), "erase");
+    }
+}

@@ -1,0 +1,20 @@
+//! Says what a proof is: the formats of the evidence log and their verification; no I/O, no clock, no async.
+//!
+//! An auditor can build this crate alone. Everything a verifier believes is either a signature under a key from the
+//! auditor's own [`trust`] policy or a hash under such a signature; nothing is taken from the evidence itself.
+//! `docs/evidence.md` describes every format exactly enough for a second implementation.
+
+pub mod body;
+//pub mod bundle;
+pub mod checkpoint;
+pub mod dsse;
+pub mod encode;
+pub mod leaf;
+pub mod merkle;
+pub mod note;
+//pub mod receipt;
+pub mod tile;
+pub mod trust;
+
+mod civil;
+//mod signed;

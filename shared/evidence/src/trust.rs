@@ -1,0 +1,179 @@
+//! What an auditor believes before looking: the trust policy. It comes from the auditor's own file, never from the evidence.
+
+use serde::Deserialize;
+
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::note::VerifierKey;
+
+/// The auditor's file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustPolicy {
+    /// Origin of the log.
+    pub origin: String,
+    /// Verifier keys of the log: the present one and those it had before.
+    pub log_keys: Vec<String>,
+    /// The newest checkpoint the auditor has kept, as the whole signed note.
+    #[serde(default)]
+    pub last_checkpoint: Option<String>,
+    /// Who vouches for the keys that verdicts are signed with.
+    #[serde(default)]
+    pub reviewer_keys: ReviewerKeys,
+    /// Keys the auditor has learned from the people themselves.
+    #[serde(default)]
+    pub pinned: Vec<PinnedKey>,
+}
+
+/// Who vouches that a key is a reviewer's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewerKeys {
+    /// Only the auditor's own list; a verdict by any other key cannot be judged.
+    #[default]
+    Pinned,
+    /// The log's `session.open` entries, that is, the operator, are believed.
+    Session,
+}
+
+/// A person's key, pinned by the auditor.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedKey {
+    /// Issuer.
+    pub issuer: String,
+    /// Subject.
+    pub subject: String,
+    /// RFC 7638 thumbprint of the key.
+    pub thumbprint: String,
+}
+
+/// What is wrong with a trust policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// No log key.
+    #[error("the trust policy names no log key")]
+    NoKeys,
+    /// A log key is malformed or of another origin.
+    #[error("log key {0} of the trust policy is not a verifier key of its origin")]
+    LogKey(usize),
+    /// The last checkpoint is malformed, of another origin, or not signed by a log key.
+    #[error("the last checkpoint of the trust policy is not one of this log, signed by one of its keys")]
+    LastCheckpoint,
+}
+
+/// A trust policy whose parts have been read.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    pub(crate) origin: String,
+    pub(crate) keys: Vec<VerifierKey>,
+    pub(crate) last: Option<Checkpoint>,
+    reviewer_keys: ReviewerKeys,
+    pinned: Vec<PinnedKey>,
+}
+
+impl TrustPolicy {
+    /// A policy that trusts one log key and believes the log about reviewers' keys.
+    #[must_use]
+    pub fn of_key(key: &VerifierKey) -> Self {
+        Self {
+            origin: key.name().to_owned(),
+            log_keys: vec![key.to_text()],
+            last_checkpoint: None,
+            reviewer_keys: ReviewerKeys::Session,
+            pinned: Vec::new(),
+        }
+    }
+
+    /// Reads keys and checkpoint.
+    ///
+    /// # Errors
+    /// When one of them is not what it should be.
+    pub fn check(&self) -> Result<Trust, TrustError> {
+        if self.log_keys.is_empty() {
+            return Err(TrustError::NoKeys);
+        }
+        let mut keys = Vec::new();
+        for (n, text) in self.log_keys.iter().enumerate() {
+            let key = VerifierKey::parse(text.trim()).ok().filter(|key| key.name() == self.origin);
+            keys.push(key.ok_or(TrustError::LogKey(n))?);
+        }
+        let last = match &self.last_checkpoint {
+            None => None,
+            Some(text) => {
+                let signed = SignedCheckpoint::parse(text).map_err(|_| TrustError::LastCheckpoint)?;
+                Some(signed.verify(&keys).map_err(|_| TrustError::LastCheckpoint)?.0.clone())
+            }
+        };
+        Ok(Trust { origin: self.origin.clone(), keys, last, reviewer_keys: self.reviewer_keys, pinned: self.pinned.clone() })
+    }
+}
+
+impl Trust {
+    /// Whether the auditor can judge a verdict by this person under this key.
+    #[must_use]
+    pub(crate) fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str) -> Vouched {
+        let mut of_person = self.pinned.iter().filter(|pin| pin.issuer == issuer && pin.subject == subject).peekable();
+        match self.reviewer_keys {
+            ReviewerKeys::Session => Vouched::Yes,
+            ReviewerKeys::Pinned if of_person.peek().is_none() => Vouched::ByOperatorOnly,
+            ReviewerKeys::Pinned if of_person.any(|pin| pin.thumbprint == thumbprint) => Vouched::Yes,
+            ReviewerKeys::Pinned => Vouched::OtherKey,
+        }
+    }
+}
+
+/// What the trust policy says about a reviewer's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vouched {
+    /// It is theirs.
+    Yes,
+    /// Nothing; only the operator says it is theirs.
+    ByOperatorOnly,
+    /// The auditor knows other keys of this person, not this one.
+    OtherKey,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use ring::signature::Ed25519KeyPair;
+
+    fn policy() -> (TrustPolicy, Ed25519KeyPair) {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
+        (TrustPolicy::of_key(&VerifierKey::new("o/d/1", crate::dsse::public_key(&pair)).unwrap()), pair)
+    }
+
+    #[test]
+    fn unknown_members_are_refused_and_reviewers_keys_must_be_pinned_by_default() {
+        let json = serde_json::json!({"origin": "o/d/1", "log_keys": []});
+        assert_eq!(serde_json::from_value::<TrustPolicy>(json).unwrap().reviewer_keys, ReviewerKeys::Pinned);
+        assert!(serde_json::from_value::<TrustPolicy>(serde_json::json!({"origin": "o", "log_keys": [], "x": 1})).is_err());
+    }
+
+    #[test]
+    fn keys_and_checkpoint_must_be_of_the_origin() {
+        let (good, pair) = policy();
+        assert!(good.check().is_ok());
+        assert_eq!(TrustPolicy { log_keys: Vec::new(), ..good.clone() }.check().unwrap_err(), TrustError::NoKeys);
+        assert_eq!(TrustPolicy { origin: "other".into(), ..good.clone() }.check().unwrap_err(), TrustError::LogKey(0));
+        let checkpoint = |origin: &str| {
+            let checkpoint = Checkpoint { origin: origin.into(), size: 1, root: [1; 32] };
+            Some(SignedCheckpoint::sign(&checkpoint, &pair).unwrap().text().to_owned())
+        };
+        assert!(TrustPolicy { last_checkpoint: checkpoint("o/d/1"), ..good.clone() }.check().is_ok());
+        let other = TrustPolicy { last_checkpoint: checkpoint("o/d/2"), ..good };
+        assert_eq!(other.check().unwrap_err(), TrustError::LastCheckpoint);
+    }
+
+    #[test]
+    fn a_key_only_the_operator_vouches_for_is_told_from_one_known_to_be_wrong() {
+        let (mut policy, _) = policy();
+        policy.reviewer_keys = ReviewerKeys::Pinned;
+        policy.pinned = vec![PinnedKey { issuer: "i".into(), subject: "s".into(), thumbprint: "t".into() }];
+        let trust = policy.check().unwrap();
+        assert_eq!(trust.vouches("i", "s", "t"), Vouched::Yes);
+        assert_eq!(trust.vouches("i", "s", "u"), Vouched::OtherKey);
+        assert_eq!(trust.vouches("i", "x", "t"), Vouched::ByOperatorOnly);
+    }
+}

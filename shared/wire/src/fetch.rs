@@ -1,0 +1,353 @@
+//! Asking for chunks: the query, the plan, the signed request, its state, and what came of it.
+
+use chunk_evidence::dsse::Envelope;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::ColumnView;
+use crate::id::RequestId;
+use crate::review::ReviewView;
+use crate::session::Person;
+
+/// What is asked for: a slice of one dataset, or one SELECT over datasets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Query {
+    /// A slice of one dataset.
+    Slice {
+        /// Dataset name.
+        dataset: String,
+        /// Columns, in the order wanted; absent for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        columns: Option<Vec<String>>,
+        /// A boolean SQL expression over the dataset's columns, as this caller sees them (masked).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<String>,
+        /// SQL `ORDER BY` list, e.g. `placed_at desc, order_id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_by: Option<String>,
+        /// Rows at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// One SELECT statement over datasets; it sees masked values only.
+    Sql {
+        /// The statement.
+        text: String,
+    },
+}
+
+/// The encoding of the delivered bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Apache Parquet, zstd.
+    Parquet,
+    /// RFC 4180, UTF-8, header line.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+    /// Arrow IPC stream.
+    Arrow,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 4] = [Format::Parquet, Format::Csv, Format::Ndjson, Format::Arrow];
+
+    /// Name on the command line and in documents; also the usual file extension.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Parquet => "parquet",
+            Format::Csv => "csv",
+            Format::Ndjson => "ndjson",
+            Format::Arrow => "arrow",
+        }
+    }
+
+    /// Media type of the delivered bytes.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Parquet => "application/vnd.apache.parquet",
+            Format::Csv => "text/csv; charset=utf-8",
+            Format::Ndjson => "application/x-ndjson",
+            Format::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+/// `POST /v1/plans`: what would happen, and the document to sign if it should.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// What.
+    pub query: Query,
+    /// Encoded how.
+    pub format: Format,
+    /// Why; policy may demand it. Required to submit.
+    #[serde(default)]
+    pub reason: String,
+    /// Ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+}
+
+/// What the requester signs and reviewers approve: everything that decides what may leave. Serialised canonically (the JCS
+/// subset of `chunk_evidence::encode`); its SHA-256 is the request's digest. Change anything and it is a new request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RequestDocument {
+    /// Version of this document, 1.
+    pub v: u32,
+    /// What is asked for, in the requester's words.
+    pub query: Query,
+    /// Datasets the query reads, resolved, sorted.
+    pub datasets: Vec<String>,
+    /// Connections they are read through, sorted.
+    pub connections: Vec<String>,
+    /// Every column read, and what is done to its values for this requester.
+    pub columns: Vec<DocumentColumn>,
+    /// Datasets of those above to which a row filter applies.
+    pub filtered: Vec<String>,
+    /// Encoding.
+    pub format: Format,
+    /// Why.
+    pub reason: String,
+    /// Ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// SHA-256 (hex) of the policy set it was decided under.
+    pub policy: String,
+    /// Limits of the delivery.
+    pub budget: Budget,
+    /// Distinct people who must approve.
+    pub quorum: u32,
+    /// Who asks, and with which key.
+    pub requester: Requester,
+    /// After this, ms since 1970, the request can no longer be submitted or approved.
+    pub not_after_ms: i64,
+    /// Random, so that the same question asked twice is two requests.
+    pub nonce: String,
+}
+
+/// A column of a request document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DocumentColumn {
+    /// Dataset.
+    pub dataset: String,
+    /// Column.
+    pub name: String,
+    /// Class, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// `open`, `reveal`, or the mask with its settings.
+    pub mask: String,
+}
+
+/// Limits of a delivery. Reaching one ends it with an outcome that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes as delivered.
+    pub bytes: u64,
+    /// Seconds.
+    pub duration_s: u32,
+}
+
+/// The signer of a request document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Requester {
+    /// Issuer.
+    pub issuer: String,
+    /// Subject.
+    pub subject: String,
+    /// RFC 7638 thumbprint of the session's key.
+    pub key: String,
+}
+
+/// The answer to `POST /v1/plans`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlanAnswer {
+    /// `allowed`, `needs_approval` or `denied`.
+    pub decision: String,
+    /// Ids of the policies that determined it.
+    pub policies: Vec<String>,
+    /// Why it is denied, for people; empty otherwise.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// Output columns.
+    pub columns: Vec<ColumnView>,
+    /// Rows that would come, where the source can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_estimated: Option<u64>,
+    /// Bytes read at the source, where it can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_estimated: Option<u64>,
+    /// Distinct people who must approve; 0 for none.
+    pub quorum: u32,
+    /// What runs where, a line each, for people (`plan --verbose`).
+    pub explain: Vec<String>,
+    /// The request document, canonical: sign exactly these bytes. Absent when denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// SHA-256 of `document`, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// `POST /v1/requests`: a request document signed by the requester's session key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// DSSE envelope, payload type [`REQUEST_PAYLOAD_TYPE`].
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub envelope: Envelope,
+}
+
+/// DSSE payload type of a request document.
+pub const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// Waits for reviewers.
+    Pending,
+    /// May be fetched, once.
+    Approved,
+    /// A reviewer said no.
+    Rejected,
+    /// Nobody answered, or nobody fetched, in time.
+    Expired,
+    /// Withdrawn by the requester.
+    Cancelled,
+    /// Being delivered.
+    Running,
+    /// Cut before the end; may be delivered again under the same grant.
+    Paused,
+    /// Delivered.
+    Completed,
+    /// Ended by an error that no retry mends.
+    Failed,
+    /// Withdrawn by a reviewer or administrator after approval.
+    Revoked,
+}
+
+impl RequestState {
+    /// The word used in JSON, on screens and in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestState::Pending => "pending",
+            RequestState::Approved => "approved",
+            RequestState::Rejected => "rejected",
+            RequestState::Expired => "expired",
+            RequestState::Cancelled => "cancelled",
+            RequestState::Running => "running",
+            RequestState::Paused => "paused",
+            RequestState::Completed => "completed",
+            RequestState::Failed => "failed",
+            RequestState::Revoked => "revoked",
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            RequestState::Rejected
+                | RequestState::Expired
+                | RequestState::Cancelled
+                | RequestState::Completed
+                | RequestState::Failed
+                | RequestState::Revoked
+        )
+    }
+}
+
+/// `GET /v1/requests/{id}`, the answer to `POST /v1/requests`, and each server-sent event of
+/// `GET /v1/requests/{id}/events` (event name `request`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RequestView {
+    /// Id.
+    pub id: RequestId,
+    /// State.
+    pub state: RequestState,
+    /// SHA-256 of the document, hex.
+    pub digest: String,
+    /// The signed document, canonical text.
+    pub document: String,
+    /// Who asks.
+    pub requester: Person,
+    /// Host the requester's client named.
+    pub host: String,
+    /// Address it signed in from.
+    pub ip: String,
+    /// Created, ms since 1970.
+    pub created_ms: i64,
+    /// End of the present state if nothing happens, ms since 1970.
+    pub expires_ms: i64,
+    /// Index of its `request.create` entry.
+    pub index: u64,
+    /// Estimated rows when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_estimated: Option<u64>,
+    /// Verdicts so far.
+    pub reviews: Vec<ReviewView>,
+    /// Approvals still needed.
+    pub approvals_missing: u32,
+    /// Deliveries so far.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+/// One delivery attempt of one chunk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeliveryView {
+    /// Chunk number, from 0.
+    pub chunk: u32,
+    /// Index of its intent.
+    pub intent: u64,
+    /// Index of its outcome, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<u64>,
+    /// How it ended: `done`, `cut`, `source_failed`, `interrupted`, `limit`, `revoked`, `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// Rows that left.
+    pub rows: u64,
+    /// Bytes that left.
+    pub bytes: u64,
+    /// SHA-256 of exactly the bytes that left, hex; only when done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// Response header of a delivery: index of the intent under which the bytes leave.
+pub const INTENT_HEADER: &str = "chunk-intent";
+
+/// `POST /v1/requests/{id}/ack`: the client has the bytes on disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// SHA-256 of the bytes it holds, hex.
+    pub sha256: String,
+}

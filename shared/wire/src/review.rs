@@ -1,0 +1,82 @@
+//! The second person's verdict.
+
+use chunk_evidence::dsse::Envelope;
+use serde::{Deserialize, Serialize};
+
+use crate::id::RequestId;
+use crate::session::Person;
+
+/// DSSE payload type of a verdict.
+pub const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The reviewer lets exactly this request pass.
+    Approve,
+    /// The reviewer refuses it.
+    Reject,
+}
+
+/// What a reviewer signs, serialised canonically.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReviewDocument {
+    /// Version of this document, 1.
+    pub v: u32,
+    /// Request.
+    pub request: RequestId,
+    /// SHA-256 of the request document that was read, hex.
+    pub digest: String,
+    /// Verdict.
+    pub verdict: Verdict,
+    /// Why; never empty.
+    pub reason: String,
+    /// Reviewer's issuer.
+    pub issuer: String,
+    /// Reviewer's subject.
+    pub subject: String,
+    /// RFC 7638 thumbprint of the reviewer's key.
+    pub key: String,
+    /// Signed at, ms since 1970 on the reviewer's clock.
+    pub signed_ms: i64,
+}
+
+/// `POST /v1/requests/{id}/reviews`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SubmitReview {
+    /// DSSE envelope, payload type [`REVIEW_PAYLOAD_TYPE`].
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub envelope: Envelope,
+}
+
+/// A verdict as shown to others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReviewView {
+    /// Verdict.
+    pub verdict: Verdict,
+    /// Who.
+    pub reviewer: Person,
+    /// Why.
+    pub reason: String,
+    /// When it was recorded, ms since 1970.
+    pub time_ms: i64,
+    /// Index of its entry.
+    pub index: u64,
+}
+
+/// `POST /v1/requests/{id}/revoke` and `/cancel`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Withdraw {
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}

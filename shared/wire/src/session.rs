@@ -1,0 +1,157 @@
+//! Signing in, staying signed in, signing out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::SessionId;
+
+/// `GET /v1/info`: what a client must know before it signs in. Public.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BrokerInfo {
+    /// The broker's display name, from its configuration.
+    pub name: String,
+    /// The broker's version.
+    pub version: String,
+    /// Origin of its evidence log; never changes.
+    pub origin: String,
+    /// The log's public key as a C2SP verifier key. Clients pin it at first sign-in.
+    pub log_key: String,
+    /// Identity providers that may sign people in.
+    pub issuers: Vec<IssuerInfo>,
+    /// Milliseconds since 1970-01-01T00:00:00Z on the broker's clock.
+    pub time_ms: i64,
+}
+
+/// One identity provider, as a client uses it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssuerInfo {
+    /// Issuer identifier (OpenID Connect Discovery 1.0); the discovery document is below it.
+    pub issuer: String,
+    /// OAuth client id that `chunkctl` uses there.
+    pub client_id: String,
+    /// Scopes to ask for.
+    pub scopes: Vec<String>,
+    /// True for the built-in development issuer, which authenticates nobody.
+    pub insecure_development: bool,
+}
+
+/// What the client says about itself. Recorded, never believed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClientInfo {
+    /// Program version, e.g. `chunkctl/0.1.0`.
+    pub version: String,
+    /// Host name.
+    pub host: String,
+}
+
+/// `POST /v1/sessions`, with a `DPoP` header: exchanges an ID token for a session bound to the proof's key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenSession {
+    /// The ID token as the identity provider issued it (JWS compact).
+    pub id_token: String,
+    /// The client, in its own words.
+    #[serde(default)]
+    pub client: ClientInfo,
+}
+
+/// `POST /v1/sessions/refresh`, with a `DPoP` header by the same key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RefreshSession {
+    /// The refresh token of the session.
+    pub refresh_token: String,
+}
+
+/// The answer to opening or refreshing a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionTokens {
+    /// The session.
+    pub session: SessionId,
+    /// Access token; sent as `Authorization: DPoP …` with a proof by the same key.
+    pub access_token: String,
+    /// When the access token ends, ms since 1970.
+    pub access_expires_ms: i64,
+    /// Refresh token; good only with a proof by the same key.
+    pub refresh_token: String,
+    /// When the session itself ends, ms since 1970.
+    pub session_expires_ms: i64,
+    /// Who signed in.
+    pub person: Person,
+}
+
+/// A verified identity as the broker knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Person {
+    /// Issuer.
+    pub issuer: String,
+    /// Subject at that issuer. (issuer, subject) is the person.
+    pub subject: String,
+    /// Display name, or the subject where there is none.
+    pub name: String,
+    /// E-mail, where the issuer says it is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// `GET /v1/whoami`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WhoAmI {
+    /// Who.
+    pub person: Person,
+    /// Under which session.
+    pub session: SessionId,
+    /// RFC 7638 thumbprint of the session's key.
+    pub key: String,
+    /// When the session ends, ms since 1970.
+    pub session_expires_ms: i64,
+    /// What policy lets this person do that is not about one dataset: `review`, `audit_read`, `audit_export`, `administer`.
+    pub actions: Vec<String>,
+}
+
+/// `GET /v1/sessions` and `GET /v1/sessions/{id}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionView {
+    /// The session.
+    pub session: SessionId,
+    /// Whose.
+    pub person: Person,
+    /// RFC 7638 thumbprint of its key.
+    pub key: String,
+    /// Client as it named itself.
+    pub client: ClientInfo,
+    /// Address it signed in from.
+    pub ip: String,
+    /// Opened, ms since 1970.
+    pub opened_ms: i64,
+    /// Ends at the latest, ms since 1970.
+    pub expires_ms: i64,
+    /// `open`, `closed`, `expired` or `revoked`.
+    pub state: String,
+    /// Everything recorded under it, oldest first. Empty in lists.
+    #[serde(default)]
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// One log entry under a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TimelineEntry {
+    /// Index in the log.
+    pub index: u64,
+    /// When, ms since 1970.
+    pub time_ms: i64,
+    /// Kind, e.g. `fetch.intent`.
+    pub kind: String,
+    /// One line for people.
+    pub summary: String,
+}

@@ -63,6 +63,13 @@ impl Denial {
 
 /// Asks policy about every dataset of the plan: may it be fetched, and does somebody have to approve?
 pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, (Plan, Denial)> {
+    match judge(broker, cx, &plan) {
+        Ok((quorum, policies)) => Ok(Permit { plan, quorum, policies }),
+        Err(denial) => Err((plan, denial)),
+    }
+}
+
+fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>), Denial> {
     let mut quorum = 0;
     let mut policies = Vec::new();
     let circumstances = plan.circumstances(broker, cx);
@@ -70,8 +77,7 @@ pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Per
         let resource = dataset.resource();
         let answer = ask_with(broker, plan.caller(), Action::Fetch, &resource, &circumstances);
         if !answer.allowed {
-            let denial = deny(&answer, &dataset.name);
-            return Err((plan, denial));
+            return Err(deny(&answer, &dataset.name));
         }
         add(&mut policies, answer.policies);
         let unapproved = ask_with(broker, plan.caller(), Action::FetchUnapproved, &resource, &circumstances);
@@ -81,7 +87,7 @@ pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Per
             quorum = quorum.max(dataset.quorum.max(1));
         }
     }
-    Ok(Permit { plan, quorum, policies })
+    Ok((quorum, policies))
 }
 
 /// Asks policy about something that is not a planned fetch.

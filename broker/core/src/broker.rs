@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use chunk_log::{DataKeys, Journal, LogSigner, Urgency};
+use chunk_log::data_keys::DataKeys;
+use chunk_log::journal::{Journal, Urgency};
+use chunk_log::signer::LogSigner;
 use chunk_wire::fetch::RequestState;
 use chunk_wire::problem::Code;
 use chunk_wire::session::{BrokerInfo, IssuerInfo};
@@ -59,7 +61,7 @@ pub struct Broker {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: Log,
-    pub(crate) signer: LogSigner,
+    pub(crate) signer: Arc<LogSigner>,
     pub(crate) policy: ArcSwap<PolicySet>,
     pub(crate) scanner: Arc<dyn Scanner>,
     pub(crate) schemas: Schemas,
@@ -112,7 +114,8 @@ impl Broker {
     /// # Errors
     /// When the log cannot be read or written, or belongs to another origin.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
-        let log = Log::open(parts.journal, parts.data_keys, parts.signer.clone(), Arc::clone(&parts.clock))
+        let signer = Arc::new(parts.signer);
+        let log = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
             .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
@@ -121,7 +124,7 @@ impl Broker {
             settings: parts.settings,
             clock: parts.clock,
             log,
-            signer: parts.signer,
+            signer,
             policy: ArcSwap::from_pointee(parts.policies),
             scanner: parts.scanner,
             schemas: Schemas::default(),
@@ -240,7 +243,7 @@ impl Broker {
         let settings = self.settings.clone();
         let log_key = self.signer.vkey();
         let policy = policy_load(&self.policy.load());
-        let decide = move |state: &State, _now: i64| {
+        let decide = move |state: &State, now_ms: i64| {
             let mut events = Vec::new();
             if state.size == 0 {
                 events.push(Event::Genesis {
@@ -249,7 +252,7 @@ impl Broker {
                     log_key: log_key.clone(),
                 });
             }
-            events.extend(delivery::close_interrupted(state));
+            events.extend(delivery::close_interrupted(state, now_ms));
             events.push(Event::Start { version: settings.version.clone(), instance: settings.instance.clone() });
             if state.config.as_deref() != Some(&settings.config_digest) {
                 events.push(Event::ConfigLoad {

@@ -1,8 +1,23 @@
 //! Decides: identity, policy, approval, the fetch road. State is a fold over log entries; there is no other store.
+//!
+//! Start reading at [`fetch::fetch`]: the road from a credential to a delivery. Gateways translate into it; the scanner (a
+//! port, [`scan::Scanner`]) reads for it; the log records before anything is read.
 
+pub mod approval;
+pub mod audit;
+mod authorize;
+pub mod broker;
 pub mod catalog;
 pub mod clock;
 pub mod context;
+pub mod delivery;
 pub mod error;
+mod evidence;
+pub mod fetch;
+pub mod identity;
 pub mod limits;
+mod plan;
+pub mod policy;
 pub mod scan;
+pub mod settings;
+mod state;

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) id_tokens: imbl::HashMap<String, i64>,
     /// Requests.
     pub(crate) requests: imbl::OrdMap<RequestId, Arc<Request>>,
+    /// Digests of every document submitted so far: each is one request.
+    pub(crate) documents: imbl::HashSet<String>,
     /// Requests in a state that time can end.
     pub(crate) waiting: imbl::HashSet<RequestId>,
     /// Intents without an outcome, by index.
@@ -251,6 +253,7 @@ impl State {
             taken: None,
             deliveries: Vec::new(),
         };
+        self.documents.insert(create.digest.clone());
         self.waiting.insert(create.id.clone());
         self.requests.insert(create.id.clone(), Arc::new(request));
     }

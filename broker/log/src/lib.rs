@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Keeps evidence: the journal, the tree over it, the log's signature, and the keys that seal bodies.
+//!
+//! The journal is the broker's system of record; everything else here can be computed from it, except the data keys, which
+//! live apart so that destroying one erases a body for good.
+
+pub mod data_keys;
+pub mod journal;
+pub mod signer;
+pub mod sqlite;
+pub mod tree;
+
+mod reserve;

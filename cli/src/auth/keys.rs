@@ -12,6 +12,7 @@ use crate::error::{Failure, Result};
 pub(crate) struct Key {
     pair: Ed25519KeyPair,
     thumbprint: String,
+    id: String,
 }
 
 impl Key {
@@ -34,7 +35,7 @@ impl Key {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Failure::sign_in("the kept session key cannot be used"))?;
         let mut public = [0_u8; 32];
         public.copy_from_slice(pair.public_key().as_ref());
-        Ok(Self { pair, thumbprint: dpop::thumbprint(&public) })
+        Ok(Self { pair, thumbprint: dpop::thumbprint(&public), id: dsse::key_id(&public) })
     }
 
     /// RFC 7638 thumbprint: the key's name in documents and in the log.
@@ -49,7 +50,7 @@ impl Key {
 
     /// Signs a document.
     pub(crate) fn sign(&self, payload_type: &str, payload: &[u8]) -> Envelope {
-        dsse::sign(&self.pair, payload_type, payload)
+        dsse::sign(&self.pair, payload_type, payload, &self.id)
     }
 }
 

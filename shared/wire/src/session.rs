@@ -37,7 +37,7 @@ pub struct IssuerInfo {
 }
 
 /// What the client says about itself. Recorded, never believed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClientInfo {
     /// Program version, e.g. `chunkctl/0.1.0`.

@@ -13,7 +13,10 @@ use chunk_evidence::body::{Body, EntryKey};
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::encode::sha256;
 use chunk_evidence::leaf::{Header, Leaf};
-use chunk_log::{AppendError, DataKeys, Journal, JournalReader, LogSigner, Record, Tree, Urgency};
+use chunk_log::data_keys::{DataKeyId, DataKeys};
+use chunk_log::journal::{AppendError, Journal, JournalReader, Record, Urgency};
+use chunk_log::signer::LogSigner;
+use chunk_log::tree::Tree;
 use chunk_wire::problem::Code;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{oneshot, watch};
@@ -90,13 +93,13 @@ impl Log {
     pub(crate) fn open(
         journal: Box<dyn Journal>,
         data_keys: DataKeys,
-        signer: LogSigner,
+        signer: Arc<LogSigner>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let data_keys = Arc::new(data_keys);
         let reader = journal.reader()?;
         let (state, tree) = replay(reader.as_ref(), &data_keys)?;
-        let checkpoint = signer.sign(tree.size(), &tree.root())?;
+        let checkpoint = signer.sign(tree.size(), root_of(&tree)?)?;
         let (size, _) = watch::channel(state.size);
         let shared = Arc::new(Shared {
             published: ArcSwap::from_pointee(Published { state, checkpoint, commits: 0, broken: None }),
@@ -169,7 +172,7 @@ impl Log {
 /// Owned by the log's thread.
 struct Writer {
     journal: Box<dyn Journal>,
-    signer: LogSigner,
+    signer: Arc<LogSigner>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     random: SystemRandom,
@@ -261,11 +264,11 @@ impl Writer {
         let root = {
             let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
             for record in records {
-                tree.push(chunk_evidence::leaf::leaf_hash(&record.leaf));
+                tree.push(chunk_evidence::merkle::leaf_hash(&record.leaf));
             }
-            tree.root()
+            root_of(&tree).map_err(AppendError::Failed)?
         };
-        let checkpoint = self.signer.sign(size, &root).map_err(|fault| AppendError::Failed(fault.to_string()))?;
+        let checkpoint = self.signer.sign(size, root).map_err(|fault| AppendError::Failed(fault.into()))?;
         let published = Arc::new(Published { state, checkpoint, commits: before.commits + 1, broken: None });
         self.shared.published.store(Arc::clone(&published));
         self.shared.size.send_replace(size);
@@ -288,12 +291,16 @@ fn seal(
 ) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
     let mut bits = [0_u8; 16];
     random.fill(&mut bits).map_err(|_| "the random generator failed")?;
-    let key = EntryKey::new(bits);
-    let leaf = Leaf::new(header, body.root(&key)?)?.to_bytes();
+    let key = EntryKey::from_random(bits);
+    let leaf = Leaf::new(header.clone(), body.root(&key)?)?.to_bytes();
     let subject = header.act.as_deref().unwrap_or("broker");
     let data_key = data_keys.key_for(subject, &month(header.t))?;
     let sealed = data_keys.seal(&data_key, &sha256(&leaf), body.to_document(&key)?.as_bytes())?;
     Ok(Record { leaf, sealed, data_key: Some(data_key.to_string()) })
+}
+
+fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::error::Error + Send + Sync>> {
+    tree.root(tree.size()).ok_or_else(|| "the tree does not hold its own size".into())
 }
 
 fn month(time_ms: i64) -> String {
@@ -340,7 +347,7 @@ fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<O
 fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
     let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
     let Some(data_key) = &record.data_key else { return Ok(Opened { index, leaf, body: None }) };
-    let Some(document) = data_keys.unseal(&data_key.parse()?, &sha256(&record.leaf), &record.sealed)? else {
+    let Some(document) = data_keys.unseal(&DataKeyId::from_stored(data_key.clone()), &sha256(&record.leaf), &record.sealed)? else {
         return Ok(Opened { index, leaf, body: None });
     };
     let (key, body) = Body::parse_document(std::str::from_utf8(&document)?)?;

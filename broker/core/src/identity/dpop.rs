@@ -55,8 +55,16 @@ impl ProofGate {
     }
 
     fn with_capacity(nonce_key: [u8; 32], proofs_max: usize) -> Self {
-        let seen = Seen { proofs: HashSet::new(), by_end: BTreeMap::new(), forgotten_ms: i64::MIN, proofs_max };
-        Self { nonce_key: hmac::Key::new(hmac::HMAC_SHA256, &nonce_key), seen: Mutex::new(seen) }
+        let seen = Seen {
+            proofs: HashSet::new(),
+            by_end: BTreeMap::new(),
+            forgotten_ms: i64::MIN,
+            proofs_max,
+        };
+        Self {
+            nonce_key: hmac::Key::new(hmac::HMAC_SHA256, &nonce_key),
+            seen: Mutex::new(seen),
+        }
     }
 
     /// A fresh nonce for the `DPoP-Nonce` header.
@@ -99,17 +107,25 @@ impl ProofGate {
         if !same_target(&claims.htu, url) {
             return Err(ProofRefused::Invalid("the DPoP proof is for another URL"));
         }
-        let iat_ms = claims.iat.checked_mul(1000).ok_or(ProofRefused::Invalid("the DPoP proof's `iat` is no time"))?;
+        let iat_ms = claims
+            .iat
+            .checked_mul(1000)
+            .ok_or(ProofRefused::Invalid("the DPoP proof's `iat` is no time"))?;
         let window_ms = DPOP_PROOF_AGE_S_MAX * 1000;
         if iat_ms > now_ms.saturating_add(window_ms) {
-            return Err(ProofRefused::Invalid("the DPoP proof is from the future; check this machine's clock"));
+            return Err(ProofRefused::Invalid(
+                "the DPoP proof is from the future; check this machine's clock",
+            ));
         }
         let ends_ms = iat_ms.saturating_add(window_ms);
         if ends_ms <= now_ms {
             return Err(ProofRefused::Invalid("the DPoP proof is too old; check this machine's clock"));
         }
         if let Some(token) = access_token {
-            let ath = claims.ath.as_deref().ok_or(ProofRefused::Invalid("the DPoP proof does not name the access token"))?;
+            let ath = claims
+                .ath
+                .as_deref()
+                .ok_or(ProofRefused::Invalid("the DPoP proof does not name the access token"))?;
             if !same_secret(ath, &chunk_wire::dpop::access_token_hash(token)) {
                 return Err(ProofRefused::Invalid("the DPoP proof is for another access token"));
             }
@@ -122,13 +138,18 @@ impl ProofGate {
         }
         // Last: only proofs that are good in every other way may cost memory.
         let id = proof_id(&signed);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remember(id, ends_ms, now_ms)?;
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(id, ends_ms, now_ms)?;
         Ok(signed)
     }
 
     fn nonce_is_fresh(&self, nonce: &str, now_ms: i64) -> bool {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(nonce) else { return false };
-        let Some((time, tag)) = bytes.split_first_chunk::<8>() else { return false };
+        let Some((time, tag)) = bytes.split_first_chunk::<8>() else {
+            return false;
+        };
         if hmac::verify(&self.nonce_key, &nonce_message(*time), tag).is_err() {
             return false;
         }
@@ -171,7 +192,9 @@ impl std::fmt::Debug for ProofGate {
 
 /// Whether two URLs name one target: scheme, host, port and path after normalisation; query and fragment do not count.
 fn same_target(htu: &str, url: &str) -> bool {
-    let (Ok(htu), Ok(url)) = (Url::parse(htu), Url::parse(url)) else { return false };
+    let (Ok(htu), Ok(url)) = (Url::parse(htu), Url::parse(url)) else {
+        return false;
+    };
     htu.has_host()
         && htu.username().is_empty()
         && htu.password().is_none()

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chunk_evidence::encode::b64;
-use chunk_log::Urgency;
+use chunk_log::journal::Urgency;
 use chunk_wire::dpop::SignedProof;
 use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;

@@ -116,7 +116,11 @@ impl TokenSigner {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         if header != purpose.header() {
-            return Err(if header == purpose.other().header() { TokenError::Purpose } else { TokenError::Malformed });
+            return Err(if header == purpose.other().header() {
+                TokenError::Purpose
+            } else {
+                TokenError::Malformed
+            });
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
         UnparsedPublicKey::new(&ED25519, self.key.public_key().as_ref())
@@ -135,7 +139,11 @@ impl TokenSigner {
         if claims.iat > now_ms.div_euclid(1000).saturating_add(CLOCK_SKEW_S_MAX) {
             return Err(TokenError::NotYetValid);
         }
-        Ok(TokenClaims { session: claims.sid, key: claims.cnf.jkt, expires_ms })
+        Ok(TokenClaims {
+            session: claims.sid,
+            key: claims.cnf.jkt,
+            expires_ms,
+        })
     }
 }
 
@@ -158,7 +166,9 @@ impl Purpose {
 
 impl std::fmt::Debug for TokenSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenSigner").field("audience", &self.audience).finish_non_exhaustive()
+        f.debug_struct("TokenSigner")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,9 +17,27 @@ pub struct DevPerson {
 
 /// Everybody there is.
 pub const PEOPLE: [DevPerson; 3] = [
-    DevPerson { subject: "dana", name: "Dana Developer", email: "dana@example.test", role: "asks for data", groups: &["data-eng"] },
-    DevPerson { subject: "rey", name: "Rey Reviewer", email: "rey@example.test", role: "approves or rejects", groups: &["data-owners"] },
-    DevPerson { subject: "audra", name: "Audra Auditor", email: "audra@example.test", role: "reads the evidence", groups: &["auditors"] },
+    DevPerson {
+        subject: "dana",
+        name: "Dana Developer",
+        email: "dana@example.test",
+        role: "asks for data",
+        groups: &["data-eng"],
+    },
+    DevPerson {
+        subject: "rey",
+        name: "Rey Reviewer",
+        email: "rey@example.test",
+        role: "approves or rejects",
+        groups: &["data-owners"],
+    },
+    DevPerson {
+        subject: "audra",
+        name: "Audra Auditor",
+        email: "audra@example.test",
+        role: "reads the evidence",
+        groups: &["auditors"],
+    },
 ];
 
 /// The person with this subject.

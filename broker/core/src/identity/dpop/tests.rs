@@ -49,7 +49,10 @@ fn a_jti_is_remembered_for_each_key_whatever_else_changes() {
     check(&gate, &claims).unwrap();
     claims.iat += 1;
     assert!(check(&gate, &claims).is_err(), "the same key, another time");
-    assert!(gate.check(&sign(&key(2), &claims), "POST", URL, Some("token"), NOW_MS).is_ok(), "another key has its own ids");
+    assert!(
+        gate.check(&sign(&key(2), &claims), "POST", URL, Some("token"), NOW_MS).is_ok(),
+        "another key has its own ids"
+    );
 }
 
 #[test]
@@ -149,8 +152,20 @@ fn another_keys_signature_and_foreign_tokens_are_refused() {
     let theirs = sign(&key(2), &claims(&gate, "a"));
     let (signed, _) = mine.rsplit_once('.').unwrap();
     let (_, signature) = theirs.rsplit_once('.').unwrap();
-    for proof in [format!("{signed}.{signature}"), format!("{signed}."), String::new(), "..".into(), "a.b.c".into()] {
-        assert!(matches!(gate.check(&proof, "POST", URL, Some("token"), NOW_MS), Err(ProofRefused::Invalid(_))), "{proof}");
+    for proof in [
+        format!("{signed}.{signature}"),
+        format!("{signed}."),
+        String::new(),
+        "..".into(),
+        "a.b.c".into(),
+    ] {
+        assert!(
+            matches!(
+                gate.check(&proof, "POST", URL, Some("token"), NOW_MS),
+                Err(ProofRefused::Invalid(_))
+            ),
+            "{proof}"
+        );
     }
 }
 
@@ -160,13 +175,20 @@ fn a_full_memory_refuses_rather_than_forgets() {
     check(&gate, &claims(&gate, "a")).unwrap();
     check(&gate, &claims(&gate, "b")).unwrap();
     assert_eq!(check(&gate, &claims(&gate, "c")).unwrap_err(), ProofRefused::Overloaded);
-    assert_eq!(check(&gate, &claims(&gate, "a")).unwrap_err(), ProofRefused::Invalid("the DPoP proof has been used before"));
+    assert_eq!(
+        check(&gate, &claims(&gate, "a")).unwrap_err(),
+        ProofRefused::Invalid("the DPoP proof has been used before")
+    );
     // Just before the window's end it is still full, at its end there is room.
     let ends_ms = (NOW_S + DPOP_PROOF_AGE_S_MAX) * 1000;
     for (now_ms, room) in [(ends_ms - 1, false), (ends_ms, true)] {
         let mut late = claims(&gate, "d");
         late.iat = now_ms / 1000;
-        assert_eq!(gate.check(&sign(&key(1), &late), "POST", URL, Some("token"), now_ms).is_ok(), room, "{now_ms}");
+        assert_eq!(
+            gate.check(&sign(&key(1), &late), "POST", URL, Some("token"), now_ms).is_ok(),
+            room,
+            "{now_ms}"
+        );
     }
 }
 
@@ -179,5 +201,8 @@ fn a_clock_that_steps_back_brings_no_proof_back() {
     let mut new = claims(&gate, "new");
     new.iat = later_ms / 1000;
     gate.check(&sign(&key(1), &new), "POST", URL, Some("token"), later_ms).unwrap();
-    assert!(check(&gate, &old).is_err(), "the clock is back at the old time, the proof was forgotten");
+    assert!(
+        check(&gate, &old).is_err(),
+        "the clock is back at the old time, the proof was forgotten"
+    );
 }

@@ -63,11 +63,19 @@ fn every_changed_byte_is_refused() {
                 continue;
             }
             *bytes.get_mut(i).unwrap() = replacement;
-            assert!(signer().verify(Purpose::Access, &String::from_utf8(bytes).unwrap(), NOW_MS).is_err(), "byte {i}");
+            assert!(
+                signer()
+                    .verify(Purpose::Access, &String::from_utf8(bytes).unwrap(), NOW_MS)
+                    .is_err(),
+                "byte {i}"
+            );
         }
     }
     for suffix in ["=", ".", "A", " ", "\n"] {
-        assert!(signer().verify(Purpose::Access, &format!("{token}{suffix}"), NOW_MS).is_err(), "{suffix:?}");
+        assert!(
+            signer().verify(Purpose::Access, &format!("{token}{suffix}"), NOW_MS).is_err(),
+            "{suffix:?}"
+        );
     }
 }
 
@@ -92,7 +100,11 @@ fn a_token_ends_when_it_says() {
 fn well_signed_but_foreign_shapes_are_refused() {
     assert!(signer().verify(Purpose::Access, &forge(ACCESS, &payload(|_| ())), NOW_MS).is_ok());
     let cases: [(&str, String, TokenError); 11] = [
-        (r#"{"alg":"EdDSA","typ":"chunk-access+jwt"}"#, payload(|_| ()), TokenError::Malformed),
+        (
+            r#"{"alg":"EdDSA","typ":"chunk-access+jwt"}"#,
+            payload(|_| ()),
+            TokenError::Malformed,
+        ),
         (r#"{"typ":"chunk-access+jwt","alg":"none"}"#, payload(|_| ()), TokenError::Malformed),
         (r#"{"typ":"JWT","alg":"EdDSA"}"#, payload(|_| ()), TokenError::Malformed),
         (r#"{"typ":"dpop+jwt","alg":"EdDSA"}"#, payload(|_| ()), TokenError::Malformed),
@@ -101,19 +113,37 @@ fn well_signed_but_foreign_shapes_are_refused() {
         (ACCESS, payload(|c| c["admin"] = true.into()), TokenError::Malformed),
         (ACCESS, payload(|c| c["sid"] = "ses_nonsense".into()), TokenError::Malformed),
         (ACCESS, payload(|c| c["exp"] = i64::MAX.into()), TokenError::Malformed),
-        (ACCESS, payload(|c| c["iat"] = (NOW_MS / 1000 + 3600).into()), TokenError::NotYetValid),
+        (
+            ACCESS,
+            payload(|c| c["iat"] = (NOW_MS / 1000 + 3600).into()),
+            TokenError::NotYetValid,
+        ),
         (ACCESS, "{}".into(), TokenError::Malformed),
     ];
     for (header, payload, error) in cases {
-        assert_eq!(signer().verify(Purpose::Access, &forge(header, &payload), NOW_MS), Err(error), "{header} {payload}");
+        assert_eq!(
+            signer().verify(Purpose::Access, &forge(header, &payload), NOW_MS),
+            Err(error),
+            "{header} {payload}"
+        );
     }
     for text in ["", ".", "..", "a.b.c", "a.b", "\u{0}.\u{0}.\u{0}"] {
-        assert_eq!(signer().verify(Purpose::Access, text, NOW_MS), Err(TokenError::Malformed), "{text:?}");
+        assert_eq!(
+            signer().verify(Purpose::Access, text, NOW_MS),
+            Err(TokenError::Malformed),
+            "{text:?}"
+        );
     }
-    assert_eq!(signer().verify(Purpose::Access, &"a".repeat(1 << 20), NOW_MS), Err(TokenError::Malformed));
+    assert_eq!(
+        signer().verify(Purpose::Access, &"a".repeat(1 << 20), NOW_MS),
+        Err(TokenError::Malformed)
+    );
 }
 
 #[test]
 fn debug_output_holds_no_key() {
-    assert_eq!(format!("{:?}", signer()), r#"TokenSigner { audience: "https://broker.example", .. }"#);
+    assert_eq!(
+        format!("{:?}", signer()),
+        r#"TokenSigner { audience: "https://broker.example", .. }"#
+    );
 }

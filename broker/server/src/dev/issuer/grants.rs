@@ -75,12 +75,20 @@ impl Grants {
     /// Opens a grant under a fresh device code and user code.
     pub(super) fn open(&mut self, device_code: String, user_code: String, client_id: String, now_ms: i64) -> Result<(), TooMany> {
         // Kept a while beyond their end, so that a late poll hears `expired_token` and not `invalid_grant`.
-        self.by_device_code.retain(|_, grant| now_ms < grant.expires_ms.saturating_add(GRANT_S * 1000));
+        self.by_device_code
+            .retain(|_, grant| now_ms < grant.expires_ms.saturating_add(GRANT_S * 1000));
         if self.by_device_code.len() >= GRANTS_MAX {
             return Err(TooMany);
         }
         let expires_ms = now_ms.saturating_add(GRANT_S * 1000);
-        let grant = Grant { user_code, client_id, expires_ms, interval_s: INTERVAL_S, polled_ms: None, answer: Answer::Waiting };
+        let grant = Grant {
+            user_code,
+            client_id,
+            expires_ms,
+            interval_s: INTERVAL_S,
+            polled_ms: None,
+            answer: Answer::Waiting,
+        };
         self.by_device_code.insert(device_code, grant);
         Ok(())
     }
@@ -106,11 +114,17 @@ impl Grants {
 
     /// One poll of the token endpoint. An allowed grant is taken: the second poll finds nothing.
     pub(super) fn poll(&mut self, device_code: &str, client_id: &str, now_ms: i64) -> Result<Allowed, NotYet> {
-        let grant = self.by_device_code.get_mut(device_code).filter(|grant| grant.client_id == client_id).ok_or(NotYet::Unknown)?;
+        let grant = self
+            .by_device_code
+            .get_mut(device_code)
+            .filter(|grant| grant.client_id == client_id)
+            .ok_or(NotYet::Unknown)?;
         if now_ms >= grant.expires_ms {
             return Err(NotYet::Expired);
         }
-        let earliest_ms = grant.polled_ms.map(|polled_ms| polled_ms.saturating_add(grant.interval_s * 1000 - EARLY_MS_MAX));
+        let earliest_ms = grant
+            .polled_ms
+            .map(|polled_ms| polled_ms.saturating_add(grant.interval_s * 1000 - EARLY_MS_MAX));
         grant.polled_ms = Some(now_ms);
         if earliest_ms.is_some_and(|earliest_ms| now_ms < earliest_ms) {
             grant.interval_s = grant.interval_s.saturating_add(SLOW_DOWN_S);
@@ -145,7 +159,11 @@ pub(super) fn user_code(random: &[u8]) -> Option<String> {
 
 /// The code as typed by a person, as it was issued: case, spaces and hyphens do not matter.
 pub(super) fn normalised(typed: &str) -> Option<String> {
-    let letters: Vec<u8> = typed.bytes().filter(|b| b.is_ascii_alphanumeric()).map(|b| b.to_ascii_uppercase()).collect();
+    let letters: Vec<u8> = typed
+        .bytes()
+        .filter(|b| b.is_ascii_alphanumeric())
+        .map(|b| b.to_ascii_uppercase())
+        .collect();
     if letters.len() != USER_CODE_LENGTH || !letters.iter().all(|letter| USER_CODE_LETTERS.contains(letter)) {
         return None;
     }
@@ -210,7 +228,10 @@ mod tests {
             grants.open(format!("d{i}"), format!("u{i}"), "chunkctl".into(), 0).unwrap();
         }
         assert_eq!(grants.open("one more".into(), "u".into(), "chunkctl".into(), 1), Err(TooMany));
-        assert_eq!(grants.open("one more".into(), "u".into(), "chunkctl".into(), 2 * GRANT_S * 1000), Ok(()));
+        assert_eq!(
+            grants.open("one more".into(), "u".into(), "chunkctl".into(), 2 * GRANT_S * 1000),
+            Ok(())
+        );
     }
 
     #[test]

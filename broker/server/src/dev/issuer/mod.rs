@@ -75,7 +75,9 @@ impl DevIssuer {
         if !address.ip().is_loopback() {
             return Err(IssuerError::NotLoopback(address));
         }
-        let listener = TcpListener::bind(address).await.map_err(|source| IssuerError::Bind { address, source })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| IssuerError::Bind { address, source })?;
         let bound = listener.local_addr().map_err(|source| IssuerError::Bind { address, source })?;
         let provider = Arc::new(Provider::new(bound, clock)?);
         tracing::warn!(issuer = %provider.issuer, warning = WARNING, "development issuer listens");
@@ -94,7 +96,10 @@ impl DevIssuer {
 
     /// Answers until `stop` is ready.
     pub(super) async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), IssuerError> {
-        axum::serve(self.listener, router(self.provider)).with_graceful_shutdown(stop).await.map_err(IssuerError::Serve)
+        axum::serve(self.listener, router(self.provider))
+            .with_graceful_shutdown(stop)
+            .await
+            .map_err(IssuerError::Serve)
     }
 }
 
@@ -146,20 +151,38 @@ fn router(provider: Arc<Provider>) -> Router {
 /// Refuses a foreign `Host` (a web page that points its own name here) and a foreign `Origin` (a web page that submits the
 /// form for the person who has it open), and forbids caching, framing and scripts.
 async fn guard(State(provider): State<Arc<Provider>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().authority().map(|a| a.as_str()));
-    let origin = request.headers().get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("null"));
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| request.uri().authority().map(|a| a.as_str()));
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or("null"));
     let own_host = host.is_some_and(|host| provider.hosts.iter().any(|own| own == host));
-    let own_origin = origin.is_none_or(|origin| origin.strip_prefix("http://").is_some_and(|host| provider.hosts.iter().any(|own| own == host)));
+    let own_origin = origin.is_none_or(|origin| {
+        origin
+            .strip_prefix("http://")
+            .is_some_and(|host| provider.hosts.iter().any(|own| own == host))
+    });
     let mut response = if own_host && own_origin {
         next.run(request).await
     } else {
-        (StatusCode::FORBIDDEN, "This issuer answers programs and pages of this machine only.\n").into_response()
+        (
+            StatusCode::FORBIDDEN,
+            "This issuer answers programs and pages of this machine only.\n",
+        )
+            .into_response()
     };
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -200,7 +223,10 @@ async fn device_authorization(State(provider): State<Arc<Provider>>, body: Bytes
     let (Some(device_code), Some(user_code)) = (provider.secret(), provider.user_code()) else {
         return oauth_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "no random numbers");
     };
-    if let Err(too_many) = provider.grants().open(device_code.clone(), user_code.clone(), client_id, provider.clock.now_ms()) {
+    if let Err(too_many) = provider
+        .grants()
+        .open(device_code.clone(), user_code.clone(), client_id, provider.clock.now_ms())
+    {
         return oauth_error(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", &too_many.to_string());
     }
     let issuer = &provider.issuer;
@@ -221,7 +247,11 @@ async fn token(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
         return oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "only the device flow is spoken");
     }
     let (Some(device_code), Some(client_id)) = (field(&body, "device_code"), field(&body, "client_id")) else {
-        return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "`device_code` and `client_id` are needed");
+        return oauth_error(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "`device_code` and `client_id` are needed",
+        );
     };
     let now_ms = provider.clock.now_ms();
     let polled = provider.grants().poll(&device_code, &client_id, now_ms);
@@ -252,7 +282,11 @@ async fn token(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
             "id_token": id_token,
         }))
         .into_response(),
-        _ => oauth_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the ID token could not be signed"),
+        _ => oauth_error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "the ID token could not be signed",
+        ),
     }
 }
 
@@ -262,7 +296,9 @@ async fn ask(State(provider): State<Arc<Provider>>, Query(query): Query<Vec<(Str
         return Html(page::ask(None, None, None)).into_response();
     };
     let code = grants::normalised(&typed);
-    let client = code.as_deref().and_then(|code| provider.grants().waiting(code, provider.clock.now_ms()).map(str::to_owned));
+    let client = code
+        .as_deref()
+        .and_then(|code| provider.grants().waiting(code, provider.clock.now_ms()).map(str::to_owned));
     match client {
         Some(client) => Html(page::ask(code.as_deref(), Some(&client), None)).into_response(),
         None => refused(None),
@@ -270,7 +306,9 @@ async fn ask(State(provider): State<Arc<Provider>>, Query(query): Query<Vec<(Str
 }
 
 async fn decide(State(provider): State<Arc<Provider>>, headers: HeaderMap, body: Bytes) -> Response {
-    let form = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let form = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let code = field(&body, "user_code").as_deref().and_then(grants::normalised);
     let (Some(code), true) = (code, form) else { return refused(None) };
     let picked = match field(&body, "decision").as_deref() {
@@ -286,7 +324,11 @@ async fn decide(State(provider): State<Arc<Provider>>, headers: HeaderMap, body:
     }
     match picked {
         Some(person) => {
-            tracing::warn!(subject = person.subject, warning = WARNING, "development sign-in, nothing was checked");
+            tracing::warn!(
+                subject = person.subject,
+                warning = WARNING,
+                "development sign-in, nothing was checked"
+            );
             Html(page::done(&format!("Signed in as {}. Your device goes on by itself.", person.name))).into_response()
         }
         None => {
@@ -317,14 +359,20 @@ fn oauth_error(status: StatusCode, code: &str, description: &str) -> Response {
 
 /// A field of a form body. One that is sent twice is as good as absent (RFC 6749 §3.2).
 fn field(body: &[u8], name: &str) -> Option<String> {
-    let mut values = url::form_urlencoded::parse(body).filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let mut values = url::form_urlencoded::parse(body)
+        .filter(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned());
     let value = values.next()?;
     values.next().is_none().then_some(value)
 }
 
 /// Who can sign in, for the banner.
 pub(super) fn people_line() -> String {
-    PEOPLE.iter().map(|person| format!("{} ({}, {})", person.subject, person.role, person.groups.join(", "))).collect::<Vec<_>>().join(" · ")
+    PEOPLE
+        .iter()
+        .map(|person| format!("{} ({}, {})", person.subject, person.role, person.groups.join(", ")))
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 #[cfg(test)]

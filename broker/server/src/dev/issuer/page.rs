@@ -12,7 +12,10 @@ pub(super) fn ask(user_code: Option<&str>, client: Option<&str>, fault: Option<&
         body.push_str(&format!("<p class=fault role=alert>{}</p>", escaped(fault)));
     }
     match client {
-        Some(client) => body.push_str(&format!("<p><b>{}</b> asks to sign in. Check that the code is the one it shows.</p>", escaped(client))),
+        Some(client) => body.push_str(&format!(
+            "<p><b>{}</b> asks to sign in. Check that the code is the one it shows.</p>",
+            escaped(client)
+        )),
         None => body.push_str("<p>Type the code that your device shows, and pick who you are.</p>"),
     }
     body.push_str("<form method=post action=/device>");
@@ -37,7 +40,10 @@ pub(super) fn ask(user_code: Option<&str>, client: Option<&str>, fault: Option<&
 
 /// Says what became of it.
 pub(super) fn done(text: &str) -> String {
-    page("Done", &format!("<p role=status>{}</p><p>You can close this page.</p>", escaped(text)))
+    page(
+        "Done",
+        &format!("<p role=status>{}</p><p>You can close this page.</p>", escaped(text)),
+    )
 }
 
 fn page(title: &str, body: &str) -> String {

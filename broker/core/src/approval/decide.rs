@@ -1,0 +1,230 @@
+//! The rules of approval, as pure functions from a state and a command to the entries that follow, or a refusal.
+//!
+//! They run inside the log's writer, one after another, so each sees the effect of the one before.
+
+use chunk_wire::fetch::RequestState;
+use chunk_wire::id::{ActorId, RequestId, SessionId};
+use chunk_wire::problem::Code;
+
+use super::{approves, not_found};
+use crate::error::Error;
+use crate::evidence::entries::{Event, RequestCreate, ReviewEntry};
+use crate::limits::PENDING_PER_PERSON_MAX;
+use crate::state::{Request, State};
+
+/// A request to be created. Index of the policy and expiry are filled in here.
+pub(crate) struct Create {
+    pub(crate) create: RequestCreate,
+    pub(crate) policy_digest: String,
+    pub(crate) pending_ms: i64,
+    pub(crate) grant_ms: i64,
+}
+
+/// Who does it, under which session.
+#[derive(Clone)]
+pub(crate) struct By {
+    pub(crate) actor: ActorId,
+    pub(crate) session: SessionId,
+}
+
+/// Creates a request; with no quorum its grant comes with it.
+pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<Event>, Error> {
+    let mut create = order.create.clone();
+    session_open(state, &create.session, now_ms)?;
+    let Some((policy, digest)) = &state.policy else { return Err(Error::new(Code::Internal, "No policies are in force.")) };
+    if *digest != order.policy_digest {
+        return Err(Error::new(Code::DocumentMismatch, "The policies changed while the request was on its way.").hint("run the same command again"));
+    }
+    if now_ms >= create.document.not_after_ms {
+        return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
+    }
+    if state.documents.contains(&create.digest) {
+        return Err(Error::new(Code::WrongState, "This very document was submitted before.").hint("run `chunkctl requests --mine`"));
+    }
+    let waiting = state.waiting.iter().filter_map(|id| state.requests.get(id)).filter(|r| r.actor == create.actor && r.state == RequestState::Pending);
+    if waiting.count() >= PENDING_PER_PERSON_MAX {
+        return Err(Error::new(Code::RateLimited, format!("You have {PENDING_PER_PERSON_MAX} requests waiting already."))
+            .hint("run `chunkctl requests --mine` and cancel some"));
+    }
+    create.policy = *policy;
+    let quorum = create.document.quorum;
+    create.expires_ms = now_ms + if quorum == 0 { order.grant_ms } else { order.pending_ms };
+    let grant = Event::GrantIssue {
+        id: create.id.clone(),
+        digest: create.digest.clone(),
+        actor: create.actor.clone(),
+        refs: vec![state.size],
+        expires_ms: create.expires_ms,
+    };
+    let mut events = vec![Event::RequestCreate(create)];
+    if quorum == 0 {
+        events.push(grant);
+    }
+    Ok(events)
+}
+
+/// Records a verdict; the approval that completes the quorum brings the grant.
+pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, grant_ms: i64, now_ms: i64) -> Result<Vec<Event>, Error> {
+    session_open(state, &entry.session, now_ms)?;
+    let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
+    let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
+    if request.state != RequestState::Pending || now_ms >= request.expires_ms {
+        return Err(wrong_state(request, "be reviewed"));
+    }
+    if request.digest != entry.digest {
+        return Err(Error::new(Code::DocumentMismatch, "The verdict is over another document than the request's."));
+    }
+    let requester = &request.document.requester;
+    let same_person = request.actor == entry.actor || (requester.issuer == entry.issuer && requester.subject == entry.subject);
+    if same_person {
+        return refuse("A requester never reviews their own request; somebody else has to.");
+    }
+    // One person with two accounts is one person.
+    if email.is_some_and(|email| request.person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email))) {
+        return refuse("The reviewer's account has the requester's e-mail address; somebody else has to review.");
+    }
+    let seen_before = request.reviews.iter().any(|r| {
+        r.actor == entry.actor || email.is_some_and(|email| r.person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email)))
+    });
+    if seen_before {
+        return refuse("You have reviewed this request already; a quorum counts distinct people.");
+    }
+    let mut events = vec![Event::Review(entry.clone())];
+    let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
+    approvals.push(state.size);
+    let enough = usize::try_from(request.document.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
+    if approves(entry.verdict) && enough {
+        let mut refs = vec![request.index];
+        refs.append(&mut approvals);
+        events.push(Event::GrantIssue {
+            id: request.id.clone(),
+            digest: request.digest.clone(),
+            actor: request.actor.clone(),
+            refs,
+            expires_ms: now_ms + grant_ms,
+        });
+    }
+    Ok(events)
+}
+
+/// Withdraws a request by its requester.
+pub(crate) fn cancel(state: &State, id: &RequestId, by: &By, reason: &str) -> Result<Vec<Event>, Error> {
+    let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
+    match request.state {
+        RequestState::Pending => Ok(vec![Event::RequestEnd {
+            id: id.clone(),
+            request: request.index,
+            cancelled: true,
+            actor: Some(by.actor.clone()),
+            session: Some(by.session.clone()),
+            reason: reason.to_owned(),
+        }]),
+        RequestState::Approved | RequestState::Paused => Ok(end_grant(request, true, Some(by), reason)),
+        _ => Err(wrong_state(request, "be cancelled")),
+    }
+}
+
+/// Withdraws a grant.
+pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str) -> Result<Vec<Event>, Error> {
+    let request = state.requests.get(id).ok_or_else(|| not_found(id))?;
+    match request.state {
+        RequestState::Approved | RequestState::Running | RequestState::Paused => Ok(end_grant(request, true, Some(by), reason)),
+        _ => Err(wrong_state(request, "be revoked")),
+    }
+}
+
+/// Records the client's acknowledgement of its newest complete delivery, once.
+pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str) -> Result<Vec<Event>, Error> {
+    let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
+    let done = request.deliveries.iter().rev().find_map(|d| {
+        let (index, outcome) = d.outcome.as_ref()?;
+        outcome.sha256.as_ref().map(|digest| (d, *index, digest))
+    });
+    let Some((delivery, outcome, digest)) = done else { return Err(wrong_state(request, "be acknowledged")) };
+    if digest != sha256 {
+        return Err(Error::new(Code::DocumentMismatch, "The acknowledged bytes are not the bytes that were delivered."));
+    }
+    if delivery.ack.is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::Ack {
+        id: id.clone(),
+        outcome,
+        actor: by.actor.clone(),
+        session: by.session.clone(),
+        sha256: sha256.to_owned(),
+    }])
+}
+
+/// Whether [`expire`] would do anything.
+pub(crate) fn any_expired(state: &State, now_ms: i64) -> bool {
+    expired(state, now_ms).next().is_some() || ended_sessions(state, now_ms).next().is_some()
+}
+
+/// Ends what has run out: pending requests, unused grants, sessions.
+pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for request in expired(state, now_ms) {
+        if request.state == RequestState::Pending {
+            events.push(Event::RequestEnd {
+                id: request.id.clone(),
+                request: request.index,
+                cancelled: false,
+                actor: None,
+                session: None,
+                reason: "nobody answered in time".to_owned(),
+            });
+        } else {
+            events.append(&mut end_grant(request, false, None, "the grant was not used up in time"));
+        }
+    }
+    for session in ended_sessions(state, now_ms) {
+        events.push(Event::SessionClose {
+            session: session.open.session.clone(),
+            actor: session.open.actor.clone(),
+            open: session.index,
+            cause: "expired".to_owned(),
+        });
+    }
+    events
+}
+
+/// Refuses when the session has ended between the check at the door and this commit.
+pub(crate) fn session_open(state: &State, session: &SessionId, now_ms: i64) -> Result<(), Error> {
+    match state.open_session(session, now_ms) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Code::SessionEnded, "The session has ended or was revoked.").hint("run `chunkctl login`")),
+    }
+}
+
+/// The answer when a request has gone too far, or not far enough.
+pub(crate) fn wrong_state(request: &Request, what: &str) -> Error {
+    let hint = format!("run `chunkctl request show {}`", request.id);
+    Error::new(Code::WrongState, format!("Request `{}` is {} and cannot {what}.", request.id, request.state.as_str())).hint(hint)
+}
+
+fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
+    state.waiting.iter().filter_map(|id| state.requests.get(id)).map(AsRef::as_ref).filter(move |r| {
+        let waits = matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused);
+        waits && now_ms >= r.expires_ms
+    })
+}
+
+fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &crate::state::Session> {
+    state.sessions.values().map(AsRef::as_ref).filter(move |s| s.closed.is_none() && now_ms >= s.open.expires_ms)
+}
+
+fn end_grant(request: &Request, revoked: bool, by: Option<&By>, reason: &str) -> Vec<Event> {
+    request
+        .grant
+        .map(|grant| Event::GrantEnd {
+            id: request.id.clone(),
+            grant,
+            revoked,
+            actor: by.map(|b| b.actor.clone()),
+            session: by.map(|b| b.session.clone()),
+            reason: reason.to_owned(),
+        })
+        .into_iter()
+        .collect()
+}

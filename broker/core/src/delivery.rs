@@ -1,0 +1,452 @@
+//! From an approved request to bytes that leave: grant, intent, the job that owns the stream, the outcome.
+//!
+//! The intent is durable before the source is contacted. The job, not the HTTP body, owns the delivery: it counts and hashes
+//! what leaves, lets no byte go further than 64 MiB past the last durable progress, looks again at session, grant and stop
+//! signal before each frame, and records the outcome however the body ends. The stream ends cleanly only after the outcome
+//! `done` is durable; every other end is an error that the gateway must turn into a broken connection.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use chunk_log::journal::Urgency;
+use chunk_wire::fetch::{Format, RequestDocument, RequestState};
+use chunk_wire::id::{FetchId, RequestId};
+use chunk_wire::problem::Code;
+use futures::StreamExt as _;
+use ring::digest::{Context as Hasher, SHA256};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::approval::{not_found, session_open, wrong_state};
+use crate::authorize::Permit;
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
+use crate::identity::Caller;
+use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::scan::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
+use crate::state::State;
+
+/// An approved request of the caller's, looked up; not yet a right to anything.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    id: RequestId,
+    chunk: u32,
+    document: Arc<RequestDocument>,
+    grant: u64,
+}
+
+impl Approved {
+    pub(crate) fn document(&self) -> &RequestDocument {
+        &self.document
+    }
+}
+
+/// Proof that an unexpired grant covers exactly this order.
+///
+/// Only [`require`] makes one.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Grant {
+    caller: Caller,
+    approved: Approved,
+    order: ScanOrder,
+    fetch: FetchId,
+}
+
+/// Proof that the intent is durable in the log.
+///
+/// Only [`record_intent`] makes one.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Recorded {
+    grant: Grant,
+    intent: u64,
+}
+
+/// A delivery under way: a stream of the encoded bytes.
+///
+/// The body is complete only when the stream ends without an error.
+pub struct Delivery {
+    intent: u64,
+    format: Format,
+    frames: mpsc::Receiver<Result<Bytes, Cut>>,
+    finished: Arc<AtomicBool>,
+    told: bool,
+}
+
+/// The delivery ended before its end; the log says how, and so does this sentence, which holds no value.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("delivery cut: {0}")]
+pub struct Cut(pub String);
+
+impl Delivery {
+    /// Index of the intent under which the bytes leave.
+    #[must_use]
+    pub fn intent(&self) -> u64 {
+        self.intent
+    }
+
+    /// Encoding of the bytes.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl futures::Stream for Delivery {
+    type Item = Result<Bytes, Cut>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        match self.frames.poll_recv(cx) {
+            Poll::Ready(None) if !self.finished.load(Ordering::Acquire) && !self.told => {
+                // The job is gone without a word (a panic): fail closed, never a clean end.
+                self.told = true;
+                Poll::Ready(Some(Err(Cut("the broker failed".to_owned()))))
+            }
+            Poll::Ready(Some(Err(cut))) => {
+                self.told = true;
+                Poll::Ready(Some(Err(cut)))
+            }
+            other => other,
+        }
+    }
+}
+
+/// Looks up the caller's approved request.
+///
+/// # Errors
+/// When it is not the caller's, not approved, or has no such chunk.
+pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: u32) -> Result<Approved, Error> {
+    let published = broker.log.published();
+    let request = published.state.requests.get(id).filter(|r| r.actor == *caller.actor()).ok_or_else(|| not_found(id))?;
+    if request.document.requester.key != caller.key() {
+        return Err(Error::new(Code::Denied, "The request was signed with the key of another session, and only that key may fetch it.")
+            .hint("run the same `chunkctl fetch` again"));
+    }
+    if chunk != 0 {
+        return Err(Error::new(Code::NotFound, format!("Request `{id}` has one chunk, number 0.")));
+    }
+    let grant = may_start(request)?;
+    Ok(Approved { id: id.clone(), chunk, document: Arc::clone(&request.document), grant })
+}
+
+/// Binds a permit that policy gives *now* to the grant that was given *then*: the mask plan is the approved one.
+///
+/// # Errors
+/// When policy would now ask for more approvals, or the plan has changed.
+pub(crate) fn require(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {
+    if permit.quorum() > approved.document.quorum {
+        return Err(Error::new(Code::DocumentMismatch, "Since the request was approved, policy asks for more approvals; ask again.")
+            .hint("run the same `chunkctl fetch` again"));
+    }
+    let fetch = FetchId::from_random(broker.random()?);
+    let metadata = vec![
+        ("chunkctl.origin".to_owned(), broker.settings.origin.clone()),
+        ("chunkctl.request".to_owned(), approved.id.to_string()),
+        ("chunkctl.chunk".to_owned(), approved.chunk.to_string()),
+    ];
+    let (caller, order) = permit.into_plan().pinned(&approved.document, fetch.to_string(), metadata)?;
+    Ok(Grant { caller, approved, order, fetch })
+}
+
+/// A place among the deliveries that may run at once.
+///
+/// # Errors
+/// When all are taken.
+pub(crate) fn slot(broker: &Broker) -> Result<OwnedSemaphorePermit, Error> {
+    broker.ready()?;
+    Arc::clone(&broker.delivery_slots)
+        .try_acquire_owned()
+        .map_err(|_| Error::new(Code::RateLimited, "The broker delivers as much at once as it may.").hint("try again in a moment"))
+}
+
+/// Takes the grant and records the intent, in one commit.
+///
+/// # Errors
+/// When the request was used, ended or revoked in the meantime, or the log cannot be written. Nothing is read then.
+pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recorded, Error> {
+    let columns = grant
+        .approved
+        .document
+        .columns
+        .iter()
+        .map(|c| MaskColumn {
+            dataset: c.dataset.clone(),
+            column: c.name.clone(),
+            class: c.class.clone(),
+            mask: c.mask.clone(),
+            values: None,
+            altered: None,
+        })
+        .collect();
+    let entry = IntentEntry {
+        request: grant.approved.id.clone(),
+        fetch: grant.fetch.clone(),
+        chunk: grant.approved.chunk,
+        session: grant.caller.session().clone(),
+        actor: grant.caller.actor().clone(),
+        grant: grant.approved.grant,
+        open: grant.caller.open_index(),
+        connections: grant.approved.document.connections.clone(),
+        datasets: grant.approved.document.datasets.clone(),
+        columns,
+        instance: broker.settings.instance.clone(),
+    };
+    let committed = broker.log.commit(Urgency::Normal, move |state, now_ms| decide_intent(state, &entry, now_ms)).await?;
+    let request = committed.published.state.requests.get(&grant.approved.id);
+    let taken_here = request.and_then(|r| r.taken).is_some_and(|taken| taken == committed.first);
+    let intent = committed.first + u64::from(taken_here);
+    Ok(Recorded { grant, intent })
+}
+
+/// Starts the job that owns the delivery.
+pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
+    let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
+    let finished = Arc::new(AtomicBool::new(false));
+    let delivery =
+        Delivery { intent: recorded.intent, format: recorded.grant.order.format, frames, finished: Arc::clone(&finished), told: false };
+    broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
+    let job = Job {
+        broker: Arc::clone(broker),
+        id: recorded.grant.approved.id.clone(),
+        caller: recorded.grant.caller,
+        intent: recorded.intent,
+        started_ms: broker.clock.now_ms(),
+        rows: 0,
+        bytes: 0,
+        recorded_bytes: 0,
+        hasher: Hasher::new(&SHA256),
+        progress: None,
+    };
+    broker.jobs.spawn(job.run(recorded.grant.order, frames_out, finished, slot));
+    delivery
+}
+
+/// Outcomes for intents that a crash left open.
+pub(crate) fn close_interrupted(state: &State, now_ms: i64) -> Vec<Event> {
+    state
+        .open_intents
+        .iter()
+        .map(|(index, open)| {
+            Event::Outcome(OutcomeEntry {
+                intent: *index,
+                end: "interrupted".to_owned(),
+                rows: open.rows,
+                bytes: open.bytes,
+                ms: u64::try_from(now_ms - open.time_ms).unwrap_or(0),
+                sha256: None,
+                bytes_max: Some(open.bytes + UNRECORDED_BYTES_MAX),
+                columns: open.intent.columns.clone(),
+            })
+        })
+        .collect()
+}
+
+fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<Event>, Error> {
+    session_open(state, &entry.session, now_ms)?;
+    let request = state.requests.get(&entry.request).ok_or_else(|| not_found(&entry.request))?;
+    let grant = may_start(request)?;
+    if grant != entry.grant || now_ms >= request.expires_ms {
+        return Err(wrong_state(request, "be fetched"));
+    }
+    let mut events = Vec::new();
+    if request.taken.is_none() {
+        events.push(Event::GrantTake {
+            id: request.id.clone(),
+            actor: entry.actor.clone(),
+            session: entry.session.clone(),
+            refs: vec![grant, entry.open],
+        });
+    }
+    events.push(Event::Intent(entry.clone()));
+    Ok(events)
+}
+
+/// The grant of a request that may be delivered now.
+fn may_start(request: &crate::state::Request) -> Result<u64, Error> {
+    match (request.state, request.grant) {
+        (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
+        (RequestState::Pending, _) => Err(Error::new(Code::ApprovalPending, format!("Request `{}` waits for approval.", request.id))
+            .hint(format!("run `chunkctl fetch --request {}` once it is approved", request.id))),
+        _ => Err(wrong_state(request, "be fetched")),
+    }
+}
+
+/// One delivery while it runs.
+struct Job {
+    broker: Arc<Broker>,
+    id: RequestId,
+    caller: Caller,
+    intent: u64,
+    started_ms: i64,
+    rows: u64,
+    bytes: u64,
+    recorded_bytes: u64,
+    hasher: Hasher,
+    progress: Option<(u64, JoinHandle<Result<(), Error>>)>,
+}
+
+/// How a delivery ended: the word in the log, and the sentence for the client unless it is done.
+struct End {
+    word: &'static str,
+    sentence: Option<String>,
+}
+
+impl Job {
+    async fn run(
+        mut self,
+        order: ScanOrder,
+        out: mpsc::Sender<Result<Bytes, Cut>>,
+        finished: Arc<AtomicBool>,
+        _slot: OwnedSemaphorePermit,
+    ) {
+        let (end, counts) = match self.broker.scanner.open(order).await {
+            Ok(frames) => {
+                let counts = Arc::clone(&frames.counts);
+                (self.carry(frames, &out).await, Some(counts))
+            }
+            Err(fault) => (scan_end(&self.id, fault), None),
+        };
+        if let Some((_, progress)) = self.progress.take() {
+            // Awaited so that entries of one fetch stand in order; a failure shows again when the outcome is recorded.
+            drop(progress.await);
+        }
+        let recorded = self.record_outcome(&end, counts).await;
+        match (end.sentence, recorded) {
+            (None, Ok(())) => finished.store(true, Ordering::Release),
+            (Some(sentence), _) => drop(out.send(Err(Cut(sentence))).await),
+            (None, Err(_)) => drop(out.send(Err(Cut("the outcome could not be recorded".to_owned()))).await),
+        }
+    }
+
+    async fn carry(&mut self, mut frames: Frames, out: &mpsc::Sender<Result<Bytes, Cut>>) -> End {
+        let mut changes = self.broker.log.watch();
+        let stopping = self.broker.stopping.clone();
+        loop {
+            let frame = tokio::select! {
+                frame = frames.stream.next() => frame,
+                () = stopping.cancelled() => return End::cut("cut", "the broker is stopping"),
+                () = out.closed() => return End::cut("cut", "the client went away"),
+                _ = changes.changed() => match self.still_allowed() { Ok(()) => continue, Err(end) => return end },
+            };
+            let frame = match frame {
+                None => return End { word: "done", sentence: None },
+                Some(Err(fault)) => return scan_end(&self.id, fault),
+                Some(Ok(frame)) => frame,
+            };
+            if let Err(end) = self.still_allowed() {
+                return end;
+            }
+            if let Err(end) = self.leave_trace(frame.bytes.len() as u64).await {
+                return end;
+            }
+            self.hasher.update(&frame.bytes);
+            let (rows, bytes) = (frame.rows, frame.bytes.len() as u64);
+            loop {
+                tokio::select! {
+                    slot = out.reserve() => match slot {
+                        Ok(slot) => { slot.send(Ok(frame.bytes)); break }
+                        Err(_) => return End::cut("cut", "the client went away"),
+                    },
+                    () = stopping.cancelled() => return End::cut("cut", "the broker is stopping"),
+                    _ = changes.changed() => if let Err(end) = self.still_allowed() { return end },
+                }
+            }
+            self.rows += rows;
+            self.bytes += bytes;
+            self.broker.totals.rows.fetch_add(rows, Ordering::Relaxed);
+            self.broker.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Session open, grant not revoked, log alive.
+    fn still_allowed(&self) -> Result<(), End> {
+        let published = self.broker.log.published();
+        if published.broken.is_some() {
+            return Err(End::cut("failed", "the evidence log cannot be written"));
+        }
+        let now_ms = self.broker.clock.now_ms();
+        if published.state.open_session(self.caller.session(), now_ms).is_none() {
+            return Err(End::cut("revoked", "the session has ended"));
+        }
+        match published.state.requests.get(&self.id) {
+            Some(request) if request.state == RequestState::Running => Ok(()),
+            _ => Err(End::cut("revoked", "the request was revoked")),
+        }
+    }
+
+    /// Makes sure that no byte leaves further than the bound past the last durable progress.
+    async fn leave_trace(&mut self, next: u64) -> Result<(), End> {
+        let lost = |_| End::cut("failed", "the evidence log cannot be written");
+        if let Some((bytes, progress)) = self.progress.take_if(|(_, p)| p.is_finished()) {
+            progress.await.map_err(|_| Error::new(Code::Internal, "")).and_then(|r| r).map_err(lost)?;
+            self.recorded_bytes = bytes;
+        }
+        if self.progress.is_none() && self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX / 2 {
+            let broker = Arc::clone(&self.broker);
+            let event = Event::Progress { intent: self.intent, rows: self.rows, bytes: self.bytes };
+            let commit = async move { broker.log.commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()])).await.map(|_| ()) };
+            self.progress = Some((self.bytes, self.broker.jobs.spawn(commit)));
+        }
+        while self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX {
+            let Some((bytes, progress)) = self.progress.take() else { break };
+            progress.await.map_err(|_| Error::new(Code::Internal, "")).and_then(|r| r).map_err(lost)?;
+            self.recorded_bytes = bytes;
+        }
+        Ok(())
+    }
+
+    async fn record_outcome(&self, end: &End, counts: Option<Arc<dyn MaskCounts>>) -> Result<(), Error> {
+        let digest = hex::encode(self.hasher.clone().finish());
+        let outcome = OutcomeEntry {
+            intent: self.intent,
+            end: end.word.to_owned(),
+            rows: self.rows,
+            bytes: self.bytes,
+            ms: u64::try_from(self.broker.clock.now_ms() - self.started_ms).unwrap_or(0),
+            sha256: (end.word == "done").then_some(digest),
+            bytes_max: None,
+            columns: counts.map(|c| c.counts().into_iter().map(counted).collect()).unwrap_or_default(),
+        };
+        let decide = move |state: &State, _now_ms: i64| {
+            Ok(if state.open_intents.contains_key(&outcome.intent) { vec![Event::Outcome(outcome.clone())] } else { Vec::new() })
+        };
+        let recorded = self.broker.log.commit(Urgency::Closing, decide).await;
+        if let Err(fault) = &recorded {
+            tracing::error!(intent = self.intent, error = %fault, "an outcome could not be recorded; the next start closes the intent");
+        }
+        recorded.map(|_| ())
+    }
+}
+
+impl End {
+    fn cut(word: &'static str, sentence: &str) -> Self {
+        Self { word, sentence: Some(sentence.to_owned()) }
+    }
+}
+
+/// A scanner's fault as an end; the operator's text goes to the log only.
+fn scan_end(id: &RequestId, fault: crate::scan::ScanError) -> End {
+    let word = match fault.kind {
+        ScanErrorKind::Source => "source_failed",
+        ScanErrorKind::Limit => "limit",
+        _ => "failed",
+    };
+    tracing::warn!(request = %id, end = word, operator = fault.operator.as_deref().unwrap_or(""), "a delivery ended early: {}", fault.public);
+    End { word, sentence: Some(fault.public) }
+}
+
+fn counted(count: MaskCount) -> MaskColumn {
+    MaskColumn {
+        dataset: count.dataset,
+        column: count.column,
+        class: count.class,
+        mask: count.mask,
+        values: Some(count.values),
+        altered: Some(count.altered),
+    }
+}

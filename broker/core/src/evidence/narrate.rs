@@ -1,0 +1,47 @@
+//! One line a log entry, for people: what happened, without the person's name unless it is opened.
+
+use chunk_wire::review::Verdict;
+
+use super::entries::Event;
+
+/// The line.
+pub(crate) fn narrate(event: &Event) -> String {
+    match event {
+        Event::Genesis { origin, .. } => format!("log `{origin}` begins"),
+        Event::Start { version, .. } => format!("broker {version} starts"),
+        Event::Stop { .. } => "broker stops".to_owned(),
+        Event::ConfigLoad { digest, .. } => format!("configuration {} in force", head(digest)),
+        Event::PolicyLoad { digest, .. } => format!("policies {} in force", head(digest)),
+        Event::SessionOpen(open) => format!("{} signs in from {} ({})", open.person.name, open.ip, open.client.host),
+        Event::SessionClose { session, cause, .. } => format!("session {session} ends: {cause}"),
+        Event::SessionFail { ip, code, count } => format!("{count} failed sign-ins from {ip}: {code}"),
+        Event::RequestCreate(create) => format!(
+            "request {} for {}: {}",
+            create.id,
+            create.document.datasets.join(", "),
+            create.document.reason
+        ),
+        Event::RequestDeny(deny) if deny.policies.is_empty() => format!("request refused: {}", deny.code),
+        Event::RequestDeny(deny) => format!("request refused: {} by {}", deny.code, deny.policies.join(", ")),
+        Event::RequestEnd { id, cancelled: true, .. } => format!("request {id} cancelled"),
+        Event::RequestEnd { id, .. } => format!("request {id} expired"),
+        Event::Review(review) => match review.verdict {
+            Verdict::Approve => format!("request {} approved by {}: {}", review.id, review.subject, review.reason),
+            Verdict::Reject => format!("request {} rejected by {}: {}", review.id, review.subject, review.reason),
+        },
+        Event::GrantIssue { id, .. } => format!("request {id} may be fetched, once"),
+        Event::GrantTake { id, .. } => format!("grant of request {id} taken"),
+        Event::GrantEnd { id, revoked: true, reason, .. } => format!("grant of request {id} revoked: {reason}"),
+        Event::GrantEnd { id, .. } => format!("grant of request {id} expired"),
+        Event::Intent(intent) => format!("fetch {} reads {} for request {}", intent.fetch, intent.datasets.join(", "), intent.request),
+        Event::Progress { rows, bytes, .. } => format!("{rows} rows, {bytes} bytes have left"),
+        Event::Outcome(outcome) => format!("delivery {}: {} rows, {} bytes", outcome.end, outcome.rows, outcome.bytes),
+        Event::Ack { id, .. } => format!("client holds the bytes of request {id}"),
+        Event::AuditRead { entries, .. } => format!("{entries} entries read"),
+        Event::AuditExport { from, to, level, .. } => format!("entries {from} to {to} exported at level {level}"),
+    }
+}
+
+fn head(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

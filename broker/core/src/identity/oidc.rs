@@ -1,0 +1,215 @@
+//! Decides who somebody is: verifies an OpenID Connect ID token against the configured identity providers.
+//!
+//! The token chooses among configured issuers and nothing more: where keys come from, which algorithms count and for whom a
+//! token must be made are the broker's to say. Everything is required and compared exactly; a token that is odd in any way
+//! (another type, several audiences without `azp`, groups that did not fit) is refused rather than read generously, because a
+//! person with fewer claims than they have can slip past a `forbid` as easily as one with more past a `permit`.
+//!
+//! That each token is accepted only once is the caller's to enforce, with [`VerifiedIdentity::token_sha256`].
+
+mod claims;
+mod keys;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+
+use self::keys::KeySource;
+use crate::identity::HttpGet;
+use crate::settings::IssuerSettings;
+
+/// Who an identity provider says somebody is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedIdentity {
+    /// Issuer, as configured.
+    pub issuer: String,
+    /// Subject at that issuer; (issuer, subject) is the person.
+    pub subject: String,
+    /// Display name without control characters; the subject where there is none.
+    pub name: String,
+    /// E-mail address, unless the issuer says that it is not verified.
+    pub email: Option<String>,
+    /// Groups, sorted, each once.
+    pub groups: Vec<String>,
+    /// How the person was authenticated (RFC 8176).
+    pub amr: Vec<String>,
+    /// When the person was last seen by the identity provider, seconds since 1970.
+    pub auth_time: Option<i64>,
+    /// When the token was issued, seconds since 1970.
+    pub issued_at: i64,
+    /// SHA-256 of the token as sent.
+    pub token_sha256: [u8; 32],
+    /// When the token ends, seconds since 1970.
+    pub expires_at: i64,
+}
+
+/// Why an ID token is refused. What it displays names the check that failed and is safe to show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdTokenError {
+    /// Not a JWS in compact form, or a claim of the wrong shape.
+    #[error("the ID token is malformed: {0}")]
+    Malformed(&'static str),
+    /// From an identity provider that is not configured.
+    #[error("the ID token's issuer is not one that this broker trusts")]
+    Issuer,
+    /// `none`, a shared-secret algorithm, or another that is not allowed.
+    #[error("the ID token must be signed with RS256, PS256, ES256 or EdDSA")]
+    Algorithm,
+    /// An access token, a logout token or another JWT in its place.
+    #[error("the token is not an ID token")]
+    Type,
+    /// The issuer publishes no key that fits.
+    #[error("the ID token is signed by a key that its issuer does not publish")]
+    Key,
+    /// Changed, or signed by somebody else.
+    #[error("the ID token's signature does not verify")]
+    Signature,
+    /// Made for somebody else.
+    #[error("the ID token was issued for another audience")]
+    Audience,
+    /// Made for several audiences, or asked for by another client.
+    #[error("the ID token was issued to another client")]
+    AuthorizedParty,
+    /// `exp` has passed.
+    #[error("the ID token has expired")]
+    Expired,
+    /// `nbf`, `iat` or `auth_time` is ahead of us.
+    #[error("the ID token is not valid yet; the clocks of the identity provider and the broker differ")]
+    NotYetValid,
+    /// Issued too long ago to open a session with.
+    #[error("the ID token was issued too long ago; sign in again")]
+    TooOld,
+    /// The identity provider left groups out.
+    #[error("the ID token does not carry all groups; have the identity provider send fewer")]
+    GroupsIncomplete,
+    /// The identity provider's documents could not be read. Trying again may help.
+    #[error("the identity provider cannot be reached or its documents are not valid")]
+    Unavailable {
+        /// What went wrong, for the operator alone.
+        operator: String,
+    },
+}
+
+impl IdTokenError {
+    /// What only the operator may read.
+    #[must_use]
+    pub fn operator(&self) -> Option<&str> {
+        match self {
+            IdTokenError::Unavailable { operator } => Some(operator),
+            _ => None,
+        }
+    }
+}
+
+/// The configured identity providers and their keys.
+pub struct Issuers {
+    issuers: Vec<Issuer>,
+}
+
+struct Issuer {
+    settings: IssuerSettings,
+    keys: KeySource,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default)]
+    typ: Option<String>,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+impl Issuers {
+    /// Identity providers whose documents are fetched through `http` when first needed.
+    #[must_use]
+    pub fn new(issuers: Vec<IssuerSettings>, http: Arc<dyn HttpGet>) -> Self {
+        let issuers = issuers
+            .into_iter()
+            .map(|settings| Issuer {
+                keys: KeySource::new(settings.issuer.clone(), Arc::clone(&http)),
+                settings,
+            })
+            .collect();
+        Self { issuers }
+    }
+
+    /// Verifies an ID token and says who it is about.
+    ///
+    /// # Errors
+    /// When any check fails; see [`IdTokenError`].
+    pub async fn verify(&self, id_token: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        if id_token.len() > ID_TOKEN_BYTES_MAX {
+            return Err(IdTokenError::Malformed("it is too long"));
+        }
+        let not_compact = || IdTokenError::Malformed("it is not a JWS in compact form");
+        let (signed, signature) = id_token.rsplit_once('.').ok_or_else(not_compact)?;
+        let (header, payload) = signed.split_once('.').ok_or_else(not_compact)?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| not_compact());
+        let header: Header =
+            serde_json::from_slice(&decode(header)?).map_err(|_| IdTokenError::Malformed("its header is not a JOSE header"))?;
+        let algorithm = allowed_algorithm(&header.alg).ok_or(IdTokenError::Algorithm)?;
+        if header.crit.is_some() {
+            return Err(IdTokenError::Malformed("its header asks for an extension that is not understood"));
+        }
+        if !header.typ.as_deref().is_none_or(is_id_token_type) {
+            return Err(IdTokenError::Type);
+        }
+        let payload = decode(payload)?;
+        // The one thing taken from an unverified token: which of the configured issuers to verify it against.
+        let issuer = claims::unverified_issuer(&payload)?;
+        let issuer = self
+            .issuers
+            .iter()
+            .find(|known| known.settings.issuer == issuer)
+            .ok_or(IdTokenError::Issuer)?;
+        issuer
+            .keys
+            .verify(header.kid.as_deref(), algorithm, signed, signature, now_ms)
+            .await?;
+        let mut token_sha256 = [0; 32];
+        for (to, from) in token_sha256
+            .iter_mut()
+            .zip(ring::digest::digest(&ring::digest::SHA256, id_token.as_bytes()).as_ref())
+        {
+            *to = *from;
+        }
+        claims::check(&payload, &issuer.settings, token_sha256, now_ms)
+    }
+}
+
+impl std::fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.issuers.iter().map(|issuer| &issuer.settings.issuer))
+            .finish()
+    }
+}
+
+/// Asymmetric algorithms alone: with a shared secret, whoever can verify can also sign.
+fn allowed_algorithm(alg: &str) -> Option<Algorithm> {
+    match alg {
+        "RS256" => Some(Algorithm::RS256),
+        "PS256" => Some(Algorithm::PS256),
+        "ES256" => Some(Algorithm::ES256),
+        "EdDSA" => Some(Algorithm::EdDSA),
+        _ => None,
+    }
+}
+
+/// A list of what passes, so that `at+jwt`, `dpop+jwt`, `logout+jwt` and whatever comes next do not.
+fn is_id_token_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "id_token+jwt")
+}
+
+/// Large enough for a few hundred groups.
+const ID_TOKEN_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

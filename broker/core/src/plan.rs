@@ -1,0 +1,250 @@
+//! Resolves what a caller asks for into a plan: which datasets and columns it reads, what each looks like to this caller, how
+//! much would come. Reads no row and decides nothing.
+
+use std::collections::BTreeMap;
+
+use chunk_wire::catalog::ColumnView;
+use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester};
+use chunk_wire::problem::Code;
+
+use crate::authorize;
+use crate::broker::Broker;
+use crate::catalog::{self, Dataset, govern, scan_error, schema, visible};
+use crate::context::Context;
+use crate::error::Error;
+use crate::identity::Caller;
+use crate::limits::{FETCH_DURATION_S_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX};
+use crate::policy::Circumstances;
+use crate::scan::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
+
+/// A query resolved for a caller.
+///
+/// Only [`plan`] makes one.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Plan {
+    caller: Caller,
+    datasets: Vec<Dataset>,
+    request: PlanRequest,
+    inspection: Inspection,
+    tables: Vec<GovernedTable>,
+    scan: ScanPlan,
+    budget: Budget,
+    class_masks: BTreeMap<String, Treatment>,
+}
+
+impl Plan {
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The datasets it reads, sorted by name.
+    pub(crate) fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        self.datasets.iter()
+    }
+
+    pub(crate) fn request(&self) -> &PlanRequest {
+        &self.request
+    }
+
+    pub(crate) fn scan(&self) -> &ScanPlan {
+        &self.scan
+    }
+
+    /// What policy may look at.
+    pub(crate) fn circumstances(&self, broker: &Broker, cx: &Context) -> Circumstances {
+        let unknown_is_most = |n: Option<u64>| n.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
+        Circumstances {
+            reason: self.request.reason.clone(),
+            ticket: self.request.ticket.clone().unwrap_or_default(),
+            rows_estimated: unknown_is_most(self.scan.rows_estimated),
+            bytes_estimated: unknown_is_most(self.scan.bytes_estimated),
+            columns: self.inspection.columns.iter().map(|(dataset, column)| format!("{dataset}.{column}")).collect(),
+            statement: self.inspection.statement.clone(),
+            functions: self.inspection.functions.clone(),
+            format: self.request.format.as_str().to_owned(),
+            ..authorize::circumstances(broker, cx, &self.caller)
+        }
+    }
+
+    /// Output columns as the caller would see them. A computed column has no class of its own; its inputs were masked.
+    pub(crate) fn output(&self) -> Vec<ColumnView> {
+        self.scan
+            .columns
+            .iter()
+            .map(|column| {
+                let read: Vec<_> = self.tables.iter().flat_map(|t| &t.columns).filter(|c| c.name == column.name).collect();
+                let source = match read.as_slice() {
+                    [one] => Some(*one),
+                    _ => None,
+                };
+                ColumnView {
+                    name: column.name.clone(),
+                    data_type: column.data_type.clone(),
+                    nullable: column.nullable,
+                    class: source.and_then(|c| c.class.clone()),
+                    mask: source.map_or_else(|| "computed".to_owned(), |c| c.treatment.to_string()),
+                }
+            })
+            .collect()
+    }
+
+    /// The document that the requester would sign.
+    pub(crate) fn document(&self, quorum: u32, policy: &str, nonce: String, not_after_ms: i64) -> RequestDocument {
+        let mut connections: Vec<_> = self.datasets.iter().map(|d| d.connection.clone()).collect();
+        connections.sort();
+        connections.dedup();
+        RequestDocument {
+            v: 1,
+            query: self.request.query.clone(),
+            datasets: self.datasets.iter().map(|d| d.name.clone()).collect(),
+            connections,
+            columns: self.document_columns(),
+            filtered: self.tables.iter().filter(|t| t.row_filter.is_some()).map(|t| t.table.dataset.clone()).collect(),
+            format: self.request.format,
+            reason: self.request.reason.clone(),
+            ticket: self.request.ticket.clone(),
+            policy: policy.to_owned(),
+            budget: self.budget,
+            quorum,
+            requester: Requester {
+                issuer: self.caller.person().issuer.clone(),
+                subject: self.caller.person().subject.clone(),
+                key: self.caller.key().to_owned(),
+            },
+            not_after_ms,
+            nonce,
+        }
+    }
+
+    /// The order that the scanner gets, with the mask plan of an approved document pinned.
+    ///
+    /// # Errors
+    /// When what this caller may see has become less than what was approved, or the source has changed.
+    pub(crate) fn pinned(self, approved: &RequestDocument, tag: String, metadata: Vec<(String, String)>) -> Result<(Caller, ScanOrder), Error> {
+        let changed = |what: &str| {
+            Error::new(Code::DocumentMismatch, format!("Since the request was signed, {what}; ask again.")).hint("run the same `chunkctl fetch` again")
+        };
+        let now = self.document_columns();
+        if now.len() != approved.columns.len() || now.iter().zip(&approved.columns).any(|(a, b)| a.dataset != b.dataset || a.name != b.name || a.class != b.class) {
+            return Err(changed("the source's columns or their classes have changed"));
+        }
+        let mut tables = self.tables.clone();
+        for (now, then) in now.iter().zip(&approved.columns) {
+            if now.mask == then.mask {
+                continue;
+            }
+            // Looser never widens what was approved: keep the mask that was signed, if it is still the class's mask.
+            let column = tables.iter_mut().filter(|t| t.table.dataset == now.dataset).flat_map(|t| &mut t.columns).find(|c| c.name == now.name);
+            let pinned = column.filter(|c| c.treatment.is_identity()).zip(self.classes_mask(now));
+            match pinned {
+                Some((column, mask)) if mask.to_string() == then.mask => column.treatment = mask,
+                _ => return Err(changed("the mask of a column has changed")),
+            }
+        }
+        for table in &mut tables {
+            let filtered_then = approved.filtered.contains(&table.table.dataset);
+            let dataset = self.datasets.iter().find(|d| d.name == table.table.dataset);
+            match (table.row_filter.is_some(), filtered_then) {
+                (true, false) => return Err(changed("a row filter has come into force")),
+                (false, true) => table.row_filter = dataset.and_then(|d| d.row_filter.clone()),
+                _ => {}
+            }
+        }
+        Ok((
+            self.caller,
+            ScanOrder { query: approved.query.clone(), tables, format: approved.format, budget: approved.budget, tag, metadata },
+        ))
+    }
+
+    fn classes_mask(&self, column: &DocumentColumn) -> Option<Treatment> {
+        let class = column.class.as_ref()?;
+        self.class_masks.get(class).cloned()
+    }
+
+    fn document_columns(&self) -> Vec<DocumentColumn> {
+        self.inspection
+            .columns
+            .iter()
+            .filter_map(|(dataset, name)| {
+                let table = self.tables.iter().find(|t| t.table.dataset == *dataset)?;
+                let column = table.columns.iter().find(|c| c.name == *name)?;
+                Some(DocumentColumn {
+                    dataset: dataset.clone(),
+                    name: name.clone(),
+                    class: column.class.clone(),
+                    mask: column.treatment.to_string(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Resolves a request for a caller.
+///
+/// # Errors
+/// When the query does not parse, names something this caller may not know of, or the source cannot be asked.
+pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<Plan, Error> {
+    check_bounds(&request)?;
+    let known: Vec<Table> = visible(broker, cx, &caller).map(Dataset::table).collect();
+    let inspection = match broker.scanner.inspect(&request.query, &known).await {
+        Ok(inspection) => inspection,
+        Err(fault) if fault.kind == ScanErrorKind::UnknownDataset => {
+            return Err(match &request.query {
+                Query::Slice { dataset, .. } => catalog::unknown(broker, cx, &caller, dataset),
+                Query::Sql { .. } => scan_error(fault).hint("run `chunkctl datasets`"),
+            });
+        }
+        Err(fault) => return Err(scan_error(fault)),
+    };
+    let mut datasets = Vec::new();
+    let mut tables = Vec::new();
+    for name in &inspection.datasets {
+        let dataset =
+            visible(broker, cx, &caller).find(|d| d.name == *name).cloned().ok_or_else(|| catalog::unknown(broker, cx, &caller, name))?;
+        let columns = schema(broker, &dataset).await?;
+        tables.push(govern(broker, cx, &caller, &dataset, &columns)?);
+        datasets.push(dataset);
+    }
+    if datasets.is_empty() {
+        return Err(Error::new(Code::InvalidSql, "The query reads no dataset.").hint("run `chunkctl datasets`"));
+    }
+    let budget = Budget {
+        rows: datasets.iter().map(|d| d.rows_max).min().unwrap_or(0),
+        bytes: datasets.iter().map(|d| d.bytes_max).min().unwrap_or(0),
+        duration_s: FETCH_DURATION_S_MAX,
+    };
+    let order = ScanOrder {
+        query: request.query.clone(),
+        tables,
+        format: request.format,
+        budget,
+        tag: format!("plan-{}", cx.request_id),
+        metadata: Vec::new(),
+    };
+    let scan = broker.scanner.plan(&order).await.map_err(scan_error)?;
+    let class_masks = broker.settings.catalog.classes.values().map(|c| (c.name.clone(), Treatment::Mask(c.mask.clone()))).collect();
+    Ok(Plan { caller, datasets, request, inspection, tables: order.tables, scan, budget, class_masks })
+}
+
+/// When a plan made now can no longer be submitted, ms since 1970.
+pub(crate) fn not_after_ms(now_ms: i64) -> i64 {
+    now_ms + PLAN_S * 1000
+}
+
+fn check_bounds(request: &PlanRequest) -> Result<(), Error> {
+    let sql = match &request.query {
+        Query::Slice { columns, filter, order_by, .. } => {
+            let columns: usize = columns.iter().flatten().map(String::len).sum();
+            columns + filter.as_ref().map_or(0, String::len) + order_by.as_ref().map_or(0, String::len)
+        }
+        Query::Sql { text } => text.len(),
+    };
+    if sql > SQL_BYTES_MAX {
+        return Err(Error::new(Code::LimitReached, format!("The query is longer than {SQL_BYTES_MAX} bytes.")));
+    }
+    if request.reason.len() > REASON_BYTES_MAX || request.ticket.as_ref().is_some_and(|t| t.len() > REASON_BYTES_MAX) {
+        return Err(Error::new(Code::LimitReached, format!("A reason or ticket is longer than {REASON_BYTES_MAX} bytes.")));
+    }
+    Ok(())
+}

@@ -1,0 +1,415 @@
+//! The embedded journal: one SQLite file, one writing process.
+//!
+//! Failure model. WAL with `synchronous=FULL`: a commit is one sync of the WAL, and what it acknowledged survives power loss
+//! if the disk honours syncs. A failed sync leaves the kernel's pages in an unknown state, and a second sync may lie (pages
+//! marked clean), so any I/O error poisons the journal: it takes no more entries until a fresh open has read the file anew.
+//! A full disk is different: SQLite rolls back, the size is read back to make sure, and the journal goes on. A lock on a file
+//! beside the database, which the kernel drops with the process, keeps a second broker out; SQLite's own locks would let it
+//! in between two transactions, and the compare-and-swap would then be all that stands between the two.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+
+use crate::journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
+use crate::reserve::Reserve;
+
+/// Why a journal could not be opened or made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `create` never overwrites.
+    #[error("`{}` exists already", .0.display())]
+    Exists(PathBuf),
+    /// `open` never creates.
+    #[error("there is no journal `{}`; `chunk-broker init` makes one", .0.display())]
+    Missing(PathBuf),
+    /// Another process has it.
+    #[error("another broker is running on `{}`", .0.display())]
+    InUse(PathBuf),
+    /// Not a journal, or one of another version.
+    #[error("`{}` is not a journal of this version", .0.display())]
+    Foreign(PathBuf),
+    /// An entry is missing.
+    #[error("the journal has a gap: {found} entries below index {end}")]
+    Gap {
+        /// Highest index and one.
+        end: u64,
+        /// Entries there are.
+        found: u64,
+    },
+    /// The file system failed.
+    #[error("the journal's files could not be used")]
+    Io(#[from] io::Error),
+    /// The database failed.
+    #[error("the journal's database could not be used")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// `PRAGMA application_id` of a journal: "chnk".
+const APPLICATION_ID: i32 = 0x6368_6e6b;
+/// `PRAGMA user_version` of this schema.
+const SCHEMA_VERSION: i32 = 1;
+const SCHEMA: &str =
+    "CREATE TABLE entries (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, sealed BLOB NOT NULL, data_key TEXT) STRICT;";
+
+/// A journal in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    connection: Connection,
+    path: PathBuf,
+    size: Arc<AtomicU64>,
+    poisoned: bool,
+    reserve: Reserve,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl SqliteJournal {
+    /// Makes a new, empty journal.
+    ///
+    /// # Errors
+    /// When the file exists, or cannot be made.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let lock = lock(path)?;
+        match File::options().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(OpenError::Exists(path.to_owned())),
+            made => drop(made?),
+        }
+        let connection = connect(path)?;
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()?;
+        Self::start(path, connection, lock)
+    }
+
+    /// Opens an existing journal and checks that no index is missing.
+    ///
+    /// # Errors
+    /// When there is none, another process has it, or it is not whole.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if !path.try_exists()? {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let lock = lock(path)?;
+        let foreign = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => OpenError::Foreign(path.to_owned()),
+            _ => OpenError::Database(error),
+        };
+        let connection = connect(path).map_err(foreign)?;
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        if (pragma("application_id")?, pragma("user_version")?) != (APPLICATION_ID, SCHEMA_VERSION) {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
+        Self::start(path, connection, lock)
+    }
+
+    fn start(path: &Path, connection: Connection, lock: File) -> Result<Self, OpenError> {
+        let (found, end, first) = connection.query_row(
+            "SELECT count(*), coalesce(max(idx) + 1, 0), coalesce(min(idx), 0) FROM entries",
+            [],
+            |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)),
+        )?;
+        if found != end || first != 0 {
+            return Err(OpenError::Gap { end, found });
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            size: Arc::new(AtomicU64::new(end)),
+            poisoned: false,
+            reserve: Reserve::beside(path),
+            _lock: lock,
+        })
+    }
+
+    fn try_append(&mut self, expected: u64, records: &[Record]) -> Result<u64, AppendError> {
+        match write(&mut self.connection, expected, records) {
+            Ok(Ok(size)) => {
+                self.size.store(size, Ordering::Release);
+                Ok(size)
+            }
+            Ok(Err(found)) => Err(AppendError::Conflict { expected, found }),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_unchanged() => Err(AppendError::NoSpace),
+            Err(error) => {
+                self.poisoned = true;
+                Err(AppendError::Failed(error.into()))
+            }
+        }
+    }
+
+    /// Whether the last transaction is really gone.
+    fn is_unchanged(&self) -> bool {
+        self.connection.is_autocommit() && size_of(&self.connection).is_ok_and(|size| size == self.size.load(Ordering::Acquire))
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn append(&mut self, expected: u64, records: &[Record], urgency: Urgency) -> Result<u64, AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Failed("an earlier write failed; what is on disk is unknown".into()));
+        }
+        let found = self.size();
+        if found != expected {
+            return Err(AppendError::Conflict { expected, found });
+        }
+        if records.is_empty() {
+            return Ok(expected);
+        }
+        if urgency == Urgency::Normal && !self.reserve.has_room() {
+            return Err(AppendError::NoSpace);
+        }
+        match self.try_append(expected, records) {
+            Err(AppendError::NoSpace) if urgency == Urgency::Closing && self.reserve.release() => self.try_append(expected, records),
+            result => result,
+        }
+    }
+
+    fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
+        read(&self.connection, self.size(), from, max)
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(|error| ReadError::Failed(error.into()))?;
+        Ok(Box::new(SqliteReader { connection, size: Arc::clone(&self.size) }))
+    }
+}
+
+struct SqliteReader {
+    connection: Connection,
+    size: Arc<AtomicU64>,
+}
+
+impl JournalReader for SqliteReader {
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
+        read(&self.connection, self.size(), from, max)
+    }
+}
+
+fn lock(journal: &Path) -> Result<File, OpenError> {
+    let mut name = journal.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().write(true).create(true).truncate(false).open(PathBuf::from(name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(journal.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.set_prepared_statement_cache_capacity(8);
+    Ok(connection)
+}
+
+/// The inner result is the size found when it is not the one expected.
+fn write(connection: &mut Connection, expected: u64, records: &[Record]) -> Result<Result<u64, u64>, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = size_of(&transaction)?;
+    if found != expected {
+        return Ok(Err(found));
+    }
+    let mut index = expected;
+    {
+        let mut insert = transaction.prepare_cached("INSERT INTO entries (idx, leaf, sealed, data_key) VALUES (?1, ?2, ?3, ?4)")?;
+        for record in records {
+            insert.execute(params![stored(index), record.leaf, record.sealed, record.data_key])?;
+            index += 1;
+        }
+    }
+    transaction.commit()?;
+    Ok(Ok(index))
+}
+
+fn size_of(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    connection.prepare_cached("SELECT coalesce(max(idx) + 1, 0) FROM entries")?.query_row([], |row| count(row, 0))
+}
+
+/// Indices are stored as signed 64-bit integers.
+fn stored(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+fn count(row: &rusqlite::Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+fn read(connection: &Connection, size: u64, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
+    let failed = |error: rusqlite::Error| ReadError::Failed(error.into());
+    let to = size.min(from.saturating_add(max as u64));
+    let mut select = connection
+        .prepare_cached("SELECT idx, leaf, sealed, data_key FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")
+        .map_err(failed)?;
+    let mut rows = select.query(params![stored(from), stored(to)]).map_err(failed)?;
+    let mut records = Vec::new();
+    let mut next = from;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if count(row, 0).map_err(failed)? != next {
+            return Err(ReadError::Gap(next));
+        }
+        next += 1;
+        let record = || Ok(Record { leaf: row.get(1)?, sealed: row.get(2)?, data_key: row.get(3)? });
+        records.push(record().map_err(failed)?);
+    }
+    if next < to { Err(ReadError::Gap(next)) } else { Ok(records) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn record(n: u8) -> Record {
+        Record { leaf: vec![n; 10], sealed: vec![n; 20], data_key: (n % 2 == 0).then(|| format!("k{n}")) }
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_was_appended_is_there_after_opening_again() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        assert_eq!(journal.append(0, &[record(0), record(1)], Urgency::Normal).unwrap(), 2);
+        assert_eq!(journal.append(2, &[record(2)], Urgency::Closing).unwrap(), 3);
+        drop(journal);
+        let journal = SqliteJournal::open(&path).unwrap();
+        assert_eq!(journal.size(), 3);
+        assert_eq!(journal.read(0, 10).unwrap(), [record(0), record(1), record(2)]);
+        assert_eq!(journal.read(1, 1).unwrap(), [record(1)]);
+        assert_eq!(journal.read(3, 1).unwrap(), []);
+        assert_eq!(journal.read(9, usize::MAX).unwrap(), []);
+    }
+
+    #[test]
+    fn creating_never_overwrites_and_opening_never_creates() {
+        let (_folder, path) = folder();
+        assert!(matches!(SqliteJournal::open(&path), Err(OpenError::Missing(_))));
+        drop(SqliteJournal::create(&path).unwrap());
+        assert!(matches!(SqliteJournal::create(&path), Err(OpenError::Exists(_))));
+        let other = path.with_file_name("other.db");
+        std::fs::write(&other, "not a database, but long enough to look like one".repeat(100)).unwrap();
+        assert!(matches!(SqliteJournal::open(&other), Err(OpenError::Foreign(_))));
+        let empty = path.with_file_name("empty.db");
+        std::fs::write(&empty, "").unwrap();
+        assert!(matches!(SqliteJournal::open(&empty), Err(OpenError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_second_broker_is_kept_out() {
+        let (_folder, path) = folder();
+        let journal = SqliteJournal::create(&path).unwrap();
+        assert!(matches!(SqliteJournal::open(&path), Err(OpenError::InUse(_))));
+        drop(journal);
+        assert!(SqliteJournal::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_stale_size_conflicts_and_changes_nothing() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        journal.append(0, &[record(0)], Urgency::Normal).unwrap();
+        assert!(matches!(
+            journal.append(0, &[record(1)], Urgency::Normal),
+            Err(AppendError::Conflict { expected: 0, found: 1 })
+        ));
+        assert_eq!(journal.read(0, 9).unwrap(), [record(0)]);
+    }
+
+    #[test]
+    fn a_foreign_writer_is_noticed_by_the_database_itself() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        Connection::open(&path).unwrap().execute("INSERT INTO entries VALUES (0, x'00', x'', NULL)", []).unwrap();
+        assert!(matches!(
+            journal.append(0, &[record(1)], Urgency::Normal),
+            Err(AppendError::Conflict { expected: 0, found: 1 })
+        ));
+    }
+
+    #[test]
+    fn a_missing_entry_is_found_at_open_and_at_read() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        journal.append(0, &[record(0), record(1), record(2)], Urgency::Normal).unwrap();
+        Connection::open(&path).unwrap().execute("DELETE FROM entries WHERE idx = 1", []).unwrap();
+        assert!(matches!(journal.read(0, 9), Err(ReadError::Gap(1))));
+        drop(journal);
+        assert!(matches!(SqliteJournal::open(&path), Err(OpenError::Gap { end: 3, found: 2 })));
+    }
+
+    #[test]
+    fn a_reader_on_another_thread_follows_the_writer() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        let reader = journal.reader().unwrap();
+        journal.append(0, &[record(0)], Urgency::Normal).unwrap();
+        let read = std::thread::spawn(move || (reader.size(), reader.read(0, 9).unwrap())).join().unwrap();
+        assert_eq!(read, (1, vec![record(0)]));
+    }
+
+    #[test]
+    fn after_a_write_error_nothing_is_taken_until_opened_again() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        journal.append(0, &[record(0)], Urgency::Normal).unwrap();
+        journal.connection.pragma_update(None, "query_only", true).unwrap();
+        assert!(matches!(journal.append(1, &[record(1)], Urgency::Normal), Err(AppendError::Failed(_))));
+        journal.connection.pragma_update(None, "query_only", false).unwrap();
+        assert!(matches!(journal.append(1, &[record(1)], Urgency::Closing), Err(AppendError::Failed(_))));
+        drop(journal);
+        let mut journal = SqliteJournal::open(&path).unwrap();
+        assert_eq!(journal.append(1, &[record(1)], Urgency::Normal).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_full_database_rolls_back_and_goes_on_when_there_is_room() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        journal.append(0, &[record(0)], Urgency::Normal).unwrap();
+        let pages: i64 = journal.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        journal.connection.pragma_update(None, "max_page_count", pages).unwrap();
+        let big = Record { leaf: vec![1; 200_000], ..record(1) };
+        assert!(matches!(journal.append(1, &[record(1), big.clone()], Urgency::Normal), Err(AppendError::NoSpace)));
+        assert_eq!((journal.size(), journal.read(0, 9).unwrap().len()), (1, 1));
+        journal.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+        assert_eq!(journal.append(1, &[record(1), big], Urgency::Normal).unwrap(), 3);
+    }
+
+    #[test]
+    fn space_is_kept_back_for_endings() {
+        let (_folder, path) = folder();
+        let mut journal = SqliteJournal::create(&path).unwrap();
+        assert!(path.with_file_name("journal.db.reserve").exists());
+        journal.reserve.pretend_full(true);
+        assert!(matches!(journal.append(0, &[record(0)], Urgency::Normal), Err(AppendError::NoSpace)));
+        assert_eq!(journal.append(0, &[record(0)], Urgency::Closing).unwrap(), 1);
+        assert!(journal.reserve.release());
+        assert!(!path.with_file_name("journal.db.reserve").exists());
+        journal.reserve.pretend_full(false);
+        assert_eq!(journal.append(1, &[record(1)], Urgency::Normal).unwrap(), 2);
+        assert!(path.with_file_name("journal.db.reserve").exists());
+    }
+}

@@ -1,0 +1,81 @@
+//! Where rows come from, as the masked scan sees it: a table with raw columns, cut into units that can be read apart.
+
+pub(crate) mod files;
+pub(crate) mod postgres;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::pushdown::{Condition, Support};
+
+/// A table of a source, its metadata read.
+pub(crate) trait RawTable: Debug + Send + Sync {
+    /// Every column, with the type it is read as.
+    fn schema(&self) -> SchemaRef;
+
+    /// Rows and bytes, where the source can tell.
+    fn size(&self) -> Size;
+
+    /// How the source would answer a test.
+    fn support(&self, condition: &Condition) -> Support;
+
+    /// Whether a column's values may stay at the source, sending only whether they are null.
+    fn can_blank(&self, column: usize) -> bool;
+
+    /// Prepares a read. Nothing is sent to the source yet.
+    fn read(&self, want: Want) -> Result<Arc<dyn RawScan>, DataFusionError>;
+}
+
+/// Rows and bytes, where a source can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Rows.
+    pub(crate) rows: Option<u64>,
+    /// Bytes at the source.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What to read of a table.
+#[derive(Debug, Default)]
+pub(crate) struct Want {
+    /// Columns, by index, in the order wanted.
+    pub(crate) columns: Vec<WantColumn>,
+    /// Tests to run at the source. All were [`Support::Exact`] or [`Support::Superset`].
+    pub(crate) conditions: Vec<Condition>,
+    /// The same and more, over the columns wanted, for sources that keep statistics. It runs again above.
+    pub(crate) predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// Rows at most; only where every test is exact and nothing is filtered above.
+    pub(crate) limit: Option<usize>,
+}
+
+/// A column to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WantColumn {
+    /// Index in the table.
+    pub(crate) index: usize,
+    /// Send an empty text for every value that is not null.
+    pub(crate) blank: bool,
+}
+
+/// A prepared read.
+pub(crate) trait RawScan: Debug + Send + Sync {
+    /// Parts that can be read apart, in order. At least one.
+    fn units(&self) -> usize;
+
+    /// Reads one part.
+    fn open(self: Arc<Self>, unit: usize, context: Arc<TaskContext>) -> RawStream;
+
+    /// Rows and bytes this read will see, where the source can tell.
+    fn size(&self) -> BoxFuture<'_, Size>;
+}
+
+/// Raw rows, in the columns wanted.
+pub(crate) type RawStream = BoxStream<'static, Result<RecordBatch, DataFusionError>>;

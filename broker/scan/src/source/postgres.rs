@@ -1,0 +1,14 @@
+//! Tables of PostgreSQL, read by `COPY … TO STDOUT (FORMAT binary)` in one read-only snapshot.
+
+pub(crate) mod catalog;
+mod connect;
+mod decode;
+mod fault;
+mod kind;
+mod select;
+mod snapshot;
+mod table;
+
+pub(crate) use connect::Connector;
+pub(crate) use snapshot::Snapshot;
+pub(crate) use table::PgTable;

@@ -1,0 +1,480 @@
+//! Binary COPY → Arrow columns.
+//!
+//! Rows go straight from the wire's bytes into column builders; nothing is allocated per row. A row is first measured (are
+//! all its fields here?) and then appended, so that a row cut by a message boundary is neither lost nor half appended.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
+    Int32Builder, Int64Builder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+use super::kind::Kind;
+
+/// Rows of a batch at most.
+pub(super) const BATCH_ROWS: usize = 8192;
+/// Bytes on the wire of a batch, about; wide rows make shorter batches.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Decodes one COPY.
+pub(super) struct Decoder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    fields: Vec<Option<Range<usize>>>,
+    carry: Vec<u8>,
+    state: State,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Header,
+    Rows,
+    End,
+}
+
+impl Decoder {
+    /// A decoder for columns of these kinds.
+    pub(super) fn new(schema: SchemaRef, kinds: &[Kind]) -> Result<Self, ArrowError> {
+        let columns = kinds.iter().map(|k| Column::new(*k)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { schema, columns, fields: Vec::with_capacity(kinds.len()), carry: Vec::new(), state: State::Header, rows: 0, bytes: 0 })
+    }
+
+    /// Takes a piece of the stream, whatever its boundaries.
+    pub(super) fn push(&mut self, data: &[u8]) -> Result<(), Malformed> {
+        self.bytes += data.len();
+        if self.carry.is_empty() {
+            let used = self.consume(data)?;
+            self.carry.extend_from_slice(data.get(used..).unwrap_or_default());
+        } else {
+            let mut carry = std::mem::take(&mut self.carry);
+            carry.extend_from_slice(data);
+            let used = self.consume(&carry)?;
+            carry.drain(..used);
+            self.carry = carry;
+        }
+        Ok(())
+    }
+
+    /// Whether enough has gathered for a batch.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    /// The rows gathered, if any.
+    pub(super) fn take(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Vec<_>>();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        self.rows = 0;
+        self.bytes = 0;
+        Ok(Some(batch))
+    }
+
+    /// To be called at the end of the stream: was it whole?
+    pub(super) fn end(&self) -> Result<(), Malformed> {
+        if self.state == State::End && self.carry.is_empty() { Ok(()) } else { Err(Malformed("the stream ended early")) }
+    }
+
+    fn consume(&mut self, data: &[u8]) -> Result<usize, Malformed> {
+        let mut at = 0;
+        loop {
+            let rest = data.get(at..).unwrap_or_default();
+            let used = match self.state {
+                State::Header => self.header(rest)?,
+                State::Rows => self.row(rest)?,
+                State::End if rest.is_empty() => None,
+                State::End => return Err(Malformed("bytes after the end")),
+            };
+            match used {
+                Some(used) => at += used,
+                None => return Ok(at),
+            }
+        }
+    }
+
+    fn header(&mut self, data: &[u8]) -> Result<Option<usize>, Malformed> {
+        const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+        let (Some(signature), Some(flags), Some(extension)) = (data.get(..11), int4(data, 11), int4(data, 15)) else { return Ok(None) };
+        if signature != SIGNATURE || flags != 0 {
+            return Err(Malformed("unknown signature or flags"));
+        }
+        let length = usize::try_from(extension).map_err(|_| Malformed("negative extension"))?;
+        let end = length.checked_add(19).ok_or(Malformed("extension too long"))?;
+        if data.len() < end {
+            return Ok(None);
+        }
+        self.state = State::Rows;
+        Ok(Some(end))
+    }
+
+    /// One row, if it is all here: the bytes it took.
+    fn row(&mut self, data: &[u8]) -> Result<Option<usize>, Malformed> {
+        let Some(count) = data.first_chunk::<2>().map(|b| i16::from_be_bytes(*b)) else { return Ok(None) };
+        if count == -1 {
+            self.state = State::End;
+            return Ok(Some(2));
+        }
+        if usize::try_from(count) != Ok(self.columns.len()) {
+            return Err(Malformed("a row of another width"));
+        }
+        self.fields.clear();
+        let mut at = 2;
+        for _ in 0..count {
+            let Some(length) = int4(data, at) else { return Ok(None) };
+            at += 4;
+            if length == -1 {
+                self.fields.push(None);
+            } else {
+                let length = usize::try_from(length).map_err(|_| Malformed("a negative length"))?;
+                let end = at.checked_add(length).ok_or(Malformed("a length that overflows"))?;
+                if end > data.len() {
+                    return Ok(None);
+                }
+                self.fields.push(Some(at..end));
+                at = end;
+            }
+        }
+        for (column, field) in self.columns.iter_mut().zip(&self.fields) {
+            match field.clone().and_then(|f| data.get(f)) {
+                Some(bytes) => column.append(bytes)?,
+                None => column.append_null(),
+            }
+        }
+        self.rows += 1;
+        Ok(Some(at))
+    }
+}
+
+/// The server sent something that the format does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+enum Column {
+    Bool(BooleanBuilder),
+    Int2(Int16Builder),
+    Int4(Int32Builder),
+    Int8(Int64Builder),
+    Oid(Int64Builder),
+    Float4(Float32Builder),
+    Float8(Float64Builder),
+    Numeric(Decimal128Builder, u32),
+    Text(StringBuilder),
+    Jsonb(StringBuilder),
+    Uuid(StringBuilder),
+    Bytea(BinaryBuilder),
+    Date(Date32Builder),
+    Time(Time64MicrosecondBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+impl Column {
+    fn new(kind: Kind) -> Result<Self, ArrowError> {
+        let rows = BATCH_ROWS;
+        Ok(match kind {
+            Kind::Bool => Column::Bool(BooleanBuilder::with_capacity(rows)),
+            Kind::Int2 => Column::Int2(Int16Builder::with_capacity(rows)),
+            Kind::Int4 => Column::Int4(Int32Builder::with_capacity(rows)),
+            Kind::Int8 => Column::Int8(Int64Builder::with_capacity(rows)),
+            Kind::Oid => Column::Oid(Int64Builder::with_capacity(rows)),
+            Kind::Float4 => Column::Float4(Float32Builder::with_capacity(rows)),
+            Kind::Float8 => Column::Float8(Float64Builder::with_capacity(rows)),
+            Kind::Numeric(_, scale) => {
+                let builder = Decimal128Builder::with_capacity(rows).with_data_type(kind.data_type());
+                Column::Numeric(builder, u32::from(scale.unsigned_abs()))
+            }
+            Kind::Text | Kind::OtherText | Kind::Cast => Column::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Kind::Jsonb => Column::Jsonb(StringBuilder::with_capacity(rows, rows * 32)),
+            Kind::Uuid => Column::Uuid(StringBuilder::with_capacity(rows, rows * 36)),
+            Kind::Bytea => Column::Bytea(BinaryBuilder::with_capacity(rows, rows * 16)),
+            Kind::Date => Column::Date(Date32Builder::with_capacity(rows)),
+            Kind::Time => Column::Time(Time64MicrosecondBuilder::with_capacity(rows)),
+            Kind::Timestamp | Kind::TimestampTz => {
+                Column::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.data_type()))
+            }
+        })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        match self {
+            Column::Bool(b) => b.append_value(fixed::<1>(bytes)? != [0]),
+            Column::Int2(b) => b.append_value(i16::from_be_bytes(fixed(bytes)?)),
+            Column::Int4(b) => b.append_value(i32::from_be_bytes(fixed(bytes)?)),
+            Column::Int8(b) => b.append_value(i64::from_be_bytes(fixed(bytes)?)),
+            Column::Oid(b) => b.append_value(i64::from(u32::from_be_bytes(fixed(bytes)?))),
+            Column::Float4(b) => b.append_value(f32::from_be_bytes(fixed(bytes)?)),
+            Column::Float8(b) => b.append_value(f64::from_be_bytes(fixed(bytes)?)),
+            Column::Numeric(b, scale) => b.append_option(numeric(bytes, *scale)?),
+            Column::Text(b) => append_text(b, bytes),
+            Column::Jsonb(b) => match bytes.split_first() {
+                Some((1, json)) => append_text(b, json),
+                _ => return Err(Malformed("a jsonb of another version")),
+            },
+            Column::Uuid(b) => append_uuid(b, fixed(bytes)?),
+            Column::Bytea(b) => b.append_value(bytes),
+            Column::Date(b) => b.append_option(date(i32::from_be_bytes(fixed(bytes)?))),
+            Column::Time(b) => {
+                let micros = i64::from_be_bytes(fixed(bytes)?);
+                b.append_option((0..DAY_MICROS).contains(&micros).then_some(micros));
+            }
+            Column::Timestamp(b) => b.append_option(timestamp(i64::from_be_bytes(fixed(bytes)?))),
+        }
+        Ok(())
+    }
+
+    fn append_null(&mut self) {
+        match self {
+            Column::Bool(b) => b.append_null(),
+            Column::Int2(b) => b.append_null(),
+            Column::Int4(b) => b.append_null(),
+            Column::Int8(b) | Column::Oid(b) => b.append_null(),
+            Column::Float4(b) => b.append_null(),
+            Column::Float8(b) => b.append_null(),
+            Column::Numeric(b, _) => b.append_null(),
+            Column::Text(b) | Column::Jsonb(b) | Column::Uuid(b) => b.append_null(),
+            Column::Bytea(b) => b.append_null(),
+            Column::Date(b) => b.append_null(),
+            Column::Time(b) => b.append_null(),
+            Column::Timestamp(b) => b.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Column::Bool(b) => Arc::new(b.finish()),
+            Column::Int2(b) => Arc::new(b.finish()),
+            Column::Int4(b) => Arc::new(b.finish()),
+            Column::Int8(b) | Column::Oid(b) => Arc::new(b.finish()),
+            Column::Float4(b) => Arc::new(b.finish()),
+            Column::Float8(b) => Arc::new(b.finish()),
+            Column::Numeric(b, _) => Arc::new(b.finish()),
+            Column::Text(b) | Column::Jsonb(b) | Column::Uuid(b) => Arc::new(b.finish()),
+            Column::Bytea(b) => Arc::new(b.finish()),
+            Column::Date(b) => Arc::new(b.finish()),
+            Column::Time(b) => Arc::new(b.finish()),
+            Column::Timestamp(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
+/// 2000-01-01 as days since 1970-01-01; the server counts from there.
+const EPOCH_DAYS: i32 = 10_957;
+/// 262142-12-31 as days since 1970-01-01, the last day that calendars here can print.
+const DAYS_MAX: i32 = 95_026_236;
+
+fn int4(data: &[u8], at: usize) -> Option<i32> {
+    data.get(at..)?.first_chunk::<4>().map(|b| i32::from_be_bytes(*b))
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
+    bytes.try_into().map_err(|_| Malformed("a value of another length"))
+}
+
+/// A database in SQL_ASCII can hold bytes that are not UTF-8; they become U+FFFD.
+fn append_text(builder: &mut StringBuilder, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => builder.append_value(text),
+        Err(_) => builder.append_value(String::from_utf8_lossy(bytes)),
+    }
+}
+
+fn append_uuid(builder: &mut StringBuilder, bytes: [u8; 16]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut places = text.iter_mut().enumerate().filter(|(i, _)| !matches!(i, 8 | 13 | 18 | 23)).map(|(_, p)| p);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            if let (Some(place), Some(digit)) = (places.next(), HEX.get(usize::from(nibble))) {
+                *place = *digit;
+            }
+        }
+    }
+    builder.append_value(std::str::from_utf8(&text).unwrap_or_default());
+}
+
+fn date(days: i32) -> Option<i32> {
+    if days == i32::MAX || days == i32::MIN {
+        return None;
+    }
+    days.checked_add(EPOCH_DAYS).filter(|d| *d <= DAYS_MAX)
+}
+
+fn timestamp(micros: i64) -> Option<i64> {
+    if micros == i64::MAX || micros == i64::MIN {
+        return None;
+    }
+    micros.checked_add(i64::from(EPOCH_DAYS) * DAY_MICROS).filter(|m| *m < (i64::from(DAYS_MAX) + 1) * DAY_MICROS)
+}
+
+/// Groups of four decimal digits, the first worth 10000^weight. `None` for NaN.
+fn numeric(bytes: &[u8], scale: u32) -> Result<Option<i128>, Malformed> {
+    let (Some(header), Some(groups)) = (bytes.first_chunk::<8>(), bytes.get(8..)) else { return Err(Malformed("a short numeric")) };
+    let [n0, n1, w0, w1, s0, s1, _, _] = *header;
+    let count = u16::from_be_bytes([n0, n1]);
+    let weight = i32::from(i16::from_be_bytes([w0, w1]));
+    let negative = match u16::from_be_bytes([s0, s1]) {
+        0x0000 => false,
+        0x4000 => true,
+        _ => return Ok(None),
+    };
+    if groups.len() != usize::from(count) * 2 {
+        return Err(Malformed("a numeric of another length"));
+    }
+    let mut value: i128 = 0;
+    for group in groups.chunks_exact(2) {
+        let group = group.first_chunk::<2>().map_or(0, |g| i128::from(u16::from_be_bytes(*g)));
+        let Some(next) = value.checked_mul(10_000).and_then(|v| v.checked_add(group)) else { return Ok(None) };
+        value = next;
+    }
+    // The digits are worth value × 10^(4 × (weight − count + 1)); wanted is that × 10^scale.
+    let exponent = 4 * (weight - i32::from(count) + 1) + i32::try_from(scale).unwrap_or(0);
+    let power = 10_i128.checked_pow(exponent.unsigned_abs());
+    let scaled = match power {
+        _ if value == 0 => Some(0),
+        Some(power) if exponent >= 0 => value.checked_mul(power),
+        Some(power) => value.checked_div(power),
+        None => None,
+    };
+    Ok(scaled.map(|v| if negative { -v } else { v }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::arrow::util::display::array_value_to_string;
+    use proptest::prelude::*;
+
+    fn stream(rows: &[Vec<Option<Vec<u8>>>]) -> Vec<u8> {
+        let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+        for row in rows {
+            bytes.extend(i16::try_from(row.len()).unwrap().to_be_bytes());
+            for field in row {
+                match field {
+                    None => bytes.extend((-1_i32).to_be_bytes()),
+                    Some(f) => {
+                        bytes.extend(i32::try_from(f.len()).unwrap().to_be_bytes());
+                        bytes.extend(f);
+                    }
+                }
+            }
+        }
+        bytes.extend((-1_i16).to_be_bytes());
+        bytes
+    }
+
+    fn decoder(kinds: &[Kind]) -> Decoder {
+        let fields: Vec<Field> = kinds.iter().enumerate().map(|(i, k)| Field::new(format!("c{i}"), k.data_type(), true)).collect();
+        Decoder::new(Arc::new(Schema::new(fields)), kinds).unwrap()
+    }
+
+    fn one(kind: Kind, bytes: &[u8]) -> String {
+        let mut decoder = decoder(&[kind]);
+        decoder.push(&stream(&[vec![Some(bytes.to_vec())]])).unwrap();
+        decoder.end().unwrap();
+        let batch = decoder.take().unwrap().unwrap();
+        array_value_to_string(batch.column(0), 0).unwrap()
+    }
+
+    #[test]
+    fn values_read_as_the_server_means_them() {
+        assert_eq!(one(Kind::Bool, &[1]), "true");
+        assert_eq!(one(Kind::Int2, &(-2_i16).to_be_bytes()), "-2");
+        assert_eq!(one(Kind::Oid, &u32::MAX.to_be_bytes()), "4294967295");
+        assert_eq!(one(Kind::Float8, &1.5_f64.to_be_bytes()), "1.5");
+        assert_eq!(one(Kind::Jsonb, b"\x01{\"a\":1}"), "{\"a\":1}");
+        assert_eq!(one(Kind::Uuid, &[0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11]),
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        assert_eq!(one(Kind::Date, &0_i32.to_be_bytes()), "2000-01-01");
+        assert_eq!(one(Kind::Date, &i32::MAX.to_be_bytes()), "");
+        assert_eq!(one(Kind::Date, &(-2_451_545_i32).to_be_bytes()), "-4713-11-24");
+        assert_eq!(one(Kind::Time, &86_400_000_000_i64.to_be_bytes()), "");
+        assert_eq!(one(Kind::Time, &1_i64.to_be_bytes()), "00:00:00.000001");
+        assert_eq!(one(Kind::Timestamp, &0_i64.to_be_bytes()), "2000-01-01T00:00:00");
+        assert_eq!(one(Kind::TimestampTz, &i64::MIN.to_be_bytes()), "");
+        assert_eq!(one(Kind::Text, b"a\xffb"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn the_last_printable_day_is_the_bound() {
+        assert_eq!(one(Kind::Date, &(DAYS_MAX - EPOCH_DAYS).to_be_bytes()), "+262142-12-31");
+        assert_eq!(one(Kind::Date, &(DAYS_MAX - EPOCH_DAYS + 1).to_be_bytes()), "");
+        let last = (i64::from(DAYS_MAX - EPOCH_DAYS) + 1) * DAY_MICROS - 1;
+        assert_eq!(one(Kind::Timestamp, &last.to_be_bytes()), "+262142-12-31T23:59:59.999999");
+        assert_eq!(one(Kind::Timestamp, &(last + 1).to_be_bytes()), "");
+    }
+
+    fn wire_numeric(count: u16, weight: i16, sign: u16, groups: &[u16]) -> Vec<u8> {
+        let mut bytes = count.to_be_bytes().to_vec();
+        bytes.extend(weight.to_be_bytes());
+        bytes.extend(sign.to_be_bytes());
+        bytes.extend(0_u16.to_be_bytes());
+        groups.iter().for_each(|g| bytes.extend(g.to_be_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn numerics_keep_every_digit() {
+        let kind = Kind::Numeric(18, 4);
+        assert_eq!(one(kind, &wire_numeric(0, 0, 0, &[])), "0.0000");
+        assert_eq!(one(kind, &wire_numeric(2, 0, 0, &[12, 3400])), "12.3400");
+        assert_eq!(one(kind, &wire_numeric(1, -1, 0x4000, &[1])), "-0.0001");
+        assert_eq!(one(kind, &wire_numeric(1, 1, 0, &[5])), "50000.0000");
+        assert_eq!(one(kind, &wire_numeric(3, 1, 0, &[1, 2, 3])), "10002.0003");
+        assert_eq!(one(kind, &wire_numeric(0, 0, 0xc000, &[])), "");
+        assert_eq!(one(Kind::Numeric(5, 2), &wire_numeric(2, 0, 0, &[123, 4500])), "123.45");
+        let nines = [99, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999];
+        assert_eq!(one(Kind::Numeric(38, 0), &wire_numeric(10, 9, 0, &nines)), "9".repeat(38));
+    }
+
+    #[test]
+    fn what_the_format_does_not_allow_is_refused() {
+        assert!(decoder(&[Kind::Int4]).push(b"PGCOPY\n\xff\r\n\x01\0\0\0\0\0\0\0\0").is_err());
+        assert!(decoder(&[Kind::Int4]).push(&stream(&[vec![Some(vec![1]), None]])).is_err());
+        assert!(decoder(&[Kind::Int4]).push(&stream(&[vec![Some(vec![1, 2])]])).is_err());
+        let mut cut = stream(&[vec![Some(vec![0, 0, 0, 1])]]);
+        cut.truncate(cut.len() - 2);
+        let mut decoder = decoder(&[Kind::Int4]);
+        decoder.push(&cut).unwrap();
+        assert!(decoder.end().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn message_boundaries_do_not_matter(
+            rows in proptest::collection::vec((any::<Option<i64>>(), any::<Option<String>>()), 0..40),
+            cuts in proptest::collection::vec(1_usize..50, 1..20),
+        ) {
+            let wire: Vec<_> = rows.iter()
+                .map(|(n, t)| vec![n.map(|n| n.to_be_bytes().to_vec()), t.as_ref().map(|t| t.as_bytes().to_vec())])
+                .collect();
+            let bytes = stream(&wire);
+            let mut decoder = decoder(&[Kind::Int8, Kind::Text]);
+            let (mut at, mut cut) = (0, cuts.iter().cycle());
+            while at < bytes.len() {
+                let end = (at + cut.next().unwrap()).min(bytes.len());
+                decoder.push(&bytes[at..end]).unwrap();
+                at = end;
+            }
+            decoder.end().unwrap();
+            let batch = decoder.take().unwrap();
+            prop_assert_eq!(batch.as_ref().map_or(0, RecordBatch::num_rows), rows.len());
+            for (i, (n, t)) in rows.iter().enumerate() {
+                let batch = batch.as_ref().unwrap();
+                prop_assert_eq!(array_value_to_string(batch.column(0), i).unwrap(), n.map(|n| n.to_string()).unwrap_or_default());
+                prop_assert_eq!(array_value_to_string(batch.column(1), i).unwrap(), t.clone().unwrap_or_default());
+            }
+        }
+    }
+}

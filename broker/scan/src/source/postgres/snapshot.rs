@@ -1,0 +1,137 @@
+//! One read-only transaction per connection and order, which every read of the order shares.
+//!
+//! The first session reads the catalog. If the order needs one reader, that session reads the rows too. If it needs more
+//! (a join, a table read in parts), the first session exports its snapshot and stays as its holder, and each reader is a
+//! session of its own that imports it: all of them see the table as it was at one moment.
+
+use std::sync::Arc;
+
+use chunk_core::scan::{PostgresTarget, ScanError};
+use tokio::sync::Mutex;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::catalog::{self, PgName, PgRelation};
+use super::connect::{Connector, Session};
+use super::select::text;
+use crate::engine::fault;
+
+/// A transaction at a source.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    connector: Arc<Connector>,
+    target: Arc<PostgresTarget>,
+    tag: String,
+    limit_s: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The first session, while it is not reading.
+    first: Option<Session>,
+    /// The exported snapshot's name, once more than one reader is needed.
+    exported: Option<String>,
+    /// Sessions that have finished a read and can do another.
+    spare: Vec<Session>,
+}
+
+impl Snapshot {
+    /// Connects, begins the transaction and reads the catalog, in one round trip after the sign-in.
+    pub(crate) async fn begin(
+        connector: &Arc<Connector>,
+        target: &Arc<PostgresTarget>,
+        tag: &str,
+        limit_s: u32,
+        names: &[PgName],
+    ) -> Result<(Arc<Self>, Vec<Option<PgFound>>), ScanError> {
+        let mut first = connector.session(target, tag).await?;
+        let sql = format!("{}; {}", settings(target, limit_s, None), catalog::query(names));
+        let answer = first.texts("reading the catalog", &sql).await?;
+        let relations = catalog::read(names.len(), &answer)?.into_iter().map(|r| r.map(PgFound)).collect();
+        let state = Mutex::new(State { first: Some(first), exported: None, spare: Vec::new() });
+        let snapshot =
+            Self { connector: Arc::clone(connector), target: Arc::clone(target), tag: tag.to_owned(), limit_s, state };
+        Ok((Arc::new(snapshot), relations))
+    }
+
+    /// The connection's name.
+    pub(super) fn connection(&self) -> &str {
+        &self.target.connection
+    }
+
+    /// A session that sees the snapshot. `alone`: no other read of this order goes to this connection.
+    pub(super) async fn reader(&self, alone: bool) -> Result<Session, ScanError> {
+        let mut state = self.state.lock().await;
+        if let Some(session) = state.spare.pop() {
+            return Ok(session);
+        }
+        if alone && state.exported.is_none() {
+            if let Some(first) = state.first.take() {
+                return Ok(first);
+            }
+        }
+        let exported = match &state.exported {
+            Some(name) => name.clone(),
+            None => {
+                let first = state.first.as_mut().ok_or_else(|| fault::internal("a second reader of a snapshot not exported"))?;
+                let answer = first.texts("exporting the snapshot", "SELECT pg_catalog.pg_export_snapshot()").await?;
+                let name = single(&answer).ok_or_else(|| fault::internal("no snapshot name"))?;
+                state.exported = Some(name.clone());
+                name
+            }
+        };
+        drop(state);
+        let mut session = self.connector.session(&self.target, &self.tag).await?;
+        session.texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported))).await?;
+        Ok(session)
+    }
+
+    /// Gives a session back after a read that ended well.
+    pub(super) async fn give_back(&self, session: Session) {
+        self.state.lock().await.spare.push(session);
+    }
+
+    /// The plan of a statement, as the server explains it: rows and bytes a row.
+    pub(super) async fn explain(&self, sql: &str) -> Result<Option<(u64, u64)>, ScanError> {
+        let mut state = self.state.lock().await;
+        let Some(first) = state.first.as_mut() else { return Ok(None) };
+        let answer = first.texts("estimating", &format!("EXPLAIN (FORMAT JSON) {sql}")).await?;
+        let json: Option<serde_json::Value> = single(&answer).and_then(|t| serde_json::from_str(&t).ok());
+        let number = |name: &str| json.as_ref()?.pointer(&format!("/0/Plan/{name}"))?.as_f64();
+        Ok(number("Plan Rows").zip(number("Plan Width")).map(|(rows, width)| (whole(rows), whole(width))))
+    }
+}
+
+/// A table found in the catalog.
+#[derive(Debug)]
+pub(crate) struct PgFound(pub(super) PgRelation);
+
+fn settings(target: &PostgresTarget, limit_s: u32, snapshot: Option<&str>) -> String {
+    let statement_s = target.statement_timeout_s.min(limit_s).max(1);
+    let import = snapshot.map(|s| format!("SET TRANSACTION SNAPSHOT {}; ", text(s))).unwrap_or_default();
+    // The forms of dates and bytes matter where a value is cast to text; the idle limit frees the server if this program
+    // dies without closing its sockets.
+    format!(
+        "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}\
+         SET LOCAL statement_timeout = '{statement_s}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '{}s'; SET LOCAL synchronize_seqscans = off; \
+         SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC'; \
+         SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1",
+        limit_s.saturating_add(IDLE_GRACE_S)
+    )
+}
+
+const LOCK_S: u32 = 10;
+const IDLE_GRACE_S: u32 = 60;
+
+fn single(answer: &[SimpleQueryMessage]) -> Option<String> {
+    answer.iter().find_map(|m| match m {
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
+        _ => None,
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}

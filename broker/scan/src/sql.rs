@@ -1,0 +1,216 @@
+//! What a caller may say: one SELECT over datasets, or the parts of a slice.
+//!
+//! The text is checked as a syntax tree before the engine plans it, so that a refusal can name the rule it breaks. The
+//! check is a second fence, not the only one: the engine's session has no other tables, no table functions and no
+//! functions off the list to begin with.
+
+mod check;
+pub(crate) mod functions;
+mod touched;
+
+use chunk_core::limits::SQL_BYTES_MAX;
+use chunk_core::scan::ScanError;
+use datafusion::sql::sqlparser::ast::{Expr, OrderByExpr, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+
+use crate::engine::fault;
+
+pub(crate) use touched::{Touched, touched};
+
+/// One SELECT statement, checked.
+pub(crate) fn parse_select(text: &str) -> Result<Statement, ScanError> {
+    let mut statements = parser(text)?.parse_statements().map_err(|e| fault::from_parser(&e))?;
+    let statement = match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => statement,
+        (Some(_), false) => return Err(fault::refused("one_statement", "more than one statement was given; send one")),
+        (None, _) => return Err(fault::invalid("there is no statement")),
+    };
+    check::statement(&statement)?;
+    Ok(statement)
+}
+
+/// One boolean expression, checked. It sees the columns of one dataset and nothing else, so it may hold no subquery.
+pub(crate) fn parse_filter(text: &str) -> Result<Expr, ScanError> {
+    let mut parser = parser(text)?;
+    let expr = parser.parse_expr().and_then(|e| end(&parser).map(|()| e)).map_err(|e| fault::from_parser(&e))?;
+    check::expression(&expr)?;
+    Ok(expr)
+}
+
+/// An ORDER BY list, checked.
+pub(crate) fn parse_order(text: &str) -> Result<Vec<OrderByExpr>, ScanError> {
+    let mut parser = parser(text)?;
+    let order = parser
+        .parse_comma_separated(Parser::parse_order_by_expr)
+        .and_then(|o| end(&parser).map(|()| o))
+        .map_err(|e| fault::from_parser(&e))?;
+    for item in &order {
+        if item.with_fill.is_some() {
+            return Err(fault::refused("statement", "WITH FILL is not allowed"));
+        }
+        check::expression(&item.expr)?;
+    }
+    Ok(order)
+}
+
+const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+/// Nesting the parser follows; each level costs it several stack frames.
+const NESTING_MAX: usize = 48;
+/// Operators and keywords: each can deepen the tree by one, and trees are dropped and walked recursively.
+const OPERATORS_MAX: usize = 4000;
+/// Set operations chain to the left without nesting for the parser.
+const SET_OPERATIONS_MAX: usize = 64;
+
+fn parser(text: &str) -> Result<Parser<'static>, ScanError> {
+    if text.len() > SQL_BYTES_MAX {
+        return Err(fault::refused("size", format_args!("the SQL is longer than {SQL_BYTES_MAX} bytes")));
+    }
+    let tokens = Tokenizer::new(&DIALECT, text)
+        .tokenize_with_location()
+        .map_err(|e| fault::from_parser(&ParserError::TokenizerError(e.to_string())))?;
+    bound(&tokens)?;
+    Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
+}
+
+fn bound(tokens: &[TokenWithSpan]) -> Result<(), ScanError> {
+    let (mut operators, mut sets) = (0_usize, 0_usize);
+    for token in tokens {
+        match &token.token {
+            Token::Word(Word { keyword: Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT, .. }) => sets += 1,
+            Token::Word(Word { keyword: Keyword::NoKeyword, .. })
+            | Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Comma
+            | Token::Period
+            | Token::EOF => {}
+            _ => operators += 1,
+        }
+    }
+    if operators > OPERATORS_MAX || sets > SET_OPERATIONS_MAX {
+        return Err(fault::refused("size", "the statement has too many operators; use IN with a list, or a join"));
+    }
+    Ok(())
+}
+
+fn end(parser: &Parser<'_>) -> Result<(), ParserError> {
+    let next = parser.peek_token();
+    if next.token == Token::EOF { Ok(()) } else { parser.expected("the end of the text", next) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use chunk_core::scan::ScanErrorKind;
+    use chunk_wire::problem::Position;
+
+    fn refusal(text: &str) -> String {
+        let error = parse_select(text).unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Refused, "{text}: {}", error.public);
+        error.public
+    }
+
+    #[test]
+    fn only_one_select_is_a_statement() {
+        for text in [
+            "INSERT INTO people VALUES (1)",
+            "UPDATE people SET id = 1",
+            "DELETE FROM people",
+            "MERGE INTO people USING x ON true WHEN MATCHED THEN DELETE",
+            "CREATE TABLE x (id int)",
+            "CREATE VIEW v AS SELECT 1",
+            "DROP TABLE people",
+            "TRUNCATE people",
+            "COPY people TO STDOUT",
+            "SET x = 1",
+            "SHOW ALL",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT * FROM people",
+            "PREPARE p AS SELECT 1",
+            "EXECUTE p",
+            "BEGIN",
+            "CALL f()",
+            "GRANT SELECT ON people TO x",
+            "SELECT 1; SELECT 2",
+            "SELECT 1; DROP TABLE people",
+            "SELECT * INTO x FROM people",
+            "SELECT * FROM people FOR UPDATE",
+            "WITH d AS (DELETE FROM people RETURNING *) SELECT * FROM d",
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+            "TABLE people",
+            "SELECT * FROM generate_series(1, 10)",
+            "SELECT * FROM read_csv('/etc/passwd')",
+            "SELECT * FROM UNNEST(ARRAY[1, 2])",
+            "SELECT * FROM LATERAL (SELECT 1) AS x",
+            "SELECT * FROM '/etc/passwd'",
+            "SELECT * FROM information_schema.tables",
+            "SELECT * FROM pg_catalog.pg_class",
+            "SELECT * FROM people TABLESAMPLE BERNOULLI (10)",
+            "SELECT version()",
+            "SELECT pg_catalog.version()",
+            "SELECT current_setting('x')",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT pg_sleep(10)",
+            "SELECT random()",
+            "SELECT uuid()",
+            "SELECT input_file_name()",
+            "SELECT repeat(name, id) FROM people",
+        ] {
+            refusal(text);
+        }
+    }
+
+    #[test]
+    fn plain_selects_pass() {
+        for text in [
+            "SELECT * FROM people",
+            "SELECT * FROM people;",
+            "WITH x AS (SELECT id FROM people) SELECT count(*) FROM x",
+            "SELECT id, row_number() OVER (PARTITION BY city ORDER BY id) FROM people ORDER BY 1 LIMIT 5 OFFSET 2",
+            "SELECT upper(name) || '!' FROM people WHERE name LIKE 'a%' AND id IN (SELECT id FROM other)",
+            "SELECT now(), extract(year FROM born), substring(name FROM 1 FOR 3), trim(name) FROM people",
+            "SELECT 1 UNION ALL SELECT 2",
+            "SELECT \"Mixed Case\" FROM people p JOIN sales.orders o USING (id)",
+            "VALUES (1), (2)",
+        ] {
+            parse_select(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_a_position() {
+        let error = parse_select("SELECT id\nFROM WHERE id = 1").unwrap_err();
+        assert!(matches!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, .. }))), "{error:?}");
+    }
+
+    #[test]
+    fn a_filter_is_one_expression_without_subqueries() {
+        parse_filter("id > 5 AND lower(name) = 'a'").unwrap();
+        for text in ["id > 5; DROP TABLE x", "id > 5 ORDER BY id", "id > 5) OR (true", "id IN (SELECT id FROM other)", "EXISTS (SELECT 1)", ""] {
+            parse_filter(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn an_order_is_a_list() {
+        assert_eq!(parse_order("placed_at desc nulls last, order_id").unwrap().len(), 2);
+        for text in ["id LIMIT 1", "id; SELECT 1", "(SELECT 1)", ""] {
+            parse_order(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn depth_and_size_are_bounded() {
+        refusal(&format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000)));
+        refusal(&format!("SELECT {}", vec!["1"; 3000].join("+")));
+        refusal(&format!("SELECT {}1", "- ".repeat(5000)));
+        refusal(&vec!["SELECT 1"; 200].join(" UNION ALL "));
+        refusal(&format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX)));
+        let list: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
+        parse_select(&format!("SELECT * FROM people WHERE id IN ({})", list.join(","))).unwrap();
+    }
+}

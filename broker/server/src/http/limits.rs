@@ -1,0 +1,44 @@
+//! Every bound of the HTTP side, unit in the name. Those of the broker itself stand in `chunk_core::limits`.
+
+use std::time::Duration;
+
+/// Body of a request. The largest legal one is a signed request document around 64 KiB of SQL.
+pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A body must have arrived within this time.
+pub(super) const BODY_READ_MAX: Duration = Duration::from_secs(30);
+/// The head of a request must have arrived within this time; also how long an idle HTTP/1 connection is kept.
+pub(crate) const HEADER_READ_MAX: Duration = Duration::from_secs(20);
+/// A TLS handshake must be over within this time.
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// A connection must have sent its first request within this time.
+pub(crate) const FIRST_REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Bytes of all headers of an HTTP/2 request.
+pub(crate) const HEADER_BYTES_MAX: u32 = 64 * 1024;
+/// Headers of an HTTP/1 request.
+pub(crate) const HEADERS_MAX: usize = 100;
+/// Streams of one HTTP/2 connection.
+pub(crate) const HTTP2_STREAMS_MAX: u32 = 128;
+/// Bytes in flight of one HTTP/2 stream and connection: the usual 64 KiB cost a fast client most of its CPU.
+pub(crate) const HTTP2_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// An HTTP/2 peer is asked for a sign of life this often …
+pub(crate) const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
+/// … and given up after this long without one.
+pub(crate) const HTTP2_PING_ANSWER_MAX: Duration = Duration::from_secs(20);
+/// Connections open at once.
+pub(crate) const CONNECTIONS_MAX: usize = 4096;
+/// Requests being answered at once, not counting bodies that are being streamed.
+pub(super) const REQUESTS_RUNNING_MAX: usize = 1024;
+/// Streams of events open at once.
+pub(super) const EVENT_STREAMS_MAX: usize = 2048;
+/// A comment is sent on an idle stream of events this often, so that proxies keep it open.
+pub(super) const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A stream of events looks at the log at most this often.
+pub(super) const EVENTS_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A stream of events looks whether its session is still open at least this often.
+pub(super) const SESSION_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Sign-ins that one address may try at once …
+pub(super) const SIGN_INS_BURST: f64 = 200.0;
+/// … and how many a second after that.
+pub(super) const SIGN_INS_A_SECOND: f64 = 10.0;
+/// Addresses whose sign-ins are counted apart; those beyond share one count.
+pub(super) const SIGN_IN_ADDRESSES_MAX: usize = 10_000;

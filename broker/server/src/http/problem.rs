@@ -1,0 +1,138 @@
+//! Errors as HTTP answers (RFC 9457), mapped in one place.
+//!
+//! A handler's error becomes a response without a body that carries the problem as an extension; the edge of the router
+//! writes the body, because it alone knows the id of the request. Whatever else answers with an error status (the router's
+//! own 404 and 405, a panic) is given a problem there too, so that every error a client sees has the same form.
+
+use axum::response::{IntoResponse, Response};
+use chunk_core::error::Error;
+use chunk_wire::PROBLEM_JSON;
+use chunk_wire::problem::{Code, Problem};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+/// A request that was not answered with what it asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    problem: Problem,
+    /// For the operator's log; never sent.
+    operator: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { problem: Problem::new(code, detail), operator: None }
+    }
+
+    /// Another status than the code's own, where HTTP has a more exact one.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.problem.status = status.as_u16();
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        self.problem.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// There is no such thing, or it is not the caller's to see: one answer for both.
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("There is no {what} that you may see."))
+    }
+
+    pub(super) fn code(&self) -> &str {
+        &self.problem.code
+    }
+
+    pub(super) fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
+    }
+
+    pub(super) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The body and the headers that go with it.
+    pub(super) fn render(mut self, request_id: &str) -> Response {
+        self.problem.request_id = Some(request_id.to_owned());
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, challenge(self.problem.known_code()));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { problem: error.problem(), operator: error.source.as_deref().map(chain) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// RFC 9449 §7.1: how to authenticate, and what was wrong with how it was done.
+fn challenge(code: Option<Code>) -> HeaderValue {
+    HeaderValue::from_static(match code {
+        Some(Code::UseDpopNonce) => r#"DPoP error="use_dpop_nonce", algs="EdDSA""#,
+        Some(Code::InvalidDpopProof) => r#"DPoP error="invalid_dpop_proof", algs="EdDSA""#,
+        Some(Code::SessionEnded | Code::InvalidIdToken) => r#"DPoP error="invalid_token", algs="EdDSA""#,
+        _ => r#"DPoP algs="EdDSA""#,
+    })
+}
+
+/// An error and everything below it, in one line.
+fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        below = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    async fn body(response: Response) -> Problem {
+        serde_json::from_slice(&axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_code_is_answered_with_its_status_and_word() {
+        for &code in Code::ALL {
+            let response = Refusal::from(Error::new(code, "why")).render("r1");
+            assert_eq!(response.status().as_u16(), code.status());
+            assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
+            assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), code.status() == 401, "{}", code.as_str());
+            let problem = body(response).await;
+            assert_eq!((problem.known_code(), problem.request_id.as_deref()), (Some(code), Some("r1")));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_operators_text_is_never_sent() {
+        let refusal = Refusal::from(Error::new(Code::SourceFailed, "The source failed.").operator("FATAL: password hunter2"));
+        assert_eq!(refusal.operator(), Some("FATAL: password hunter2"));
+        let bytes = axum::body::to_bytes(refusal.render("r1").into_body(), usize::MAX).await.unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"));
+    }
+}

@@ -1,0 +1,65 @@
+//! Credentials of connections: named in broker.toml, read at the moment a source is opened, wiped after use.
+//!
+//! Nothing is cached, so a rotated file is used by the next fetch, and a memory dump between fetches holds no password.
+
+pub mod master;
+pub mod sealed;
+
+mod env;
+mod file;
+
+use std::collections::BTreeMap;
+
+use chunk_core::scan::Secrets;
+use zeroize::Zeroizing;
+
+use crate::config::{Connection, Env, SecretRef};
+use master::MasterKey;
+
+/// Credentials by connection.
+pub struct Credentials {
+    places: BTreeMap<String, SecretRef>,
+    env: Env,
+    master: MasterKey,
+}
+
+impl Credentials {
+    /// The credentials of these connections.
+    #[must_use]
+    pub fn new(connections: &BTreeMap<String, Connection>, env: Env, master: MasterKey) -> Self {
+        let places = connections.iter().filter_map(|(name, connection)| match connection {
+            Connection::Postgres { password, .. } => Some((name.clone(), password.clone())),
+            Connection::Files { .. } => None,
+        });
+        Self { places: places.collect(), env, master }
+    }
+
+    /// Every connection whose credential cannot be read now, and why.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(String, String)> {
+        self.places.keys().filter_map(|name| self.password(name).err().map(|why| (name.clone(), why))).collect()
+    }
+}
+
+impl Secrets for Credentials {
+    fn password(&self, connection: &str) -> Result<Zeroizing<String>, String> {
+        let place = self.places.get(connection).ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
+        match place {
+            SecretRef::Env(name) => env::read(&self.env, name),
+            SecretRef::File(path) => file::read(path),
+            SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
+                String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| "the sealed credential is not text".to_owned())
+            }),
+        }
+        .map_err(|why| format!("password of connection `{connection}`: {why}"))
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

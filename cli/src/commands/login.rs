@@ -1,0 +1,237 @@
+//! `chunkctl login`: from nobody to a session that is kept.
+//!
+//! The place for the session is found and tried first; the broker's log key is pinned at the first meeting; a session that
+//! could not be kept after all is ended, so that none is left lying around.
+
+use chunk_evidence::note::VerifierKey;
+use chunk_wire::session::{BrokerInfo, ClientInfo, IssuerInfo, OpenSession, SessionTokens};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::auth::credentials::Credentials;
+use crate::auth::device;
+use crate::auth::keyring::{self, Store};
+use crate::auth::keys::Key;
+use crate::auth::vault::Storage;
+use crate::client::{Broker, Proof};
+use crate::config::{Config, PinnedLog};
+use crate::context::{Context, block_on};
+use crate::error::{Failure, Result};
+use crate::{figures, text};
+
+/// Arguments of `login`.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Identity provider to sign in at, where the broker accepts several.
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
+    /// Where to keep the session.
+    #[arg(long, value_enum, value_name = "PLACE", default_value_t = Place::Auto)]
+    storage: Place,
+    /// Keep the session in a plaintext file that only you may read (mode 0600).
+    #[arg(long, conflicts_with = "storage")]
+    insecure_storage: bool,
+    /// Show address and code without explaining what to do with them.
+    #[arg(long)]
+    no_browser_hint: bool,
+}
+
+/// Choices of `--storage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// The keyring; without one, an encrypted file
+    Auto,
+    /// The system's keyring
+    Keyring,
+    /// The Linux kernel's keyring, until the next start
+    Keyutils,
+    /// A file encrypted with a passphrase
+    File,
+    /// Nowhere: every command signs in for itself
+    Memory,
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    broker: &'a str,
+    profile: &'a str,
+    session: &'a str,
+    person: &'a chunk_wire::session::Person,
+    storage: Storage,
+    session_expires_ms: i64,
+    key: &'a str,
+    origin: &'a str,
+    log_key: &'a str,
+}
+
+pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
+    let url = cx.broker_url()?;
+    let storage = choose_storage(cx, args)?;
+    let vault = cx.vault(storage)?;
+    if storage != Storage::Keyring && storage != Storage::Keyutils {
+        vault.probe()?; // the keyrings have been tried while choosing
+    }
+    block_on(async {
+        let broker = cx.broker()?;
+        let (credentials, info) = open_session(cx, &broker, args.issuer.as_deref(), !args.no_browser_hint).await?;
+        let kept = vault.save(&credentials).and_then(|()| remember(cx, url.as_str(), storage, &info));
+        if let Err(failure) = kept {
+            let key = credentials.key()?;
+            let end = broker.delete(&["v1", "sessions", "current"]);
+            broker.send(&end, Proof::Session(&key, &credentials.access_token)).await.ok();
+            return Err(failure.why("the session was ended again, because it could not be kept"));
+        }
+        let key = credentials.key()?;
+        cx.ui.event(
+            "login.done",
+            &Done {
+                broker: url.as_str(),
+                profile: &cx.profile_name,
+                session: &credentials.session,
+                person: &credentials.person,
+                storage,
+                session_expires_ms: credentials.session_expires_ms,
+                key: key.thumbprint(),
+                origin: &credentials.origin,
+                log_key: &credentials.log_key,
+            },
+        )?;
+        let expires = figures::from_now(credentials.session_expires_ms, figures::now_ms());
+        cx.ui.say(&format!("Signed in to {} as {}.", url.as_str(), text::line(&credentials.person.name)));
+        cx.ui.say(&format!("The session ends {expires} and is kept in {}.", storage.words()));
+        cx.ui.next("chunkctl datasets");
+        Ok(())
+    })
+}
+
+/// Signs in and opens a session bound to a fresh key.
+///
+/// # Errors
+/// When the broker or the identity provider cannot be reached, or either says no.
+pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Option<&str>, hint: bool) -> Result<(Credentials, BrokerInfo)> {
+    let info: BrokerInfo = broker.json(&broker.get(&["v1", "info"]), Proof::None).await?;
+    check_log_key(cx, broker.url.as_str(), &info)?;
+    let issuer = choose_issuer(&info.issuers, issuer)?;
+    if issuer.insecure_development {
+        cx.ui.warn("this broker runs with its built-in development issuer: anybody can be anybody; use it for trying only");
+    }
+    cx.ui.say(&format!("Signing in to {} ({}) at {}.", text::line(&info.name), broker.url.as_str(), text::line(&issuer.issuer)));
+    let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
+    let (key, seed) = Key::generate()?;
+    let client = ClientInfo { version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(), host: host_name() };
+    let body = OpenSession { id_token: id_token.to_string(), client };
+    let tokens: SessionTokens = broker.json(&broker.post(&["v1", "sessions"]).body(&body)?, Proof::Key(&key)).await?;
+    let credentials = Credentials::new(broker.url.as_str(), &seed, tokens, &info.origin, &info.log_key);
+    Ok((credentials, info))
+}
+
+/// Finds a place that works, before anybody types a code.
+fn choose_storage(cx: &Context<'_>, args: &LoginArgs) -> Result<Storage> {
+    if args.insecure_storage {
+        cx.ui.warn("the session will be kept in a plaintext file; whoever can read your files can use it until it ends");
+        return Ok(Storage::Plaintext);
+    }
+    match args.storage {
+        Place::Keyring => cx.vault(Storage::Keyring)?.probe().map(|()| Storage::Keyring),
+        Place::Keyutils => cx.vault(Storage::Keyutils)?.probe().map(|()| Storage::Keyutils),
+        Place::File => Ok(Storage::File),
+        Place::Memory => Ok(Storage::Memory),
+        Place::Auto => {
+            let Err(why) = keyring::probe(Store::Keyring) else { return Ok(Storage::Keyring) };
+            if cx.passphrase.available() {
+                cx.ui.say(&format!("The system's keyring cannot be used: {}.", text::line(&why)));
+                cx.ui.say("The session will be kept in a file encrypted with a passphrase instead.");
+                return Ok(Storage::File);
+            }
+            Err(Failure::usage("there is no place to keep a session")
+                .why(format!("the system's keyring cannot be used: {why}"))
+                .why("an encrypted file needs a passphrase: on a terminal, by `--passphrase-fd N`, or in a file named by CHUNKCTL_PASSPHRASE_FILE")
+                .why("`--storage keyutils` uses the kernel's keyring, `--storage memory` keeps nothing, `--insecure-storage` keeps plaintext")
+                .hint("chunkctl login --storage file --passphrase-fd 3 3< PASSPHRASE-FILE"))
+        }
+    }
+}
+
+fn choose_issuer<'i>(issuers: &'i [IssuerInfo], wanted: Option<&str>) -> Result<&'i IssuerInfo> {
+    let names = || issuers.iter().map(|issuer| issuer.issuer.as_str()).collect::<Vec<_>>().join(", ");
+    let matching: Vec<&IssuerInfo> = match wanted {
+        None => issuers.iter().collect(),
+        Some(wanted) => match issuers.iter().find(|issuer| issuer.issuer == wanted) {
+            Some(exact) => vec![exact],
+            None => issuers.iter().filter(|issuer| issuer.issuer.contains(wanted)).collect(),
+        },
+    };
+    match (matching.as_slice(), wanted) {
+        ([one], _) => Ok(one),
+        ([], None) => Err(Failure::cannot_tell("sign_in", "the broker accepts no identity provider").why("its operator has to configure one")),
+        ([], Some(wanted)) => Err(Failure::usage(format!("the broker accepts no identity provider called `{wanted}`")).why(format!("it accepts: {}", names()))),
+        _ => Err(Failure::usage("the broker accepts several identity providers")
+            .why(format!("choose one of: {}", names()))
+            .hint("chunkctl login --issuer NAME")),
+    }
+}
+
+/// The log key is believed at the first meeting only. Afterwards another key is somebody else's log.
+fn check_log_key(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<()> {
+    let named = VerifierKey::parse(&info.log_key).ok().filter(|key| key.name() == info.origin);
+    if named.is_none() {
+        return Err(Failure::cannot_tell("log_key", "the broker's log key is none").why("it must be a C2SP verifier key named after the log's origin"));
+    }
+    match cx.config.logs.get(broker) {
+        Some(pinned) if pinned.origin != info.origin || pinned.key != info.log_key => {
+            Err(Failure::no("log_key", format!("{broker} shows another evidence log than the one pinned at your first sign-in"))
+                .why(format!("pinned {}: {}", figures::time(pinned.pinned_ms), pinned.key))
+                .why(format!("shown now: {}", info.log_key))
+                .why("ask the operator, by another way than this broker, whether the log was replaced; only then forget the old key")
+                .hint("chunkctl config unpin"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes the choices of this sign-in into the profile. The file is read again: another command may have changed it.
+fn remember(cx: &Context<'_>, broker: &str, storage: Storage, info: &BrokerInfo) -> Result<()> {
+    let mut config = Config::read(&cx.paths.config)?;
+    let profile = config.profiles.entry(cx.profile_name.clone()).or_default();
+    profile.broker = Some(broker.to_owned());
+    profile.storage = Some(storage);
+    if let Some(ca_file) = cx.ca_file() {
+        // An absolute path, so that it means the same from every working directory.
+        profile.ca_file = Some(std::path::absolute(ca_file).map_err(|error| Failure::file("find", ca_file, &error))?);
+    }
+    config
+        .logs
+        .entry(broker.to_owned())
+        .or_insert_with(|| PinnedLog { origin: info.origin.clone(), key: info.log_key.clone(), pinned_ms: figures::now_ms() });
+    config.write(&cx.paths.config)
+}
+
+/// This machine's name, which the broker records and never believes.
+fn host_name() -> String {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let from_shell = || ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    from_kernel.map(|name| name.trim().to_owned()).or_else(from_shell).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn issuer(name: &str) -> IssuerInfo {
+        IssuerInfo { issuer: name.into(), client_id: "c".into(), scopes: vec![], insecure_development: false }
+    }
+
+    #[test]
+    fn one_issuer_needs_no_choice_and_several_do() {
+        let one = [issuer("https://a.example")];
+        let two = [issuer("https://a.example"), issuer("https://a.example/realm")];
+        assert_eq!(choose_issuer(&one, None).unwrap().issuer, "https://a.example");
+        assert!(choose_issuer(&two, None).is_err());
+        assert_eq!(choose_issuer(&two, Some("realm")).unwrap().issuer, "https://a.example/realm");
+        assert_eq!(choose_issuer(&two, Some("https://a.example")).unwrap().issuer, "https://a.example");
+        assert!(choose_issuer(&two, Some("a.example")).is_err());
+        assert!(choose_issuer(&two, Some("https://evil")).is_err());
+        assert!(choose_issuer(&[], None).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! What a command is given: the voice, the configuration, and the way to a session.
+//!
+//! Nothing slow happens before a command asks for it: no runtime, no TLS, no keyring.
+
+use std::path::PathBuf;
+
+use crate::args::Global;
+use crate::auth::passphrase::Passphrase;
+use crate::auth::vault::{Storage, Vault};
+use crate::client::Broker;
+use crate::client::session::Session;
+use crate::config::{BrokerUrl, Config, Paths, PinnedLog, Profile};
+use crate::error::{Failure, Result};
+use crate::output::Ui;
+
+/// A command's surroundings.
+pub(crate) struct Context<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) paths: Paths,
+    pub(crate) config: Config,
+    /// Name of the profile in use.
+    pub(crate) profile_name: String,
+    /// The profile as the file has it.
+    pub(crate) profile: Profile,
+    broker: Option<String>,
+    ca_file: Option<PathBuf>,
+    pub(crate) passphrase: Passphrase,
+}
+
+impl<'a> Context<'a> {
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub(crate) fn new(ui: &'a Ui, global: &Global) -> Result<Self> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let paths = Paths::find(environment)?;
+        let config = Config::read(&paths.config)?;
+        let profile = config.profile(&global.profile);
+        let passphrase_file = environment("CHUNKCTL_PASSPHRASE_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Ok(Self {
+            ui,
+            paths,
+            profile_name: global.profile.clone(),
+            broker: global.broker.clone().filter(|broker| !broker.is_empty()).or_else(|| profile.broker.clone()),
+            ca_file: global.ca_file.clone().or_else(|| profile.ca_file.clone()),
+            passphrase: Passphrase::new(global.passphrase_fd, passphrase_file),
+            profile,
+            config,
+        })
+    }
+
+    /// The broker in use.
+    ///
+    /// # Errors
+    /// When none is configured, or its address is none.
+    pub(crate) fn broker_url(&self) -> Result<BrokerUrl> {
+        match &self.broker {
+            Some(broker) => BrokerUrl::parse(broker),
+            None => Err(Failure::usage("no broker is configured")
+                .why("neither `--broker`, CHUNKCTL_BROKER nor the profile names one")
+                .hint("chunkctl login --broker https://broker.example.com")),
+        }
+    }
+
+    /// Further certificate authorities.
+    pub(crate) fn ca_file(&self) -> Option<&std::path::Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// A connection to the broker, without a session.
+    ///
+    /// # Errors
+    /// As [`Context::broker_url`].
+    pub(crate) fn broker(&self) -> Result<Broker> {
+        Broker::new(self.broker_url()?, self.ca_file())
+    }
+
+    /// The log that was pinned when this broker was first met.
+    pub(crate) fn pinned_log(&self) -> Option<&PinnedLog> {
+        self.broker_url().ok().and_then(|url| self.config.logs.get(url.as_str()))
+    }
+
+    /// The place of this broker's session.
+    pub(crate) fn vault(&self, storage: Storage) -> Result<Vault<'_>> {
+        Ok(Vault::new(storage, self.broker_url()?.as_str(), &self.profile_name, &self.paths.state, &self.passphrase))
+    }
+
+    /// Runs work under the session, signing in first where nothing is kept.
+    ///
+    /// # Errors
+    /// When there is no session, or the work fails.
+    pub(crate) fn with_session<T>(&self, work: impl AsyncFnOnce(&Session<'_>) -> Result<T>) -> Result<T> {
+        let storage = self.profile.storage.ok_or_else(|| Failure::sign_in("you are not signed in"))?;
+        let vault = self.vault(storage)?;
+        // The keyring and the passphrase come before the runtime: both may wait for a person.
+        let kept = vault.load()?;
+        block_on(async {
+            let broker = self.broker()?;
+            let ephemeral = storage == Storage::Memory;
+            let credentials = match kept {
+                Some(kept) => kept,
+                None if ephemeral => crate::commands::login::open_session(self, &broker, None, true).await?.0,
+                None => {
+                    return Err(Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str()))
+                        .why(format!("{} holds no session of profile `{}`", storage.words(), self.profile_name)));
+                }
+            };
+            let session = Session::new(broker, vault, credentials)?;
+            let outcome = work(&session).await;
+            if ephemeral {
+                // Nothing is kept, so nobody could use it again. That it could not be told changes nothing.
+                session.send(&session.broker.delete(&["v1", "sessions", "current"])).await.ok();
+            }
+            outcome
+        })
+    }
+}
+
+/// Runs a future on a runtime made for it.
+///
+/// # Errors
+/// When the runtime cannot be made, or the future fails.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::cannot_tell("system", "cannot start").why(crate::error::io_words(&error)))?;
+    let outcome = runtime.block_on(future);
+    // A name lookup may still hang in a thread of the runtime; nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}

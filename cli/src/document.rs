@@ -1,0 +1,167 @@
+//! Is the document to be signed what was asked for?
+//!
+//! The broker writes the request document; the requester's and the reviewers' signatures are what make it binding. So every
+//! field that this side knows is compared before anything is signed, and the digest is computed here, never taken over.
+
+use chunk_evidence::encode;
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, Query, RequestDocument, RequestView};
+use chunk_wire::session::Person;
+
+use crate::error::{Failure, Result};
+
+/// Checks a planned document against what was asked and who asked; gives its text and meaning.
+///
+/// # Errors
+/// When anything differs: nothing may then be signed.
+pub(crate) fn check_planned<'a>(answer: &'a PlanAnswer, asked: &PlanRequest, me: &Person, key: &str, now_ms: i64) -> Result<(&'a str, RequestDocument)> {
+    let text = answer.document.as_deref().ok_or_else(|| mismatch("it gave no document to sign"))?;
+    let digest = answer.digest.as_deref().ok_or_else(|| mismatch("it gave no digest"))?;
+    let document = read(text, digest)?;
+    let same = |same: bool, field: &str| if same { Ok(()) } else { Err(mismatch(&format!("its {field} is not what was asked for"))) };
+    same(document.query == asked.query, "query")?;
+    same(document.format == asked.format, "format")?;
+    same(document.reason == asked.reason, "reason")?;
+    same(document.ticket == asked.ticket, "ticket")?;
+    same(document.requester.issuer == me.issuer && document.requester.subject == me.subject, "requester")?;
+    same(document.requester.key == key, "requester's key")?;
+    same(document.quorum == answer.quorum, "number of reviewers")?;
+    if let Query::Slice { dataset, .. } = &asked.query {
+        same(document.datasets == [dataset.clone()], "list of datasets")?;
+    }
+    if document.not_after_ms <= now_ms - CLOCK_SLACK_MS {
+        return Err(mismatch("it has expired already; is this machine's clock right?"));
+    }
+    Ok((text, document))
+}
+
+/// Checks a request that somebody else signed, before it is shown or judged.
+///
+/// # Errors
+/// When what is shown is not what its digest says.
+pub(crate) fn check_shown(view: &RequestView) -> Result<RequestDocument> {
+    let document = read(&view.document, &view.digest)?;
+    if document.requester.issuer != view.requester.issuer || document.requester.subject != view.requester.subject {
+        return Err(mismatch("it was signed by another person than the one shown"));
+    }
+    Ok(document)
+}
+
+fn read(text: &str, digest: &str) -> Result<RequestDocument> {
+    if encode::sha256_hex(text.as_bytes()) != digest {
+        return Err(mismatch("its digest is another"));
+    }
+    // Two documents that read alike must not be two texts.
+    let value = encode::parse_canonical(text).map_err(|_| mismatch("it is not in canonical form"))?;
+    let document: RequestDocument = serde_json::from_value(value).map_err(|_| mismatch("it holds something this version does not know"))?;
+    if document.v == 1 { Ok(document) } else { Err(mismatch("it is of another version")) }
+}
+
+fn mismatch(why: &str) -> Failure {
+    Failure::no("document_mismatch", "the broker's document was refused; nothing was signed").why(why).hint("chunkctl doctor")
+}
+
+/// Two machines' clocks may differ by this much.
+const CLOCK_SLACK_MS: i64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use chunk_wire::fetch::{Budget, Format, Requester};
+
+    use super::*;
+
+    fn me() -> Person {
+        Person { issuer: "https://i".into(), subject: "ada".into(), name: "Ada".into(), email: None, groups: vec![] }
+    }
+
+    fn asked() -> PlanRequest {
+        let query = Query::Slice { dataset: "orders".into(), columns: None, filter: Some("total > 1".into()), order_by: None, limit: Some(5) };
+        PlanRequest { query, format: Format::Csv, reason: "why".into(), ticket: Some("T-1".into()) }
+    }
+
+    fn document() -> RequestDocument {
+        RequestDocument {
+            v: 1,
+            query: asked().query,
+            datasets: vec!["orders".into()],
+            connections: vec!["db".into()],
+            columns: vec![],
+            filtered: vec![],
+            format: Format::Csv,
+            reason: "why".into(),
+            ticket: Some("T-1".into()),
+            policy: "00".into(),
+            budget: Budget { rows: 1, bytes: 1, duration_s: 1 },
+            quorum: 1,
+            requester: Requester { issuer: "https://i".into(), subject: "ada".into(), key: "thumb".into() },
+            not_after_ms: 1000,
+            nonce: "n".into(),
+        }
+    }
+
+    fn answer(document: &RequestDocument) -> PlanAnswer {
+        let text = encode::canonical_of(document).unwrap();
+        PlanAnswer {
+            decision: "needs_approval".into(),
+            policies: vec![],
+            reasons: vec![],
+            columns: vec![],
+            rows_estimated: None,
+            bytes_estimated: None,
+            quorum: 1,
+            explain: vec![],
+            digest: Some(encode::sha256_hex(text.as_bytes())),
+            document: Some(text),
+        }
+    }
+
+    fn check(answer: &PlanAnswer) -> Result<()> {
+        check_planned(answer, &asked(), &me(), "thumb", 999).map(|_| ())
+    }
+
+    #[test]
+    fn the_document_that_was_asked_for_is_signed() {
+        check(&answer(&document())).unwrap();
+    }
+
+    #[test]
+    fn any_other_document_is_not() {
+        let changes: [(&str, fn(&mut RequestDocument)); 12] = [
+            ("v", |d| d.v = 2),
+            ("dataset", |d| d.query = Query::Slice { dataset: "people".into(), columns: None, filter: Some("total > 1".into()), order_by: None, limit: Some(5) }),
+            ("filter", |d| d.query = Query::Slice { dataset: "orders".into(), columns: None, filter: None, order_by: None, limit: Some(5) }),
+            ("sql", |d| d.query = Query::Sql { text: "select 1".into() }),
+            ("datasets", |d| d.datasets.push("people".into())),
+            ("format", |d| d.format = Format::Parquet),
+            ("reason", |d| d.reason = "another".into()),
+            ("ticket", |d| d.ticket = None),
+            ("quorum", |d| d.quorum = 0),
+            ("issuer", |d| d.requester.issuer = "https://other".into()),
+            ("subject", |d| d.requester.subject = "bob".into()),
+            ("key", |d| d.requester.key = "other".into()),
+        ];
+        for (name, change) in changes {
+            let mut changed = document();
+            change(&mut changed);
+            assert!(check(&answer(&changed)).is_err(), "{name}");
+        }
+        let mut expired = document();
+        expired.not_after_ms = 999 - CLOCK_SLACK_MS;
+        assert!(check(&answer(&expired)).is_err());
+    }
+
+    #[test]
+    fn the_digest_is_computed_here_and_the_text_is_canonical() {
+        let mut wrong_digest = answer(&document());
+        wrong_digest.digest = Some("00".repeat(32));
+        assert!(check(&wrong_digest).is_err());
+        let mut spaced = answer(&document());
+        let text = spaced.document.take().unwrap().replacen(',', ", ", 1);
+        spaced.digest = Some(encode::sha256_hex(text.as_bytes()));
+        spaced.document = Some(text);
+        assert!(check(&spaced).is_err());
+        let mut absent = answer(&document());
+        absent.document = None;
+        assert!(check(&absent).is_err());
+    }
+}

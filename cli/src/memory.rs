@@ -1,0 +1,231 @@
+//! Has the broker ever shown a different history?
+//!
+//! The largest checkpoint of each log stays on this machine. A log that later shows another root for the same size, or a tree
+//! that is not an extension of the remembered one, has been rewritten, truncated or forked; then both checkpoints are kept as
+//! evidence and the answer is no.
+
+use std::path::{Path, PathBuf};
+
+use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::merkle::{self, Hash};
+use chunk_evidence::note::VerifierKey;
+use serde::Deserialize;
+
+use crate::auth::keys::sha256_hex;
+use crate::client::{Broker, Proof};
+use crate::config::write_private;
+use crate::error::{Exit, Failure, Result};
+use crate::figures;
+
+/// The memory of one log, named by its key: the origin alone could be claimed by anybody.
+pub(crate) struct Memory<'a> {
+    state: &'a Path,
+    key: &'a VerifierKey,
+}
+
+/// Answer of `GET /consistency`.
+#[derive(Deserialize)]
+struct Consistency {
+    proof: Vec<String>,
+}
+
+/// How two checkpoints of one log relate.
+#[derive(Debug, PartialEq, Eq)]
+enum Relation {
+    /// The same tree.
+    Same,
+    /// The same size, but not the same tree: no proof could reconcile them.
+    Fork,
+    /// A proof from the smaller to the larger must show the same history.
+    NeedsProof,
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(state: &'a Path, key: &'a VerifierKey) -> Self {
+        Self { state, key }
+    }
+
+    /// The remembered checkpoint.
+    ///
+    /// # Errors
+    /// When what was kept is damaged: forgetting silently is what an attacker would want.
+    pub(crate) fn recall(&self) -> Result<Option<SignedCheckpoint>> {
+        let path = self.path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::file("read", &path, &error)),
+        };
+        let kept = SignedCheckpoint::parse(&text).ok().filter(|kept| kept.verify(std::slice::from_ref(self.key)).is_ok());
+        match kept {
+            Some(kept) => Ok(Some(kept)),
+            None => Err(Failure::cannot_tell("memory", "the remembered checkpoint cannot be read")
+                .why(format!("`{}` is not a checkpoint signed by the pinned key", path.display()))
+                .why("move the file away to start remembering anew")),
+        }
+    }
+
+    /// Compares a checkpoint whose signature has been checked with the remembered one, and remembers the larger.
+    ///
+    /// # Errors
+    /// With exit code 1 when the broker shows a different history; 2 when it gives no answer.
+    pub(crate) async fn observe(&self, broker: &Broker, shown: &SignedCheckpoint) -> Result<()> {
+        let _lock = self.lock()?;
+        let Some(kept) = self.recall()? else { return self.remember(shown) };
+        let (old, new) = (kept.unverified(), shown.unverified());
+        match relation(old.size, &old.root, new.size, &new.root) {
+            Relation::Same => return Ok(()),
+            Relation::Fork => return Err(self.fork(&kept, shown, "two trees of the same size have different roots")?),
+            Relation::NeedsProof => {}
+        }
+        let (small, large) = if old.size < new.size { (old, new) } else { (new, old) };
+        if small.size > 0 {
+            let call = broker
+                .get(&["consistency"])
+                .query("from", &small.size.to_string())
+                .query("to", &large.size.to_string());
+            let answer: Consistency = match broker.json(&call, Proof::None).await {
+                Ok(answer) => answer,
+                // A broker that lost part of its log cannot prove anything about it, and says so by refusing.
+                Err(failure) if matches!(failure.exit, Exit::No | Exit::Usage) => {
+                    return Err(self.fork(&kept, shown, "it has no proof that one tree continues the other")?);
+                }
+                Err(failure) => return Err(failure.why("so it is not known whether the log is still the one seen before")),
+            };
+            let proof = answer.proof.iter().map(|hash| decode(hash)).collect::<Option<Vec<Hash>>>();
+            let holds = proof.is_some_and(|proof| merkle::verify_consistency(small.size, large.size, &proof, &small.root, &large.root).is_ok());
+            if !holds {
+                return Err(self.fork(&kept, shown, "its proof that one tree continues the other is false")?);
+            }
+        }
+        if new.size > old.size { self.remember(shown) } else { Ok(()) }
+    }
+
+    fn remember(&self, shown: &SignedCheckpoint) -> Result<()> {
+        write_private(&self.path(), shown.text().as_bytes())
+    }
+
+    /// Keeps both checkpoints, which together prove what happened.
+    fn fork(&self, kept: &SignedCheckpoint, shown: &SignedCheckpoint, why: &str) -> Result<Failure> {
+        let folder = self.state.join("forks");
+        let stem = format!("{}-{}", self.name(), figures::now_ms());
+        let (before, now) = (folder.join(format!("{stem}.remembered")), folder.join(format!("{stem}.shown")));
+        write_private(&before, kept.text().as_bytes())?;
+        write_private(&now, shown.text().as_bytes())?;
+        Ok(Failure::no("log_forked", format!("the log `{}` no longer shows the history it showed before", self.key.name()))
+            .why(format!("remembered: {} entries; shown now: {} entries; {why}", kept.unverified().size, shown.unverified().size))
+            .why(format!("both signed checkpoints are kept: {} and {}", before.display(), now.display()))
+            .why("hand them to the people who oversee the broker; a backup that was restored has the same effect as tampering")
+            .hint("chunkctl doctor"))
+    }
+
+    fn lock(&self) -> Result<std::fs::File> {
+        let path = self.path().with_extension("lock");
+        crate::config::private_folder(&self.folder())?;
+        let lock = || {
+            let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|error: std::io::Error| Failure::file("lock", &path, &error))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.state.join("checkpoints")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder().join(format!("{}.checkpoint", self.name()))
+    }
+
+    fn name(&self) -> String {
+        sha256_hex(self.key.to_text().as_bytes()).chars().take(24).collect()
+    }
+}
+
+fn relation(old_size: u64, old_root: &Hash, new_size: u64, new_root: &Hash) -> Relation {
+    match (old_size == new_size, old_root == new_root) {
+        (true, true) => Relation::Same,
+        (true, false) => Relation::Fork,
+        (false, _) => Relation::NeedsProof,
+    }
+}
+
+/// A hash in base64.
+fn decode(text: &str) -> Option<Hash> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use chunk_evidence::checkpoint::Checkpoint;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+    use super::*;
+    use crate::config::BrokerUrl;
+    use crate::context::block_on;
+
+    fn pair() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap()
+    }
+
+    fn key() -> VerifierKey {
+        VerifierKey::new("o/d/1", pair().public_key().as_ref().try_into().unwrap()).unwrap()
+    }
+
+    fn checkpoint(size: u64, root: u8) -> SignedCheckpoint {
+        SignedCheckpoint::sign(&Checkpoint { origin: "o/d/1".into(), size, root: [root; 32] }, &pair()).unwrap()
+    }
+
+    /// A broker that nobody listens for: whatever needs a proof cannot be told.
+    fn nobody() -> Broker {
+        Broker::new(BrokerUrl::parse("http://127.0.0.1:9").unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn the_first_checkpoint_is_remembered_and_the_same_again_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        block_on(memory.observe(&nobody(), &checkpoint(5, 1))).unwrap();
+        block_on(memory.observe(&nobody(), &checkpoint(5, 1))).unwrap();
+        assert_eq!(memory.recall().unwrap().unwrap().unverified().size, 5);
+    }
+
+    #[test]
+    fn another_root_for_the_same_size_is_a_fork_and_both_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        block_on(memory.observe(&nobody(), &checkpoint(5, 1))).unwrap();
+        let failure = block_on(memory.observe(&nobody(), &checkpoint(5, 2))).unwrap_err();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "log_forked"));
+        assert_eq!(std::fs::read_dir(folder.path().join("forks")).unwrap().count(), 2);
+        assert_eq!(memory.recall().unwrap().unwrap().unverified().root, [1; 32]);
+    }
+
+    #[test]
+    fn without_a_proof_nothing_is_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        block_on(memory.observe(&nobody(), &checkpoint(5, 1))).unwrap();
+        for other in [checkpoint(9, 9), checkpoint(2, 2)] {
+            assert_eq!(block_on(memory.observe(&nobody(), &other)).unwrap_err().exit, Exit::CannotTell);
+            assert_eq!(memory.recall().unwrap().unwrap().unverified().size, 5);
+        }
+    }
+
+    #[test]
+    fn a_damaged_memory_is_not_forgotten_silently() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        memory.remember(&checkpoint(5, 1)).unwrap();
+        std::fs::write(memory.path(), "junk").unwrap();
+        assert!(memory.recall().is_err());
+        assert!(block_on(memory.observe(&nobody(), &checkpoint(1, 1))).is_err());
+    }
+}

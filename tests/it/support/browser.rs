@@ -1,0 +1,114 @@
+//! The person's browser during a device sign-in: enters the code, confirms it, signs in, consents.
+//!
+//! Every page of the identity provider is an HTML form, and redirects carry its cookies, so a few requests play it all.
+
+use std::time::Duration;
+
+use super::wait;
+
+/// Approves the device code at the identity provider as this person.
+pub(crate) fn approve(issuer: &str, user_code: &str, login: &str) {
+    wait(play(issuer, user_code, Some(login)));
+}
+
+/// Refuses the device code.
+pub(crate) fn refuse(issuer: &str, user_code: &str) {
+    wait(play(issuer, user_code, None));
+}
+
+async fn play(issuer: &str, user_code: &str, login: Option<&str>) {
+    let mut browser = Browser::new();
+    let enter = browser.get(&format!("{issuer}/device")).await;
+    let confirm = browser.post(&enter.action(), &[("xsrf", &enter.field("xsrf")), ("user_code", user_code)]).await;
+    let decision = if login.is_some() { ("confirm", "yes") } else { ("abort", "yes") };
+    let next = browser.post(&confirm.action(), &[("xsrf", &confirm.field("xsrf")), ("user_code", user_code), decision]).await;
+    let Some(login) = login else { return };
+    let consent = browser.post(&next.action(), &[("prompt", "login"), ("login", login), ("password", "any")]).await;
+    let end = browser.post(&consent.action(), &[("prompt", "consent")]).await;
+    assert!(end.html.contains("Sign-in Success"), "the identity provider did not let {login} in:\n{}", end.html);
+}
+
+struct Browser {
+    http: reqwest::Client,
+    cookies: Vec<Cookie>,
+}
+
+struct Cookie {
+    name: String,
+    value: String,
+    path: String,
+}
+
+struct Page {
+    url: url::Url,
+    html: String,
+}
+
+impl Page {
+    /// Where the form is sent.
+    fn action(&self) -> String {
+        let action = between(&self.html, "action=\"", "\"").unwrap_or_else(|| panic!("no form at {}:\n{}", self.url, self.html));
+        self.url.join(&action).unwrap().into()
+    }
+
+    /// Value of a hidden field.
+    fn field(&self, name: &str) -> String {
+        between(&self.html, &format!("name=\"{name}\" value=\""), "\"").unwrap_or_else(|| panic!("no field {name}:\n{}", self.html))
+    }
+}
+
+impl Browser {
+    fn new() -> Self {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(20)).build().unwrap();
+        Self { http, cookies: Vec::new() }
+    }
+
+    async fn get(&mut self, url: &str) -> Page {
+        self.follow(url.parse().unwrap(), None).await
+    }
+
+    async fn post(&mut self, url: &str, form: &[(&str, &str)]) -> Page {
+        self.follow(url.parse().unwrap(), Some(form)).await
+    }
+
+    async fn follow(&mut self, mut url: url::Url, mut form: Option<&[(&str, &str)]>) -> Page {
+        for _ in 0..10 {
+            let request = match form {
+                Some(form) => self.http.post(url.clone()).form(form),
+                None => self.http.get(url.clone()),
+            };
+            let answer = request.header("cookie", self.cookies_for(url.path())).send().await.expect("the identity provider answers");
+            self.keep(&answer);
+            if answer.status().is_redirection() {
+                url = url.join(answer.headers()["location"].to_str().unwrap()).unwrap();
+                form = None;
+                continue;
+            }
+            let html = answer.text().await.unwrap().replace("&amp;", "&");
+            return Page { url, html };
+        }
+        panic!("too many redirects at {url}");
+    }
+
+    fn keep(&mut self, answer: &reqwest::Response) {
+        for header in answer.headers().get_all("set-cookie") {
+            let mut parts = header.to_str().unwrap().split(';').map(str::trim);
+            let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
+            let path = parts.find_map(|part| part.strip_prefix("path=").or_else(|| part.strip_prefix("Path="))).unwrap_or("/").to_owned();
+            self.cookies.retain(|cookie| cookie.name != name || cookie.path != path);
+            if !value.is_empty() {
+                self.cookies.push(Cookie { name: name.to_owned(), value: value.to_owned(), path });
+            }
+        }
+    }
+
+    fn cookies_for(&self, path: &str) -> String {
+        let sent = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
+        sent.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn between(text: &str, before: &str, after: &str) -> Option<String> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found.to_owned())
+}

@@ -419,7 +419,7 @@ fn a_person_signs_in_by_device_code_is_known_and_signs_out() {
 fn a_refused_device_code_is_exit_4() {
     let world = World::new();
     let dana = world.person("dana");
-    let output = dana.login_with(&["login", "--device", "--insecure-storage"], |code| browser::refuse(&servers::issuer(), code)).exits(4);
+    let output = dana.login_with(&["login", "--insecure-storage"], |code| browser::refuse(&servers::issuer(), code)).exits(4);
     assert!(output.stderr.contains("chunkctl login"), "{}", output.stderr);
     dana.run(&["whoami"]).exits(4);
 }

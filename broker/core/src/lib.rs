@@ -21,3 +21,5 @@ pub mod policy;
 pub mod scan;
 pub mod settings;
 mod state;
+#[cfg(test)]
+mod testing;

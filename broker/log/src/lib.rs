@@ -10,3 +10,9 @@ pub mod sqlite;
 pub mod tree;
 
 mod reserve;
+
+pub use data_keys::{DataKeyError, DataKeyId, DataKeys};
+pub use journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
+pub use signer::{LogSigner, SignerError};
+pub use sqlite::{OpenError, SqliteJournal};
+pub use tree::Tree;

@@ -27,6 +27,9 @@ pub(crate) trait RawTable: Debug + Send + Sync {
     /// How the source would answer a test.
     fn support(&self, condition: &Condition) -> Support;
 
+    /// Whether the source itself runs tests. If not, all are run on its raw rows, still below the mask.
+    fn can_filter(&self) -> bool;
+
     /// Whether a column's values may stay at the source, sending only whether they are null.
     fn can_blank(&self, column: usize) -> bool;
 

@@ -108,11 +108,11 @@ impl Envelope {
         Ok(payload)
     }
 
-    /// The payload, with nothing about its signature checked.
+    /// The payload, decoded; nothing about its signature is checked.
     ///
     /// # Errors
     /// When it is not canonical base64.
-    pub fn payload_unverified(&self) -> Result<Vec<u8>, DsseError> {
+    pub fn payload_bytes(&self) -> Result<Vec<u8>, DsseError> {
         unb64_std(&self.payload).map_err(|_| DsseError::Base64)
     }
 }

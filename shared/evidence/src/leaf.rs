@@ -172,10 +172,16 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header with only kind and time set.
+    /// A header of this kind with nothing else set; the log's writer sets the time.
     #[must_use]
-    pub fn new(kind: Kind, t: i64) -> Self {
-        Self { act: None, dec: None, ds: None, kind, pol: None, refs: Vec::new(), sid: None, t }
+    pub fn new(kind: Kind) -> Self {
+        Self { act: None, dec: None, ds: None, kind, pol: None, refs: Vec::new(), sid: None, t: 0 }
+    }
+
+    /// Sets the time and gives the header back.
+    #[must_use]
+    pub fn at(self, t: i64) -> Self {
+        Self { t, ..self }
     }
 
     /// The canonical text. Absent members and empty `refs` are left out.
@@ -309,7 +315,7 @@ mod tests {
             pol: Some(2),
             refs: vec![12, 7],
             sid: Some("ses_1".into()),
-            ..Header::new(Kind::FetchIntent, 1_764_000_000_123)
+            ..Header::new(Kind::FetchIntent).at(1_764_000_000_123)
         }
     }
 
@@ -321,7 +327,7 @@ mod tests {
             "{\"act\":\"p_1\",\"dec\":\"allow\",\"ds\":\"orders\",\"k\":\"fetch.intent\",\"pol\":2,\"refs\":[12,7],\"sid\":\"ses_1\",\"t\":1764000000123,\"v\":1}\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
         );
         assert_eq!(Leaf::parse(&leaf.to_bytes()).unwrap(), leaf);
-        let bare = Leaf::new(Header::new(Kind::LogGenesis, 0), [1; 32]).unwrap();
+        let bare = Leaf::new(Header::new(Kind::LogGenesis), [1; 32]).unwrap();
         assert_eq!(bare.header_text, "{\"k\":\"log.genesis\",\"t\":0,\"v\":1}");
         assert_eq!(Leaf::parse(&bare.to_bytes()).unwrap(), bare);
     }

@@ -12,9 +12,10 @@ pub mod encode;
 pub mod leaf;
 pub mod merkle;
 pub mod note;
-//pub mod receipt;
+pub mod receipt;
 pub mod tile;
 pub mod trust;
 
 mod civil;
-//mod signed;
+mod disclosed;
+mod signed;

@@ -35,7 +35,7 @@ pub(crate) const POLICIES: &str = r#"
 @id("developers-ask")
 permit (principal in Group::"developers", action in [Action::"describe", Action::"fetch"], resource);
 @id("developers-sample")
-permit (principal in Group::"developers", action == Action::"fetch_unapproved", resource) when { resource has name && resource.name == "small" };
+permit (principal in Group::"developers", action == Action::"fetch_unapproved", resource == Dataset::"small");
 @id("reviewers-review")
 permit (principal in Group::"reviewers", action in [Action::"describe", Action::"review"], resource);
 @id("auditors-read")
@@ -43,7 +43,7 @@ permit (principal in Group::"auditors", action in [Action::"audit_read", Action:
 @id("admins-administer")
 permit (principal in Group::"admins", action == Action::"administer", resource);
 @id("nobody-hidden")
-forbid (principal, action, resource) when { resource has name && resource.name == "hidden" };
+forbid (principal, action, resource == Dataset::"hidden");
 "#;
 
 impl Setup {

@@ -89,7 +89,7 @@ impl Person {
     /// Signs in with a device code, playing the browser.
     #[track_caller]
     pub(crate) fn login(&self) -> Output {
-        self.login_with(&["login", "--device", "--insecure-storage", "--json"], |code| browser::approve(&servers::issuer(), code, &self.name)).exits(0)
+        self.login_with(&["login", "--insecure-storage", "--json"], |code| browser::approve(&servers::issuer(), code, &self.name)).exits(0)
     }
 
     /// Starts a sign-in and does `decide` with the code as soon as it is shown.

@@ -246,7 +246,7 @@ impl Event {
     /// Kind, header fields and body of the entry. Time is set by the log's writer.
     #[must_use]
     pub(crate) fn draft(&self) -> (Header, Body) {
-        let mut header = Header::new(self.kind(), 0);
+        let mut header = Header::new(self.kind());
         let mut body = Body::default();
         match self {
             Event::Genesis { origin, version, log_key } => {
@@ -521,7 +521,7 @@ impl RequestCreate {
     fn read(read: &Read<'_>) -> Result<Self, EventError> {
         let envelope: Value = read.member(Group::What, "envelope")?;
         let parsed: chunk_evidence::dsse::Envelope = serde_json::from_value(envelope.clone()).map_err(|e| read.fault(e))?;
-        let payload = parsed.payload_unverified().map_err(|e| read.fault(e))?;
+        let payload = parsed.payload_bytes().map_err(|e| read.fault(e))?;
         Ok(Self {
             id: read.member(Group::What, "id")?,
             session: read.session()?,

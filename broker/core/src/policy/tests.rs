@@ -543,3 +543,29 @@ fn names_of_datasets_and_classes_can_be_checked_against_the_catalog() {
         expected.map(|(kind, name, policy)| (kind, name.to_owned(), policy.to_owned()))
     );
 }
+
+#[test]
+fn the_documentations_examples_load_and_its_schema_is_ours() {
+    let document = include_str!("../../../../docs/policy.md");
+    let blocks = |language: &str| -> Vec<String> {
+        let opening = format!("```{language}\n");
+        document
+            .split(&opening)
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .map(str::to_owned)
+            .collect()
+    };
+    let examples: Vec<(String, String)> = blocks("cedar")
+        .into_iter()
+        .enumerate()
+        .map(|(n, text)| (format!("example-{n}.cedar"), text))
+        .collect();
+    assert!(examples.len() >= 8);
+    let policies = PolicySet::load(&examples).unwrap();
+    assert!(policies.ids().all(|id| !id.starts_with("example-")), "every example has an id");
+    assert_eq!(blocks("cedarschema"), [SCHEMA]);
+    for action in Action::ALL {
+        assert!(document.contains(&format!("| `{action}` |")), "{action}");
+    }
+}

@@ -25,6 +25,7 @@ use url::Url;
 
 pub use env::Env;
 pub use faults::{Fault, Faults};
+pub(crate) use broker::is_loopback;
 pub use policies::load_policies;
 
 use crate::secrets::master::MasterKey;

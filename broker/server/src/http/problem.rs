@@ -11,6 +11,8 @@ use chunk_wire::problem::{Code, Problem};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use crate::error::chain;
+
 /// A request that was not answered with what it asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
@@ -72,7 +74,7 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { problem: error.problem(), operator: error.source.as_deref().map(chain) }
+        Self { problem: error.problem(), operator: error.source.as_deref().map(|source| chain(source)) }
     }
 }
 
@@ -93,18 +95,6 @@ fn challenge(code: Option<Code>) -> HeaderValue {
         Some(Code::SessionEnded | Code::InvalidIdToken) => r#"DPoP error="invalid_token", algs="EdDSA""#,
         _ => r#"DPoP algs="EdDSA""#,
     })
-}
-
-/// An error and everything below it, in one line.
-fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        below = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -70,6 +70,10 @@ impl RawTable for PgTable {
         select::condition(column, condition, self.relation.utf8).map_or(Support::No, |(_, support)| support)
     }
 
+    fn can_filter(&self) -> bool {
+        true
+    }
+
     fn can_blank(&self, column: usize) -> bool {
         self.schema.fields().get(column).is_some_and(|f| *f.data_type() == DataType::Utf8)
     }

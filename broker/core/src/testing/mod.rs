@@ -1,0 +1,455 @@
+//! A broker in memory: a clock that stands still, a journal that fails on command, a scanner that plays a script, an identity
+//! provider with one key. The stories below run the whole road in milliseconds.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod stories;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chunk_evidence::encode::b64;
+use chunk_log::data_keys::DataKeys;
+use chunk_log::journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
+use chunk_log::signer::LogSigner;
+use chunk_wire::dpop::{self, ProofClaims};
+use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
+use chunk_wire::id::RequestId;
+use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
+use chunk_wire::session::{ClientInfo, OpenSession, SessionTokens};
+use futures::StreamExt as _;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::json;
+
+use crate::broker::{Broker, Parts};
+use crate::catalog::{Catalog, Class, Dataset, Unclassified};
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::delivery::{Cut, Delivery};
+use crate::error::Error;
+use crate::identity::{Caller, HttpGet, Presented};
+use crate::policy::PolicySet;
+use crate::scan::{
+    Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
+    Table,
+};
+use crate::settings::{IssuerSettings, Settings};
+
+pub(crate) const ISSUER: &str = "https://id.example.test";
+const CLIENT: &str = "chunkctl";
+
+/// People may describe and fetch, owners review, auditors read and export.
+pub(crate) const POLICIES: &str = r#"
+@id("engineers-fetch")
+permit(principal in Group::"data-eng", action in [Action::"describe", Action::"fetch"], resource);
+@id("owners-review")
+permit(principal in Group::"data-owners", action == Action::"review", resource);
+@id("auditors")
+permit(principal in Group::"auditors", action in [Action::"audit_read", Action::"audit_export"], resource);
+"#;
+
+/// Time that moves when told.
+pub(crate) struct StillClock(AtomicI64);
+
+impl Clock for StillClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A journal in memory that several owners may look at.
+#[derive(Clone, Default)]
+pub(crate) struct MemJournal {
+    records: Arc<Mutex<Vec<Record>>>,
+    /// Every append fails as if the disk were full (for what opens something) or broken.
+    pub(crate) full: Arc<AtomicBool>,
+    pub(crate) broken: Arc<AtomicBool>,
+    pub(crate) appends: Arc<AtomicU64>,
+}
+
+impl Journal for MemJournal {
+    fn size(&self) -> u64 {
+        self.records.lock().unwrap().len() as u64
+    }
+
+    fn append(&mut self, expected: u64, records: &[Record], urgency: Urgency) -> Result<u64, AppendError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(AppendError::Failed("input/output error".into()));
+        }
+        if self.full.load(Ordering::SeqCst) && urgency == Urgency::Normal {
+            return Err(AppendError::NoSpace);
+        }
+        let mut stored = self.records.lock().unwrap();
+        if stored.len() as u64 != expected {
+            return Err(AppendError::Conflict { expected, found: stored.len() as u64 });
+        }
+        stored.extend_from_slice(records);
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        Ok(stored.len() as u64)
+    }
+
+    fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
+        Ok(self.records.lock().unwrap().iter().skip(usize::try_from(from).unwrap()).take(max).cloned().collect())
+    }
+
+    fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl JournalReader for MemJournal {
+    fn size(&self) -> u64 {
+        Journal::size(self)
+    }
+
+    fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
+        Journal::read(self, from, max)
+    }
+}
+
+/// Gives the frames it was told to, and counts how often it was opened.
+#[derive(Default)]
+pub(crate) struct ScriptedScanner {
+    /// Frames of the next scan, or the fault after them.
+    pub(crate) frames: Mutex<Vec<Result<Frame, ScanErrorKind>>>,
+    pub(crate) opened: AtomicU64,
+    /// The order of the newest scan.
+    pub(crate) order: Mutex<Option<ScanOrder>>,
+    /// The stream ends only when this is set.
+    pub(crate) hold: Arc<AtomicBool>,
+    pub(crate) rows_estimated: Mutex<Option<u64>>,
+}
+
+struct NoCounts;
+
+impl MaskCounts for NoCounts {
+    fn counts(&self) -> Vec<MaskCount> {
+        vec![MaskCount {
+            dataset: "customers".into(),
+            column: "email".into(),
+            class: Some("pii.email".into()),
+            mask: "redact".into(),
+            values: 3,
+            altered: 3,
+        }]
+    }
+}
+
+fn fault(kind: ScanErrorKind) -> ScanError {
+    ScanError { kind, public: "The source could not be read.".into(), operator: Some("secret driver text 4711".into()) }
+}
+
+#[async_trait]
+impl Scanner for ScriptedScanner {
+    async fn describe(&self, _table: &Table) -> Result<Vec<SourceColumn>, ScanError> {
+        let column = |name: &str| SourceColumn { name: name.into(), data_type: "Utf8".into(), nullable: true };
+        Ok(vec![column("customer_id"), column("email"), column("city")])
+    }
+
+    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
+        let Query::Slice { dataset, .. } = query else { return Err(fault(ScanErrorKind::Refused)) };
+        if tables.iter().all(|t| t.dataset != *dataset) {
+            return Err(fault(ScanErrorKind::UnknownDataset));
+        }
+        Ok(Inspection {
+            statement: "slice".into(),
+            datasets: vec![dataset.clone()],
+            columns: ["customer_id", "email", "city"].map(|c| (dataset.clone(), c.to_owned())).to_vec(),
+            functions: Vec::new(),
+        })
+    }
+
+    async fn plan(&self, _order: &ScanOrder) -> Result<ScanPlan, ScanError> {
+        Ok(ScanPlan { columns: Vec::new(), rows_estimated: *self.rows_estimated.lock().unwrap(), bytes_estimated: None, explain: Vec::new() })
+    }
+
+    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        *self.order.lock().unwrap() = Some(order);
+        let frames: Vec<_> = self.frames.lock().unwrap().drain(..).collect();
+        let hold = Arc::clone(&self.hold);
+        let frames = futures::stream::iter(frames).map(|f| f.map_err(fault));
+        let end = futures::stream::once(async move {
+            while hold.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+            Ok(Frame { bytes: Bytes::from_static(b"end"), rows: 0 })
+        });
+        Ok(Frames { stream: frames.chain(end).boxed(), counts: Arc::new(NoCounts) })
+    }
+}
+
+/// The identity provider's documents.
+struct Provider {
+    jwks: String,
+}
+
+#[async_trait]
+impl HttpGet for Provider {
+    async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        match url {
+            "https://id.example.test/.well-known/openid-configuration" => {
+                Ok(json!({ "issuer": ISSUER, "jwks_uri": "https://id.example.test/jwks" }).to_string().into_bytes())
+            }
+            "https://id.example.test/jwks" => Ok(self.jwks.clone().into_bytes()),
+            other => Err(format!("nothing at {other}")),
+        }
+    }
+}
+
+/// A broker with all its parts in reach.
+pub(crate) struct World {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) journal: MemJournal,
+    pub(crate) scanner: Arc<ScriptedScanner>,
+    pub(crate) clock: Arc<StillClock>,
+    provider: Arc<Ed25519KeyPair>,
+    dir: tempfile::TempDir,
+    serial: AtomicU64,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_policies(POLICIES).await
+    }
+
+    pub(crate) async fn with_policies(policies: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
+        let journal = MemJournal::default();
+        let clock = Arc::new(StillClock(AtomicI64::new(1_790_000_000_000)));
+        let provider = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap());
+        let scanner = Arc::new(ScriptedScanner::default());
+        *scanner.rows_estimated.lock().unwrap() = Some(10);
+        let broker = start(&journal, &scanner, &clock, &provider, &dir, policies).await.unwrap();
+        Self { broker, journal, scanner, clock, provider, dir, serial: AtomicU64::new(0) }
+    }
+
+    /// Forgets the running broker without stopping it and starts another on the same journal, as after `kill -9`.
+    pub(crate) async fn crash_and_restart(self) -> Self {
+        let Self { broker, journal, scanner, clock, provider, dir, serial } = self;
+        broker.stopping.cancel();
+        broker.jobs.close();
+        // What the dying broker would still have said is lost with it.
+        journal.broken.store(true, Ordering::SeqCst);
+        broker.jobs.wait().await;
+        drop(broker);
+        journal.broken.store(false, Ordering::SeqCst);
+        let keys = dir.path().join("keys.db");
+        for _ in 0..1000 {
+            // The log's thread lets go of the key file when its last command is done.
+            if DataKeys::open(&keys, &[9; 32]).is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let broker = start(&journal, &scanner, &clock, &provider, &dir, POLICIES).await.unwrap();
+        Self { broker, journal, scanner, clock, provider, dir, serial }
+    }
+
+    pub(crate) fn advance_ms(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Signs somebody in with a fresh key.
+    pub(crate) async fn sign_in(&self, subject: &str, groups: &[&str]) -> Someone {
+        let serial = self.serial.fetch_add(1, Ordering::SeqCst);
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&(serial + 1).to_be_bytes());
+        let mut someone = Someone { key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(), tokens: None, serial: AtomicU64::new(serial << 32) };
+        let presented = someone.present(self, "POST", "/v1/sessions", false);
+        let open = OpenSession { id_token: self.id_token(subject, groups), client: ClientInfo::default() };
+        someone.tokens = Some(crate::identity::open_session(&self.broker, &cx(), presented, open).await.unwrap());
+        someone
+    }
+
+    pub(crate) fn id_token(&self, subject: &str, groups: &[&str]) -> String {
+        let now = self.clock.now_ms() / 1000;
+        let serial = self.serial.fetch_add(1, Ordering::SeqCst);
+        let claims = json!({
+            "iss": ISSUER, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300, "groups": groups, "jti": serial.to_string(),
+            "email": format!("{subject}@example.test"), "email_verified": true, "name": subject,
+        });
+        let signed = format!("{}.{}", b64(br#"{"alg":"EdDSA","kid":"k1","typ":"JWT"}"#), b64(claims.to_string().as_bytes()));
+        format!("{signed}.{}", b64(self.provider.sign(signed.as_bytes()).as_ref()))
+    }
+
+    pub(crate) fn script(&self, frames: Vec<Result<&'static [u8], ScanErrorKind>>) {
+        *self.scanner.frames.lock().unwrap() = frames.into_iter().map(|f| f.map(|bytes| Frame { bytes: Bytes::from_static(bytes), rows: 1 })).collect();
+    }
+
+    /// Kinds of all entries, in order.
+    pub(crate) async fn kinds(&self) -> Vec<&'static str> {
+        let entries = self.broker.log.read(0, usize::MAX).await.unwrap();
+        entries.iter().map(|e| e.leaf.header.kind.as_str()).collect()
+    }
+}
+
+async fn start(
+    journal: &MemJournal,
+    scanner: &Arc<ScriptedScanner>,
+    clock: &Arc<StillClock>,
+    provider: &Arc<Ed25519KeyPair>,
+    dir: &tempfile::TempDir,
+    policies: &str,
+) -> Result<Arc<Broker>, Error> {
+    let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
+    Broker::start(Parts {
+        settings: settings(),
+        policies: PolicySet::load(&[("test.cedar".to_owned(), policies.to_owned())]).unwrap(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        journal: Box::new(journal.clone()),
+        data_keys: DataKeys::open(dir.path().join("keys.db"), &[9; 32]).unwrap(),
+        signer: LogSigner::from_seed("example.test/log", &[1; 32]).unwrap(),
+        scanner: Arc::clone(scanner) as Arc<dyn Scanner>,
+        http: Arc::new(Provider { jwks: jwks.to_string() }),
+        token_seed: [2; 32],
+        nonce_key: [4; 32],
+    })
+    .await
+}
+
+fn settings() -> Settings {
+    let customers = Dataset {
+        name: "customers".into(),
+        description: "people".into(),
+        connection: "crm".into(),
+        kind: "parquet",
+        source: Source::Parquet { path: "/nowhere".into() },
+        classes: BTreeMap::from([("email".to_owned(), "pii.email".to_owned())]),
+        unclassified: Unclassified::Open,
+        row_filter: None,
+        quorum: 1,
+        labels: Vec::new(),
+        rows_max: 1000,
+        bytes_max: 1 << 30,
+        pending_s: 3600,
+        grant_s: 600,
+    };
+    let two = Dataset { name: "salaries".into(), quorum: 2, ..customers.clone() };
+    Settings {
+        name: "test".into(),
+        public_url: "https://broker.example.test".parse().unwrap(),
+        origin: "example.test/log".into(),
+        instance: "i1".into(),
+        version: "0".into(),
+        issuers: vec![IssuerSettings {
+            name: "id".into(),
+            issuer: ISSUER.into(),
+            client_id: CLIENT.into(),
+            audience: CLIENT.into(),
+            scopes: vec!["openid".into()],
+            groups_claim: "groups".into(),
+            email_claim: "email".into(),
+            name_claim: "name".into(),
+            insecure_development: false,
+        }],
+        session_s: 12 * 3600,
+        catalog: Catalog {
+            datasets: [customers, two].into_iter().map(|d| (d.name.clone(), d)).collect(),
+            classes: BTreeMap::from([("pii.email".to_owned(), Class { name: "pii.email".into(), mask: Mask::Redact })]),
+        },
+        config_digest: "c0ffee".into(),
+    }
+}
+
+pub(crate) fn cx() -> Context {
+    Context { request_id: "r1".into(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+}
+
+pub(crate) fn slice(dataset: &str) -> PlanRequest {
+    PlanRequest {
+        query: Query::Slice { dataset: dataset.to_owned(), columns: None, filter: None, order_by: None, limit: None },
+        format: Format::Csv,
+        reason: "incident 42".into(),
+        ticket: None,
+    }
+}
+
+/// A person with a client: a key and the broker's tokens.
+pub(crate) struct Someone {
+    key: Ed25519KeyPair,
+    pub(crate) tokens: Option<SessionTokens>,
+    serial: AtomicU64,
+}
+
+impl Someone {
+    pub(crate) fn present(&self, world: &World, method: &str, path: &str, with_token: bool) -> Presented {
+        let url = format!("https://broker.example.test{path}");
+        let token = with_token.then(|| self.tokens.as_ref().unwrap().access_token.clone());
+        let claims = ProofClaims {
+            jti: self.serial.fetch_add(1, Ordering::SeqCst).to_string(),
+            htm: method.into(),
+            htu: url.clone(),
+            iat: world.clock.now_ms() / 1000,
+            ath: token.as_deref().map(dpop::access_token_hash),
+            nonce: Some(world.broker.nonce()),
+        };
+        Presented { access_token: token, proof: Some(dpop::sign(&self.key, &claims)), method: method.into(), url }
+    }
+
+    pub(crate) async fn caller(&self, world: &World) -> Result<Caller, Error> {
+        crate::identity::authenticate(&world.broker, &cx(), self.present(world, "GET", "/v1/whoami", true)).await
+    }
+
+    pub(crate) async fn plan(&self, world: &World, request: PlanRequest) -> Result<PlanAnswer, Error> {
+        crate::fetch::plan(&world.broker, &cx(), self.present(world, "POST", "/v1/plans", true), request).await
+    }
+
+    pub(crate) async fn submit(&self, world: &World, document: &str) -> Result<RequestView, Error> {
+        let keyid = chunk_evidence::dsse::key_id(&chunk_evidence::dsse::public_key(&self.key));
+        let envelope = chunk_evidence::dsse::sign(&self.key, REQUEST_PAYLOAD_TYPE, document.as_bytes(), &keyid);
+        crate::approval::submit(&world.broker, &cx(), self.caller(world).await?, SubmitRequest { envelope }).await
+    }
+
+    pub(crate) async fn ask(&self, world: &World, dataset: &str) -> RequestView {
+        let plan = self.plan(world, slice(dataset)).await.unwrap();
+        self.submit(world, &plan.document.unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn review(&self, world: &World, request: &RequestView, verdict: Verdict) -> Result<RequestView, Error> {
+        self.review_digest(world, request, verdict, &request.digest).await
+    }
+
+    pub(crate) async fn review_digest(
+        &self,
+        world: &World,
+        request: &RequestView,
+        verdict: Verdict,
+        digest: &str,
+    ) -> Result<RequestView, Error> {
+        let caller = self.caller(world).await?;
+        let document = ReviewDocument {
+            v: 1,
+            request: request.id.clone(),
+            digest: digest.to_owned(),
+            verdict,
+            reason: "looked at it".into(),
+            issuer: caller.person().issuer.clone(),
+            subject: caller.person().subject.clone(),
+            key: caller.key().to_owned(),
+            signed_ms: world.clock.now_ms(),
+        };
+        let text = chunk_evidence::encode::canonical_of(&document).unwrap();
+        let keyid = chunk_evidence::dsse::key_id(&chunk_evidence::dsse::public_key(&self.key));
+        let envelope = chunk_evidence::dsse::sign(&self.key, REVIEW_PAYLOAD_TYPE, text.as_bytes(), &keyid);
+        crate::approval::review(&world.broker, &cx(), caller, request.id.clone(), SubmitReview { envelope }).await
+    }
+
+    pub(crate) async fn fetch(&self, world: &World, id: &RequestId) -> Result<Delivery, Error> {
+        let presented = self.present(world, "POST", &format!("/v1/requests/{id}/chunks/0"), true);
+        crate::fetch::fetch(&world.broker, &cx(), presented, id.clone(), 0).await
+    }
+}
+
+/// Reads a delivery to its end.
+pub(crate) async fn drain(mut delivery: Delivery) -> Result<Vec<u8>, Cut> {
+    let mut all = Vec::new();
+    while let Some(piece) = delivery.next().await {
+        all.extend_from_slice(&piece?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,261 @@
+//! Parquet and CSV files of a folder that the operator named.
+//!
+//! Paths come from configuration alone. Symbolic links inside the folder are not followed, and names that begin with `.`
+//! or `_` are skipped (the marks and temporary files of other tools).
+
+mod csv;
+mod list;
+mod parquet;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chunk_core::scan::ScanError;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::config::CsvOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
+use datafusion::datasource::physical_plan::{CsvSource, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+
+use crate::engine::fault;
+use crate::pushdown::{Condition, Support};
+use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+
+/// Which encoding the files have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    /// Parquet.
+    Parquet,
+    /// CSV with a header line.
+    Csv,
+}
+
+/// Files of one schema.
+#[derive(Debug, Clone)]
+pub(crate) struct FileTable {
+    connection: String,
+    format: FileFormat,
+    /// As the files have it.
+    file_schema: SchemaRef,
+    /// As it is read: nested values as text.
+    schema: SchemaRef,
+    files: Vec<File>,
+}
+
+/// A file, and where it can be cut.
+#[derive(Debug, Clone)]
+struct File {
+    meta: ObjectMeta,
+    /// Empty where unknown: then it is read whole.
+    groups: Vec<Group>,
+}
+
+/// A row group of Parquet.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    rows: u64,
+    bytes: u64,
+}
+
+impl FileTable {
+    /// Lists a file or folder and reads its schema. Reads no row of Parquet; the types of CSV come from its first lines.
+    pub(crate) async fn open(connection: &str, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
+        let (owner, path) = (connection.to_owned(), path.to_owned());
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &path, format)).await;
+        opened.map_err(|e| fault::internal(e.to_string()))?
+    }
+
+    fn open_blocking(connection: String, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
+        let failed = |e: String| {
+            fault::source(format!("the files behind `{connection}` cannot be read"), format!("{}: {e}", path.display()))
+        };
+        let extension = match format {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Csv => "csv",
+        };
+        let listed = list::files(path, extension).map_err(failed)?;
+        let (file_schema, files) = match format {
+            FileFormat::Parquet => parquet::metadata(listed).map_err(failed)?,
+            FileFormat::Csv => csv::metadata(listed).map_err(failed)?,
+        };
+        let fields: Vec<Field> = file_schema
+            .fields()
+            .iter()
+            .map(|f| if text::needed(f.data_type()) { Field::new(f.name(), DataType::Utf8, true) } else { f.as_ref().clone() })
+            .collect();
+        Ok(Self { connection, format, file_schema, schema: Arc::new(Schema::new(fields)), files })
+    }
+
+    fn units(&self) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for file in &self.files {
+            if file.groups.is_empty() {
+                units.push(Unit { file: file.clone(), groups: None });
+                continue;
+            }
+            let (mut from, mut bytes) = (0, 0_u64);
+            for (n, group) in file.groups.iter().enumerate() {
+                bytes = bytes.saturating_add(group.bytes);
+                if bytes >= UNIT_BYTES || n + 1 == file.groups.len() {
+                    units.push(Unit { file: file.clone(), groups: Some((from, n + 1)) });
+                    (from, bytes) = (n + 1, 0);
+                }
+            }
+        }
+        units
+    }
+}
+
+/// Row groups are read together up to this many compressed bytes.
+const UNIT_BYTES: u64 = 16 * 1024 * 1024;
+
+impl RawTable for FileTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn size(&self) -> Size {
+        let known = self.format == FileFormat::Parquet && self.files.iter().all(|f| !f.groups.is_empty());
+        let rows = self.files.iter().flat_map(|f| &f.groups).map(|g| g.rows).sum();
+        let bytes = self.files.iter().map(|f| f.meta.size).sum();
+        Size { rows: known.then_some(rows), bytes: Some(bytes) }
+    }
+
+    fn support(&self, _condition: &Condition) -> Support {
+        // The engine itself tests the rows, below the mask.
+        Support::Exact
+    }
+
+    fn can_filter(&self) -> bool {
+        false
+    }
+
+    fn can_blank(&self, _column: usize) -> bool {
+        false
+    }
+
+    fn read(&self, want: Want) -> Result<Arc<dyn RawScan>, DataFusionError> {
+        let columns: Vec<usize> = want.columns.iter().map(|c| c.index).collect();
+        let read = Arc::new(self.file_schema.project(&columns)?);
+        let predicate = match want.predicate {
+            Some(predicate) if self.format == FileFormat::Parquet => self.prunable(&predicate)?,
+            _ => None,
+        };
+        let schema = Arc::new(self.schema.project(&columns)?);
+        let mut units = self.units();
+        if units.is_empty() {
+            units.push(Unit { file: File { meta: none(), groups: Vec::new() }, groups: None });
+        }
+        Ok(Arc::new(FileScan { table: self.clone(), columns, read, schema, predicate, limit: want.limit, units }))
+    }
+}
+
+impl FileTable {
+    /// A predicate over the file's own columns, for its statistics; none if it names a column that is read as text.
+    fn prunable(&self, predicate: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>, DataFusionError> {
+        let own = collect_columns(predicate)
+            .iter()
+            .all(|c| self.file_schema.field_with_name(c.name()).is_ok_and(|f| !text::needed(f.data_type())));
+        if own { Ok(Some(reassign_expr_columns(Arc::clone(predicate), &self.file_schema)?)) } else { Ok(None) }
+    }
+}
+
+/// What stands for "no file" in a folder of files that have no row group.
+fn none() -> ObjectMeta {
+    ObjectMeta {
+        location: object_store::path::Path::default(),
+        last_modified: chrono::DateTime::UNIX_EPOCH,
+        size: 0,
+        e_tag: None,
+        version: None,
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Unit {
+    file: File,
+    groups: Option<(usize, usize)>,
+}
+
+#[derive(Debug)]
+struct FileScan {
+    table: FileTable,
+    columns: Vec<usize>,
+    /// The columns as the files have them.
+    read: SchemaRef,
+    /// The columns as they are handed on.
+    schema: SchemaRef,
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    limit: Option<usize>,
+    units: Vec<Unit>,
+}
+
+impl FileScan {
+    fn rows(&self, unit: usize, context: &Arc<TaskContext>) -> Result<RawStream, DataFusionError> {
+        let unit = self.units.get(unit).ok_or_else(|| fault::carry(fault::internal("unit out of range")))?;
+        if unit.file.meta.size == 0 {
+            return Ok(stream::empty().boxed());
+        }
+        let mut file = PartitionedFile::from(unit.file.meta.clone());
+        if let Some((from, to)) = unit.groups {
+            let mut plan = ParquetAccessPlan::new_none(unit.file.groups.len());
+            (from..to).for_each(|group| plan.scan(group));
+            file = file.with_extension(plan);
+        }
+        let source: Arc<dyn FileSource> = match self.table.format {
+            FileFormat::Parquet => {
+                let source = ParquetSource::new(Arc::clone(&self.table.file_schema));
+                match &self.predicate {
+                    Some(predicate) => Arc::new(source.with_predicate(Arc::clone(predicate))),
+                    None => Arc::new(source),
+                }
+            }
+            FileFormat::Csv => {
+                let options = CsvOptions { has_header: Some(true), newlines_in_values: Some(true), ..CsvOptions::default() };
+                Arc::new(CsvSource::new(Arc::clone(&self.table.file_schema)).with_csv_options(options))
+            }
+        };
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+            .with_file(file)
+            .with_projection_indices(Some(self.columns.clone()))?
+            .with_limit(self.limit)
+            .with_preserve_order(true)
+            .build();
+        let rows = DataSourceExec::from_data_source(config).execute(0, Arc::clone(context))?;
+        let (read, schema) = (Arc::clone(&self.read), Arc::clone(&self.schema));
+        Ok(rows.map(move |batch| text::convert(&batch?, &read, &schema)).boxed())
+    }
+}
+
+impl RawScan for FileScan {
+    fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn open(self: Arc<Self>, unit: usize, context: Arc<TaskContext>) -> RawStream {
+        // The reader's texts quote values ("Error while parsing value '…' as type 'Int64'").
+        let connection = self.table.connection.clone();
+        let failed = move |e: DataFusionError| {
+            fault::carry(fault::source(format!("a file behind `{connection}` cannot be read as it was described"), e.strip_backtrace()))
+        };
+        match self.rows(unit, &context) {
+            Ok(rows) => rows.map_err(failed).boxed(),
+            Err(error) => stream::once(futures::future::ready(Err(failed(error)))).boxed(),
+        }
+    }
+
+    fn size(&self) -> BoxFuture<'_, Size> {
+        futures::future::ready(self.table.size()).boxed()
+    }
+}

@@ -1,0 +1,63 @@
+//! Which files a folder holds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use object_store::ObjectMeta;
+
+/// A file found.
+pub(super) struct Listed {
+    pub(super) path: PathBuf,
+    pub(super) meta: ObjectMeta,
+}
+
+/// The file itself, or the files with this extension in a folder and its subfolders, sorted by path.
+pub(super) fn files(path: &Path, extension: &str) -> Result<Vec<Listed>, String> {
+    let root = path.canonicalize().map_err(|e| e.to_string())?;
+    let mut found = Vec::new();
+    if root.is_file() {
+        found.push(root);
+    } else {
+        walk(&root, extension, DEPTH_MAX, &mut found)?;
+        found.sort();
+    }
+    if found.is_empty() {
+        return Err(format!("no .{extension} file"));
+    }
+    found.into_iter().map(listed).collect()
+}
+
+const DEPTH_MAX: usize = 8;
+const FILES_MAX: usize = 100_000;
+
+fn walk(folder: &Path, extension: &str, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
+    for entry in fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
+        let entry = entry.map_err(|e| e.to_string())?;
+        let name = entry.file_name();
+        let hidden = name.to_str().is_none_or(|n| n.starts_with(['.', '_']));
+        // `file_type` does not follow links.
+        let kind = entry.file_type().map_err(|e| e.to_string())?;
+        if hidden || kind.is_symlink() {
+            continue;
+        }
+        let path = entry.path();
+        if kind.is_dir() && depth > 0 {
+            walk(&path, extension, depth - 1, found)?;
+        } else if kind.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension)) {
+            found.push(path);
+        }
+        if found.len() > FILES_MAX {
+            return Err(format!("more than {FILES_MAX} files"));
+        }
+    }
+    Ok(())
+}
+
+fn listed(path: PathBuf) -> Result<Listed, String> {
+    let stat = fs::metadata(&path).map_err(|e| e.to_string())?;
+    let location = object_store::path::Path::from_absolute_path(&path).map_err(|e| e.to_string())?;
+    let modified = stat.modified().map_err(|e| e.to_string())?;
+    let meta = ObjectMeta { location, last_modified: DateTime::<Utc>::from(modified), size: stat.len(), e_tag: None, version: None };
+    Ok(Listed { path, meta })
+}

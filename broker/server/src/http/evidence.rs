@@ -1,0 +1,211 @@
+//! The evidence: entries, bundles, receipts, and the log itself under its C2SP paths.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chunk_core::audit;
+use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, ExportRequest};
+use chunk_wire::problem::{Code, Problem};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::{Deserialize, Serialize};
+
+use super::Gateway;
+use super::body::{Answer, Named, Params, Posted};
+use super::caller::{Cx, SignedIn};
+use super::fetch::parse;
+use super::openapi::Binary;
+use super::problem::Refusal;
+
+const BUNDLE: &str = "application/vnd.chunkctl.bundle";
+const OCTETS: &str = "application/octet-stream";
+
+/// Searches the log, newest first. Looking is itself an entry.
+#[utoipa::path(
+    get, path = "/v1/audit/entries", tag = "evidence", params(EntryQuery), security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = EntryPage), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn search(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Params(query): Params<EntryQuery>,
+) -> Result<Answer<EntryPage>, Refusal> {
+    Ok(Answer::ok(audit::search(&gateway.broker, &cx, &caller, query).await?))
+}
+
+/// One entry, opened.
+#[utoipa::path(
+    get, path = "/v1/audit/entries/{index}", tag = "evidence", params(("index" = u64, Path)), security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = EntryView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn entry(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Named(index): Named<u64>,
+) -> Result<Answer<EntryView>, Refusal> {
+    Ok(Answer::ok(audit::entry(&gateway.broker, &cx, &caller, index).await?))
+}
+
+/// A bundle that an auditor verifies offline.
+#[utoipa::path(
+    post, path = "/v1/audit/exports", tag = "evidence", request_body = ExportRequest, security(("access_token" = [], "proof" = [])),
+    responses(
+        (status = 200, body = Binary, content_type = "application/vnd.chunkctl.bundle"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn export(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Posted(request): Posted<ExportRequest>,
+) -> Result<Response, Refusal> {
+    Ok(typed(BUNDLE, audit::export(&gateway.broker, &cx, &caller, request).await?))
+}
+
+/// Query of a receipt.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfChunk {
+    /// Chunk number, from 0.
+    #[serde(default)]
+    chunk: u32,
+}
+
+/// The receipt of a completed delivery.
+#[utoipa::path(
+    get, path = "/v1/requests/{id}/receipt", tag = "evidence", params(("id" = String, Path), OfChunk),
+    security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = Object, content_type = "application/json"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn receipt(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Named(id): Named<String>,
+    Params(query): Params<OfChunk>,
+) -> Result<Response, Refusal> {
+    let text = audit::receipt(&gateway.broker, &cx, &caller, &parse(&id)?, query.chunk).await?;
+    Ok(typed("application/json", text.into_bytes()))
+}
+
+/// The newest signed checkpoint (C2SP tlog-checkpoint).
+#[utoipa::path(
+    get, path = "/checkpoint", tag = "log", security(()), responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(super) async fn checkpoint(State(gateway): State<Arc<Gateway>>) -> Response {
+    typed("text/plain; charset=utf-8", audit::checkpoint(&gateway.broker).into_bytes())
+}
+
+/// A tile of hashes (C2SP tlog-tiles).
+#[utoipa::path(
+    get, path = "/tile/{level}/{index}", tag = "log", security(()),
+    params(("level" = u8, Path), ("index" = String, Path, description = "`x001/x234/067`, or `x001/x234/067.p/W` for a partial tile of W hashes.")),
+    responses((status = 200, body = Binary, content_type = "application/octet-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn tile(State(gateway): State<Arc<Gateway>>, Named((level, index)): Named<(String, String)>) -> Result<Response, Refusal> {
+    let missing = || Refusal::not_found("tile");
+    let level = level.parse::<u8>().ok().filter(|l| *l < 64 && l.to_string() == level).ok_or_else(missing)?;
+    let (index, width) = tile_index(&index).ok_or_else(missing)?;
+    audit::tile(&gateway.broker, level, index, width).map(|bytes| typed(OCTETS, bytes)).ok_or_else(missing)
+}
+
+/// A bundle of leaves (C2SP tlog-tiles).
+#[utoipa::path(
+    get, path = "/tile/entries/{index}", tag = "log", security(("access_token" = [], "proof" = [])), params(("index" = String, Path)),
+    responses((status = 200, body = Binary, content_type = "application/octet-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn entries_tile(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Named(index): Named<String>,
+) -> Result<Response, Refusal> {
+    let (index, width) = tile_index(&index).ok_or_else(|| Refusal::not_found("tile"))?;
+    Ok(typed(OCTETS, audit::entries_tile(&gateway.broker, &cx, &caller, index, width).await?))
+}
+
+/// Query of a consistency proof.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Sizes {
+    /// Size of the older tree.
+    from: u64,
+    /// Size of the newer tree.
+    to: u64,
+}
+
+/// Proof that one tree extends another (RFC 6962).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Consistency {
+    /// Hashes, base64.
+    proof: Vec<String>,
+}
+
+/// Proof that the tree of size `to` extends the tree of size `from`.
+#[utoipa::path(
+    get, path = "/consistency", tag = "log", security(()), params(Sizes),
+    responses((status = 200, body = Consistency), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn consistency(State(gateway): State<Arc<Gateway>>, Params(sizes): Params<Sizes>) -> Result<Answer<Consistency>, Refusal> {
+    match audit::consistency(&gateway.broker, sizes.from, sizes.to) {
+        Some(proof) => Ok(Answer::ok(Consistency { proof: proof.iter().map(|hash| STANDARD.encode(hash)).collect() })),
+        None => Err(Refusal::new(Code::InvalidRequest, "`from` must not be larger than `to`, nor `to` than the log.")),
+    }
+}
+
+fn typed(media_type: &'static str, bytes: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], bytes).into_response()
+}
+
+/// Reads `x001/x234/067` or `x001/x234/067.p/W`. Only the one canonical spelling of an index is a tile.
+fn tile_index(text: &str) -> Option<(u64, u16)> {
+    let (path, width) = match text.split_once(".p/") {
+        Some((path, width)) => {
+            let parsed = width.parse::<u16>().ok().filter(|w| (1..256).contains(w) && w.to_string() == width)?;
+            (path, parsed)
+        }
+        None => (text, 256),
+    };
+    let mut parts = path.split('/').rev();
+    let last = parts.next()?;
+    let mut digits = vec![last];
+    for part in parts {
+        digits.push(part.strip_prefix('x')?);
+    }
+    digits.reverse();
+    if digits.first().is_some_and(|first| *first == "000") && digits.len() > 1 {
+        return None;
+    }
+    let mut index: u64 = 0;
+    for group in digits {
+        if group.len() != 3 || !group.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        index = index.checked_mul(1000)?.checked_add(group.parse().ok()?)?;
+    }
+    Some((index, width))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tile_index;
+
+    #[test]
+    fn a_tile_has_one_spelling() {
+        assert_eq!(tile_index("067"), Some((67, 256)));
+        assert_eq!(tile_index("x001/x234/067"), Some((1_234_067, 256)));
+        assert_eq!(tile_index("x001/x234/067.p/7"), Some((1_234_067, 7)));
+        assert_eq!(tile_index("000"), Some((0, 256)));
+        for bad in ["", "67", "0067", "x000/067", "001/067", "x001/x067", "067.p/0", "067.p/256", "067.p/07", "067.p/", "+67", "x001//067", "x999/".repeat(9).as_str()] {
+            assert_eq!(tile_index(bad), None, "{bad}");
+        }
+    }
+}

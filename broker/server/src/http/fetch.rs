@@ -1,0 +1,123 @@
+//! Planning, asking, and the bytes themselves.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chunk_core::{approval, fetch};
+use chunk_wire::fetch::{INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SubmitRequest};
+use chunk_wire::id::RequestId;
+use chunk_wire::problem::{Code, Problem};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use tracing::Instrument as _;
+
+use super::Gateway;
+use super::body::{Answer, Named, Params, Posted};
+use super::caller::{Credential, Cx, SignedIn};
+use super::openapi::Binary;
+use super::problem::Refusal;
+
+/// What would happen, and the document to sign if it should. Releases nothing.
+#[utoipa::path(
+    post, path = "/v1/plans", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = PlanRequest,
+    responses((status = 200, body = PlanAnswer), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn plan(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    Credential(presented): Credential,
+    Posted(request): Posted<PlanRequest>,
+) -> Result<Answer<PlanAnswer>, Refusal> {
+    Ok(Answer::ok(fetch::plan(&gateway.broker, &cx, presented, request).await?))
+}
+
+/// Submits a request document signed with the session's key.
+#[utoipa::path(
+    post, path = "/v1/requests", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = SubmitRequest,
+    responses((status = 201, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn submit(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Posted(submit): Posted<SubmitRequest>,
+) -> Result<Answer<RequestView>, Refusal> {
+    Ok(Answer::created(approval::submit(&gateway.broker, &cx, caller, submit).await?))
+}
+
+/// Query of the list of requests.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListRequests {
+    /// Only requests in this state.
+    #[serde(default)]
+    state: Option<RequestState>,
+    /// Only the caller's own; else also those that the caller may review.
+    #[serde(default)]
+    mine: bool,
+}
+
+/// The caller's requests, and those that the caller may review.
+#[utoipa::path(
+    get, path = "/v1/requests", tag = "requests", params(ListRequests), security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = Vec<RequestView>), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Params(query): Params<ListRequests>,
+) -> Result<Answer<Vec<RequestView>>, Refusal> {
+    Ok(Answer::ok(approval::list(&gateway.broker, &cx, &caller, query.state, query.mine)?))
+}
+
+/// One request.
+#[utoipa::path(
+    get, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path)), security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Named(id): Named<String>,
+) -> Result<Answer<RequestView>, Refusal> {
+    Ok(Answer::ok(approval::show(&gateway.broker, &cx, &caller, &parse(&id)?)?))
+}
+
+/// Delivers one chunk of an approved request. The body ends cleanly only after the outcome is durable; every other end breaks
+/// the connection.
+#[utoipa::path(
+    post, path = "/v1/requests/{id}/chunks/{n}", tag = "requests", params(("id" = String, Path), ("n" = u32, Path)),
+    security(("access_token" = [], "proof" = [])),
+    responses(
+        (status = 200, body = Binary, content_type = "application/octet-stream", headers(("chunk-intent" = u64, description = "Index of the intent under which the bytes leave."))),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn deliver(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    Credential(presented): Credential,
+    Named((id, chunk)): Named<(String, u32)>,
+) -> Result<Response, Refusal> {
+    let id = parse(&id)?;
+    // A task of its own: a client that goes away drops this handler wherever it stands, and a grant taken without a delivery
+    // would be lost to the requester.
+    let road = async move { fetch::fetch(&gateway.broker, &cx, presented, id, chunk).await };
+    let delivery = tokio::spawn(road.in_current_span())
+        .await
+        .map_err(|_| Refusal::new(Code::Internal, "The broker failed before the delivery began; the operator's log says where."))??;
+    let content_type = HeaderValue::from_static(delivery.format().media_type());
+    let intent = HeaderValue::from(delivery.intent());
+    // An error of the stream becomes an aborted connection: no length was announced, and no last chunk is sent.
+    Ok(([(CONTENT_TYPE, content_type), (http::HeaderName::from_static(INTENT_HEADER), intent)], Body::from_stream(delivery)).into_response())
+}
+
+pub(super) fn parse(id: &str) -> Result<RequestId, Refusal> {
+    id.parse().map_err(|_| Refusal::not_found("request"))
+}

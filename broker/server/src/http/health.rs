@@ -1,0 +1,96 @@
+//! Whether we live, whether we can serve, and how much was done.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse, Response};
+use chunk_core::broker::Metrics;
+use chunk_wire::problem::Problem;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+
+use super::Gateway;
+use super::problem::Refusal;
+
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn healthz() -> Response {
+    text("ok\n".to_owned(), "text/plain; charset=utf-8")
+}
+
+/// Requests can be served: the log can grow, and the broker does not stop.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", security(()),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Refusal> {
+    gateway.broker.ready()?;
+    Ok(text("ready\n".to_owned(), "text/plain; charset=utf-8"))
+}
+
+/// Counters in the Prometheus text format. On the API's own listener only for loopback peers, and not at all where
+/// `metrics_listen` is configured.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", security(()),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn metrics_for_loopback(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Response, Refusal> {
+    if gateway.metrics_apart || !peer.ip().to_canonical().is_loopback() {
+        return Err(Refusal::not_found("route"));
+    }
+    Ok(text(render(&gateway), PROMETHEUS))
+}
+
+/// The same on a listener of its own.
+pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    text(render(&gateway), PROMETHEUS)
+}
+
+fn render(gateway: &Gateway) -> String {
+    let mut out = String::new();
+    let info = gateway.broker.info();
+    let _ = writeln!(
+        out,
+        "# HELP chunk_broker_info Version of the program.\n# TYPE chunk_broker_info gauge\nchunk_broker_info{{version=\"{}\"}} 1",
+        info.version
+    );
+    let ready = u64::from(gateway.broker.ready().is_ok());
+    let Metrics {
+        entries,
+        commits_total,
+        sessions_open,
+        requests_pending,
+        deliveries_running,
+        deliveries_total,
+        rows_total,
+        bytes_total,
+        log_writable,
+    } = gateway.broker.metrics();
+    for (name, kind, help, value) in [
+        ("ready", "gauge", "1 while requests can be served.", ready),
+        ("log_writable", "gauge", "1 while the evidence log can grow.", log_writable),
+        ("log_entries", "gauge", "Entries in the evidence log.", entries),
+        ("log_commits_total", "counter", "Durable commits since start.", commits_total),
+        ("sessions_open", "gauge", "Sessions that are open.", sessions_open),
+        ("requests_pending", "gauge", "Requests that wait for reviewers.", requests_pending),
+        ("deliveries_running", "gauge", "Deliveries under way.", deliveries_running),
+        ("deliveries_total", "counter", "Deliveries started since start.", deliveries_total),
+        ("delivered_rows_total", "counter", "Rows that left since start.", rows_total),
+        ("delivered_bytes_total", "counter", "Bytes that left since start.", bytes_total),
+    ] {
+        let _ = writeln!(out, "# HELP chunk_broker_{name} {help}\n# TYPE chunk_broker_{name} {kind}\nchunk_broker_{name} {value}");
+    }
+    gateway.counters.write(&mut out);
+    out
+}
+
+fn text(body: String, media_type: &'static str) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response()
+}

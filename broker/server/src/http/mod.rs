@@ -1,0 +1,65 @@
+//! The HTTP gateway: translates requests into calls of core and its answers into responses. It decides nothing.
+
+mod body;
+mod caller;
+mod catalog;
+pub(crate) mod counters;
+mod edge;
+mod evidence;
+mod fetch;
+mod health;
+pub(crate) mod limits;
+pub mod openapi;
+mod problem;
+mod rate;
+mod review;
+pub mod router;
+mod session;
+
+use std::sync::Arc;
+
+use chunk_core::broker::Broker;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use counters::Counters;
+use rate::SignInRate;
+
+/// What every handler works with.
+pub struct Gateway {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) public_url: Url,
+    base: String,
+    counters: Counters,
+    sign_ins: SignInRate,
+    running: Semaphore,
+    event_streams: Arc<Semaphore>,
+    /// Ends the streams that would never end by themselves.
+    stopping: CancellationToken,
+    /// Metrics have a listener of their own.
+    metrics_apart: bool,
+}
+
+impl Gateway {
+    /// A gateway to this broker.
+    #[must_use]
+    pub fn new(broker: Arc<Broker>, public_url: Url, metrics_apart: bool, stopping: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            broker,
+            base: public_url.as_str().trim_end_matches('/').to_owned(),
+            public_url,
+            counters: Counters::default(),
+            sign_ins: SignInRate::default(),
+            running: Semaphore::new(limits::REQUESTS_RUNNING_MAX),
+            event_streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
+            stopping,
+            metrics_apart,
+        })
+    }
+
+    /// The public URL without a slash at its end; `htu` of a proof is this and the path.
+    fn base(&self) -> &str {
+        &self.base
+    }
+}

@@ -1,0 +1,186 @@
+//! The only HTTP the broker sends: discovery documents and keys of the configured identity providers.
+//!
+//! The addresses come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to loopback, and
+//! only where a configured issuer is there), no redirect to another host, bounded in size and time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chunk_core::identity::HttpGet;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder};
+use url::Url;
+
+use crate::config::{IssuerConfig, is_loopback};
+use crate::error::chain;
+
+const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+const REDIRECTS_MAX: usize = 3;
+
+/// Fetches from identity providers.
+pub(crate) struct IssuerHttp {
+    /// Clients for hosts whose issuer names its own authorities.
+    by_host: BTreeMap<String, Client>,
+    /// Made when it is first needed: a machine without system roots may never need it.
+    system: OnceLock<Result<Client, String>>,
+    loopback: Option<Client>,
+}
+
+impl IssuerHttp {
+    /// Clients for these issuers. The text of an error is the operator's.
+    pub(crate) fn new(issuers: &[IssuerConfig]) -> Result<Self, String> {
+        let mut by_host = BTreeMap::new();
+        let mut loopback = None;
+        for issuer in issuers {
+            let url = Url::parse(&issuer.settings.issuer).map_err(|e| e.to_string())?;
+            if url.scheme() == "http" && loopback.is_none() {
+                loopback = Some(build(common().no_proxy())?);
+            }
+            if let (Some(file), Some(host)) = (&issuer.ca_file, host_and_port(&url)) {
+                by_host.insert(host, build(common().https_only(true).tls_certs_only(authorities(file)?))?);
+            }
+        }
+        Ok(Self { by_host, system: OnceLock::new(), loopback })
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, String> {
+        if url.scheme() == "http" {
+            let client = self.loopback.as_ref().filter(|_| is_loopback(url));
+            return client.ok_or_else(|| "plain HTTP is only for a configured issuer on loopback".to_owned());
+        }
+        if url.scheme() != "https" {
+            return Err("only https:// is fetched".to_owned());
+        }
+        if let Some(client) = host_and_port(url).and_then(|host| self.by_host.get(&host)) {
+            return Ok(client);
+        }
+        self.system.get_or_init(|| build(common().https_only(true))).as_ref().map_err(Clone::clone)
+    }
+}
+
+#[async_trait]
+impl HttpGet for IssuerHttp {
+    async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
+        let mut answer = self.client(&parsed)?.get(parsed).send().await.map_err(|e| chain(&e.without_url()))?;
+        if answer.status() != http::StatusCode::OK {
+            return Err(format!("{url} answered {}", answer.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|e| chain(&e.without_url()))? {
+            if body.len() + piece.len() > DOCUMENT_BYTES_MAX {
+                return Err(format!("{url} answered with more than {DOCUMENT_BYTES_MAX} bytes"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+fn common() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("chunk-broker/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_MAX)
+        .timeout(ANSWER_MAX)
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .redirect(Policy::custom(same_host))
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, String> {
+    builder.build().map_err(|e| chain(&e))
+}
+
+fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let from = attempt.previous().last();
+    let same = from.is_some_and(|from| from.scheme() == attempt.url().scheme() && host_and_port(from) == host_and_port(attempt.url()));
+    if !same {
+        return attempt.error("redirected to another host");
+    }
+    if attempt.previous().len() > REDIRECTS_MAX {
+        return attempt.error("redirected too often");
+    }
+    attempt.follow()
+}
+
+fn host_and_port(url: &Url) -> Option<String> {
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+}
+
+fn authorities(file: &Path) -> Result<Vec<Certificate>, String> {
+    let pem = std::fs::read(file).map_err(|e| format!("{}: {}", file.display(), e.kind()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|e| format!("{}: {}", file.display(), chain(&e)))?;
+    if found.is_empty() {
+        return Err(format!("{}: holds no certificate", file.display()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use chunk_core::settings::IssuerSettings;
+
+    use super::*;
+
+    fn issuer(url: &str) -> IssuerConfig {
+        let settings = IssuerSettings {
+            name: "sso".into(),
+            issuer: url.into(),
+            client_id: "c".into(),
+            audience: "c".into(),
+            scopes: Vec::new(),
+            groups_claim: "groups".into(),
+            email_claim: "email".into(),
+            name_claim: "name".into(),
+            insecure_development: false,
+        };
+        IssuerConfig { settings, ca_file: None }
+    }
+
+    /// A server that gives the same answer to every request.
+    fn server(answer: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn plain_http_is_for_loopback_and_only_with_an_issuer_there() {
+        crate::serve::install_crypto();
+        let far = IssuerHttp::new(&[issuer("https://sso.example.com")]).unwrap();
+        assert!(far.get("http://127.0.0.1:1/x").await.unwrap_err().contains("plain HTTP"));
+        let near = IssuerHttp::new(&[issuer("http://127.0.0.1:1")]).unwrap();
+        assert!(near.get("http://192.0.2.1/x").await.unwrap_err().contains("plain HTTP"));
+        assert!(near.get("file:///etc/passwd").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_another_host_and_an_endless_body_are_refused() {
+        crate::serve::install_crypto();
+        let url = server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
+        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        assert!(http.get(&url).await.unwrap_err().contains("another host"));
+        let url = server(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(2 * 1024 * 1024)));
+        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        assert!(http.get(&url).await.unwrap_err().contains("more than"));
+        let url = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".into());
+        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        assert_eq!(http.get(&url).await.unwrap(), b"{}");
+    }
+}

@@ -1,0 +1,35 @@
+//! `chunkctl demo`: the whole road on made-up data, each step a real command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::demo::{self, ORDERS_DEFAULT, Wishes};
+use crate::error::Result;
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave the broker running and say how to reach and stop it.
+    #[arg(long)]
+    keep: bool,
+    /// Folder to use; new, or that of an earlier demo, which is replaced. Below the state folder by default.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Rows of the sample table `orders`.
+    #[arg(long, value_name = "N", default_value_t = ORDERS_DEFAULT)]
+    orders: u64,
+}
+
+pub(crate) fn run(cx: &Context<'_>, args: &DemoArgs) -> Result<()> {
+    demo::run(
+        cx.ui,
+        &cx.paths,
+        &Wishes {
+            dir: args.dir.clone(),
+            orders: args.orders,
+            keep: args.keep,
+        },
+    )
+}

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod config;
 mod context;
+mod demo;
 mod document;
 mod error;
 mod figures;

@@ -95,9 +95,14 @@ impl Believed {
 pub(crate) fn read_trust(path: &Path) -> Result<TrustPolicy> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |why: String| {
-        Failure::usage(format!("`{}` is not a trust file", path.display())).why(why).hint("chunkctl audit trust init -o trust.json")
+        Failure::usage(format!("`{}` is not a trust file", path.display())).why(why).hint("chunkctl audit trust init -o trust.toml")
     };
-    let policy: TrustPolicy = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    // TOML as written by `trust init`; JSON for programs that make their own.
+    let policy: TrustPolicy = if text.trim_start().starts_with('{') {
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+    } else {
+        toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
+    };
     policy.check().map_err(|error| wrong(error.to_string()))?;
     Ok(policy)
 }

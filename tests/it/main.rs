@@ -8,5 +8,11 @@
     reason = "a test that cannot go on must end and say where"
 )]
 
+mod approval;
+mod canary;
 mod ground;
+mod policy;
+mod road;
+mod signin;
 mod support;
+mod unauthorized;

@@ -73,9 +73,22 @@ pub(crate) fn create(dir: &Path, origin: &str, master: &MasterKey) -> Result<(),
     made
 }
 
+/// Whether the folder would open, as far as can be told while a broker may be using it.
+pub(crate) fn check(dir: &Path, master: &MasterKey) -> Result<(), CommandError> {
+    identity(dir, master).map(|_| ())
+}
+
 /// Opens the folder.
 pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandError> {
-    let fault = |what: &str| CommandError::config(format!("The data folder {} cannot be used.", dir.display())).because(what);
+    let (installation, signer) = identity(dir, master)?;
+    let fault = |what: String| unusable(dir, &what);
+    let data_keys = DataKeys::open(dir.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| fault(format!("{DATA_KEYS}: {}", chain(&e))))?;
+    let journal = SqliteJournal::open(dir.join(JOURNAL)).map_err(|e| fault(format!("{JOURNAL}: {}", chain(&e))))?;
+    Ok(DataDir { origin: installation.origin, instance: installation.instance, journal, data_keys, signer })
+}
+
+fn identity(dir: &Path, master: &MasterKey) -> Result<(Installation, LogSigner), CommandError> {
+    let fault = |what: &str| unusable(dir, what);
     if !dir.is_dir() {
         return Err(fault("it does not exist").next("run `chunk-broker init DIR` once, or correct `broker.data_dir`"));
     }
@@ -87,9 +100,11 @@ pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandErr
     let sealed_key = std::fs::read_to_string(dir.join(LOG_KEY)).map_err(|e| fault(&format!("{LOG_KEY}: {}", e.kind())))?;
     let key = sealed::open(master, sealed::LOG_KEY, sealed_key.trim()).map_err(|why| fault(&format!("{LOG_KEY}: {why}")))?;
     let signer = LogSigner::from_pkcs8(&installation.origin, &key).map_err(|e| fault(&format!("{LOG_KEY}: {}", chain(&e))))?;
-    let data_keys = DataKeys::open(dir.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| fault(&format!("{DATA_KEYS}: {}", chain(&e))))?;
-    let journal = SqliteJournal::open(dir.join(JOURNAL)).map_err(|e| fault(&format!("{JOURNAL}: {}", chain(&e))))?;
-    Ok(DataDir { origin: installation.origin, instance: installation.instance, journal, data_keys, signer })
+    Ok((installation, signer))
+}
+
+fn unusable(dir: &Path, what: &str) -> CommandError {
+    CommandError::config(format!("The data folder {} cannot be used.", dir.display())).because(what)
 }
 
 /// Writes a new file that only its owner may read; never over an old one.

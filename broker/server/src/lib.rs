@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Speaks: the HTTP API, configuration, secrets, keys on disk, the commands around a broker. Decides nothing: that is
+//! `chunk-core`; reads nothing: that is the scanner handed in by the program.
+//!
+//! Start reading at [`serve::serve`].
+
+pub mod args;
+pub mod commands;
+pub mod config;
+mod connections;
+mod data_dir;
+pub mod dev;
+pub mod error;
+pub mod http;
+mod outbound;
+pub mod ports;
+pub mod secrets;
+pub mod serve;
+pub mod telemetry;

@@ -68,11 +68,10 @@ pub async fn serve(config: Config, ports: Ports, env: Env, stop: CancellationTok
     };
     tracing::info!("stopping");
     ending.cancel();
-    handle.graceful_shutdown(Some(CONNECTIONS_END_MAX + STOP_MAX));
+    handle.graceful_shutdown(None);
     if tokio::time::timeout(STOP_MAX, broker.stop()).await.is_err() {
         tracing::error!("stopping took too long; the next start records how the running deliveries ended");
     }
-    handle.graceful_shutdown(Some(CONNECTIONS_END_MAX));
     if tokio::time::timeout(CONNECTIONS_END_MAX, async { while servers.join_next().await.is_some() {} }).await.is_err() {
         handle.shutdown();
     }

@@ -16,7 +16,7 @@ use super::page;
 use crate::config::Paths;
 use crate::error::{Failure, Result};
 use crate::output::Ui;
-use crate::sink::receipt_path;
+use crate::sink::{receipt_path, sha256_of_file};
 
 const SQL: &str = "select o.order_id, o.placed_at, o.amount, o.card_number, c.full_name, c.email, c.ssn, c.birth_date \
                    from orders o join customers c on c.customer_id = o.customer_id";
@@ -41,7 +41,7 @@ struct Step<'a> {
 struct Done<'a> {
     rows: u64,
     bytes: u64,
-    masked_fields: u64,
+    masked_fields: usize,
     masked_values: u64,
     receipt_index: u64,
     sha256: &'a str,
@@ -100,7 +100,8 @@ struct Told {
     dana: Actor,
     audra: Actor,
     request: String,
-    delivered: Option<Value>,
+    /// What `verify` told about the file, as an event.
+    story: Option<Value>,
     sha256: String,
     verified: String,
 }
@@ -174,9 +175,10 @@ impl Stage<'_> {
         )?;
 
         self.title("5. Dana picks the file up. The intent is in the log before the first row is read.");
-        let delivered = self.step("deliver", &dana, &["fetch", "--request", &request, "-o", FILE], 0)?;
+        self.step("deliver", &dana, &["fetch", "--request", &request, "-o", FILE], 0)?;
         let sha256 = self.sha256sum(&dana)?;
-        self.step("verify", &dana, &["verify", FILE], 0)?;
+        self.matches_receipt(&dana, &sha256)?;
+        let genuine = self.step("verify", &dana, &["verify", FILE], 0)?;
         self.title("One changed byte, and it is no longer what the broker released:");
         self.edit(&dana)?;
         self.step("verify_edited", &dana, &["verify", EDITED], 1)?;
@@ -193,7 +195,7 @@ impl Stage<'_> {
             dana,
             audra,
             request,
-            delivered: delivered.event("fetch.done").cloned(),
+            story: genuine.event("verify").and_then(|event| event.get("story")).cloned(),
             sha256,
             verified: verdict.to_owned(),
         })
@@ -277,11 +279,23 @@ impl Stage<'_> {
                 .to_owned(),
             _ => {
                 self.ui.say("  (there is no sha256sum here; worked out by the demo itself)");
-                digest_of(&path)?
+                sha256_of_file(&path)?.0
             }
         };
         self.ui.say(&format!("  {digest}  {FILE}"));
         Ok(digest)
+    }
+
+    /// Compares that digest with the receipt's, as a person would by eye.
+    fn matches_receipt(&self, actor: &Actor, digest: &str) -> Result<()> {
+        let path = receipt_path(&actor.desk().join(FILE));
+        let receipt = std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        let story = proof::read_receipt(&receipt)?;
+        if story_digest(&story).as_deref() != Some(digest) {
+            return Err(Failure::no("evidence_false", "the file's digest is not the one in its receipt"));
+        }
+        self.ui.say("  (the same digest stands in the receipt)");
+        Ok(())
     }
 
     /// Makes a copy of file and receipt, and changes one byte of the copy.
@@ -305,22 +319,17 @@ impl Stage<'_> {
 impl Told {
     /// The end as an event. A figure that the commands did not give is a fault of the demo, not a zero.
     fn done<'a>(&'a self, home: &'a Home, file: &'a Path, bundle: &'a Path) -> Result<Done<'a>> {
-        let delivered = self
-            .delivered
-            .as_ref()
-            .ok_or_else(|| Failure::bug("`fetch` gave no `fetch.done` event"))?;
-        let figure = |name: &str| {
-            delivered
-                .get(name)
-                .and_then(Value::as_u64)
-                .ok_or_else(|| Failure::bug(format!("`fetch.done` has no `{name}`")))
-        };
+        let story = self.story.as_ref().ok_or_else(|| Failure::bug("`verify` told no story"))?;
+        let figure = |name: &str| story.get(name).and_then(Value::as_u64).ok_or_else(|| Failure::bug(format!("`verify` told no `{name}`")));
+        let columns = story.get("columns").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let masked = columns.iter().filter(|column| !matches!(column.get("mask").and_then(Value::as_str), Some("open" | "reveal") | None));
+        let altered = masked.clone().filter_map(|column| column.get("altered").and_then(Value::as_u64));
         Ok(Done {
             rows: figure("rows")?,
             bytes: figure("bytes")?,
-            masked_fields: figure("masked_fields")?,
-            masked_values: figure("masked_values")?,
-            receipt_index: figure("receipt_index")?,
+            masked_fields: masked.count(),
+            masked_values: altered.sum(),
+            receipt_index: figure("outcome")?,
             sha256: &self.sha256,
             request: &self.request,
             file,
@@ -355,9 +364,4 @@ impl Told {
             None => ui.say("  chunkctl demo --keep                # the same, and the broker stays up for you to try things"),
         }
     }
-}
-
-fn digest_of(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    Ok(hex::encode(ring::digest::digest(&ring::digest::SHA256, &bytes)))
 }

@@ -89,16 +89,22 @@ pub enum IdTokenError {
     #[error("the identity provider cannot be reached or its documents are not valid")]
     Unavailable {
         /// What went wrong, for the operator alone.
-        operator: String,
+        #[source]
+        operator: OperatorText,
     },
 }
+
+/// What only the operator may read. It is an error's source and so never part of what that error displays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OperatorText(String);
 
 impl IdTokenError {
     /// What only the operator may read.
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         match self {
-            IdTokenError::Unavailable { operator } => Some(operator),
+            IdTokenError::Unavailable { operator } => Some(&operator.0),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 //! never hold, or text that reads differently from how it is parsed. A `forbid` that never applies is a door left open.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use cedar_policy::ffi::DetailedError;
@@ -278,7 +279,7 @@ impl Loading {
             warning,
             ValidationWarning::MixedScriptString(_) | ValidationWarning::MixedScriptIdentifier(_)
         );
-        let looks_latin = |c: char| matches!(c, '\u{0370}'..='\u{058F}' | '\u{13A0}'..='\u{13FF}' | '\u{1C80}'..='\u{1C8F}' | '\u{A4D0}'..='\u{A4FF}' | '\u{FF00}'..='\u{FF5E}' | '\u{1D400}'..='\u{1D7FF}');
+        let looks_latin = |c: char| LOOK_LATIN.iter().any(|range| range.contains(&c));
         mixed
             && self
                 .policies
@@ -330,3 +331,12 @@ fn canonical(files: &[&(String, String)]) -> String {
 
 /// Far beyond what people can review.
 const POLICY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Scripts with letters that pass for Latin ones: Greek, Cyrillic, Armenian, Cherokee, Lisu, full width, mathematical.
+const LOOK_LATIN: [RangeInclusive<char>; 6] = [
+    '\u{0370}'..='\u{058F}',
+    '\u{13A0}'..='\u{13FF}',
+    '\u{1C80}'..='\u{1C8F}',
+    '\u{A4D0}'..='\u{A4FF}',
+    '\u{FF00}'..='\u{FF5E}',
+    '\u{1D400}'..='\u{1D7FF}',
+];

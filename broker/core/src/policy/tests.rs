@@ -361,10 +361,24 @@ fn a_clock_out_of_range_is_a_fault() {
 #[test]
 fn all_faults_are_told_at_once_with_file_and_line() {
     let files = [
-        ("a.cedar".to_owned(), "// comment\n\npermit(principal, action == Action::\"fly\", resource);\n".to_owned()),
-        ("b.cedar".to_owned(), "permit(principal, action, resource)\n  when { context.rows > 1 };\n\nforbid(principal, action, resource) when { context.reason > 3 };\n".to_owned()),
-        ("c.cedar".to_owned(), "permit(principal, action, resource);\npermit(principal action, resource);\n".to_owned()),
-        ("d.cedar".to_owned(), "@id(\"x\")\npermit(principal, action, resource);\n@id(\"x\")\nforbid(principal, action, resource);".to_owned()),
+        (
+            "a.cedar".to_owned(),
+            "// comment\n\npermit(principal, action == Action::\"fly\", resource);\n".to_owned(),
+        ),
+        (
+            "b.cedar".to_owned(),
+            "permit(principal, action, resource)\n  when { context.rows > 1 };\n\n\
+             forbid(principal, action, resource) when { context.reason > 3 };\n"
+                .to_owned(),
+        ),
+        (
+            "c.cedar".to_owned(),
+            "permit(principal, action, resource);\npermit(principal action, resource);\n".to_owned(),
+        ),
+        (
+            "d.cedar".to_owned(),
+            "@id(\"x\")\npermit(principal, action, resource);\n@id(\"x\")\nforbid(principal, action, resource);".to_owned(),
+        ),
     ];
     let faults = PolicySet::load(&files).unwrap_err();
     let places: Vec<(&str, usize)> = faults.iter().map(|fault| (fault.file.as_str(), fault.line)).collect();
@@ -446,8 +460,16 @@ fn what_does_not_do_what_it_seems_to_is_refused() {
 #[test]
 fn policies_without_an_id_are_numbered_in_their_file() {
     let policies = PolicySet::load(&[
-        ("teams/sales.cedar".into(), "permit(principal, action, resource);\n@id(\"named\") permit(principal, action, resource);\npermit(principal, action, resource);".into()),
-        ("b.cedar".into(), (0..12).map(|_| "permit(principal, action, resource);\n").collect()),
+        (
+            "teams/sales.cedar".into(),
+            "permit(principal, action, resource);\n@id(\"named\") permit(principal, action, resource);\n\
+             permit(principal, action, resource);"
+                .into(),
+        ),
+        (
+            "b.cedar".into(),
+            (0..12).map(|_| "permit(principal, action, resource);\n").collect(),
+        ),
     ])
     .unwrap();
     let ids: Vec<&str> = policies.ids().collect();
@@ -505,7 +527,8 @@ fn the_digest_covers_names_and_texts_but_not_their_order() {
 #[test]
 fn a_denial_says_which_policies_would_have_to_change() {
     let policies = set(r#"
-        @id("eng") @reason("Data engineers may fetch.") permit(principal in Group::"admins", action in [Action::"fetch", Action::"review"], resource);
+        @id("eng") @reason("Data engineers may fetch.")
+        permit(principal in Group::"admins", action in [Action::"fetch", Action::"review"], resource);
         @id("audit") permit(principal in Group::"auditors", action == Action::"audit_read", resource);
         @id("night") @reason("Not at night.") forbid(principal, action, resource) when { context.now.toTime() < duration("6h") };
     "#);
@@ -534,7 +557,8 @@ fn a_denial_says_which_policies_would_have_to_change() {
 fn names_of_datasets_and_classes_can_be_checked_against_the_catalog() {
     let policies = set(r#"
         @id("p") permit(principal in Group::"g", action == Action::"fetch", resource in Dataset::"ordres");
-        @id("f") forbid(principal, action == Action::"reveal", resource) when { resource == Class::"pii.email" && resource in Dataset::"orders" };
+        @id("f") forbid(principal, action == Action::"reveal", resource)
+            when { resource == Class::"pii.email" && resource in Dataset::"orders" };
     "#);
     let named: Vec<(&str, String, String)> = policies.named().into_iter().map(|n| (n.kind, n.name, n.policy)).collect();
     let expected = [("Class", "pii.email", "f"), ("Dataset", "orders", "f"), ("Dataset", "ordres", "p")];

@@ -2,6 +2,7 @@
 //! provider with one key. The stories below run the whole road in milliseconds.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod roles;
 mod stories;
 
 use std::collections::BTreeMap;

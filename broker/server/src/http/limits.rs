@@ -18,8 +18,13 @@ pub(crate) const HEADER_BYTES_MAX: u32 = 64 * 1024;
 pub(crate) const HEADERS_MAX: usize = 100;
 /// Streams of one HTTP/2 connection.
 pub(crate) const HTTP2_STREAMS_MAX: u32 = 128;
-/// Bytes in flight of one HTTP/2 stream and connection: the usual 64 KiB cost a fast client most of its CPU.
-pub(crate) const HTTP2_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Buffer of an HTTP/1 connection.
+pub(crate) const HTTP1_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes that a client may send ahead on an HTTP/2 connection. Bodies that come in are small; how fast deliveries leave is
+/// decided by the window of the client.
+pub(crate) const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes of one delivery that wait for the client's window.
+pub(crate) const HTTP2_SEND_BUFFER_BYTES: usize = 1024 * 1024;
 /// An HTTP/2 peer is asked for a sign of life this often …
 pub(crate) const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
 /// … and given up after this long without one.

@@ -1,6 +1,8 @@
 //! Decides whether the claims of a token with a good signature make it an ID token for this broker, now, and reads the person
 //! from them.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -171,9 +173,9 @@ fn is_false(value: Option<&Value>) -> bool {
 
 /// A name as it may stand on a screen: no control characters, none that turn text round or are invisible.
 fn shown(name: &str) -> String {
-    let invisible = |c: &char| matches!(c, '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    let invisible = |c: char| INVISIBLE.iter().any(|range| range.contains(&c));
     name.chars()
-        .filter(|c| !c.is_control() && !invisible(c))
+        .filter(|c| !c.is_control() && !invisible(*c))
         .take(NAME_CHARS_MAX)
         .collect::<String>()
         .trim()
@@ -190,3 +192,13 @@ const NAME_CHARS_MAX: usize = 255;
 const EMAIL_BYTES_MAX: usize = 320;
 /// 2³³ years from now is not a time; floats are exact far beyond it.
 const SECONDS_MAX: f64 = 1e15;
+/// Soft hyphen, direction marks and overrides, zero-width characters, separators, invisible operators, byte order mark.
+const INVISIBLE: [RangeInclusive<char>; 7] = [
+    '\u{00AD}'..='\u{00AD}',
+    '\u{061C}'..='\u{061C}',
+    '\u{180E}'..='\u{180E}',
+    '\u{200B}'..='\u{200F}',
+    '\u{2028}'..='\u{202E}',
+    '\u{2060}'..='\u{206F}',
+    '\u{FEFF}'..='\u{FEFF}',
+];

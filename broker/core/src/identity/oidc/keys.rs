@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::IdTokenError;
+use super::{IdTokenError, OperatorText};
 use crate::identity::HttpGet;
 
 /// An issuer's keys, fetched when needed.
@@ -235,7 +235,9 @@ fn is_loopback(host: Option<Host<&str>>) -> bool {
 }
 
 fn unavailable(operator: impl Into<String>) -> IdTokenError {
-    IdTokenError::Unavailable { operator: operator.into() }
+    IdTokenError::Unavailable {
+        operator: OperatorText(operator.into()),
+    }
 }
 
 /// After this, keys are read again before they are used.

@@ -1,0 +1,143 @@
+//! No sequence of accounts, groups, retries and clock steps makes a grant without the quorum of distinct others on that very
+//! digest, and no intent without such a grant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chunk_evidence::body::Group;
+use chunk_evidence::leaf::Kind;
+use chunk_wire::fetch::RequestView;
+use chunk_wire::review::{Verdict, Withdraw};
+use proptest::prelude::*;
+
+use super::{Someone, World, cx, drain};
+
+#[derive(Debug, Clone)]
+enum Step {
+    SignIn { person: usize, groups: u8 },
+    Ask { by: usize, two: bool },
+    Review { by: usize, request: usize, approve: bool, digest_of: usize },
+    Fetch { by: usize, request: usize },
+    Cancel { by: usize, request: usize },
+    Revoke { by: usize, request: usize },
+    Wait { s: i64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let n = 0_usize..6;
+    prop_oneof![
+        2 => (0_usize..4, 0_u8..4).prop_map(|(person, groups)| Step::SignIn { person, groups }),
+        3 => (n.clone(), any::<bool>()).prop_map(|(by, two)| Step::Ask { by, two }),
+        6 => (n.clone(), n.clone(), prop::bool::weighted(0.9), n.clone())
+            .prop_map(|(by, request, approve, other)| Step::Review { by, request, approve, digest_of: if other == 0 { other } else { request } }),
+        4 => (n.clone(), n.clone()).prop_map(|(by, request)| Step::Fetch { by, request }),
+        1 => (n.clone(), n.clone()).prop_map(|(by, request)| Step::Cancel { by, request }),
+        1 => (n.clone(), n).prop_map(|(by, request)| Step::Revoke { by, request }),
+        1 => (1_i64..900).prop_map(|s| Step::Wait { s }),
+    ]
+}
+
+async fn play(steps: Vec<Step>) -> World {
+    let world = World::new().await;
+    let mut people: Vec<Someone> = Vec::new();
+    let mut requests: Vec<RequestView> = Vec::new();
+    for step in steps {
+        // Refusals are the point: whatever is refused, the log must stay right.
+        match step {
+            Step::SignIn { person, groups } => {
+                let names: Vec<_> = ["data-eng", "data-owners"].into_iter().enumerate().filter(|(bit, _)| groups >> bit & 1 == 1).map(|(_, g)| g).collect();
+                people.push(world.sign_in(["ann", "bob", "cyd", "dee"][person], &names).await);
+            }
+            Step::Ask { by, two } => {
+                let Some(person) = people.get(by) else { continue };
+                let dataset = if two { "salaries" } else { "customers" };
+                let Ok(plan) = person.plan(&world, super::slice(dataset)).await else { continue };
+                let Some(document) = plan.document else { continue };
+                requests.extend(person.submit(&world, &document).await);
+            }
+            Step::Review { by, request, approve, digest_of } => {
+                let (Some(person), Some(request), Some(other)) = (people.get(by), requests.get(request), requests.get(digest_of)) else { continue };
+                let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
+                drop(person.review_digest(&world, request, verdict, &other.digest).await);
+            }
+            Step::Fetch { by, request } => {
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                if let Ok(delivery) = person.fetch(&world, &request.id).await {
+                    drop(drain(delivery).await);
+                }
+            }
+            Step::Cancel { by, request } => {
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                let Ok(caller) = person.caller(&world).await else { continue };
+                drop(crate::approval::cancel(&world.broker, &cx(), caller, request.id.clone(), Withdraw { reason: "no".into() }).await);
+            }
+            Step::Revoke { by, request } => {
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                let Ok(caller) = person.caller(&world).await else { continue };
+                drop(crate::approval::revoke(&world.broker, &cx(), caller, request.id.clone(), Withdraw { reason: "no".into() }).await);
+            }
+            Step::Wait { s } => world.advance_ms(s * 1000),
+        }
+    }
+    world
+}
+
+/// Reads the log as a stranger would and checks who approved what.
+async fn check(world: &World) {
+    let entries = world.broker.log.read(0, usize::MAX).await.unwrap();
+    let at = |index: u64| &entries[usize::try_from(index).unwrap()];
+    let text = |index: u64, group: Group, member: &str| at(index).body.as_ref().unwrap().1.text(group, member).unwrap().to_owned();
+    let mut taken = BTreeMap::new();
+    let mut grants: BTreeSet<u64> = BTreeSet::new();
+    for entry in &entries {
+        let header = &entry.leaf.header;
+        match header.kind {
+            Kind::GrantIssue => {
+                let request = header.refs[0];
+                let quorum = at(request).body.as_ref().unwrap().1.number(Group::Out, "quorum").unwrap();
+                let reviewers: BTreeSet<_> = header.refs[1..]
+                    .iter()
+                    .map(|review| {
+                        assert_eq!(at(*review).leaf.header.kind, Kind::ReviewApprove);
+                        assert_eq!(text(*review, Group::What, "digest"), text(request, Group::What, "digest"));
+                        assert_ne!(at(*review).leaf.header.act, at(request).leaf.header.act);
+                        (text(*review, Group::Who, "issuer"), text(*review, Group::Who, "subject"))
+                    })
+                    .collect();
+                assert!(reviewers.len() as u64 >= quorum && quorum > 0, "{} of {quorum}", reviewers.len());
+                grants.insert(entry.index);
+            }
+            Kind::GrantTake => {
+                let id = text(entry.index, Group::What, "id");
+                assert_eq!(taken.insert(id, entry.index), None, "a grant is taken once");
+            }
+            Kind::FetchIntent => assert!(grants.contains(&header.refs[0])),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_grant_without_its_quorum_of_distinct_others(steps in prop::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { check(&play(steps).await).await });
+    }
+}
+
+#[tokio::test]
+async fn the_property_is_not_empty() {
+    let steps = vec![
+        Step::SignIn { person: 0, groups: 1 },
+        Step::SignIn { person: 1, groups: 2 },
+        Step::SignIn { person: 2, groups: 2 },
+        Step::Ask { by: 0, two: true },
+        Step::Review { by: 1, request: 0, approve: true, digest_of: 0 },
+        Step::Review { by: 2, request: 0, approve: true, digest_of: 0 },
+        Step::Fetch { by: 0, request: 0 },
+    ];
+    let world = play(steps).await;
+    check(&world).await;
+    assert!(world.kinds().await.contains(&"fetch.outcome"));
+}

@@ -1,0 +1,86 @@
+//! `check`: everything that would stop `serve`, at once, without stopping or starting anything.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chunk_core::catalog::Dataset;
+use chunk_core::scan::Scanner;
+
+use super::{print, tell};
+use crate::config::{self, Config, Env, Faults};
+use crate::data_dir;
+use crate::error::CommandError;
+use crate::ports::Ports;
+use crate::secrets::Credentials;
+use crate::secrets::master::MasterKey;
+
+/// Checks configuration, policies, keys and credentials; with `connections`, also asks every source for its columns.
+///
+/// # Errors
+/// When anything is wrong; all of it has been told by then.
+pub async fn check(file: &Path, connections: bool, ports: &Ports, env: &Env) -> Result<(), CommandError> {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(faults) => return Err(report(&faults)),
+    };
+    let mut faults = Faults::default();
+    let mut add = |message: String| faults.extend(Faults::of_file(&config.file, message));
+    match MasterKey::load(env, config.broker.master_key_file.as_deref()) {
+        Err(why) => add(why),
+        Ok(master) => {
+            if let Err(fault) = data_dir::check(&config.broker.data_dir, &master) {
+                add(fault.to_string());
+            }
+            let credentials = Credentials::new(&config.connections, env.clone(), master);
+            let unreadable = credentials.faults();
+            for (_, why) in &unreadable {
+                add(why.clone());
+            }
+            if connections && unreadable.is_empty() {
+                crate::serve::install_crypto();
+                let scanner = (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
+                for dataset in config.datasets.values() {
+                    for why in ask(scanner.as_ref(), dataset).await {
+                        add(why);
+                    }
+                }
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(report(&faults));
+    }
+    print(&summary(&config, connections))
+}
+
+/// What is wrong with a dataset at its source.
+async fn ask(scanner: &dyn Scanner, dataset: &Dataset) -> Vec<String> {
+    let columns = match scanner.describe(&dataset.table()).await {
+        Ok(columns) => columns,
+        // The operator's text is for the operator, who is the one who runs this.
+        Err(fault) => return vec![format!("dataset `{}`: {}", dataset.name, fault.operator.unwrap_or(fault.public))],
+    };
+    let unknown = dataset.classes.keys().filter(|name| !columns.iter().any(|column| column.name == **name));
+    unknown.map(|name| format!("`datasets.{}.columns.{name}`: the source has no such column", dataset.name)).collect()
+}
+
+fn report(faults: &Faults) -> CommandError {
+    for fault in faults.iter() {
+        tell(&fault.to_string());
+    }
+    let count = faults.iter().count();
+    CommandError::config(format!("{count} fault{} found; nothing was started.", if count == 1 { "" } else { "s" }))
+}
+
+fn summary(config: &Config, connections: bool) -> String {
+    format!(
+        "{} is good: {} connection(s), {} class(es), {} dataset(s), {} issuer(s), policy {}.{}\n",
+        config.file.display(),
+        config.connections.len(),
+        config.classes.len(),
+        config.datasets.len(),
+        config.issuers.len(),
+        config.policies.digest().get(..12).unwrap_or_default(),
+        if connections { " Every source answered." } else { " Sources were not asked; add `--connections`." }
+    )
+}

@@ -117,7 +117,7 @@ if [ -t 2 ]; then
 	build || fail 'the build failed; what cargo said stands above'
 else
 	started=$(date +%s)
-	total=$(cargo tree --locked -p chunkctl -p chunk-broker -e normal,build --prefix none --no-dedupe 2>/dev/null | cut -d' ' -f1,2 | sort -u | wc -l)
+	total=$(cargo tree --locked -p chunkctl -p chunk-broker -e normal,build --prefix none 2>/dev/null | cut -d' ' -f1,2 | sort -u | wc -l)
 	build >"$log" 2>&1 &
 	cargo_pid=$!
 	trap 'kill "$cargo_pid" 2>/dev/null; exit 130' INT TERM

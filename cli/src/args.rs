@@ -9,8 +9,10 @@ use crate::commands;
 /// Fetch slices of production data under your own identity: approved by a second person, masked on the way out, recorded.
 #[derive(Debug, Parser)]
 #[command(name = "chunkctl", version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "First steps: `chunkctl login --broker URL`, `chunkctl datasets`, `chunkctl plan DATASET`, `chunkctl fetch DATASET --reason WHY`.\n\
-Exit codes: 0 yes, 1 no, 2 cannot tell, 3 usage or configuration, 4 sign in, 5 approval pending, 70 bug.")]
+#[command(
+    after_help = "First steps: `chunkctl login --broker URL`, `chunkctl datasets`, `chunkctl plan DATASET`, `chunkctl fetch DATASET --reason WHY`.\n\
+Exit codes: 0 yes, 1 no, 2 cannot tell, 3 usage or configuration, 4 sign in, 5 approval pending, 70 bug."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -22,13 +24,27 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Profile to use: a named broker and place for its session.
-    #[arg(long, global = true, env = "CHUNKCTL_PROFILE", value_name = "NAME", default_value = "default", hide_default_value = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKCTL_PROFILE",
+        value_name = "NAME",
+        default_value = "default",
+        hide_default_value = true,
+        help_heading = "Global options"
+    )]
     pub(crate) profile: String,
     /// Address of the broker; without it, the profile's.
     #[arg(long, global = true, env = "CHUNKCTL_BROKER", value_name = "URL", help_heading = "Global options")]
     pub(crate) broker: Option<String>,
     /// Further certificate authorities to accept (PEM).
-    #[arg(long, global = true, env = "CHUNKCTL_CA_FILE", value_name = "PATH", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKCTL_CA_FILE",
+        value_name = "PATH",
+        help_heading = "Global options"
+    )]
     pub(crate) ca_file: Option<PathBuf>,
     /// Read the passphrase of an encrypted session file from this file descriptor.
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
@@ -91,7 +107,11 @@ pub(crate) enum Commands {
 
 /// A text that people will read: not empty, and not only spaces.
 pub(crate) fn words(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("it must say something".to_owned()) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() {
+        Err("it must say something".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -108,9 +128,12 @@ mod tests {
 
     #[test]
     fn a_fetch_reads_as_typed() {
-        let typed = "chunkctl fetch orders --columns order_id,total --where total>10 --order-by total --limit 5 --reason why --ticket T-1 -o -";
+        let typed =
+            "chunkctl fetch orders --columns order_id,total --where total>10 --order-by total --limit 5 --reason why --ticket T-1 -o -";
         let cli = Cli::try_parse_from(typed.split(' ')).unwrap();
-        let Commands::Fetch(args) = cli.command else { panic!("not a fetch") };
+        let Commands::Fetch(args) = cli.command else {
+            panic!("not a fetch")
+        };
         let query = args.query.query(args.dataset.as_deref(), args.sql.as_deref()).unwrap();
         insta::assert_snapshot!(serde_json::to_string(&query).unwrap(), @r#"{"kind":"slice","dataset":"orders","columns":["order_id","total"],"filter":"total>10","order_by":"total","limit":5}"#);
     }

@@ -68,7 +68,9 @@ impl Paths {
                     return Ok(path);
                 }
                 return Err(Failure::usage(format!("{own} must be an absolute path"))
-                    .why(format!("`{given}` depends on the working directory, which may not choose where credentials go"))
+                    .why(format!(
+                        "`{given}` depends on the working directory, which may not choose where credentials go"
+                    ))
                     .hint("chunkctl config"));
             }
             // The XDG specification says to ignore relative paths in its own variables.
@@ -99,7 +101,9 @@ impl Config {
             Err(error) => return Err(Failure::file("read", path, &error)),
         };
         toml::from_str(&text).map_err(|error| {
-            Failure::usage(format!("`{}` is not a valid configuration", path.display())).why(error.to_string()).hint("chunkctl config")
+            Failure::usage(format!("`{}` is not a valid configuration", path.display()))
+                .why(error.to_string())
+                .hint("chunkctl config")
         })
     }
 
@@ -161,9 +165,15 @@ impl BrokerUrl {
     /// When it is no address a credential may be sent to.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            Failure::usage(format!("`{text}` is not a broker's address")).why(why).hint("chunkctl login --broker https://broker.example.com")
+            Failure::usage(format!("`{text}` is not a broker's address"))
+                .why(why)
+                .hint("chunkctl login --broker https://broker.example.com")
         };
-        let typed = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let typed = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("https://{text}")
+        };
         let mut url = url::Url::parse(&typed).map_err(|_| wrong("it does not parse as a URL"))?;
         check_transport(&url).map_err(wrong)?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
@@ -216,10 +226,26 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        for good in ["https://b.example", "b.example:8443", "http://localhost:7341", "http://127.0.0.1:1", "http://[::1]:1/", "https://b/x/"] {
+        for good in [
+            "https://b.example",
+            "b.example:8443",
+            "http://localhost:7341",
+            "http://127.0.0.1:1",
+            "http://[::1]:1/",
+            "https://b/x/",
+        ] {
             assert!(BrokerUrl::parse(good).is_ok(), "{good}");
         }
-        for bad in ["http://b.example", "ftp://b", "https://u:p@b", "https://b?x", "https://b#x", "http://127.0.0.1.evil.com", "http://localhost.evil.com", ""] {
+        for bad in [
+            "http://b.example",
+            "ftp://b",
+            "https://u:p@b",
+            "https://b?x",
+            "https://b#x",
+            "http://127.0.0.1.evil.com",
+            "http://localhost.evil.com",
+            "",
+        ] {
             assert!(BrokerUrl::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(BrokerUrl::parse("https://B.example/").unwrap().as_str(), "https://b.example");
@@ -228,17 +254,32 @@ mod tests {
 
     #[test]
     fn a_name_cannot_change_the_route() {
-        let url = BrokerUrl::parse("https://b.example/base").unwrap().route(&["v1", "datasets", "../../admin?x#y/z"]);
+        let url = BrokerUrl::parse("https://b.example/base")
+            .unwrap()
+            .route(&["v1", "datasets", "../../admin?x#y/z"]);
         assert_eq!(url.as_str(), "https://b.example/base/v1/datasets/..%2F..%2Fadmin%3Fx%23y%2Fz");
     }
 
     #[test]
     fn folders_follow_xdg_and_never_the_working_directory() {
-        let find = |pairs: &[(&str, &str)]| Paths::find(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
-        assert_eq!(find(&[("HOME", "/h")]).unwrap().config, Path::new("/h/.config/chunkctl/config.toml"));
-        assert_eq!(find(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap().state, Path::new("/s/chunkctl"));
-        assert_eq!(find(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "rel")]).unwrap().config, Path::new("/h/.config/chunkctl/config.toml"));
-        assert_eq!(find(&[("HOME", "/h"), ("CHUNKCTL_STATE_DIR", "/x")]).unwrap().state, Path::new("/x"));
+        let find =
+            |pairs: &[(&str, &str)]| Paths::find(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        assert_eq!(
+            find(&[("HOME", "/h")]).unwrap().config,
+            Path::new("/h/.config/chunkctl/config.toml")
+        );
+        assert_eq!(
+            find(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap().state,
+            Path::new("/s/chunkctl")
+        );
+        assert_eq!(
+            find(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "rel")]).unwrap().config,
+            Path::new("/h/.config/chunkctl/config.toml")
+        );
+        assert_eq!(
+            find(&[("HOME", "/h"), ("CHUNKCTL_STATE_DIR", "/x")]).unwrap().state,
+            Path::new("/x")
+        );
         assert!(find(&[("HOME", "/h"), ("CHUNKCTL_CONFIG_DIR", ".")]).is_err());
         assert!(find(&[("HOME", ".")]).is_err());
     }
@@ -248,11 +289,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chunkctl/config.toml");
         let mut config = Config::default();
-        config.profiles.insert("default".into(), Profile { broker: Some("https://b".into()), storage: Some(Storage::File), ca_file: None });
-        config.logs.insert("https://b".into(), PinnedLog { origin: "o".into(), key: "k".into(), pinned_ms: 1 });
+        config.profiles.insert(
+            "default".into(),
+            Profile {
+                broker: Some("https://b".into()),
+                storage: Some(Storage::File),
+                ca_file: None,
+            },
+        );
+        config.logs.insert(
+            "https://b".into(),
+            PinnedLog {
+                origin: "o".into(),
+                key: "k".into(),
+                pinned_ms: 1,
+            },
+        );
         config.write(&path).unwrap();
         let read = Config::read(&path).unwrap();
-        assert_eq!(read.profiles["default"].storage, Some(Storage::File));
+        assert_eq!(read.profile("default").storage, Some(Storage::File));
         assert_eq!(read.logs, config.logs);
         std::fs::write(&path, "brokr = 1").unwrap();
         assert!(Config::read(&path).is_err());

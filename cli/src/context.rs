@@ -35,12 +35,18 @@ impl<'a> Context<'a> {
         let paths = Paths::find(environment)?;
         let config = Config::read(&paths.config)?;
         let profile = config.profile(&global.profile);
-        let passphrase_file = environment("CHUNKCTL_PASSPHRASE_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let passphrase_file = environment("CHUNKCTL_PASSPHRASE_FILE")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
         Ok(Self {
             ui,
             paths,
             profile_name: global.profile.clone(),
-            broker: global.broker.clone().filter(|broker| !broker.is_empty()).or_else(|| profile.broker.clone()),
+            broker: global
+                .broker
+                .clone()
+                .filter(|broker| !broker.is_empty())
+                .or_else(|| profile.broker.clone()),
             ca_file: global.ca_file.clone().or_else(|| profile.ca_file.clone()),
             passphrase: Passphrase::new(global.passphrase_fd, passphrase_file),
             profile,
@@ -81,7 +87,13 @@ impl<'a> Context<'a> {
 
     /// The place of this broker's session.
     pub(crate) fn vault(&self, storage: Storage) -> Result<Vault<'_>> {
-        Ok(Vault::new(storage, self.broker_url()?.as_str(), &self.profile_name, &self.paths.state, &self.passphrase))
+        Ok(Vault::new(
+            storage,
+            self.broker_url()?.as_str(),
+            &self.profile_name,
+            &self.paths.state,
+            &self.passphrase,
+        ))
     }
 
     /// Runs work under the session, signing in first where nothing is kept.
@@ -100,8 +112,13 @@ impl<'a> Context<'a> {
                 Some(kept) => kept,
                 None if ephemeral => crate::commands::login::open_session(self, &broker, None, true).await?.0,
                 None => {
-                    return Err(Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str()))
-                        .why(format!("{} holds no session of profile `{}`", storage.words(), self.profile_name)));
+                    return Err(
+                        Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str())).why(format!(
+                            "{} holds no session of profile `{}`",
+                            storage.words(),
+                            self.profile_name
+                        )),
+                    );
                 }
             };
             let session = Session::new(broker, vault, credentials)?;

@@ -13,16 +13,31 @@ use crate::error::{Failure, Result};
 ///
 /// # Errors
 /// When anything differs: nothing may then be signed.
-pub(crate) fn check_planned<'a>(answer: &'a PlanAnswer, asked: &PlanRequest, me: &Person, key: &str, now_ms: i64) -> Result<(&'a str, RequestDocument)> {
+pub(crate) fn check_planned<'a>(
+    answer: &'a PlanAnswer,
+    asked: &PlanRequest,
+    me: &Person,
+    key: &str,
+    now_ms: i64,
+) -> Result<(&'a str, RequestDocument)> {
     let text = answer.document.as_deref().ok_or_else(|| mismatch("it gave no document to sign"))?;
     let digest = answer.digest.as_deref().ok_or_else(|| mismatch("it gave no digest"))?;
     let document = read(text, digest)?;
-    let same = |same: bool, field: &str| if same { Ok(()) } else { Err(mismatch(&format!("its {field} is not what was asked for"))) };
+    let same = |same: bool, field: &str| {
+        if same {
+            Ok(())
+        } else {
+            Err(mismatch(&format!("its {field} is not what was asked for")))
+        }
+    };
     same(document.query == asked.query, "query")?;
     same(document.format == asked.format, "format")?;
     same(document.reason == asked.reason, "reason")?;
     same(document.ticket == asked.ticket, "ticket")?;
-    same(document.requester.issuer == me.issuer && document.requester.subject == me.subject, "requester")?;
+    same(
+        document.requester.issuer == me.issuer && document.requester.subject == me.subject,
+        "requester",
+    )?;
     same(document.requester.key == key, "requester's key")?;
     same(document.quorum == answer.quorum, "number of reviewers")?;
     if let Query::Slice { dataset, .. } = &asked.query {
@@ -53,11 +68,17 @@ fn read(text: &str, digest: &str) -> Result<RequestDocument> {
     // Two documents that read alike must not be two texts.
     let value = encode::parse_canonical(text).map_err(|_| mismatch("it is not in canonical form"))?;
     let document: RequestDocument = serde_json::from_value(value).map_err(|_| mismatch("it holds something this version does not know"))?;
-    if document.v == 1 { Ok(document) } else { Err(mismatch("it is of another version")) }
+    if document.v == 1 {
+        Ok(document)
+    } else {
+        Err(mismatch("it is of another version"))
+    }
 }
 
 fn mismatch(why: &str) -> Failure {
-    Failure::no("document_mismatch", "the broker's document was refused; nothing was signed").why(why).hint("chunkctl doctor")
+    Failure::no("document_mismatch", "the broker's document was refused; nothing was signed")
+        .why(why)
+        .hint("chunkctl doctor")
 }
 
 /// Two machines' clocks may differ by this much.
@@ -71,12 +92,29 @@ mod tests {
     use super::*;
 
     fn me() -> Person {
-        Person { issuer: "https://i".into(), subject: "ada".into(), name: "Ada".into(), email: None, groups: vec![] }
+        Person {
+            issuer: "https://i".into(),
+            subject: "ada".into(),
+            name: "Ada".into(),
+            email: None,
+            groups: vec![],
+        }
     }
 
     fn asked() -> PlanRequest {
-        let query = Query::Slice { dataset: "orders".into(), columns: None, filter: Some("total > 1".into()), order_by: None, limit: Some(5) };
-        PlanRequest { query, format: Format::Csv, reason: "why".into(), ticket: Some("T-1".into()) }
+        let query = Query::Slice {
+            dataset: "orders".into(),
+            columns: None,
+            filter: Some("total > 1".into()),
+            order_by: None,
+            limit: Some(5),
+        };
+        PlanRequest {
+            query,
+            format: Format::Csv,
+            reason: "why".into(),
+            ticket: Some("T-1".into()),
+        }
     }
 
     fn document() -> RequestDocument {
@@ -91,9 +129,17 @@ mod tests {
             reason: "why".into(),
             ticket: Some("T-1".into()),
             policy: "00".into(),
-            budget: Budget { rows: 1, bytes: 1, duration_s: 1 },
+            budget: Budget {
+                rows: 1,
+                bytes: 1,
+                duration_s: 1,
+            },
             quorum: 1,
-            requester: Requester { issuer: "https://i".into(), subject: "ada".into(), key: "thumb".into() },
+            requester: Requester {
+                issuer: "https://i".into(),
+                subject: "ada".into(),
+                key: "thumb".into(),
+            },
             not_after_ms: 1000,
             nonce: "n".into(),
         }
@@ -128,8 +174,24 @@ mod tests {
     fn any_other_document_is_not() {
         let changes: [(&str, fn(&mut RequestDocument)); 12] = [
             ("v", |d| d.v = 2),
-            ("dataset", |d| d.query = Query::Slice { dataset: "people".into(), columns: None, filter: Some("total > 1".into()), order_by: None, limit: Some(5) }),
-            ("filter", |d| d.query = Query::Slice { dataset: "orders".into(), columns: None, filter: None, order_by: None, limit: Some(5) }),
+            ("dataset", |d| {
+                d.query = Query::Slice {
+                    dataset: "people".into(),
+                    columns: None,
+                    filter: Some("total > 1".into()),
+                    order_by: None,
+                    limit: Some(5),
+                }
+            }),
+            ("filter", |d| {
+                d.query = Query::Slice {
+                    dataset: "orders".into(),
+                    columns: None,
+                    filter: None,
+                    order_by: None,
+                    limit: Some(5),
+                }
+            }),
             ("sql", |d| d.query = Query::Sql { text: "select 1".into() }),
             ("datasets", |d| d.datasets.push("people".into())),
             ("format", |d| d.format = Format::Parquet),

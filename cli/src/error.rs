@@ -43,7 +43,14 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, what: impl Into<String>) -> Self {
-        Self { exit, code: code.to_owned(), what: what.into(), why: Vec::new(), hint: None, request_id: None }
+        Self {
+            exit,
+            code: code.to_owned(),
+            what: what.into(),
+            why: Vec::new(),
+            hint: None,
+            request_id: None,
+        }
     }
 
     /// The answer is no.
@@ -106,7 +113,9 @@ impl From<Problem> for Failure {
             failure.why.push(problem.detail);
         }
         if let Some(position) = problem.position {
-            failure.why.push(format!("at line {}, column {} of the SQL text", position.line, position.column));
+            failure
+                .why
+                .push(format!("at line {}, column {} of the SQL text", position.line, position.column));
         }
         if !problem.policies.is_empty() {
             failure.why.push(format!("determined by policy {}", problem.policies.join(", ")));
@@ -148,7 +157,9 @@ fn own_command(hint: &str) -> Option<String> {
         Some(quoted) => quoted,
         None => hint,
     };
-    let plain = inner.chars().all(|c| !c.is_control() && !matches!(c, ';' | '|' | '&' | '$' | '>' | '<' | '\\' | '\u{2028}' | '\u{2029}'));
+    let plain = inner
+        .chars()
+        .all(|c| !c.is_control() && !matches!(c, ';' | '|' | '&' | '$' | '>' | '<' | '\\' | '\u{2028}' | '\u{2029}'));
     (inner.starts_with("chunkctl ") && plain).then(|| inner.trim_end_matches('.').to_owned())
 }
 

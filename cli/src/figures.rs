@@ -24,14 +24,22 @@ pub(crate) fn time(ms: i64) -> String {
 /// `in 7 h 59 min`, or `3 min ago`.
 pub(crate) fn from_now(ms: i64, now_ms: i64) -> String {
     let distance = duration(Duration::from_millis(ms.abs_diff(now_ms)));
-    if ms >= now_ms { format!("in {distance}") } else { format!("{distance} ago") }
+    if ms >= now_ms {
+        format!("in {distance}")
+    } else {
+        format!("{distance} ago")
+    }
 }
 
 /// Two units at most: `42 s`, `3 min 5 s`, `7 h 59 min`, `2 d 3 h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let s = duration.as_secs();
     let two = |a: u64, a_unit: &str, b: u64, b_unit: &str| {
-        if b == 0 { format!("{a} {a_unit}") } else { format!("{a} {a_unit} {b} {b_unit}") }
+        if b == 0 {
+            format!("{a} {a_unit}")
+        } else {
+            format!("{a} {a_unit} {b} {b_unit}")
+        }
     };
     match s {
         0..60 => format!("{s} s"),
@@ -101,7 +109,10 @@ pub(crate) fn parse_time(flag: &str, text: &str, now_ms: i64) -> Result<i64> {
         None if text.parse::<u64>().is_err() => parse_duration(text).ok(),
         None => None,
     };
-    match span.and_then(|span| i64::try_from(span.as_millis()).ok()).and_then(|ms| now_ms.checked_sub(ms)) {
+    match span
+        .and_then(|span| i64::try_from(span.as_millis()).ok())
+        .and_then(|ms| now_ms.checked_sub(ms))
+    {
         Some(ms) => Ok(ms),
         None => Err(Failure::usage(format!("`{flag} {text}` is not a time"))
             .why("expected RFC 3339 (`2026-11-23T09:00:00Z`), a date (`2026-11-23`, UTC) or a span ago (`7d`, `36h`)")),
@@ -121,7 +132,7 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(5 * 1024 * 1024 * 1024), "5.0 GiB");
-        assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+        assert_eq!(bytes(u64::MAX), "16383.9 PiB");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 5 s");
         assert_eq!(duration(Duration::from_secs(7 * 3600)), "7 h");
         assert_eq!(from_now(0, 61_000), "1 min 1 s ago");

@@ -35,7 +35,9 @@ pub fn run() -> ExitCode {
     // A panic is a bug: it says where, never what was being handled, and ends with the exit code for bugs.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
-        let failure = Failure::bug("chunkctl has a bug").why(format!("it stopped at {place}")).hint("chunkctl doctor");
+        let failure = Failure::bug("chunkctl has a bug")
+            .why(format!("it stopped at {place}"))
+            .hint("chunkctl doctor");
         Ui::new(std::env::args().any(|argument| argument == "--json"), false, true).failure(&failure);
     }));
     let exit = std::panic::catch_unwind(start).unwrap_or(Exit::Bug);
@@ -96,13 +98,27 @@ fn usage(error: &clap::Error) -> Exit {
     }
     let given: Vec<String> = std::env::args().skip(1).collect();
     let root = Cli::command();
-    let name = given.iter().find_map(|argument| root.find_subcommand(argument)).map_or("", clap::Command::get_name);
-    let hint = if name.is_empty() { "chunkctl --help".to_owned() } else { format!("chunkctl {name} --help") };
+    let name = given
+        .iter()
+        .find_map(|argument| root.find_subcommand(argument))
+        .map_or("", clap::Command::get_name);
+    let hint = if name.is_empty() {
+        "chunkctl --help".to_owned()
+    } else {
+        format!("chunkctl {name} --help")
+    };
     let rendered = error.render().to_string();
-    let mut lines = rendered.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("For more information"));
+    let mut lines = rendered
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("For more information"));
     let what = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
     let mut failure = Failure::usage(what).hint(hint);
     failure.why = lines.map(|line| line.trim_start().to_owned()).collect();
-    Ui::new(given.iter().any(|argument| argument == "--json"), false, std::env::var_os("NO_COLOR").is_some()).failure(&failure);
+    Ui::new(
+        given.iter().any(|argument| argument == "--json"),
+        false,
+        std::env::var_os("NO_COLOR").is_some(),
+    )
+    .failure(&failure);
     Exit::Usage
 }

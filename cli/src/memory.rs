@@ -56,7 +56,9 @@ impl<'a> Memory<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Failure::file("read", &path, &error)),
         };
-        let kept = SignedCheckpoint::parse(&text).ok().filter(|kept| kept.verify(std::slice::from_ref(self.key)).is_ok());
+        let kept = SignedCheckpoint::parse(&text)
+            .ok()
+            .filter(|kept| kept.verify(std::slice::from_ref(self.key)).is_ok());
         match kept {
             Some(kept) => Ok(Some(kept)),
             None => Err(Failure::cannot_tell("memory", "the remembered checkpoint cannot be read")
@@ -93,7 +95,8 @@ impl<'a> Memory<'a> {
                 Err(failure) => return Err(failure.why("so it is not known whether the log is still the one seen before")),
             };
             let proof = answer.proof.iter().map(|hash| decode(hash)).collect::<Option<Vec<Hash>>>();
-            let holds = proof.is_some_and(|proof| merkle::verify_consistency(small.size, large.size, &proof, &small.root, &large.root).is_ok());
+            let holds =
+                proof.is_some_and(|proof| merkle::verify_consistency(small.size, large.size, &proof, &small.root, &large.root).is_ok());
             if !holds {
                 return Err(self.fork(&kept, shown, "its proof that one tree continues the other is false")?);
             }
@@ -112,11 +115,22 @@ impl<'a> Memory<'a> {
         let (before, now) = (folder.join(format!("{stem}.remembered")), folder.join(format!("{stem}.shown")));
         write_private(&before, kept.text().as_bytes())?;
         write_private(&now, shown.text().as_bytes())?;
-        Ok(Failure::no("log_forked", format!("the log `{}` no longer shows the history it showed before", self.key.name()))
-            .why(format!("remembered: {} entries; shown now: {} entries; {why}", kept.unverified().size, shown.unverified().size))
-            .why(format!("both signed checkpoints are kept: {} and {}", before.display(), now.display()))
-            .why("hand them to the people who oversee the broker; a backup that was restored has the same effect as tampering")
-            .hint("chunkctl doctor"))
+        Ok(Failure::no(
+            "log_forked",
+            format!("the log `{}` no longer shows the history it showed before", self.key.name()),
+        )
+        .why(format!(
+            "remembered: {} entries; shown now: {} entries; {why}",
+            kept.unverified().size,
+            shown.unverified().size
+        ))
+        .why(format!(
+            "both signed checkpoints are kept: {} and {}",
+            before.display(),
+            now.display()
+        ))
+        .why("hand them to the people who oversee the broker; a backup that was restored has the same effect as tampering")
+        .hint("chunkctl doctor"))
     }
 
     fn lock(&self) -> Result<std::fs::File> {
@@ -176,7 +190,15 @@ mod tests {
     }
 
     fn checkpoint(size: u64, root: u8) -> SignedCheckpoint {
-        SignedCheckpoint::sign(&Checkpoint { origin: "o/d/1".into(), size, root: [root; 32] }, &pair()).unwrap()
+        SignedCheckpoint::sign(
+            &Checkpoint {
+                origin: "o/d/1".into(),
+                size,
+                root: [root; 32],
+            },
+            &pair(),
+        )
+        .unwrap()
     }
 
     /// A broker that nobody listens for: whatever needs a proof cannot be told.

@@ -22,7 +22,12 @@ pub(crate) struct Ui {
 impl Ui {
     pub(crate) fn new(json: bool, quiet: bool, no_colour: bool) -> Self {
         let colour = !no_colour && !json && std::io::stderr().is_terminal();
-        Self { json, quiet, colour, stdout_carries_data: Cell::new(false) }
+        Self {
+            json,
+            quiet,
+            colour,
+            stdout_carries_data: Cell::new(false),
+        }
     }
 
     /// Whether events are asked for.
@@ -144,7 +149,11 @@ impl Ui {
     }
 
     fn paint(&self, code: &str, word: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+        if self.colour {
+            format!("\u{1b}[{code}m{word}\u{1b}[0m")
+        } else {
+            word.to_owned()
+        }
     }
 
     /// A closed standard error leaves nobody to tell.
@@ -156,7 +165,9 @@ impl Ui {
 /// `{"event":"name",…}` with the event first, as people read logs.
 fn event_line(name: &str, body: &impl Serialize) -> Result<String> {
     let body = serde_json::to_string(body).map_err(|_| Failure::bug("an event could not be written as JSON"))?;
-    let rest = body.strip_prefix('{').ok_or_else(|| Failure::bug("an event must be a JSON object"))?;
+    let rest = body
+        .strip_prefix('{')
+        .ok_or_else(|| Failure::bug("an event must be a JSON object"))?;
     let comma = if rest == "}" { "" } else { "," };
     Ok(text::json(&format!("{{\"event\":\"{name}\"{comma}{rest}")).into_owned())
 }
@@ -177,7 +188,9 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|heading| heading.to_uppercase()).collect()] }
+        Self {
+            rows: vec![headings.iter().map(|heading| heading.to_uppercase()).collect()],
+        }
     }
 
     /// Adds a row; each cell is cleaned and kept to one line.
@@ -255,7 +268,17 @@ mod tests {
         }
         #[derive(Serialize)]
         struct Empty {}
-        assert_eq!(event_line("x.y", &Body { a: 1, b: "\u{1b}[2J\u{202e}" }).unwrap(), r#"{"event":"x.y","a":1,"b":"\u001b[2J\u202e"}"#);
+        assert_eq!(
+            event_line(
+                "x.y",
+                &Body {
+                    a: 1,
+                    b: "\u{1b}[2J\u{202e}"
+                }
+            )
+            .unwrap(),
+            r#"{"event":"x.y","a":1,"b":"\u001b[2J\u202e"}"#
+        );
         assert_eq!(event_line("x", &Empty {}).unwrap(), r#"{"event":"x"}"#);
         assert!(event_line("x", &[1]).is_err());
     }

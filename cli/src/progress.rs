@@ -22,7 +22,14 @@ pub(crate) fn waiting(ui: &Ui, words: &str) -> ProgressBar {
 }
 
 fn styled(ui: &Ui, template: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, if ui.animates() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });
+    let bar = ProgressBar::with_draw_target(
+        None,
+        if ui.animates() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        },
+    );
     if ui.animates() {
         // The templates are constants; one that were wrong would only look plain.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()));

@@ -31,11 +31,22 @@ impl Believed {
     /// # Errors
     /// With exit code 2 when none is pinned.
     pub(crate) fn pinned(cx: &Context<'_>) -> Result<Self> {
-        let url = cx.broker_url().map_err(|_| no_key("no broker is configured, so no log key is pinned"))?;
-        let log = cx.pinned_log().ok_or_else(|| no_key(&format!("no log key is pinned for {}", url.as_str())))?;
-        let key = VerifierKey::parse(&log.key)
-            .map_err(|_| Failure::usage("the pinned log key is damaged").why(cx.paths.config.display().to_string()).hint("chunkctl config unpin"))?;
-        Ok(Self { keys: vec![key], policy: None, source: format!("the log key pinned for {}", url.as_str()) })
+        let url = cx
+            .broker_url()
+            .map_err(|_| no_key("no broker is configured, so no log key is pinned"))?;
+        let log = cx
+            .pinned_log()
+            .ok_or_else(|| no_key(&format!("no log key is pinned for {}", url.as_str())))?;
+        let key = VerifierKey::parse(&log.key).map_err(|_| {
+            Failure::usage("the pinned log key is damaged")
+                .why(cx.paths.config.display().to_string())
+                .hint("chunkctl config unpin")
+        })?;
+        Ok(Self {
+            keys: vec![key],
+            policy: None,
+            source: format!("the log key pinned for {}", url.as_str()),
+        })
     }
 
     /// A trust file.
@@ -44,9 +55,18 @@ impl Believed {
     /// When it cannot be read or is none.
     pub(crate) fn file(path: &Path) -> Result<Self> {
         let policy = read_trust(path)?;
-        let keys = policy.log_keys.iter().map(|key| VerifierKey::parse(key.trim())).collect::<std::result::Result<Vec<_>, _>>();
-        let keys = keys.map_err(|_| Failure::usage(format!("`{}` is not a trust file", path.display())).why("a log key in it is malformed"))?;
-        Ok(Self { keys, policy: Some(policy), source: format!("the trust file `{}`", path.display()) })
+        let keys = policy
+            .log_keys
+            .iter()
+            .map(|key| VerifierKey::parse(key.trim()))
+            .collect::<std::result::Result<Vec<_>, _>>();
+        let keys =
+            keys.map_err(|_| Failure::usage(format!("`{}` is not a trust file", path.display())).why("a log key in it is malformed"))?;
+        Ok(Self {
+            keys,
+            policy: Some(policy),
+            source: format!("the trust file `{}`", path.display()),
+        })
     }
 
     /// Verifies a receipt for a file, approvals included.
@@ -71,17 +91,31 @@ impl Believed {
 
     /// A verdict counts by the key that signed it; who vouches for that key is the reader's choice.
     fn judge_reviewers(&self, story: &ReceiptStory) -> Result<()> {
-        let Some(policy) = self.policy.as_ref().filter(|policy| policy.reviewer_keys == ReviewerKeys::Pinned) else { return Ok(()) };
+        let Some(policy) = self.policy.as_ref().filter(|policy| policy.reviewer_keys == ReviewerKeys::Pinned) else {
+            return Ok(());
+        };
         for approval in &story.approvals {
-            let mut of_person =
-                policy.pinned.iter().filter(|pin| pin.issuer == approval.person.issuer && pin.subject == approval.person.subject).peekable();
+            let mut of_person = policy
+                .pinned
+                .iter()
+                .filter(|pin| pin.issuer == approval.person.issuer && pin.subject == approval.person.subject)
+                .peekable();
             if of_person.peek().is_none() {
-                return Err(Failure::cannot_tell("unknown_reviewer_key", format!("only the operator vouches for the key of {}", approval.person.name))
-                    .why("the trust file believes pinned reviewer keys only, and pins none of this person")
-                    .why(format!("key: {}", approval.person.key)));
+                return Err(Failure::cannot_tell(
+                    "unknown_reviewer_key",
+                    format!("only the operator vouches for the key of {}", approval.person.name),
+                )
+                .why("the trust file believes pinned reviewer keys only, and pins none of this person")
+                .why(format!("key: {}", approval.person.key)));
             }
             if !of_person.any(|pin| pin.thumbprint == approval.person.key) {
-                return Err(Failure::no("evidence_false", format!("the approval by {} was signed with another key than the trust file pins", approval.person.name)));
+                return Err(Failure::no(
+                    "evidence_false",
+                    format!(
+                        "the approval by {} was signed with another key than the trust file pins",
+                        approval.person.name
+                    ),
+                ));
             }
         }
         Ok(())
@@ -95,7 +129,9 @@ impl Believed {
 pub(crate) fn read_trust(path: &Path) -> Result<TrustPolicy> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |why: String| {
-        Failure::usage(format!("`{}` is not a trust file", path.display())).why(why).hint("chunkctl audit trust init -o trust.toml")
+        Failure::usage(format!("`{}` is not a trust file", path.display()))
+            .why(why)
+            .hint("chunkctl audit trust init -o trust.toml")
     };
     // TOML as written by `trust init`; JSON for programs that make their own.
     let policy: TrustPolicy = if text.trim_start().starts_with('{') {
@@ -118,38 +154,83 @@ pub(crate) fn read_receipt(text: &str) -> Result<Receipt> {
 /// Who, what, when, approved by whom and why, masked how.
 pub(crate) fn tell(story: &ReceiptStory) -> String {
     let mut facts = Facts::new();
-    facts.add("released to", format!("{} ({} at {})", story.requester.name, story.requester.subject, story.requester.issuer));
+    facts.add(
+        "released to",
+        format!(
+            "{} ({} at {})",
+            story.requester.name, story.requester.subject, story.requester.issuer
+        ),
+    );
     let what = serde_json::from_value(story.query.clone()).map_or_else(|_| story.query.to_string(), |query| query::words(&query));
     facts.add("what", what);
-    facts.add("read from", format!("{} through {}", story.datasets.join(", "), story.connections.join(", ")));
-    facts.add("content", format!("{}, {} bytes, {}", figures::plural(story.rows, "row"), figures::count(story.bytes), story.format));
+    facts.add(
+        "read from",
+        format!("{} through {}", story.datasets.join(", "), story.connections.join(", ")),
+    );
+    facts.add(
+        "content",
+        format!(
+            "{}, {} bytes, {}",
+            figures::plural(story.rows, "row"),
+            figures::count(story.bytes),
+            story.format
+        ),
+    );
     facts.add("why", &story.reason);
     if let Some(ticket) = &story.ticket {
         facts.add("ticket", ticket);
     }
     facts.add("asked", format!("{}, request {}", figures::time(story.requested_ms), story.request));
-    facts.add("read", format!("{}, complete {}", figures::time(story.intent_ms), figures::time(story.outcome_ms)));
+    facts.add(
+        "read",
+        format!("{}, complete {}", figures::time(story.intent_ms), figures::time(story.outcome_ms)),
+    );
     match story.approvals.as_slice() {
         [] => facts.add("approved by", "nobody: policy asked for no approval"),
         approvals => {
             let lines: Vec<String> = approvals
                 .iter()
-                .map(|approval| format!("{} on {}: {}", approval.person.name, figures::time(approval.time_ms), approval.reason.replace('\n', " ")))
+                .map(|approval| {
+                    format!(
+                        "{} on {}: {}",
+                        approval.person.name,
+                        figures::time(approval.time_ms),
+                        approval.reason.replace('\n', " ")
+                    )
+                })
                 .collect();
             facts.add("approved by", lines.join("\n"));
         }
     }
-    facts.add("recorded in", format!("{}, entries #{} (intent) and #{} (outcome)", story.origin, story.intent, story.outcome));
+    facts.add(
+        "recorded in",
+        format!(
+            "{}, entries #{} (intent) and #{} (outcome)",
+            story.origin, story.intent, story.outcome
+        ),
+    );
     facts.add("sha-256", &story.sha256);
     let mut masks = Table::new(&["column", "class", "mask", "values", "altered"]);
     for column in &story.columns {
-        let name = if story.datasets.len() > 1 { format!("{}.{}", column.dataset, column.column) } else { column.column.clone() };
+        let name = if story.datasets.len() > 1 {
+            format!("{}.{}", column.dataset, column.column)
+        } else {
+            column.column.clone()
+        };
         let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), figures::count);
-        masks.row([&name, column.class.as_deref().unwrap_or("-"), &column.mask, &number(column.values), &number(column.altered)]);
+        masks.row([
+            &name,
+            column.class.as_deref().unwrap_or("-"),
+            &column.mask,
+            &number(column.values),
+            &number(column.altered),
+        ]);
     }
     format!("{}\n{}", facts.render(), masks.render())
 }
 
 fn no_key(why: &str) -> Failure {
-    Failure::cannot_tell("unknown_log_key", "there is no log key to verify with").why(why).hint("chunkctl verify FILE --trust TRUST-FILE")
+    Failure::cannot_tell("unknown_log_key", "there is no log key to verify with")
+        .why(why)
+        .hint("chunkctl verify FILE --trust TRUST-FILE")
 }

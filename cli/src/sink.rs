@@ -29,8 +29,13 @@ pub(crate) struct Sink {
 enum Out {
     Stdout(BufWriter<std::io::Stdout>),
     /// A terminal shows text only, cleaned; what it shows is not what is digested.
-    Terminal { pending: Vec<u8> },
-    File { file: BufWriter<tempfile::NamedTempFile>, target: PathBuf },
+    Terminal {
+        pending: Vec<u8>,
+    },
+    File {
+        file: BufWriter<tempfile::NamedTempFile>,
+        target: PathBuf,
+    },
 }
 
 /// Bytes that have all arrived.
@@ -102,10 +107,17 @@ impl Sink {
                 // Readable by its owner only, from the start and after it got its name: it is governed data.
                 let file = tempfile::Builder::new().prefix(".chunkctl-").suffix(".part").tempfile_in(folder);
                 let file = file.map_err(|error| Failure::file("create a file in", folder, &error))?;
-                Out::File { file: BufWriter::with_capacity(BUFFER_BYTES, file), target: path.clone() }
+                Out::File {
+                    file: BufWriter::with_capacity(BUFFER_BYTES, file),
+                    target: path.clone(),
+                }
             }
         };
-        Ok(Self { digest: digest::Context::new(&digest::SHA256), bytes: 0, out })
+        Ok(Self {
+            digest: digest::Context::new(&digest::SHA256),
+            bytes: 0,
+            out,
+        })
     }
 
     /// Takes bytes.
@@ -148,7 +160,11 @@ impl Sink {
                 Some((file, target))
             }
         };
-        Ok(Arrived { sha256, bytes: self.bytes, file })
+        Ok(Arrived {
+            sha256,
+            bytes: self.bytes,
+            file,
+        })
     }
 }
 
@@ -159,7 +175,11 @@ impl Arrived {
     /// When somebody else made a file of that name meanwhile, unless forced.
     pub(crate) fn place(self, force: bool) -> Result<()> {
         let Some((file, target)) = self.file else { return Ok(()) };
-        let placed = if force { file.persist(&target) } else { file.persist_noclobber(&target) };
+        let placed = if force {
+            file.persist(&target)
+        } else {
+            file.persist_noclobber(&target)
+        };
         placed.map_err(|error| Failure::file("name the file", &target, &error.error))?;
         // The name is durable with its folder; not every file system can do this, and the bytes are safe without.
         std::fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all()).ok();
@@ -229,7 +249,13 @@ fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
 /// A dataset's name as a file's: whatever could lead out of the folder, or hide the file, is not taken over.
 fn file_stem(name: Option<&str>) -> &str {
     match name {
-        Some(name) if !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => name,
+        Some(name)
+            if !name.is_empty()
+                && !name.starts_with(['.', '-'])
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) =>
+        {
+            name
+        }
         _ => "result",
     }
 }
@@ -245,7 +271,9 @@ fn folder_of(path: &Path) -> &Path {
 fn show(bytes: &[u8]) -> Result<()> {
     let raw = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
     let mut out = std::io::stdout().lock();
-    out.write_all(text::block(&raw).as_bytes()).and_then(|()| out.flush()).map_err(|error| unwritten(None, &error))
+    out.write_all(text::block(&raw).as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| unwritten(None, &error))
 }
 
 fn unwritten(target: Option<&Path>, error: &std::io::Error) -> Failure {
@@ -284,7 +312,10 @@ mod tests {
         sink.write(b"b\n").unwrap();
         let arrived = sink.finish().unwrap();
         assert!(!path.exists());
-        assert_eq!((arrived.bytes, arrived.sha256.as_str()), (4, crate::auth::keys::sha256_hex(b"a,b\n").as_str()));
+        assert_eq!(
+            (arrived.bytes, arrived.sha256.as_str()),
+            (4, crate::auth::keys::sha256_hex(b"a,b\n").as_str())
+        );
         arrived.place(false).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"a,b\n");
         assert_eq!(sha256_of_file(&path).unwrap(), (crate::auth::keys::sha256_hex(b"a,b\n"), 4));

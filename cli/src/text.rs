@@ -30,6 +30,16 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A word as a shell takes it, for commands that are shown to be typed.
+pub(crate) fn shell(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
 fn clean(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.chars().all(|c| keep(c) || !is_unsafe(c)) {
         return Cow::Borrowed(text);
@@ -156,6 +166,13 @@ mod tests {
     #[test]
     fn no_name_can_forge_a_line() {
         assert_eq!(line("orders\nhint: run `rm`\r\tx"), "orders hint: run `rm`\u{fffd} x");
+    }
+
+    #[test]
+    fn a_shown_command_can_be_typed() {
+        assert_eq!(shell("a/b-c.csv"), "a/b-c.csv");
+        assert_eq!(shell("my file's"), r"'my file'\''s'");
+        assert_eq!(shell(""), "''");
     }
 
     #[test]

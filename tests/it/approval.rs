@@ -17,7 +17,12 @@ fn ten_people() -> Query {
 #[track_caller]
 fn assert_review_refused(reviewer: &Api, request: &RequestView) {
     let answer = reviewer.review(request, Verdict::Approve);
-    assert_eq!((answer.status, answer.code().as_str()), (403, "review_refused"), "{}", answer.text());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "review_refused"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]
@@ -136,7 +141,10 @@ fn a_verdict_counts_only_as_its_signer_made_it() {
         assert!((400..410).contains(&answer.status), "a verdict with {what}: {}", answer.text());
     }
     assert!(rita.show(&request).reviews.is_empty());
-    assert_eq!(rita.send_verdict(&request, &good).json::<RequestView>().state, RequestState::Approved);
+    assert_eq!(
+        rita.send_verdict(&request, &good).json::<RequestView>().state,
+        RequestState::Approved
+    );
 }
 
 #[test]
@@ -156,7 +164,11 @@ fn a_changed_document_is_refused() {
     let dana = world.api("dana");
     let plan: PlanAnswer = dana.plan(&ten_people(), Format::Csv, "a test asks").json();
     let document: Value = serde_json::from_str(plan.document.as_deref().unwrap()).unwrap();
-    assert_eq!(canonical(&document), plan.document.as_deref().unwrap(), "the document is not canonical");
+    assert_eq!(
+        canonical(&document),
+        plan.document.as_deref().unwrap(),
+        "the document is not canonical"
+    );
     let changes: Vec<(&str, Value)> = vec![
         ("/query/limit", json!(1_000_000)),
         ("/query/dataset", json!("orders")),
@@ -191,7 +203,11 @@ fn a_changed_document_is_refused() {
         let chosen = ["/query/limit", "/query/filter", "/format"].contains(&at);
         if chosen && answer.status == 201 {
             let made: RequestView = answer.json();
-            assert_eq!(made.document, canonical(&changed), "{at}: another document than the signed one was accepted");
+            assert_eq!(
+                made.document,
+                canonical(&changed),
+                "{at}: another document than the signed one was accepted"
+            );
             assert_eq!(made.state, RequestState::Pending);
         } else {
             assert!((400..410).contains(&answer.status), "{at}: {}", answer.text());
@@ -211,12 +227,21 @@ fn a_document_counts_only_with_its_requesters_signature_and_once() {
     let mut renamed = by_drew.clone();
     renamed.signatures[0].keyid = format!("ed25519:{}", dana.thumbprint());
     for (what, answer) in [
-        ("sent by drew", send(&drew, dana.envelope(REQUEST_PAYLOAD_TYPE, document.as_bytes()))),
+        (
+            "sent by drew",
+            send(&drew, dana.envelope(REQUEST_PAYLOAD_TYPE, document.as_bytes())),
+        ),
         ("signed and sent by drew", send(&drew, by_drew.clone())),
         ("signed by drew", send(&dana, by_drew)),
         ("signed by drew under dana's name", send(&dana, renamed)),
-        ("of another type", send(&dana, dana.envelope(REVIEW_PAYLOAD_TYPE, document.as_bytes()))),
-        ("not canonical", send(&dana, dana.envelope(REQUEST_PAYLOAD_TYPE, format!("{document} ").as_bytes()))),
+        (
+            "of another type",
+            send(&dana, dana.envelope(REVIEW_PAYLOAD_TYPE, document.as_bytes())),
+        ),
+        (
+            "not canonical",
+            send(&dana, dana.envelope(REQUEST_PAYLOAD_TYPE, format!("{document} ").as_bytes())),
+        ),
     ] {
         assert!((400..410).contains(&answer.status), "a document {what}: {}", answer.text());
     }
@@ -262,12 +287,22 @@ fn of_two_verdicts_at_once_each_counts_once() {
     let reviewers = [world.api("rita"), world.api("rita"), world.api("rita")];
     let request = dana.request(&slice("strict", None, Some(10)), Format::Csv);
     let accepted: usize = std::thread::scope(|scope| {
-        let threads: Vec<_> = reviewers.iter().map(|rita| scope.spawn(|| rita.review(&request, Verdict::Approve).status)).collect();
-        threads.into_iter().filter(|_| true).map(|thread| usize::from(thread.join().unwrap() == 200)).sum()
+        let threads: Vec<_> = reviewers
+            .iter()
+            .map(|rita| scope.spawn(|| rita.review(&request, Verdict::Approve).status))
+            .collect();
+        threads
+            .into_iter()
+            .filter(|_| true)
+            .map(|thread| usize::from(thread.join().unwrap() == 200))
+            .sum()
     });
     assert_eq!(accepted, 1);
     let seen = dana.show(&request);
-    assert_eq!((seen.state, seen.approvals_missing, seen.reviews.len()), (RequestState::Pending, 1, 1));
+    assert_eq!(
+        (seen.state, seen.approvals_missing, seen.reviews.len()),
+        (RequestState::Pending, 1, 1)
+    );
 }
 
 #[test]
@@ -295,19 +330,30 @@ fn a_revoked_or_cancelled_request_cannot_be_fetched() {
     let world = World::new();
     let (dana, rita) = (world.api("dana"), world.api("rita"));
     let withdraw = |api: &Api, request: &RequestView, how: &str| {
-        api.post(&format!("/v1/requests/{}/{how}", request.id), &Withdraw { reason: "changed my mind".into() })
+        api.post(
+            &format!("/v1/requests/{}/{how}", request.id),
+            &Withdraw {
+                reason: "changed my mind".into(),
+            },
+        )
     };
     let revoked = dana.request(&ten_people(), Format::Csv);
     rita.approve(&revoked);
     let by_stranger = withdraw(&world.api("drew"), &revoked, "revoke");
     assert!(matches!(by_stranger.status, 403 | 404), "{}", by_stranger.text());
-    assert_eq!(withdraw(&rita, &revoked, "revoke").json::<RequestView>().state, RequestState::Revoked);
+    assert_eq!(
+        withdraw(&rita, &revoked, "revoke").json::<RequestView>().state,
+        RequestState::Revoked
+    );
     assert_eq!(dana.fetch(&revoked).code(), "wrong_state");
 
     let cancelled = dana.request(&ten_people(), Format::Csv);
     let by_stranger = withdraw(&world.api("drew"), &cancelled, "cancel");
     assert!(matches!(by_stranger.status, 403 | 404), "{}", by_stranger.text());
-    assert_eq!(withdraw(&dana, &cancelled, "cancel").json::<RequestView>().state, RequestState::Cancelled);
+    assert_eq!(
+        withdraw(&dana, &cancelled, "cancel").json::<RequestView>().state,
+        RequestState::Cancelled
+    );
     assert_eq!(rita.review(&cancelled, Verdict::Approve).code(), "wrong_state");
     assert_eq!(dana.fetch(&cancelled).code(), "wrong_state");
 }
@@ -339,14 +385,24 @@ fn a_session_that_ends_takes_its_running_delivery_with_it() {
     let session = dana.tokens().session;
     let answer = std::thread::scope(|scope| {
         let fetch = scope.spawn(|| dana.fetch(&request));
-        poll("the delivery to run", Duration::from_secs(20), || (dana.show(&request).state == RequestState::Running).then_some(()));
+        poll("the delivery to run", Duration::from_secs(20), || {
+            (dana.show(&request).state == RequestState::Running).then_some(())
+        });
         assert_eq!(adam.delete(&format!("/v1/sessions/{session}")).status, 204);
         fetch.join().unwrap()
     });
     // A delivery may have been over before the session was; then there was nothing left to cut.
     let anna = world.api("anna");
-    let outcome = anna.entries().into_iter().find(|entry| entry.header["k"] == "fetch.outcome").unwrap();
+    let outcome = anna
+        .entries()
+        .into_iter()
+        .find(|entry| entry.header["k"] == "fetch.outcome")
+        .unwrap();
     let end = outcome.body["out"]["end"].as_str().unwrap().to_owned();
-    assert_eq!(answer.complete, end == "done", "the connection and the log tell different ends: {end}");
+    assert_eq!(
+        answer.complete,
+        end == "done",
+        "the connection and the log tell different ends: {end}"
+    );
     assert!(end == "done" || end == "revoked", "{end}");
 }

@@ -72,7 +72,19 @@ fn no_raw_value_of_a_million_rows_stands_anywhere() {
     let person = world.signed_in("dana");
     for format in ["parquet", "csv", "ndjson", "arrow"] {
         let name = format!("people.{format}");
-        let pending = person.run(&["fetch", "people", "--format", format, "--reason", "a test asks", "--no-wait", "-o", &name]).exits(5);
+        let pending = person
+            .run(&[
+                "fetch",
+                "people",
+                "--format",
+                format,
+                "--reason",
+                "a test asks",
+                "--no-wait",
+                "-o",
+                &name,
+            ])
+            .exits(5);
         let all = pending.all();
         let id = &all[all.find("req_").unwrap()..][..20];
         let request: RequestView = rita.get(&format!("/v1/requests/{id}")).json();
@@ -87,12 +99,20 @@ fn no_raw_value_of_a_million_rows_stands_anywhere() {
     }
 
     // Plans, descriptions, errors about values.
-    for query in [slice("people", None, None), select("select ssn, email, full_name, notes from people"), select("select cast(ssn as bigint) from people")] {
+    for query in [
+        slice("people", None, None),
+        select("select ssn, email, full_name, notes from people"),
+        select("select cast(ssn as bigint) from people"),
+    ] {
         assert_no_canary("a plan", &dana.plan(&query, Format::Csv, "a test asks").body);
     }
     assert_no_canary("a description", &dana.get("/v1/datasets/people").body);
     // A cast that fails on every value: the error may not quote one.
-    for text in ["select cast(ssn as bigint) from people limit 10", "select cast(email as date) from people limit 10", "select 1 / (id - id) from people limit 10"] {
+    for text in [
+        "select cast(ssn as bigint) from people limit 10",
+        "select cast(email as date) from people limit 10",
+        "select 1 / (id - id) from people limit 10",
+    ] {
         let plan = dana.plan(&select(text), Format::Csv, "a test asks");
         assert_no_canary(text, &plan.body);
         if plan.status == 200 {
@@ -110,7 +130,12 @@ fn no_raw_value_of_a_million_rows_stands_anywhere() {
         assert_no_canary(path, &dana.raw("GET", path, None, &[]).body);
     }
     for entry in anna.entries() {
-        assert_no_canary("a log entry", serde_json::to_string(&(entry.header, entry.body, entry.summary)).unwrap().as_bytes());
+        assert_no_canary(
+            "a log entry",
+            serde_json::to_string(&(entry.header, entry.body, entry.summary))
+                .unwrap()
+                .as_bytes(),
+        );
     }
     assert_no_canary("the broker's log", &std::fs::read(world.log()).unwrap());
     assert_no_canary_below(&world.broker_dir());
@@ -129,7 +154,10 @@ fn expressions_over_masked_columns_see_masked_values_only() {
 
     assert_eq!(run("select ssn from people where id = 7").lines().nth(1), Some(masked.as_str()));
     let backwards: String = masked.chars().rev().collect();
-    assert_eq!(run("select reverse(ssn) from people where id = 7").lines().nth(1), Some(backwards.as_str()));
+    assert_eq!(
+        run("select reverse(ssn) from people where id = 7").lines().nth(1),
+        Some(backwards.as_str())
+    );
     for text in [
         "select reverse(ssn) from people where id <= 50",
         "select ssn || '' from people where id <= 50",
@@ -191,34 +219,64 @@ fn filters_orders_joins_and_counts_reveal_nothing_about_raw_values() {
         assert_eq!(sliced.lines().count(), 1, "{condition} as a slice");
     }
     // Counting: a count under a condition on the raw value would be a bisection.
-    assert_eq!(one(&format!("select count(*) from people where ssn < '{ssn}' and ssn >= 'CANARY'")), "0");
+    assert_eq!(
+        one(&format!("select count(*) from people where ssn < '{ssn}' and ssn >= 'CANARY'")),
+        "0"
+    );
     assert_eq!(one("select count(*) from people where full_name like 'Canary%'"), "0");
     // A masked value is what a condition sees.
     let masked = one("select ssn from people where id = 7");
     let matching = rows(&format!("select id from people where ssn = '{masked}'"));
-    let expected: usize = raw(&format!("select count(*) from people where right(ssn, 4) = '{}'", &ssn[ssn.len() - 4..])).parse().unwrap();
+    let expected: usize = raw(&format!(
+        "select count(*) from people where right(ssn, 4) = '{}'",
+        &ssn[ssn.len() - 4..]
+    ))
+    .parse()
+    .unwrap();
     assert_eq!(matching, expected);
     // Order: by what is seen, never by what is behind it. All names look alike, so their order says nothing.
     let ordered = run("select id, full_name from people where id <= 1000 order by full_name, id");
-    let ids: Vec<u64> = ordered.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    let ids: Vec<u64> = ordered
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap().parse().unwrap())
+        .collect();
     assert!(ids.is_sorted(), "rows came in the order of the raw names");
-    let seen: Vec<String> = run("select ssn from people where id <= 1000 order by ssn").lines().skip(1).map(str::to_owned).collect();
+    let seen: Vec<String> = run("select ssn from people where id <= 1000 order by ssn")
+        .lines()
+        .skip(1)
+        .map(str::to_owned)
+        .collect();
     assert!(seen.is_sorted(), "rows came in another order than the masked one");
     let top = run("select id, ssn from people order by ssn desc limit 5");
-    assert!(top.lines().skip(1).all(|line| line.ends_with("ffff")), "the top five by the masked value end in ffff: {top}");
+    assert!(
+        top.lines().skip(1).all(|line| line.ends_with("ffff")),
+        "the top five by the masked value end in ffff: {top}"
+    );
     // Groups: one for each masked value.
     assert_eq!(one("select count(distinct full_name) from people"), "1");
-    assert_eq!(one("select count(distinct email) from people"), "1000000", "tokens keep distinct what was distinct");
+    assert_eq!(
+        one("select count(distinct email) from people"),
+        "1000000",
+        "tokens keep distinct what was distinct"
+    );
     let expected = raw("select count(distinct right(ssn, 4)) from people");
     assert_eq!(one("select count(distinct ssn) from people"), expected);
     // Joins: on what is seen.
     let expected = raw("select count(*) from people p join orders o on right(o.ssn, 4) = right(p.ssn, 4) where p.id <= 100");
-    assert_eq!(one("select count(*) from people p join orders o on o.ssn = p.ssn where p.id <= 100"), expected);
+    assert_eq!(
+        one("select count(*) from people p join orders o on o.ssn = p.ssn where p.id <= 100"),
+        expected
+    );
 }
 
 fn slice_where(condition: &str) -> Query {
     // A slice names one dataset, so a subquery has no place there.
-    let condition = if condition.contains("select") { "ssn = 'CANARYSSN'" } else { condition };
+    let condition = if condition.contains("select") {
+        "ssn = 'CANARYSSN'"
+    } else {
+        condition
+    };
     slice("people", Some(condition), None)
 }
 
@@ -230,8 +288,22 @@ fn only_conditions_on_open_columns_reach_the_source() {
     let mark = format!("x{}", hex::encode(crate::support::random::<6>()));
     // The literal is looked for in PostgreSQL's own statement log.
     for column in ["ssn", "email", "full_name", "notes"] {
-        deliver(&dana, &rita, &select(&format!("select id from people where {column} = '{mark}{column}' limit 1")), Format::Csv);
-        deliver(&dana, &rita, &slice("people", Some(&format!("{column} = '{mark}{column}'")), Some(1)), Format::Csv);
-        assert_eq!(postgres.statements_with(&format!("{mark}{column}")), 0, "a condition on {column} was sent to the source");
+        deliver(
+            &dana,
+            &rita,
+            &select(&format!("select id from people where {column} = '{mark}{column}' limit 1")),
+            Format::Csv,
+        );
+        deliver(
+            &dana,
+            &rita,
+            &slice("people", Some(&format!("{column} = '{mark}{column}'")), Some(1)),
+            Format::Csv,
+        );
+        assert_eq!(
+            postgres.statements_with(&format!("{mark}{column}")),
+            0,
+            "a condition on {column} was sent to the source"
+        );
     }
 }

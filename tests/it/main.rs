@@ -5,14 +5,24 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "a test that cannot go on must end and say where"
 )]
 
 mod approval;
+mod big;
+mod bundle;
 mod canary;
+mod crash;
+mod demo;
+mod disk;
+mod docs;
 mod ground;
+mod layering;
+mod operator;
 mod policy;
 mod road;
 mod signin;
+mod startup;
 mod support;
 mod unauthorized;

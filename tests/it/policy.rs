@@ -8,7 +8,8 @@ use crate::support::oracle::Checkpoint;
 use crate::support::servers::Postgres;
 use crate::support::{Answer, Api, Setup, World};
 
-const DEVELOPERS: &str = r#"@id("developers-ask") permit (principal in Group::"developers", action in [Action::"describe", Action::"fetch"], resource);"#;
+const DEVELOPERS: &str =
+    r#"@id("developers-ask") permit (principal in Group::"developers", action in [Action::"describe", Action::"fetch"], resource);"#;
 
 fn with_policies(cedar: &str) -> World {
     let mut setup = Setup::standard();
@@ -52,12 +53,18 @@ fn what_one_may_know_but_not_fetch_is_denied_with_the_policy_named() {
     ));
     let dana = world.api("dana");
     assert_eq!(dana.get("/v1/datasets/orders").status, 200);
-    for query in [slice("orders", None, Some(1)), select("select order_id from orders"), select("select p.id from people p join orders o on o.person_id = p.id")] {
+    for query in [
+        slice("orders", None, Some(1)),
+        select("select order_id from orders"),
+        select("select p.id from people p join orders o on o.person_id = p.id"),
+    ] {
         assert_eq!(denied_by(&plan(&dana, &query)), ["orders-are-closed"], "{query:?}");
     }
     assert!(plan(&dana, &slice("people", None, Some(1))).json::<PlanAnswer>().document.is_some());
     let person = world.signed_in("dana");
-    let output = person.run(&["fetch", "orders", "--limit", "1", "--reason", "a test asks", "--no-wait"]).exits(1);
+    let output = person
+        .run(&["fetch", "orders", "--limit", "1", "--reason", "a test asks", "--no-wait"])
+        .exits(1);
     assert!(output.stderr.contains("orders-are-closed"), "{}", output.stderr);
 }
 
@@ -69,7 +76,11 @@ fn an_unknown_dataset_and_one_that_is_not_yours_get_the_same_answer() {
     let told = |answer: Answer, name: &str| {
         let mut problem = answer.problem();
         problem.request_id = None;
-        (answer.status, serde_json::to_string(&problem).unwrap().replace(name, "NAME"), answer.headers.len())
+        (
+            answer.status,
+            serde_json::to_string(&problem).unwrap().replace(name, "NAME"),
+            answer.headers.len(),
+        )
     };
     let pairs = |ask: &dyn Fn(&str) -> Answer| {
         let (unknown, hidden) = (told(ask("nonesuch"), "nonesuch"), told(ask("hidden"), "hidden"));
@@ -82,9 +93,22 @@ fn an_unknown_dataset_and_one_that_is_not_yours_get_the_same_answer() {
     pairs(&|name| plan(&dana, &select(&format!("select * from {name}"))));
     pairs(&|name| plan(&dana, &select(&format!("select no_such_column from {name}"))));
     pairs(&|name| plan(&dana, &select(&format!("select p.id from people p join {name} h on h.id = p.id"))));
-    pairs(&|name| plan(&dana, &select(&format!("select id from people where id in (select id from {name})"))));
-    let names: Vec<String> = dana.get("/v1/datasets").json::<Vec<DatasetSummary>>().into_iter().map(|dataset| dataset.name).collect();
-    assert!(names.contains(&"people".to_owned()) && !names.contains(&"hidden".to_owned()), "{names:?}");
+    pairs(&|name| {
+        plan(
+            &dana,
+            &select(&format!("select id from people where id in (select id from {name})")),
+        )
+    });
+    let names: Vec<String> = dana
+        .get("/v1/datasets")
+        .json::<Vec<DatasetSummary>>()
+        .into_iter()
+        .map(|dataset| dataset.name)
+        .collect();
+    assert!(
+        names.contains(&"people".to_owned()) && !names.contains(&"hidden".to_owned()),
+        "{names:?}"
+    );
     // "Did you mean" speaks only of what one may see.
     for near in ["hiden", "hidde", "hiddens"] {
         let answer = dana.get(&format!("/v1/datasets/{near}"));
@@ -113,7 +137,12 @@ fn a_forbidden_function_is_refused_with_the_policy_named() {
     ] {
         assert_eq!(denied_by(&plan(&dana, &query)), ["no-pattern-matching"], "{query:?}");
     }
-    assert!(plan(&dana, &select("select upper(city) from people")).json::<PlanAnswer>().document.is_some());
+    assert!(
+        plan(&dana, &select("select upper(city) from people"))
+            .json::<PlanAnswer>()
+            .document
+            .is_some()
+    );
 }
 
 #[test]
@@ -136,12 +165,30 @@ fn policies_see_the_columns_the_rows_and_the_kind_of_statement() {
     };
     assert!(plan(&dana, &few(&["id", "city"])).json::<PlanAnswer>().document.is_some());
     assert_eq!(denied_by(&plan(&dana, &few(&["id", "birthday"]))), ["no-birthdays"]);
-    assert_eq!(denied_by(&plan(&dana, &select("select id from people where birthday > date '1990-01-01' limit 5"))), ["no-birthdays"]);
-    let everything = Query::Slice { dataset: "people".into(), columns: Some(vec!["id".into()]), filter: None, order_by: None, limit: None };
+    assert_eq!(
+        denied_by(&plan(
+            &dana,
+            &select("select id from people where birthday > date '1990-01-01' limit 5")
+        )),
+        ["no-birthdays"]
+    );
+    let everything = Query::Slice {
+        dataset: "people".into(),
+        columns: Some(vec!["id".into()]),
+        filter: None,
+        order_by: None,
+        limit: None,
+    };
     assert_eq!(denied_by(&plan(&dana, &everything)), ["not-too-much"]);
-    assert_eq!(denied_by(&plan(&dana, &select("select order_id from orders limit 5"))), ["no-sql-on-orders"]);
+    assert_eq!(
+        denied_by(&plan(&dana, &select("select order_id from orders limit 5"))),
+        ["no-sql-on-orders"]
+    );
     assert!(plan(&dana, &slice("orders", None, Some(5))).json::<PlanAnswer>().document.is_some());
-    assert_eq!(denied_by(&dana.plan(&few(&["id"]), Format::Parquet, "a test asks")), ["ticket-for-parquet"]);
+    assert_eq!(
+        denied_by(&dana.plan(&few(&["id"]), Format::Parquet, "a test asks")),
+        ["ticket-for-parquet"]
+    );
 }
 
 #[test]
@@ -153,7 +200,10 @@ fn a_policy_that_cannot_be_evaluated_denies() {
     let answer = plan(&dana, &slice("small", None, Some(1)));
     if answer.status == 200 {
         let plan: PlanAnswer = answer.json();
-        assert!(plan.document.is_none(), "a policy that failed to evaluate let a fetch through: {plan:?}");
+        assert!(
+            plan.document.is_none(),
+            "a policy that failed to evaluate let a fetch through: {plan:?}"
+        );
     } else {
         assert_eq!((answer.status, answer.code().as_str()), (403, "policy_fault"));
     }
@@ -201,17 +251,37 @@ fn nothing_but_one_select_is_accepted() {
         "this is not sql",
     ] {
         let answer = plan(&dana, &select(statement));
-        assert!(matches!(answer.status, 400 | 403 | 404), "{statement}: {} {}", answer.status, answer.text());
+        assert!(
+            matches!(answer.status, 400 | 403 | 404),
+            "{statement}: {} {}",
+            answer.status,
+            answer.text()
+        );
         let problem = answer.problem();
-        assert!(["statement_refused", "invalid_sql", "not_found", "invalid_request"].contains(&problem.code.as_str()), "{statement}: {problem:?}");
+        assert!(
+            ["statement_refused", "invalid_sql", "not_found", "invalid_request"].contains(&problem.code.as_str()),
+            "{statement}: {problem:?}"
+        );
     }
-    for filter in ["1 = 1; drop table small", "id = (select max(id) from people)", "true) union select * from people --", "pg_sleep(10) is null"] {
+    for filter in [
+        "1 = 1; drop table small",
+        "id = (select max(id) from people)",
+        "true) union select * from people --",
+        "pg_sleep(10) is null",
+    ] {
         let answer = plan(&dana, &slice("small", Some(filter), None));
-        assert!(matches!(answer.status, 400 | 403 | 404), "{filter}: {} {}", answer.status, answer.text());
+        assert!(
+            matches!(answer.status, 400 | 403 | 404),
+            "{filter}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
     assert_eq!(Postgres::get().sql("select count(*) from small"), before);
     let person = world.signed_in("dana");
-    person.run(&["fetch", "--sql", "delete from small", "--reason", "a test asks", "--no-wait"]).exits(1);
+    person
+        .run(&["fetch", "--sql", "delete from small", "--reason", "a test asks", "--no-wait"])
+        .exits(1);
     let output = person.run(&["plan", "--sql", "select nothing from\nnowhere where"]);
     assert!(matches!(output.code, 1 | 3), "{}", output.all());
 }
@@ -222,14 +292,18 @@ fn sql_that_does_not_parse_says_where() {
     let problem = plan(&world.api("dana"), &select("select id\nfrom small\nwhere id >> > 4")).problem();
     assert_eq!(problem.code, "invalid_sql");
     assert_eq!(problem.position.expect("a position").line, 3);
-    world.signed_in("dana").run(&["plan", "--sql", "select id from small where"]).exits(3);
+    world
+        .signed_in("dana")
+        .run(&["plan", "--sql", "select id from small where"])
+        .exits(3);
 }
 
 #[test]
 fn denials_and_refused_statements_are_recorded() {
-    let world = World::with(Setup::standard().policy(
-        r#"@id("orders-are-closed") forbid (principal, action == Action::"fetch", resource == Dataset::"orders");"#,
-    ));
+    let world = World::with(
+        Setup::standard()
+            .policy(r#"@id("orders-are-closed") forbid (principal, action == Action::"fetch", resource == Dataset::"orders");"#),
+    );
     let dana = world.api("dana");
     let before = Checkpoint::of(&dana).size;
     plan(&dana, &slice("orders", None, Some(1)));

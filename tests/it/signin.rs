@@ -44,7 +44,12 @@ impl Scene {
     #[track_caller]
     fn assert_refused(&self, token: &str) {
         let answer = self.open(token);
-        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_id_token"), "{}", answer.text());
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_id_token"),
+            "{}",
+            answer.text()
+        );
         // The refusal is the token's alone: a good one still opens a session.
         let good = self.open(&self.token_with(&json!({})));
         assert_eq!(good.status, 201, "{}", good.text());
@@ -64,7 +69,10 @@ fn a_good_token_opens_a_session_of_its_person() {
     let scene = Scene::new();
     let api = session(&scene);
     let who: WhoAmI = api.get("/v1/whoami").json();
-    assert_eq!((who.person.issuer.as_str(), who.person.subject.as_str()), (scene.issuer.url.as_str(), "dana"));
+    assert_eq!(
+        (who.person.issuer.as_str(), who.person.subject.as_str()),
+        (scene.issuer.url.as_str(), "dana")
+    );
     assert_eq!(who.person.groups, ["developers"]);
     assert_eq!(who.key, api.thumbprint());
     let minutes = (api.tokens().access_expires_ms - now_ms()) / 60_000;
@@ -107,7 +115,12 @@ fn a_token_of_another_issuer_is_refused() {
     let (other_key, own) = (SigningKey::new("first"), &scene.issuer.url);
     let other = FakeIssuer::start(&[&other_key]);
     scene.assert_refused(&other_key.sign(&other_key.header(), &other.claims("dana")));
-    for wrong in [format!("{own}/"), own.replace("127.0.0.1", "localhost"), String::new(), own.to_uppercase()] {
+    for wrong in [
+        format!("{own}/"),
+        own.replace("127.0.0.1", "localhost"),
+        String::new(),
+        own.to_uppercase(),
+    ] {
         scene.assert_refused(&scene.token_with(&json!({ "iss": wrong })));
     }
     scene.assert_refused(&scene.token_with(&json!({ "iss": null })));
@@ -116,7 +129,16 @@ fn a_token_of_another_issuer_is_refused() {
 #[test]
 fn a_token_for_another_audience_is_refused() {
     let scene = Scene::new();
-    for audience in [json!("other-program"), json!([]), json!(["other-program"]), json!("chunkctl2"), json!("CHUNKCTL"), json!(""), json!(7), Value::Null] {
+    for audience in [
+        json!("other-program"),
+        json!([]),
+        json!(["other-program"]),
+        json!("chunkctl2"),
+        json!("CHUNKCTL"),
+        json!(""),
+        json!(7),
+        Value::Null,
+    ] {
         scene.assert_refused(&scene.token_with(&json!({ "aud": audience })));
     }
     // Several audiences are a token for somebody else too, unless the authorized party is us (OpenID Connect Core 3.1.3.7).
@@ -192,7 +214,11 @@ fn a_signature_by_another_key_is_refused_wherever_that_key_is_offered() {
         header[name] = json!(format!("{}/keys", elsewhere.url));
         scene.assert_refused(&own.sign(&header, &claims()));
     }
-    assert_eq!(elsewhere.keys_asked(), 0, "a token made the broker fetch keys from an address of its own");
+    assert_eq!(
+        elsewhere.keys_asked(),
+        0,
+        "a token made the broker fetch keys from an address of its own"
+    );
 }
 
 #[test]
@@ -229,7 +255,10 @@ fn unknown_key_ids_do_not_make_the_broker_hammer_the_issuer() {
     let before = scene.issuer.keys_asked();
     for i in 0..50 {
         let unknown = SigningKey::new(&format!("unknown-{i}"));
-        assert_eq!(scene.open(&unknown.sign(&unknown.header(), &scene.issuer.claims("dana"))).status, 401);
+        assert_eq!(
+            scene.open(&unknown.sign(&unknown.header(), &scene.issuer.claims("dana"))).status,
+            401
+        );
     }
     let asked = scene.issuer.keys_asked() - before;
     assert!(asked <= 5, "fifty unknown key ids made {asked} requests");
@@ -246,7 +275,9 @@ fn a_token_bound_to_another_key_is_refused() {
     let answer = thief.get("/v1/whoami");
     assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_dpop_proof"));
     // Nor does the thief get a fresh one.
-    let refresh = RefreshSession { refresh_token: victim.tokens().refresh_token };
+    let refresh = RefreshSession {
+        refresh_token: victim.tokens().refresh_token,
+    };
     thief.forget();
     let answer = thief.post("/v1/sessions/refresh", &refresh);
     assert_eq!(answer.status, 401, "{}", answer.text());
@@ -265,7 +296,14 @@ fn a_replayed_proof_is_refused() {
     assert_eq!((again.status, again.code().as_str()), (401, "invalid_dpop_proof"));
     // The same id in another proof is a replay as well.
     let claims = dpop::verify(&proof).unwrap().claims;
-    let other = api.proof("GET", "/v1/datasets", &Forged { id: Some(claims.jti), ..Forged::default() });
+    let other = api.proof(
+        "GET",
+        "/v1/datasets",
+        &Forged {
+            id: Some(claims.jti),
+            ..Forged::default()
+        },
+    );
     let answer = api.raw("GET", "/v1/datasets", None, &[("dpop", &other), ("authorization", &authorization)]);
     assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_dpop_proof"));
 }
@@ -277,27 +315,99 @@ fn a_proof_for_anything_but_this_call_is_refused() {
     let now = now_ms() / 1000;
     let url = format!("{}/v1/whoami", api.base);
     let forgeries = [
-        ("another method", Forged { method: Some("POST".into()), ..Forged::default() }),
-        ("another path", Forged { url: Some(format!("{}/v1/datasets", api.base)), ..Forged::default() }),
-        ("another host", Forged { url: Some("https://broker.example/v1/whoami".into()), ..Forged::default() }),
-        ("a longer path", Forged { url: Some(format!("{url}/x")), ..Forged::default() }),
-        ("long ago", Forged { issued_at: Some(now - 3600), ..Forged::default() }),
-        ("the future", Forged { issued_at: Some(now + 3600), ..Forged::default() }),
-        ("no access token", Forged { access_token_hash: Some(None), ..Forged::default() }),
-        ("another access token", Forged { access_token_hash: Some(Some(dpop::access_token_hash("x"))), ..Forged::default() }),
-        ("an empty id", Forged { id: Some(String::new()), ..Forged::default() }),
+        (
+            "another method",
+            Forged {
+                method: Some("POST".into()),
+                ..Forged::default()
+            },
+        ),
+        (
+            "another path",
+            Forged {
+                url: Some(format!("{}/v1/datasets", api.base)),
+                ..Forged::default()
+            },
+        ),
+        (
+            "another host",
+            Forged {
+                url: Some("https://broker.example/v1/whoami".into()),
+                ..Forged::default()
+            },
+        ),
+        (
+            "a longer path",
+            Forged {
+                url: Some(format!("{url}/x")),
+                ..Forged::default()
+            },
+        ),
+        (
+            "long ago",
+            Forged {
+                issued_at: Some(now - 3600),
+                ..Forged::default()
+            },
+        ),
+        (
+            "the future",
+            Forged {
+                issued_at: Some(now + 3600),
+                ..Forged::default()
+            },
+        ),
+        (
+            "no access token",
+            Forged {
+                access_token_hash: Some(None),
+                ..Forged::default()
+            },
+        ),
+        (
+            "another access token",
+            Forged {
+                access_token_hash: Some(Some(dpop::access_token_hash("x"))),
+                ..Forged::default()
+            },
+        ),
+        (
+            "an empty id",
+            Forged {
+                id: Some(String::new()),
+                ..Forged::default()
+            },
+        ),
     ];
     let authorization = format!("DPoP {}", api.tokens().access_token);
     for (what, forged) in forgeries {
         let proof = api.proof("GET", "/v1/whoami", &forged);
         let answer = api.raw("GET", "/v1/whoami", None, &[("dpop", &proof), ("authorization", &authorization)]);
-        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_dpop_proof"), "a proof for {what}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_dpop_proof"),
+            "a proof for {what}"
+        );
     }
-    for (what, nonce) in [("no nonce", None), ("a made-up nonce", Some("AAAAAAAAAAAAAAAAAAAAAA".to_owned())), ("an empty nonce", Some(String::new()))] {
-        let proof = api.proof("GET", "/v1/whoami", &Forged { nonce: Some(nonce), ..Forged::default() });
+    for (what, nonce) in [
+        ("no nonce", None),
+        ("a made-up nonce", Some("AAAAAAAAAAAAAAAAAAAAAA".to_owned())),
+        ("an empty nonce", Some(String::new())),
+    ] {
+        let proof = api.proof(
+            "GET",
+            "/v1/whoami",
+            &Forged {
+                nonce: Some(nonce),
+                ..Forged::default()
+            },
+        );
         let answer = api.raw("GET", "/v1/whoami", None, &[("dpop", &proof), ("authorization", &authorization)]);
         assert_eq!((answer.status, answer.code().as_str()), (401, "use_dpop_nonce"), "{what}");
-        assert!(answer.headers.contains_key("dpop-nonce"), "{what}: the answer must carry the nonce to use");
+        assert!(
+            answer.headers.contains_key("dpop-nonce"),
+            "{what}: the answer must carry the nonce to use"
+        );
     }
 }
 
@@ -332,18 +442,40 @@ fn every_kind_of_token_is_good_for_its_own_purpose_only() {
     let api = session(&scene);
     let tokens = api.tokens();
     // The refresh token as an access token.
-    api.keep(SessionTokens { access_token: tokens.refresh_token.clone(), ..tokens.clone() });
+    api.keep(SessionTokens {
+        access_token: tokens.refresh_token.clone(),
+        ..tokens.clone()
+    });
     assert_eq!(api.get("/v1/whoami").status, 401);
     // An ID token as an access token.
-    api.keep(SessionTokens { access_token: scene.token_with(&json!({})), ..tokens.clone() });
+    api.keep(SessionTokens {
+        access_token: scene.token_with(&json!({})),
+        ..tokens.clone()
+    });
     assert_eq!(api.get("/v1/whoami").status, 401);
     api.forget();
     // The access token as a refresh token and as an ID token.
-    assert_eq!(api.post("/v1/sessions/refresh", &RefreshSession { refresh_token: tokens.access_token.clone() }).status, 401);
+    assert_eq!(
+        api.post(
+            "/v1/sessions/refresh",
+            &RefreshSession {
+                refresh_token: tokens.access_token.clone()
+            }
+        )
+        .status,
+        401
+    );
     assert_eq!(api.open(&tokens.access_token).status, 401);
     assert_eq!(api.open(&tokens.refresh_token).status, 401);
     // The right use still works.
-    let fresh: SessionTokens = api.post("/v1/sessions/refresh", &RefreshSession { refresh_token: tokens.refresh_token }).json();
+    let fresh: SessionTokens = api
+        .post(
+            "/v1/sessions/refresh",
+            &RefreshSession {
+                refresh_token: tokens.refresh_token,
+            },
+        )
+        .json();
     assert_eq!(fresh.session, tokens.session);
     api.keep(fresh);
     assert_eq!(api.get("/v1/whoami").status, 200);
@@ -360,7 +492,12 @@ fn logging_out_ends_the_session_at_the_broker() {
     let answer = api.get("/v1/whoami");
     assert_eq!((answer.status, answer.code().as_str()), (401, "session_ended"));
     api.forget();
-    let answer = api.post("/v1/sessions/refresh", &RefreshSession { refresh_token: tokens.refresh_token });
+    let answer = api.post(
+        "/v1/sessions/refresh",
+        &RefreshSession {
+            refresh_token: tokens.refresh_token,
+        },
+    );
     assert_eq!((answer.status, answer.code().as_str()), (401, "session_ended"));
 }
 
@@ -407,7 +544,10 @@ fn failed_sign_ins_do_not_fill_the_log() {
 fn a_person_signs_in_by_device_code_is_known_and_signs_out() {
     let world = World::new();
     let dana = world.person("dana");
-    assert!(dana.run(&["whoami"]).exits(4).stderr.contains("chunkctl login"), "it must say what to do next");
+    assert!(
+        dana.run(&["whoami"]).exits(4).stderr.contains("chunkctl login"),
+        "it must say what to do next"
+    );
     dana.login();
     let who = dana.json(&["whoami"]).exits(0);
     assert!(who.stdout.contains("\"dana\""), "{}", who.stdout);
@@ -419,7 +559,9 @@ fn a_person_signs_in_by_device_code_is_known_and_signs_out() {
 fn a_refused_device_code_is_exit_4() {
     let world = World::new();
     let dana = world.person("dana");
-    let output = dana.login_with(&["login", "--insecure-storage"], |code| browser::refuse(&servers::issuer(), code)).exits(4);
+    let output = dana
+        .login_with(&["login", "--insecure-storage"], |code| browser::refuse(&servers::issuer(), code))
+        .exits(4);
     assert!(output.stderr.contains("chunkctl login"), "{}", output.stderr);
     dana.run(&["whoami"]).exits(4);
 }

@@ -28,7 +28,9 @@ struct Route {
 
 fn is_public(route: &Route) -> bool {
     let name = format!("{} {}", route.method, route.template);
-    PUBLIC.iter().any(|(public, _)| name == *public || (public.ends_with('/') && name.starts_with(public) && !name.contains("/tile/entries")))
+    PUBLIC
+        .iter()
+        .any(|(public, _)| name == *public || (public.ends_with('/') && name.starts_with(public) && !name.contains("/tile/entries")))
 }
 
 fn routes(api: &Api) -> Vec<Route> {
@@ -38,7 +40,10 @@ fn routes(api: &Api) -> Vec<Route> {
     for (template, operations) in description["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys() {
             if ["get", "post", "put", "patch", "delete", "head", "options"].contains(&method.as_str()) {
-                routes.push(Route { method: method.to_uppercase(), template: template.clone() });
+                routes.push(Route {
+                    method: method.to_uppercase(),
+                    template: template.clone(),
+                });
             }
         }
     }
@@ -59,7 +64,11 @@ impl Scene {
         let dana = world.api("dana");
         let request = dana.request(&slice("people", None, Some(5)), Format::Csv);
         world.api("rita").approve(&request);
-        let scene = Self { world, request: request.id.to_string(), session: dana.tokens().session.to_string() };
+        let scene = Self {
+            world,
+            request: request.id.to_string(),
+            session: dana.tokens().session.to_string(),
+        };
         (scene, dana)
     }
 
@@ -112,7 +121,13 @@ fn an_ended_session_opens_nothing() {
     for route in routes(&dana).iter().filter(|route| !is_public(route)) {
         let path = scene.path(route);
         let answer = ended.send(&route.method, &path, body(route), &[]);
-        assert_eq!((answer.status, answer.code().as_str()), (401, "session_ended"), "{} {path}: {}", route.method, answer.text());
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "session_ended"),
+            "{} {path}: {}",
+            route.method,
+            answer.text()
+        );
     }
 }
 
@@ -124,7 +139,13 @@ fn a_stolen_token_without_its_key_opens_nothing() {
     for route in routes(&dana).iter().filter(|route| !is_public(route)) {
         let path = scene.path(route);
         let answer = thief.send(&route.method, &path, body(route), &[]);
-        assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_dpop_proof"), "{} {path}: {}", route.method, answer.text());
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_dpop_proof"),
+            "{} {path}: {}",
+            route.method,
+            answer.text()
+        );
     }
     assert_eq!(dana.get("/v1/whoami").status, 200);
 }
@@ -152,15 +173,29 @@ fn somebody_without_rights_sees_nothing_of_somebody_elses() {
             if let Some((_, status)) = OWN.iter().find(|(own, _)| *own == name) {
                 assert_eq!(answer.status, *status, "{person}: {name}: {}", answer.text());
             } else if name == "GET /v1/datasets/{name}" {
-                assert_eq!(answer.status, if person == "drew" { 200 } else { 404 }, "{person}: {name}: {}", answer.text());
+                assert_eq!(
+                    answer.status,
+                    if person == "drew" { 200 } else { 404 },
+                    "{person}: {name}: {}",
+                    answer.text()
+                );
             } else {
                 // A body that does not parse may be refused before anybody looks at whose request it is, if it is the same
                 // for a request that does not exist.
-                assert!(matches!(answer.status, 400 | 403 | 404), "{person}: {name} → {} {}", answer.status, answer.text());
+                assert!(
+                    matches!(answer.status, 400 | 403 | 404),
+                    "{person}: {name} → {} {}",
+                    answer.status,
+                    answer.text()
+                );
                 answer.problem();
             }
             for secret in ["a test asks", scene.session.as_str(), "\"dana\""] {
-                assert!(!answer.text().contains(secret), "{person}: {name} shows {secret}: {}", answer.text());
+                assert!(
+                    !answer.text().contains(secret),
+                    "{person}: {name} shows {secret}: {}",
+                    answer.text()
+                );
             }
         }
     }
@@ -179,9 +214,19 @@ fn ids_of_others_and_made_up_ids_get_the_same_answer() {
     let unknown = "0000000000000000";
     for (kind, id) in [("requests", scene.request.as_str()), ("sessions", scene.session.as_str())] {
         let made_up = format!("{}_{unknown}", &id[..3]);
-        assert_eq!(told(&format!("/v1/{kind}/{id}"), id), told(&format!("/v1/{kind}/{made_up}"), &made_up), "{kind}");
+        assert_eq!(
+            told(&format!("/v1/{kind}/{id}"), id),
+            told(&format!("/v1/{kind}/{made_up}"), &made_up),
+            "{kind}"
+        );
     }
-    for path in ["/v1/requests/..%2f..%2fetc", "/v1/requests/req_%00", "/v1/sessions/'", "/v1/datasets/a%2fb", "/v1/requests/%ff"] {
+    for path in [
+        "/v1/requests/..%2f..%2fetc",
+        "/v1/requests/req_%00",
+        "/v1/sessions/'",
+        "/v1/datasets/a%2fb",
+        "/v1/requests/%ff",
+    ] {
         let answer = mallory.get(path);
         assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.text());
     }
@@ -190,7 +235,11 @@ fn ids_of_others_and_made_up_ids_get_the_same_answer() {
 #[test]
 fn every_answer_carries_a_request_id_and_a_nonce() {
     let (scene, dana) = Scene::new();
-    for answer in [dana.get("/v1/whoami"), dana.get("/v1/requests/req_0000000000000000"), scene.world.anonymous().raw("GET", "/v1/whoami", None, &[])] {
+    for answer in [
+        dana.get("/v1/whoami"),
+        dana.get("/v1/requests/req_0000000000000000"),
+        scene.world.anonymous().raw("GET", "/v1/whoami", None, &[]),
+    ] {
         assert!(answer.headers.contains_key("x-request-id"));
         assert!(answer.headers.contains_key("dpop-nonce"));
     }
@@ -202,7 +251,15 @@ fn oversized_and_malformed_bodies_are_refused() {
     let huge = vec![b' '; 8 << 20];
     let answer = dana.send("POST", "/v1/plans", Some(huge), &[]);
     assert!(matches!(answer.status, 400 | 413), "{}", answer.status);
-    for malformed in ["", "{", "[]", "null", "{\"query\":{\"kind\":\"slice\"}}", "{\"query\":{\"kind\":\"other\"},\"format\":\"csv\"}", "\u{0}"] {
+    for malformed in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"query\":{\"kind\":\"slice\"}}",
+        "{\"query\":{\"kind\":\"other\"},\"format\":\"csv\"}",
+        "\u{0}",
+    ] {
         let answer = dana.send("POST", "/v1/plans", Some(malformed.as_bytes().to_vec()), &[]);
         assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_request"), "{malformed:?}");
     }

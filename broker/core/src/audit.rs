@@ -102,7 +102,8 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
         })
         .await?;
     let filter = Filter::new(&head.state, request.user.as_deref(), request.dataset.as_deref(), request.request.as_deref(), None);
-    proofs::bundle(broker, &head, from, to, level, |entry| filter.matches(entry)).await
+    let described = filter.described();
+    proofs::bundle(broker, &head, from, to, level, described.as_ref(), |entry| filter.matches(entry)).await
 }
 
 /// The receipt of a completed delivery: canonical JSON.
@@ -243,6 +244,19 @@ impl Filter {
         });
         let own = |text: Option<&str>| text.map(ToOwned::to_owned);
         Self { actors, dataset: own(dataset), request: own(request), kind: own(kind) }
+    }
+
+    /// What was asked for, as the bundle states it; `None` when everything was.
+    fn described(&self) -> Option<Value> {
+        let mut asked = Map::new();
+        let members = [("dataset", &self.dataset), ("request", &self.request), ("kind", &self.kind)];
+        for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
+            asked.insert(name.to_owned(), value.into());
+        }
+        if let Some(actors) = &self.actors {
+            asked.insert("actors".to_owned(), actors.clone().into());
+        }
+        (!asked.is_empty()).then_some(Value::Object(asked))
     }
 
     fn matches(&self, entry: &Opened) -> bool {

@@ -77,7 +77,7 @@ fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>
         let resource = dataset.resource();
         let answer = ask_with(broker, plan.caller(), Action::Fetch, &resource, &circumstances);
         if !answer.allowed {
-            return Err(deny(&answer, &dataset.name));
+            return Err(deny(broker, &answer, &dataset.name));
         }
         add(&mut policies, answer.policies);
         let unapproved = ask_with(broker, plan.caller(), Action::FetchUnapproved, &resource, &circumstances);
@@ -101,7 +101,7 @@ pub(crate) fn demand(broker: &Broker, cx: &Context, caller: &Caller, action: Act
     if answer.allowed {
         return Ok(());
     }
-    let denial = deny_action(&answer, what);
+    let denial = deny_action(broker, &answer, what);
     Err(denial.into_error())
 }
 
@@ -133,11 +133,11 @@ pub(crate) fn ask_with(broker: &Broker, caller: &Caller, action: Action, resourc
     answer
 }
 
-fn deny(answer: &Answer, dataset: &str) -> Denial {
-    deny_action(answer, &format!("fetching from dataset `{dataset}`"))
+fn deny(broker: &Broker, answer: &Answer, dataset: &str) -> Denial {
+    deny_action(broker, answer, &format!("fetching from dataset `{dataset}`"))
 }
 
-fn deny_action(answer: &Answer, what: &str) -> Denial {
+fn deny_action(broker: &Broker, answer: &Answer, what: &str) -> Denial {
     if !answer.faults.is_empty() {
         return Denial {
             code: Code::PolicyFault,
@@ -151,7 +151,9 @@ fn deny_action(answer: &Answer, what: &str) -> Denial {
         let names: Vec<_> = answer.policies.iter().map(|p| format!("`{p}`")).collect();
         format!("Policy {} forbids {what}.", names.join(", "))
     };
-    Denial { code: Code::Denied, reasons: vec![reason], policies: answer.policies.clone() }
+    let mut reasons = vec![reason];
+    reasons.extend(broker.policy.load().reasons(answer));
+    Denial { code: Code::Denied, reasons, policies: answer.policies.clone() }
 }
 
 fn add(policies: &mut Vec<String>, more: Vec<String>) {

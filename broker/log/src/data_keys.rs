@@ -128,7 +128,10 @@ impl DataKeys {
         }
         let connection = connect(path)?;
         connection.execute_batch(SCHEMA)?;
-        connection.execute("INSERT INTO master (proof) VALUES (?1)", params![derive(master, "check").as_slice()])?;
+        connection.execute(
+            "INSERT INTO master (proof) VALUES (?1)",
+            params![derive(master, "check").as_slice()],
+        )?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -165,7 +168,11 @@ impl DataKeys {
 
     fn start(connection: Connection, master: &[u8; 32], lock: File) -> Result<Self, DataKeyError> {
         Ok(Self {
-            inner: Mutex::new(Inner { connection, current: HashMap::new(), unwrapped: HashMap::new() }),
+            inner: Mutex::new(Inner {
+                connection,
+                current: HashMap::new(),
+                unwrapped: HashMap::new(),
+            }),
             random: SystemRandom::new(),
             wrapping: aead(&derive(master, "wrap"))?,
             owners: hmac::Key::new(hmac::HMAC_SHA256, derive(master, "owner").as_slice()),
@@ -184,15 +191,20 @@ impl DataKeys {
         if let Some(id) = inner.current.get(&owner) {
             return Ok(id.clone());
         }
-        let stored: Option<String> =
-            inner.connection.query_row("SELECT id FROM keys WHERE owner = ?1", params![owner], |row| row.get(0)).optional()?;
+        let stored: Option<String> = inner
+            .connection
+            .query_row("SELECT id FROM keys WHERE owner = ?1", params![owner], |row| row.get(0))
+            .optional()?;
         let id = match stored {
             Some(id) => DataKeyId(id),
             None => {
                 let id = DataKeyId(format!("dk_{}", to_hex(&*self.fill::<16>()?)));
                 let key = self.fill::<32>()?;
                 let wrapped = self.seal_under(&self.wrapping, id.as_str().as_bytes(), key.as_slice())?;
-                inner.connection.execute("INSERT INTO keys (id, owner, wrapped) VALUES (?1, ?2, ?3)", params![id.0, owner, wrapped])?;
+                inner.connection.execute(
+                    "INSERT INTO keys (id, owner, wrapped) VALUES (?1, ?2, ?3)",
+                    params![id.0, owner, wrapped],
+                )?;
                 inner.remember(id.clone(), key);
                 id
             }
@@ -231,9 +243,10 @@ impl DataKeys {
         inner.unwrapped.remove(id);
         inner.current.retain(|_, current| current != id);
         // The owner goes too: what the person does next gets a new key.
-        let changed = inner
-            .connection
-            .execute("UPDATE keys SET wrapped = NULL, owner = NULL WHERE id = ?1 AND wrapped IS NOT NULL", params![id.0])?;
+        let changed = inner.connection.execute(
+            "UPDATE keys SET wrapped = NULL, owner = NULL WHERE id = ?1 AND wrapped IS NOT NULL",
+            params![id.0],
+        )?;
         Ok(changed > 0)
     }
 
@@ -266,7 +279,8 @@ impl DataKeys {
         let mut text = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
         text.extend_from_slice(plaintext);
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut text).map_err(|_| DataKeyError::Damaged)?;
+        key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut text)
+            .map_err(|_| DataKeyError::Damaged)?;
         sealed.append(&mut text);
         Ok(sealed)
     }
@@ -296,13 +310,18 @@ fn open_under(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<
     let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(DataKeyError::Damaged)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DataKeyError::Damaged)?;
     let mut text = Zeroizing::new(rest.to_vec());
-    let length = key.open_in_place(nonce, Aad::from(aad), &mut text).map_err(|_| DataKeyError::Damaged)?.len();
+    let length = key
+        .open_in_place(nonce, Aad::from(aad), &mut text)
+        .map_err(|_| DataKeyError::Damaged)?
+        .len();
     text.truncate(length);
     Ok(text)
 }
 
 fn aead(key: &[u8; 32]) -> Result<LessSafeKey, DataKeyError> {
-    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| DataKeyError::Damaged)
+    UnboundKey::new(&AES_256_GCM, key)
+        .map(LessSafeKey::new)
+        .map_err(|_| DataKeyError::Damaged)
 }
 
 /// One key per purpose from the master key.
@@ -360,7 +379,10 @@ mod tests {
         assert_eq!(keys.key_for("ada", "2026-01").unwrap(), id);
         assert_eq!(keys.unseal(&id, b"leaf", &sealed).unwrap().unwrap().as_slice(), b"body");
         assert!(matches!(keys.unseal(&id, b"other", &sealed), Err(DataKeyError::Damaged)));
-        assert!(matches!(keys.unseal(&DataKeyId::from_stored("dk_x"), b"leaf", &sealed), Err(DataKeyError::Unknown)));
+        assert!(matches!(
+            keys.unseal(&DataKeyId::from_stored("dk_x"), b"leaf", &sealed),
+            Err(DataKeyError::Unknown)
+        ));
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;

@@ -16,7 +16,10 @@ pub struct Record {
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record").field("leaf", &self.leaf.len()).field("sealed", &self.sealed.len()).finish_non_exhaustive()
+        f.debug_struct("Record")
+            .field("leaf", &self.leaf.len())
+            .field("sealed", &self.sealed.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,8 +28,17 @@ impl Reserve {
     pub(crate) fn beside(journal: &Path) -> Self {
         let mut name = journal.file_name().unwrap_or_default().to_owned();
         name.push(".reserve");
-        let folder = journal.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        let mut reserve = Self { ballast: folder.join(name), folder, held: false, free_bytes_min: FREE_BYTES_MIN };
+        let folder = journal
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+            .to_owned();
+        let mut reserve = Self {
+            ballast: folder.join(name),
+            folder,
+            held: false,
+            free_bytes_min: FREE_BYTES_MIN,
+        };
         reserve.hold();
         reserve
     }

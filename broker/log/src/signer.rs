@@ -31,7 +31,9 @@ pub struct LogSigner {
 
 impl std::fmt::Debug for LogSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogSigner").field("verifier", &self.verifier.to_text()).finish_non_exhaustive()
+        f.debug_struct("LogSigner")
+            .field("verifier", &self.verifier.to_text())
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,10 @@ impl LogSigner {
     /// When the key or the origin is not usable.
     pub fn from_pkcs8(origin: &str, pkcs8: &[u8]) -> Result<Self, SignerError> {
         // Other tools write version 1, which lacks the public key to check against.
-        Self::from_key(origin, Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignerError::Key)?)
+        Self::from_key(
+            origin,
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| SignerError::Key)?,
+        )
     }
 
     /// A signer from a 32-byte seed.
@@ -64,7 +69,11 @@ impl LogSigner {
 
     fn from_key(origin: &str, key: Ed25519KeyPair) -> Result<Self, SignerError> {
         let verifier = VerifierKey::new(origin, dsse::public_key(&key))?;
-        Ok(Self { origin: origin.to_owned(), key, verifier })
+        Ok(Self {
+            origin: origin.to_owned(),
+            key,
+            verifier,
+        })
     }
 
     /// The log's name.
@@ -90,7 +99,14 @@ impl LogSigner {
     /// # Errors
     /// Never for an origin that made a signer.
     pub fn sign(&self, size: u64, root: Hash) -> Result<SignedCheckpoint, SignerError> {
-        Ok(SignedCheckpoint::sign(&Checkpoint { origin: self.origin.clone(), size, root }, &self.key)?)
+        Ok(SignedCheckpoint::sign(
+            &Checkpoint {
+                origin: self.origin.clone(),
+                size,
+                root,
+            },
+            &self.key,
+        )?)
     }
 
     /// Signs a statement about an export.

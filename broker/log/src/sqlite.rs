@@ -53,8 +53,7 @@ pub enum OpenError {
 const APPLICATION_ID: i32 = 0x6368_6e6b;
 /// `PRAGMA user_version` of this schema.
 const SCHEMA_VERSION: i32 = 1;
-const SCHEMA: &str =
-    "CREATE TABLE entries (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, sealed BLOB NOT NULL, data_key TEXT) STRICT;";
+const SCHEMA: &str = "CREATE TABLE entries (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, sealed BLOB NOT NULL, data_key TEXT) STRICT;";
 
 /// A journal in one SQLite file.
 #[derive(Debug)]
@@ -183,7 +182,10 @@ impl Journal for SqliteJournal {
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(|error| ReadError::Failed(error.into()))?;
-        Ok(Box::new(SqliteReader { connection, size: Arc::clone(&self.size) }))
+        Ok(Box::new(SqliteReader {
+            connection,
+            size: Arc::clone(&self.size),
+        }))
     }
 }
 
@@ -241,7 +243,9 @@ fn write(connection: &mut Connection, expected: u64, records: &[Record]) -> Resu
 }
 
 fn size_of(connection: &Connection) -> Result<u64, rusqlite::Error> {
-    connection.prepare_cached("SELECT coalesce(max(idx) + 1, 0) FROM entries")?.query_row([], |row| count(row, 0))
+    connection
+        .prepare_cached("SELECT coalesce(max(idx) + 1, 0) FROM entries")?
+        .query_row([], |row| count(row, 0))
 }
 
 /// Indices are stored as signed 64-bit integers.
@@ -267,7 +271,13 @@ fn read(connection: &Connection, size: u64, from: u64, max: usize) -> Result<Vec
             return Err(ReadError::Gap(next));
         }
         next += 1;
-        let record = || Ok(Record { leaf: row.get(1)?, sealed: row.get(2)?, data_key: row.get(3)? });
+        let record = || {
+            Ok(Record {
+                leaf: row.get(1)?,
+                sealed: row.get(2)?,
+                data_key: row.get(3)?,
+            })
+        };
         records.push(record().map_err(failed)?);
     }
     if next < to { Err(ReadError::Gap(next)) } else { Ok(records) }
@@ -279,7 +289,11 @@ mod tests {
     use super::*;
 
     fn record(n: u8) -> Record {
-        Record { leaf: vec![n; 10], sealed: vec![n; 20], data_key: (n % 2 == 0).then(|| format!("k{n}")) }
+        Record {
+            leaf: vec![n; 10],
+            sealed: vec![n; 20],
+            data_key: n.is_multiple_of(2).then(|| format!("k{n}")),
+        }
     }
 
     fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -342,7 +356,10 @@ mod tests {
     fn a_foreign_writer_is_noticed_by_the_database_itself() {
         let (_folder, path) = folder();
         let mut journal = SqliteJournal::create(&path).unwrap();
-        Connection::open(&path).unwrap().execute("INSERT INTO entries VALUES (0, x'00', x'', NULL)", []).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute("INSERT INTO entries VALUES (0, x'00', x'', NULL)", [])
+            .unwrap();
         assert!(matches!(
             journal.append(0, &[record(1)], Urgency::Normal),
             Err(AppendError::Conflict { expected: 0, found: 1 })
@@ -354,7 +371,10 @@ mod tests {
         let (_folder, path) = folder();
         let mut journal = SqliteJournal::create(&path).unwrap();
         journal.append(0, &[record(0), record(1), record(2)], Urgency::Normal).unwrap();
-        Connection::open(&path).unwrap().execute("DELETE FROM entries WHERE idx = 1", []).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute("DELETE FROM entries WHERE idx = 1", [])
+            .unwrap();
         assert!(matches!(journal.read(0, 9), Err(ReadError::Gap(1))));
         drop(journal);
         assert!(matches!(SqliteJournal::open(&path), Err(OpenError::Gap { end: 3, found: 2 })));
@@ -366,7 +386,9 @@ mod tests {
         let mut journal = SqliteJournal::create(&path).unwrap();
         let reader = journal.reader().unwrap();
         journal.append(0, &[record(0)], Urgency::Normal).unwrap();
-        let read = std::thread::spawn(move || (reader.size(), reader.read(0, 9).unwrap())).join().unwrap();
+        let read = std::thread::spawn(move || (reader.size(), reader.read(0, 9).unwrap()))
+            .join()
+            .unwrap();
         assert_eq!(read, (1, vec![record(0)]));
     }
 
@@ -376,9 +398,15 @@ mod tests {
         let mut journal = SqliteJournal::create(&path).unwrap();
         journal.append(0, &[record(0)], Urgency::Normal).unwrap();
         journal.connection.pragma_update(None, "query_only", true).unwrap();
-        assert!(matches!(journal.append(1, &[record(1)], Urgency::Normal), Err(AppendError::Failed(_))));
+        assert!(matches!(
+            journal.append(1, &[record(1)], Urgency::Normal),
+            Err(AppendError::Failed(_))
+        ));
         journal.connection.pragma_update(None, "query_only", false).unwrap();
-        assert!(matches!(journal.append(1, &[record(1)], Urgency::Closing), Err(AppendError::Failed(_))));
+        assert!(matches!(
+            journal.append(1, &[record(1)], Urgency::Closing),
+            Err(AppendError::Failed(_))
+        ));
         drop(journal);
         let mut journal = SqliteJournal::open(&path).unwrap();
         assert_eq!(journal.append(1, &[record(1)], Urgency::Normal).unwrap(), 2);
@@ -391,8 +419,14 @@ mod tests {
         journal.append(0, &[record(0)], Urgency::Normal).unwrap();
         let pages: i64 = journal.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         journal.connection.pragma_update(None, "max_page_count", pages).unwrap();
-        let big = Record { leaf: vec![1; 200_000], ..record(1) };
-        assert!(matches!(journal.append(1, &[record(1), big.clone()], Urgency::Normal), Err(AppendError::NoSpace)));
+        let big = Record {
+            leaf: vec![1; 200_000],
+            ..record(1)
+        };
+        assert!(matches!(
+            journal.append(1, &[record(1), big.clone()], Urgency::Normal),
+            Err(AppendError::NoSpace)
+        ));
         assert_eq!((journal.size(), journal.read(0, 9).unwrap().len()), (1, 1));
         journal.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
         assert_eq!(journal.append(1, &[record(1), big], Urgency::Normal).unwrap(), 3);
@@ -404,7 +438,10 @@ mod tests {
         let mut journal = SqliteJournal::create(&path).unwrap();
         assert!(path.with_file_name("journal.db.reserve").exists());
         journal.reserve.pretend_full(true);
-        assert!(matches!(journal.append(0, &[record(0)], Urgency::Normal), Err(AppendError::NoSpace)));
+        assert!(matches!(
+            journal.append(0, &[record(0)], Urgency::Normal),
+            Err(AppendError::NoSpace)
+        ));
         assert_eq!(journal.append(0, &[record(0)], Urgency::Closing).unwrap(), 1);
         assert!(journal.reserve.release());
         assert!(!path.with_file_name("journal.db.reserve").exists());

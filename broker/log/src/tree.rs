@@ -138,7 +138,7 @@ impl Tree {
     /// Hash of leaves `from..to`, as RFC 6962 defines it.
     fn range(&self, from: u64, to: u64) -> Option<Hash> {
         let size = to - from;
-        if size.is_power_of_two() && from % size == 0 {
+        if size.is_power_of_two() && from.is_multiple_of(size) {
             return self.node(size.trailing_zeros(), from / size);
         }
         let middle = from + split(size);
@@ -187,7 +187,11 @@ mod tests {
             }
             for from in 0..=size {
                 let proof = tree.consistency(from, size).unwrap();
-                assert_eq!(verify_consistency(from, size, &proof, &tree.root(from).unwrap(), &top), Ok(()), "{from} {size}");
+                assert_eq!(
+                    verify_consistency(from, size, &proof, &tree.root(from).unwrap(), &top),
+                    Ok(()),
+                    "{from} {size}"
+                );
             }
         }
         assert_eq!(tree.root(71), None);

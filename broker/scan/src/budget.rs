@@ -43,6 +43,11 @@ impl Meter {
         Ok(())
     }
 
+    /// Whether there is time left.
+    pub(crate) fn check(&self) -> Result<(), ScanError> {
+        if Instant::now() > self.deadline { Err(self.late()) } else { Ok(()) }
+    }
+
     /// The error of a delivery whose time is up.
     pub(crate) fn late(&self) -> ScanError {
         limit(format!("the delivery took longer than the {} seconds it may last", self.budget.duration_s))

@@ -17,4 +17,7 @@ mod pushdown;
 mod source;
 mod sql;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, Settings};

@@ -5,7 +5,9 @@ pub(crate) mod postgres;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use chunk_core::scan::{PostgresTarget, ScanError, Source, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -14,7 +16,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
+use files::{FileFormat, FileTable};
+use postgres::catalog::PgName;
+use postgres::{Connector, PgTable, Snapshot};
 
 /// A table of a source, its metadata read.
 pub(crate) trait RawTable: Debug + Send + Sync {
@@ -82,3 +88,41 @@ pub(crate) trait RawScan: Debug + Send + Sync {
 
 /// Raw rows, in the columns wanted.
 pub(crate) type RawStream = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
+
+/// Opens tables, in their order: metadata is read, and the tables of one connection share one snapshot.
+pub(crate) async fn open(connector: &Arc<Connector>, tables: &[Table], tag: &str, limit_s: u32) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
+    let mut servers: Vec<(&Arc<PostgresTarget>, Vec<(usize, PgName)>)> = Vec::new();
+    let mut opened: Vec<Option<Arc<dyn RawTable>>> = Vec::new();
+    for (n, table) in tables.iter().enumerate() {
+        opened.push(match &table.source {
+            Source::Postgres { target, schema, table } => {
+                let name = PgName { schema: schema.clone(), table: table.clone() };
+                match servers.iter_mut().find(|(t, _)| *t == target) {
+                    Some((_, names)) => names.push((n, name)),
+                    None => servers.push((target, vec![(n, name)])),
+                }
+                None
+            }
+            Source::Parquet { path } => Some(Arc::new(FileTable::open(&table.connection, path, FileFormat::Parquet).await?)),
+            Source::Csv { path } => Some(Arc::new(FileTable::open(&table.connection, path, FileFormat::Csv).await?)),
+        });
+    }
+    for (target, names) in servers {
+        let wanted: Vec<PgName> = names.iter().map(|(_, name)| name.clone()).collect();
+        let (snapshot, found) = Snapshot::begin(connector, target, tag, limit_s, &wanted).await?;
+        let reads = Arc::new(AtomicUsize::new(0));
+        for ((n, name), found) in names.into_iter().zip(found) {
+            let found = found.ok_or_else(|| {
+                let dataset = tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
+                fault::source(
+                    format!("the source behind `{}` has no table for `{dataset}`, or the broker's role may not see it", target.connection),
+                    format!("{}.{}", name.schema, name.table),
+                )
+            })?;
+            if let Some(place) = opened.get_mut(n) {
+                *place = Some(Arc::new(PgTable::new(&snapshot, name, found, &reads)));
+            }
+        }
+    }
+    opened.into_iter().map(|t| t.ok_or_else(|| fault::internal("a table was not opened"))).collect()
+}

@@ -141,7 +141,6 @@ mod tests {
             "SELECT * FROM people FOR UPDATE",
             "WITH d AS (DELETE FROM people RETURNING *) SELECT * FROM d",
             "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
-            "TABLE people",
             "SELECT * FROM generate_series(1, 10)",
             "SELECT * FROM read_csv('/etc/passwd')",
             "SELECT * FROM UNNEST(ARRAY[1, 2])",

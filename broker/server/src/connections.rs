@@ -36,11 +36,11 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Box::pin(std::future::ready(Err(io::Error::other("too many connections"))));
-        };
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        // Nothing of it runs before it is polled.
         let accepted = self.inner.accept(stream, service);
         Box::pin(async move {
+            let place = place.map_err(|_| io::Error::other("too many connections"))?;
             let (stream, service) = accepted.await?;
             Ok((Held { stream, _place: place }, service))
         })

@@ -102,7 +102,7 @@ pub(crate) fn install_crypto() {
 }
 
 /// Opens everything a broker is made of and starts it.
-async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
+pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
     let master = MasterKey::load(&env, config.broker.master_key_file.as_deref())
         .map_err(|why| CommandError::config("The master key cannot be read.").because(why).next("chunk-broker check"))?;
     let credentials = Credentials::new(&config.connections, env, master.clone());
@@ -156,7 +156,7 @@ async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, router: Router
     let server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle).first_request_timeout(limits::FIRST_REQUEST_MAX);
     let served = match tls {
         Some(tls) => {
-            let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new()).handshake_timeout(limits::HANDSHAKE_MAX);
+            let acceptor = RustlsAcceptor::new(tls).handshake_timeout(limits::HANDSHAKE_MAX).acceptor(NoDelayAcceptor::new());
             let mut server = server.acceptor(Bounded::new(acceptor, limits::CONNECTIONS_MAX));
             bound(server.http_builder());
             server.serve(service).await
@@ -215,3 +215,6 @@ async fn reload_on_hangup(
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -72,7 +72,9 @@ impl Credentials {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
-        serde_json::to_vec(self).map(Zeroizing::new).map_err(|_| Failure::bug("the session could not be written as JSON"))
+        serde_json::to_vec(self)
+            .map(Zeroizing::new)
+            .map_err(|_| Failure::bug("the session could not be written as JSON"))
     }
 
     /// # Errors

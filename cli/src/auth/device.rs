@@ -7,9 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chunk_wire::session::IssuerInfo;
-use oauth2::basic::{
-    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
-};
+use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
 use oauth2::{
     ClientId, DeviceAuthorizationUrl, DeviceCodeErrorResponseType, ExtraTokenFields, HttpRequest, HttpResponse, RequestTokenError, Scope,
     StandardDeviceAuthorizationResponse, StandardRevocableToken, StandardTokenResponse, TokenUrl,
@@ -104,7 +102,11 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
         .add_scopes(issuer.scopes.iter().cloned().map(Scope::new))
         .request_async(&call)
         .await
-        .map_err(|error| refused(&issuer.issuer, "refused to start a sign-in", &error, |error| error.error().as_ref().to_owned()))?;
+        .map_err(|error| {
+            refused(&issuer.issuer, "refused to start a sign-in", &error, |error| {
+                error.error().as_ref().to_owned()
+            })
+        })?;
     show(ui, &details, browser_hint)?;
 
     let answer = client
@@ -116,12 +118,19 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
                 DeviceCodeErrorResponseType::AccessDenied => {
                     Failure::new(crate::error::Exit::SignIn, "access_denied", "sign-in was refused in the browser").hint("chunkctl login")
                 }
-                DeviceCodeErrorResponseType::ExpiredToken => {
-                    Failure::new(crate::error::Exit::SignIn, "expired_token", "the code expired before anybody used it").hint("chunkctl login")
-                }
-                _ => refused(&issuer.issuer, "refused the sign-in", &error, |error| error.error().as_ref().to_owned()),
+                DeviceCodeErrorResponseType::ExpiredToken => Failure::new(
+                    crate::error::Exit::SignIn,
+                    "expired_token",
+                    "the code expired before anybody used it",
+                )
+                .hint("chunkctl login"),
+                _ => refused(&issuer.issuer, "refused the sign-in", &error, |error| {
+                    error.error().as_ref().to_owned()
+                }),
             },
-            _ => refused(&issuer.issuer, "gave no usable answer", &error, |error| error.error().as_ref().to_owned()),
+            _ => refused(&issuer.issuer, "gave no usable answer", &error, |error| {
+                error.error().as_ref().to_owned()
+            }),
         })?;
     answer.extra_fields().id_token.clone().map(Zeroizing::new).ok_or_else(|| {
         Failure::cannot_tell("sign_in", format!("{} gave no identity token", issuer.issuer))
@@ -131,22 +140,34 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
 
 async fn discover(http: &reqwest::Client, issuer: &IssuerInfo) -> Result<Discovery> {
     let url = format!("{}/.well-known/openid-configuration", issuer.issuer.trim_end_matches('/'));
-    let answer = http.get(&url).timeout(ANSWER_TIMEOUT).send().await.and_then(reqwest::Response::error_for_status);
+    let answer = http
+        .get(&url)
+        .timeout(ANSWER_TIMEOUT)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status);
     let answer = answer.map_err(|error| connection::unreachable(&issuer.issuer, &error))?;
     let bytes = crate::client::read_bytes(answer).await?;
-    let discovery: Discovery = serde_json::from_slice(&bytes)
-        .map_err(|_| Failure::cannot_tell("sign_in", format!("{} is no OpenID provider", issuer.issuer)).why("its discovery document does not parse"))?;
+    let discovery: Discovery = serde_json::from_slice(&bytes).map_err(|_| {
+        Failure::cannot_tell("sign_in", format!("{} is no OpenID provider", issuer.issuer)).why("its discovery document does not parse")
+    })?;
     // A document that speaks for another issuer could lead the person to a page of somebody else's.
     if discovery.issuer != issuer.issuer {
-        return Err(Failure::no("sign_in", format!("the provider at {} calls itself {}", issuer.issuer, discovery.issuer))
-            .why("the broker's configuration and the provider must name the same issuer, letter by letter"));
+        return Err(Failure::no(
+            "sign_in",
+            format!("the provider at {} calls itself {}", issuer.issuer, discovery.issuer),
+        )
+        .why("the broker's configuration and the provider must name the same issuer, letter by letter"));
     }
     Ok(discovery)
 }
 
 async fn execute(http: reqwest::Client, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
     let request: reqwest::Request = request.try_into()?;
-    let mut builder = reqwest::RequestBuilder::from_parts(http, request).timeout(ANSWER_TIMEOUT).send().await?;
+    let mut builder = reqwest::RequestBuilder::from_parts(http, request)
+        .timeout(ANSWER_TIMEOUT)
+        .send()
+        .await?;
     let mut response = oauth2::http::Response::builder().status(builder.status());
     for (name, value) in builder.headers() {
         response = response.header(name, value);
@@ -168,7 +189,12 @@ fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bo
     let uri = details.verification_uri().as_str();
     ui.event(
         "login.code",
-        &LoginCode { verification_uri: uri, verification_uri_complete: complete, user_code: code, expires_s: details.expires_in().as_secs() },
+        &LoginCode {
+            verification_uri: uri,
+            verification_uri_complete: complete,
+            user_code: code,
+            expires_s: details.expires_in().as_secs(),
+        },
     )?;
     ui.say("");
     ui.say(&format!("    {}", text::line(complete.unwrap_or(uri))));
@@ -178,7 +204,10 @@ fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bo
     if browser_hint {
         ui.say("Open the address in any browser, on any machine, and check that it shows this code.");
     }
-    ui.say(&format!("Waiting; the code is good for {}.", figures::duration(details.expires_in())));
+    ui.say(&format!(
+        "Waiting; the code is good for {}.",
+        figures::duration(details.expires_in())
+    ));
     Ok(())
 }
 
@@ -201,5 +230,7 @@ where
         RequestTokenError::Parse(..) => "its answer does not parse".to_owned(),
         RequestTokenError::Other(_) => "its answer is not one of the protocol".to_owned(),
     };
-    Failure::cannot_tell("sign_in", format!("{issuer} {what}")).why(why).hint("chunkctl doctor")
+    Failure::cannot_tell("sign_in", format!("{issuer} {what}"))
+        .why(why)
+        .hint("chunkctl doctor")
 }

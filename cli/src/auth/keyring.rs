@@ -60,7 +60,11 @@ pub(crate) fn probe(store: Store) -> Result<(), Unusable> {
         entry.set_secret(&stamp)?;
         let read = entry.get_secret()?;
         entry.delete_credential()?;
-        if read == stamp { Ok(()) } else { Err(Error::BadStoreFormat("it gave back another secret".into())) }
+        if read == stamp {
+            Ok(())
+        } else {
+            Err(Error::BadStoreFormat("it gave back another secret".into()))
+        }
     })
 }
 
@@ -86,7 +90,9 @@ fn in_time<T: Send + 'static>(
         return Err("no thread could be started".into());
     }
     let hung = |limit: Duration, what: &str| format!("{what} within {} seconds", limit.as_secs());
-    let first = receiver.recv_timeout(FIND_TIMEOUT).map_err(|_| hung(FIND_TIMEOUT, "it did not answer"))?;
+    let first = receiver
+        .recv_timeout(FIND_TIMEOUT)
+        .map_err(|_| hung(FIND_TIMEOUT, "it did not answer"))?;
     let outcome = match first {
         Step::Done(outcome) => outcome,
         Step::Found => {
@@ -101,7 +107,9 @@ fn in_time<T: Send + 'static>(
 }
 
 fn has_screen() -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 #[cfg(target_os = "linux")]
@@ -114,7 +122,9 @@ fn connect(store: Store) -> keyring_core::Result<Arc<CredentialStore>> {
 
 #[cfg(not(target_os = "linux"))]
 fn connect(_store: Store) -> keyring_core::Result<Arc<CredentialStore>> {
-    Err(Error::NotSupportedByStore("this build knows no keyring of this operating system".into()))
+    Err(Error::NotSupportedByStore(
+        "this build knows no keyring of this operating system".into(),
+    ))
 }
 
 /// The store's own error, without secrets: the variants that carry stored bytes are named, not shown.

@@ -22,8 +22,10 @@ impl Key {
     /// When the operating system gives no randomness.
     pub(crate) fn generate() -> Result<(Self, Zeroizing<[u8; 32]>)> {
         let mut seed = Zeroizing::new([0_u8; 32]);
-        SystemRandom::new().fill(seed.as_mut()).map_err(|_| Failure::bug("the operating system gave no randomness"))?;
-        let key = Self::from_seed(&seed)?;
+        SystemRandom::new()
+            .fill(seed.as_mut())
+            .map_err(|_| Failure::bug("the operating system gave no randomness"))?;
+        let key = Self::from_seed(seed.as_ref())?;
         Ok((key, seed))
     }
 
@@ -35,7 +37,11 @@ impl Key {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Failure::sign_in("the kept session key cannot be used"))?;
         let mut public = [0_u8; 32];
         public.copy_from_slice(pair.public_key().as_ref());
-        Ok(Self { pair, thumbprint: dpop::thumbprint(&public), id: dsse::key_id(&public) })
+        Ok(Self {
+            pair,
+            thumbprint: dpop::thumbprint(&public),
+            id: dsse::key_id(&public),
+        })
     }
 
     /// RFC 7638 thumbprint: the key's name in documents and in the log.
@@ -57,7 +63,9 @@ impl Key {
 /// A random identifier for one proof or one wait.
 pub(crate) fn random_id() -> Result<String> {
     let mut random = [0_u8; 16];
-    SystemRandom::new().fill(&mut random).map_err(|_| Failure::bug("the operating system gave no randomness"))?;
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| Failure::bug("the operating system gave no randomness"))?;
     Ok(hex::encode(random))
 }
 

@@ -21,7 +21,11 @@ pub(crate) struct Passphrase {
 
 impl Passphrase {
     pub(crate) fn new(fd: Option<u32>, file: Option<PathBuf>) -> Self {
-        Self { fd, file, known: RefCell::new(None) }
+        Self {
+            fd,
+            file,
+            known: RefCell::new(None),
+        }
     }
 
     /// Whether one can be had at all, so that this can be said before signing in.
@@ -59,9 +63,11 @@ impl Passphrase {
             (None, Some(file)) => read_line(file)?,
             (None, None) if std::io::stdin().is_terminal() => prompt(twice)?,
             (None, None) => {
-                return Err(Failure::usage("the session is kept in an encrypted file, and there is no terminal to ask for its passphrase")
-                    .why("give it by `--passphrase-fd N`, or name a file in CHUNKCTL_PASSPHRASE_FILE")
-                    .hint("chunkctl whoami --passphrase-fd 3 3< PASSPHRASE-FILE"));
+                return Err(
+                    Failure::usage("the session is kept in an encrypted file, and there is no terminal to ask for its passphrase")
+                        .why("give it by `--passphrase-fd N`, or name a file in CHUNKCTL_PASSPHRASE_FILE")
+                        .hint("chunkctl whoami --passphrase-fd 3 3< PASSPHRASE-FILE"),
+                );
             }
         };
         self.known.replace(Some(given.clone()));
@@ -75,7 +81,11 @@ fn prompt(twice: bool) -> Result<SecretString> {
             .map(Zeroizing::new)
             .map_err(|error| Failure::usage("cannot read the passphrase from the terminal").why(crate::error::io_words(&error)))
     };
-    let first = ask(if twice { "New passphrase for the session file: " } else { "Passphrase of the session file: " })?;
+    let first = ask(if twice {
+        "New passphrase for the session file: "
+    } else {
+        "Passphrase of the session file: "
+    })?;
     if first.is_empty() {
         return Err(Failure::usage("an empty passphrase protects nothing").hint("chunkctl login"));
     }
@@ -90,7 +100,9 @@ fn read_line(path: &std::path::Path) -> Result<SecretString> {
     const BYTES_MAX: u64 = 4096;
     let mut text = Zeroizing::new(String::new());
     let file = std::fs::File::open(path).map_err(|error| Failure::file("read the passphrase from", path, &error))?;
-    file.take(BYTES_MAX).read_to_string(&mut text).map_err(|error| Failure::file("read the passphrase from", path, &error))?;
+    file.take(BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::file("read the passphrase from", path, &error))?;
     let line = SecretString::from(text.lines().next().unwrap_or_default().to_owned());
     if line.expose_secret().is_empty() {
         return Err(Failure::usage(format!("`{}` holds no passphrase", path.display())).why("its first line is empty"));

@@ -65,7 +65,10 @@ mod tests {
         seal(&path, &right.choose().unwrap(), b"the tokens").unwrap();
         assert_eq!(open(&path, &right).unwrap().unwrap().as_slice(), b"the tokens");
         assert!(!std::fs::read(&path).unwrap().windows(6).any(|bytes| bytes == b"tokens"));
-        assert_eq!(open(&path, &passphrase(folder.path(), "wrong")).unwrap_err().exit, crate::error::Exit::SignIn);
+        assert_eq!(
+            open(&path, &passphrase(folder.path(), "wrong")).unwrap_err().exit,
+            crate::error::Exit::SignIn
+        );
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -63,7 +63,13 @@ pub(crate) struct Vault<'a> {
 
 impl<'a> Vault<'a> {
     pub(crate) fn new(storage: Storage, broker: &str, profile: &str, state: &'a Path, passphrase: &'a Passphrase) -> Self {
-        Self { storage, broker: broker.to_owned(), profile: profile.to_owned(), state, passphrase }
+        Self {
+            storage,
+            broker: broker.to_owned(),
+            profile: profile.to_owned(),
+            state,
+            passphrase,
+        }
     }
 
     /// Tries the place without leaving anything in it.
@@ -160,12 +166,18 @@ impl<'a> Vault<'a> {
     }
 
     fn file(&self) -> PathBuf {
-        self.folder().join(format!("{}.{}", self.name(), if self.storage == Storage::File { "age" } else { "json" }))
+        self.folder().join(format!(
+            "{}.{}",
+            self.name(),
+            if self.storage == Storage::File { "age" } else { "json" }
+        ))
     }
 
     fn unusable(&self, why: &str) -> Failure {
         let other = if self.storage == Storage::Keyring { "file" } else { "keyring" };
-        Failure::usage(format!("{} cannot be used", self.storage.words())).why(why).hint(format!("chunkctl login --storage {other}"))
+        Failure::usage(format!("{} cannot be used", self.storage.words()))
+            .why(why)
+            .hint(format!("chunkctl login --storage {other}"))
     }
 }
 
@@ -181,8 +193,11 @@ fn read_plaintext(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>> {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = std::fs::metadata(path).map_err(|error| Failure::file("read", path, &error))?;
         if metadata.mode() & 0o077 != 0 {
-            return Err(Failure::sign_in("the session file is readable by others")
-                .why(format!("`{}` has mode {:o}; the session in it may have been copied", path.display(), metadata.mode() & 0o777)));
+            return Err(Failure::sign_in("the session file is readable by others").why(format!(
+                "`{}` has mode {:o}; the session in it may have been copied",
+                path.display(),
+                metadata.mode() & 0o777
+            )));
         }
     }
     Ok(Some(bytes))
@@ -197,7 +212,13 @@ mod tests {
     use super::*;
 
     fn credentials(broker: &str) -> Credentials {
-        let person = Person { issuer: "https://i".into(), subject: "s".into(), name: "Ada".into(), email: None, groups: vec![] };
+        let person = Person {
+            issuer: "https://i".into(),
+            subject: "s".into(),
+            name: "Ada".into(),
+            email: None,
+            groups: vec![],
+        };
         let tokens = SessionTokens {
             session: SessionId::from_random([1; 10]),
             access_token: "access-canary".into(),
@@ -223,7 +244,12 @@ mod tests {
             assert_eq!(read.access_token, "access-canary");
             assert_eq!(read.key().unwrap().thumbprint(), Key::from_seed(&[7; 32]).unwrap().thumbprint());
             for (broker, profile) in [("https://b", "default"), ("https://a", "other")] {
-                assert!(Vault::new(storage, broker, profile, folder.path(), &passphrase).load().unwrap().is_none());
+                assert!(
+                    Vault::new(storage, broker, profile, folder.path(), &passphrase)
+                        .load()
+                        .unwrap()
+                        .is_none()
+                );
             }
             vault.delete().unwrap();
             vault.delete().unwrap();

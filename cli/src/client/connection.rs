@@ -34,21 +34,31 @@ pub(crate) fn client(plain: bool, ca_file: Option<&Path>) -> Result<reqwest::Cli
     }
     if let Some(path) = ca_file {
         let pem = std::fs::read(path).map_err(|error| Failure::file("read the certificates in", path, &error))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|certificates| !certificates.is_empty());
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .ok()
+            .filter(|certificates| !certificates.is_empty());
         let certificates = certificates.ok_or_else(|| {
             Failure::usage(format!("`{}` holds no certificate", path.display())).why("expected PEM, one or more certificates")
         })?;
         builder = builder.tls_certs_merge(certificates);
     }
-    builder.build().map_err(|error| Failure::usage("TLS cannot be set up").why(chain(&error)).hint("chunkctl doctor"))
+    builder
+        .build()
+        .map_err(|error| Failure::usage("TLS cannot be set up").why(chain(&error)).hint("chunkctl doctor"))
 }
 
 /// A server did not answer.
 pub(crate) fn unreachable(server: &str, error: &reqwest::Error) -> Failure {
-    let why = if error.is_timeout() && !error.is_connect() { "it took too long to answer".to_owned() } else { chain(error) };
+    let why = if error.is_timeout() && !error.is_connect() {
+        "it took too long to answer".to_owned()
+    } else {
+        chain(error)
+    };
     let failure = Failure::cannot_tell("unreachable", format!("cannot reach {server}")).why(why);
     if chain(error).contains("certificate") {
-        return failure.why("for a private certificate authority, name its file: `--ca-file PATH`").hint("chunkctl doctor");
+        return failure
+            .why("for a private certificate authority, name its file: `--ca-file PATH`")
+            .hint("chunkctl doctor");
     }
     failure.hint("chunkctl doctor")
 }

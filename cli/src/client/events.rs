@@ -59,14 +59,20 @@ impl Parser {
     fn end_line(&mut self) -> Option<Event> {
         let bytes = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&bytes);
-        let line = if self.started { &*text } else { text.trim_start_matches('\u{feff}') };
+        let line = if self.started {
+            &*text
+        } else {
+            text.trim_start_matches('\u{feff}')
+        };
         self.started = true;
         if line.is_empty() {
             self.bytes = 0;
             let name = std::mem::take(&mut self.name);
             let data = std::mem::take(&mut self.data);
-            return std::mem::take(&mut self.has_data)
-                .then(|| Event { name: if name.is_empty() { "message".to_owned() } else { name }, data });
+            return std::mem::take(&mut self.has_data).then(|| Event {
+                name: if name.is_empty() { "message".to_owned() } else { name },
+                data,
+            });
         }
         let (field, value) = match line.split_once(':') {
             Some((field, value)) => (field, value.strip_prefix(' ').unwrap_or(value)),
@@ -97,13 +103,28 @@ mod tests {
     }
 
     fn event(name: &str, data: &str) -> Event {
-        Event { name: name.into(), data: data.into() }
+        Event {
+            name: name.into(),
+            data: data.into(),
+        }
     }
 
     #[test]
     fn events_are_read_with_every_line_ending() {
         for end in ["\n", "\r", "\r\n"] {
-            let stream = [": keep-alive", "", "event: request", "data: {\"a\":1}", "", "data:x", "data: y", "id: 7", "", ""].join(end);
+            let stream = [
+                ": keep-alive",
+                "",
+                "event: request",
+                "data: {\"a\":1}",
+                "",
+                "data:x",
+                "data: y",
+                "id: 7",
+                "",
+                "",
+            ]
+            .join(end);
             assert_eq!(parse(&stream), [event("request", "{\"a\":1}"), event("message", "x\ny")], "{end:?}");
         }
     }

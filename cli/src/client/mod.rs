@@ -64,7 +64,12 @@ impl Broker {
     /// When the certificate file cannot be used.
     pub(crate) fn new(url: BrokerUrl, ca_file: Option<&Path>) -> Result<Self> {
         let http = connection::client(url.is_plain(), ca_file)?;
-        Ok(Self { url, http, nonce: RefCell::new(None), skew_s: Cell::new(0) })
+        Ok(Self {
+            url,
+            http,
+            nonce: RefCell::new(None),
+            skew_s: Cell::new(0),
+        })
     }
 
     /// A call that reads.
@@ -83,7 +88,13 @@ impl Broker {
     }
 
     fn call(&self, method: Method, segments: &[&str]) -> Call {
-        Call { method, url: self.url.route(segments), body: None, accept: "application/json", timeout: Some(ANSWER_TIMEOUT) }
+        Call {
+            method,
+            url: self.url.route(segments),
+            body: None,
+            accept: "application/json",
+            timeout: Some(ANSWER_TIMEOUT),
+        }
     }
 
     /// Sends a call; once more if the broker asked for its nonce.
@@ -132,9 +143,16 @@ impl Broker {
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("{DPOP_SCHEME} {token}"));
         }
-        let response = request.send().await.map_err(|error| connection::unreachable(self.url.as_str(), &error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| connection::unreachable(self.url.as_str(), &error))?;
         self.learn(response.headers());
-        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(refusal(response).await)
+        }
     }
 
     fn claims(&self, call: &Call, token: Option<&str>) -> Result<ProofClaims> {
@@ -208,9 +226,13 @@ impl Call {
 pub(crate) async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T> {
     let bytes = read_bytes(response).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::new(Exit::CannotTell, "unexpected_answer", "the broker's answer is not of the form this version expects")
-            .why(format!("at line {}, column {} of the answer", error.line(), error.column()))
-            .hint("chunkctl doctor")
+        Failure::new(
+            Exit::CannotTell,
+            "unexpected_answer",
+            "the broker's answer is not of the form this version expects",
+        )
+        .why(format!("at line {}, column {} of the answer", error.line(), error.column()))
+        .hint("chunkctl doctor")
     })
 }
 
@@ -222,7 +244,10 @@ pub(crate) async fn read_bytes(mut response: Response) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
         if bytes.len() + part.len() > ANSWER_BYTES_MAX {
-            return Err(Failure::cannot_tell("unexpected_answer", "the broker's answer is too large to be one"));
+            return Err(Failure::cannot_tell(
+                "unexpected_answer",
+                "the broker's answer is too large to be one",
+            ));
         }
         bytes.extend_from_slice(&part);
     }
@@ -232,14 +257,25 @@ pub(crate) async fn read_bytes(mut response: Response) -> Result<Vec<u8>> {
 /// What a refusal says: the broker's own problem, or that something else answered.
 async fn refusal(response: Response) -> Failure {
     let status = response.status();
-    let request_id = response.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    match read_bytes(response).await.ok().and_then(|bytes| serde_json::from_slice::<Problem>(&bytes).ok()) {
+    let request_id = response
+        .headers()
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    match read_bytes(response)
+        .await
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Problem>(&bytes).ok())
+    {
         Some(mut problem) => {
             problem.request_id = problem.request_id.or(request_id).filter(|_| problem.status >= 500);
             Failure::from(problem)
         }
         None => {
-            let failure = Failure::cannot_tell("unexpected_answer", format!("something that is no broker answered with status {}", status.as_u16()));
+            let failure = Failure::cannot_tell(
+                "unexpected_answer",
+                format!("something that is no broker answered with status {}", status.as_u16()),
+            );
             if status.is_redirection() {
                 return failure.why("it redirects elsewhere, and a proof is for one address only; use the broker's public address");
             }

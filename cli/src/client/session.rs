@@ -31,7 +31,12 @@ impl<'a> Session<'a> {
     /// When the kept key cannot be used.
     pub(crate) fn new(broker: Broker, vault: Vault<'a>, credentials: Credentials) -> Result<Self> {
         let key = credentials.key()?;
-        Ok(Self { broker, vault, credentials: RefCell::new(credentials), key })
+        Ok(Self {
+            broker,
+            vault,
+            credentials: RefCell::new(credentials),
+            key,
+        })
     }
 
     /// Who is signed in.
@@ -109,7 +114,9 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
         }
-        let body = RefreshSession { refresh_token: self.credentials.borrow().refresh_token.clone() };
+        let body = RefreshSession {
+            refresh_token: self.credentials.borrow().refresh_token.clone(),
+        };
         let call = self.broker.post(&["v1", "sessions", "refresh"]).body(&body)?;
         let tokens: SessionTokens = match self.broker.json(&call, Proof::Key(&self.key)).await {
             Ok(tokens) => tokens,

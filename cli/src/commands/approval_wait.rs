@@ -125,8 +125,15 @@ async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indica
 }
 
 /// One connection's worth of events; gives the view that ended the wait, if one came.
-async fn listen(session: &Session<'_>, view: &RequestView, mut changed: impl FnMut(&RequestView) -> Result<()>) -> Result<Option<RequestView>> {
-    let call = session.broker.get(&["v1", "requests", view.id.as_str(), "events"]).stream("text/event-stream");
+async fn listen(
+    session: &Session<'_>,
+    view: &RequestView,
+    mut changed: impl FnMut(&RequestView) -> Result<()>,
+) -> Result<Option<RequestView>> {
+    let call = session
+        .broker
+        .get(&["v1", "requests", view.id.as_str(), "events"])
+        .stream("text/event-stream");
     let mut stream = session.send(&call).await?;
     let mut parser = Parser::default();
     loop {
@@ -135,12 +142,17 @@ async fn listen(session: &Session<'_>, view: &RequestView, mut changed: impl FnM
             Ok(part) => part.map_err(|error| connection::cut(&error))?,
         };
         let Some(part) = part else { return Ok(None) };
-        let events = parser.feed(&part).map_err(|_| Failure::cannot_tell("unexpected_answer", "the broker's event is too large to be one"))?;
+        let events = parser
+            .feed(&part)
+            .map_err(|_| Failure::cannot_tell("unexpected_answer", "the broker's event is too large to be one"))?;
         for event in events.iter().filter(|event| event.name == "request") {
             let now: RequestView = serde_json::from_str(&event.data)
                 .map_err(|_| Failure::bug("the broker's event is not of the form this version expects"))?;
             if now.id != view.id || now.digest != view.digest {
-                return Err(Failure::no("document_mismatch", "the broker told of another request than the one that was signed"));
+                return Err(Failure::no(
+                    "document_mismatch",
+                    "the broker told of another request than the one that was signed",
+                ));
             }
             if now.state != RequestState::Pending {
                 return Ok(Some(now));
@@ -177,19 +189,30 @@ fn settled(view: RequestView) -> Result<RequestView> {
         RequestState::Expired => Err(Failure::no("expired", format!("request {} expired", view.id)).hint(show)),
         RequestState::Cancelled => Err(Failure::no("cancelled", format!("request {} was cancelled", view.id)).hint(show)),
         RequestState::Revoked => Err(Failure::no("revoked", format!("request {} was revoked", view.id)).hint(show)),
-        RequestState::Failed => {
-            Err(Failure::cannot_tell("failed", format!("request {} failed", view.id)).why("no retry mends it; ask anew").hint(show))
-        }
+        RequestState::Failed => Err(Failure::cannot_tell("failed", format!("request {} failed", view.id))
+            .why("no retry mends it; ask anew")
+            .hint(show)),
     }
 }
 
 fn pending(view: &RequestView, pick_up: &str) -> Failure {
-    Failure::new(Exit::Pending, "approval_pending", format!("request {} waits for approval; it stands until {}", view.id, figures::time(view.expires_ms)))
-        .hint(pick_up)
+    Failure::new(
+        Exit::Pending,
+        "approval_pending",
+        format!(
+            "request {} waits for approval; it stands until {}",
+            view.id,
+            figures::time(view.expires_ms)
+        ),
+    )
+    .hint(pick_up)
 }
 
 fn people(n: u32) -> String {
-    format!("the approval of {}", if n == 1 { "1 person".to_owned() } else { format!("{n} people") })
+    format!(
+        "the approval of {}",
+        if n == 1 { "1 person".to_owned() } else { format!("{n} people") }
+    )
 }
 
 /// The timer does not reach as far as a duration can.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::output::{Facts, Table};
 use crate::sink::{Sink, Target};
-use crate::{figures, progress};
+use crate::{figures, progress, text};
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -101,7 +101,9 @@ impl About {
         let read = |flag: &str, text: &Option<String>| text.as_ref().map(|text| figures::parse_time(flag, text, now_ms)).transpose();
         let (from, to) = (read("--from", &self.from)?, read("--to", &self.to)?);
         match (from, to) {
-            (Some(from), Some(to)) if from >= to => Err(Failure::usage("`--from` is not before `--to`").hint("chunkctl audit search --help")),
+            (Some(from), Some(to)) if from >= to => {
+                Err(Failure::usage("`--from` is not before `--to`").hint("chunkctl audit search --help"))
+            }
             span => Ok(span),
         }
     }
@@ -126,7 +128,9 @@ fn search(cx: &Context<'_>, args: &SearchArgs) -> Result<()> {
         while (found.len() as u64) < args.limit {
             let wanted = (args.limit - found.len() as u64).min(PAGE_MAX);
             query.limit = u32::try_from(wanted).ok();
-            let page: EntryPage = session.json(&session.broker.get(&["v1", "audit", "entries"]).query_of(&query)?).await?;
+            let page: EntryPage = session
+                .json(&session.broker.get(&["v1", "audit", "entries"]).query_of(&query)?)
+                .await?;
             if cx.ui.is_json() {
                 page.entries.iter().try_for_each(|entry| cx.ui.event("entry", entry))?;
             }
@@ -149,13 +153,19 @@ fn search(cx: &Context<'_>, args: &SearchArgs) -> Result<()> {
         let mut table = Table::new(&["entry", "time", "kind", "what happened"]);
         for entry in &found {
             let header = |name: &str| entry.header.get(name);
-            let time = header("t").and_then(serde_json::Value::as_i64).map(figures::time).unwrap_or_default();
+            let time = header("t")
+                .and_then(serde_json::Value::as_i64)
+                .map(figures::time)
+                .unwrap_or_default();
             let kind = header("k").and_then(serde_json::Value::as_str).unwrap_or_default();
             table.row([&format!("#{}", entry.index), &time, kind, &entry.summary]);
         }
         cx.ui.answer(&table.render())?;
         if more {
-            cx.ui.say(&format!("There are more than {}; ask for them with `--limit`, or narrow the search.", found.len()));
+            cx.ui.say(&format!(
+                "There are more than {}; ask for them with `--limit`, or narrow the search.",
+                found.len()
+            ));
         }
         Ok(())
     })
@@ -163,8 +173,10 @@ fn search(cx: &Context<'_>, args: &SearchArgs) -> Result<()> {
 
 fn show(cx: &Context<'_>, index: u64) -> Result<()> {
     cx.with_session(async |session| {
-        let entry: EntryView =
-            session.get(&["v1", "audit", "entries", &index.to_string()]).await.map_err(|failure| failure.hint("chunkctl audit search"))?;
+        let entry: EntryView = session
+            .get(&["v1", "audit", "entries", &index.to_string()])
+            .await
+            .map_err(|failure| failure.hint("chunkctl audit search"))?;
         if cx.ui.is_json() {
             return cx.ui.event("entry", &entry);
         }
@@ -207,7 +219,11 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
         level: Some(args.level),
     };
     cx.with_session(async |session| {
-        let call = session.broker.post(&["v1", "audit", "exports"]).body(&body)?.stream("application/vnd.chunkctl.bundle");
+        let call = session
+            .broker
+            .post(&["v1", "audit", "exports"])
+            .body(&body)?
+            .stream("application/vnd.chunkctl.bundle");
         let mut response = session.send(&call).await?;
         let mut sink = Sink::open(&target)?;
         let bar = progress::delivery(cx.ui);
@@ -231,10 +247,21 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
             Target::File(path) => Some(path.display().to_string()),
             Target::Stdout => None,
         };
-        cx.ui.event("audit.exported", &Exported { path, bytes, sha256: &sha256, level: args.level })?;
+        cx.ui.event(
+            "audit.exported",
+            &Exported {
+                path,
+                bytes,
+                sha256: &sha256,
+                level: args.level,
+            },
+        )?;
         cx.ui.say(&format!("Exported {} to `{}`.", figures::bytes(bytes), target.typed()));
         cx.ui.say(&format!("sha-256  {sha256}"));
-        cx.ui.next(&format!("chunkctl audit verify {} --trust TRUST-FILE", target.typed()));
+        cx.ui.next(&format!(
+            "chunkctl audit verify {} --trust TRUST-FILE",
+            text::shell(&target.typed())
+        ));
         Ok(())
     })
 }

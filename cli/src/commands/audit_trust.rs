@@ -56,7 +56,11 @@ struct Written<'a> {
 }
 
 pub(crate) fn run(cx: &Context<'_>, args: &TrustArgs) -> Result<()> {
-    let TrustCommand::Init { output, reviewer_keys, force } = &args.command;
+    let TrustCommand::Init {
+        output,
+        reviewer_keys,
+        force,
+    } = &args.command;
     let target = Target::File(output.clone());
     target.check(*force, chunk_wire::fetch::Format::Csv)?;
     let (log, pinned) = match cx.pinned_log() {
@@ -66,17 +70,32 @@ pub(crate) fn run(cx: &Context<'_>, args: &TrustArgs) -> Result<()> {
     let key = VerifierKey::parse(&log.key).ok().filter(|key| key.name() == log.origin);
     let key = key.ok_or_else(|| Failure::cannot_tell("log_key", "the broker's log key is none"))?;
     let last = Memory::new(&cx.paths.state, &key).recall()?;
-    let text = file(&log, *reviewer_keys, last.as_ref().map(chunk_evidence::checkpoint::SignedCheckpoint::text))?;
+    let text = file(
+        &log,
+        *reviewer_keys,
+        last.as_ref().map(chunk_evidence::checkpoint::SignedCheckpoint::text),
+    )?;
     let mut sink = Sink::open(&target)?;
     sink.write(text.as_bytes())?;
     sink.finish()?.place(*force)?;
-    cx.ui.event("audit.trust", &Written { path: output.display().to_string(), origin: &log.origin, log_key: &log.key })?;
+    cx.ui.event(
+        "audit.trust",
+        &Written {
+            path: output.display().to_string(),
+            origin: &log.origin,
+            log_key: &log.key,
+        },
+    )?;
     cx.ui.say(&format!("Wrote `{}`. It trusts this log key:", output.display()));
     cx.ui.say(&format!("    {}", log.key));
     if pinned {
-        cx.ui.say("It is the key pinned at the first sign-in. Compare it with what the operator published, by a way that is not this broker.");
+        cx.ui.say(
+            "It is the key pinned at the first sign-in. Compare it with what the operator published, by a way that is not this broker.",
+        );
     } else {
-        cx.ui.warn("the broker itself just named this key; compare it with what the operator published by another way before you rely on it");
+        cx.ui.warn(
+            "the broker itself just named this key; compare it with what the operator published by another way before you rely on it",
+        );
     }
     if *reviewer_keys == Vouching::Session {
         cx.ui.say("It believes the operator about whose the reviewers' keys are. To believe the reviewers themselves, pin their keys in the file.");
@@ -92,11 +111,17 @@ async fn ask(cx: &Context<'_>) -> Result<PinnedLog> {
     let key = VerifierKey::parse(&info.log_key).map_err(|_| Failure::cannot_tell("log_key", "the broker's log key is none"))?;
     let checkpoint = read_bytes(broker.send(&broker.get(&["checkpoint"]).stream("text/plain"), Proof::None).await?).await?;
     let text = String::from_utf8(checkpoint).unwrap_or_default();
-    let signed = chunk_evidence::checkpoint::SignedCheckpoint::parse(&text).ok().filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
+    let signed = chunk_evidence::checkpoint::SignedCheckpoint::parse(&text)
+        .ok()
+        .filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
     if signed.is_none() {
         return Err(Failure::no("log_key", "the broker's checkpoint is not signed by the key it names"));
     }
-    Ok(PinnedLog { origin: info.origin, key: info.log_key, pinned_ms: figures::now_ms() })
+    Ok(PinnedLog {
+        origin: info.origin,
+        key: info.log_key,
+        pinned_ms: figures::now_ms(),
+    })
 }
 
 fn file(log: &PinnedLog, vouching: Vouching, last_checkpoint: Option<&str>) -> Result<String> {
@@ -146,15 +171,27 @@ mod tests {
     fn what_is_written_is_what_a_verifier_reads() {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
         let key = VerifierKey::new("o/d/1", pair.public_key().as_ref().try_into().unwrap()).unwrap();
-        let log = PinnedLog { origin: "o/d/1".into(), key: key.to_text(), pinned_ms: 0 };
-        let last = SignedCheckpoint::sign(&Checkpoint { origin: "o/d/1".into(), size: 3, root: [1; 32] }, &pair).unwrap();
+        let log = PinnedLog {
+            origin: "o/d/1".into(),
+            key: key.to_text(),
+            pinned_ms: 0,
+        };
+        let last = SignedCheckpoint::sign(
+            &Checkpoint {
+                origin: "o/d/1".into(),
+                size: 3,
+                root: [1; 32],
+            },
+            &pair,
+        )
+        .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trust.toml");
         for (vouching, expected) in [(Vouching::Session, ReviewerKeys::Session), (Vouching::Pinned, ReviewerKeys::Pinned)] {
             std::fs::write(&path, file(&log, vouching, Some(last.text())).unwrap()).unwrap();
             let read = crate::proof::read_trust(&path).unwrap();
             assert_eq!(read.reviewer_keys, expected);
-            assert_eq!(read.log_keys, [log.key.clone()]);
+            assert_eq!(read.log_keys, std::slice::from_ref(&log.key));
             assert_eq!(read.last_checkpoint.as_deref(), Some(last.text()));
         }
         std::fs::write(&path, "origin = \"x\"\nlog_keys = []\n").unwrap();

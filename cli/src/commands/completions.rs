@@ -32,13 +32,20 @@ mod tests {
     #[test]
     fn the_committed_completions_are_current() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../completions");
-        for (shell, name) in [(Shell::Bash, "chunkctl.bash"), (Shell::Zsh, "_chunkctl"), (Shell::Fish, "chunkctl.fish")] {
+        for (shell, name) in [
+            (Shell::Bash, "chunkctl.bash"),
+            (Shell::Zsh, "_chunkctl"),
+            (Shell::Fish, "chunkctl.fish"),
+        ] {
             let (path, now) = (folder.join(name), script(shell));
             if std::env::var_os("CHUNKCTL_WRITE_COMPLETIONS").is_some() {
                 assert!(std::fs::write(&path, &now).is_ok(), "{name}");
             }
             let committed = std::fs::read(&path).unwrap_or_default();
-            assert!(committed == now, "{name} is out of date: run this test with CHUNKCTL_WRITE_COMPLETIONS=1");
+            assert!(
+                committed == now,
+                "{name} is out of date: run this test with CHUNKCTL_WRITE_COMPLETIONS=1"
+            );
         }
     }
 }

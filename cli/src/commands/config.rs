@@ -70,7 +70,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &ConfigArgs) -> Result<()> {
             };
             config.write(&cx.paths.config)?;
             cx.ui.say(&format!("Forgot the log key of {}: {}", url.as_str(), pinned.key));
-            cx.ui.say("The next sign-in pins the key that the broker shows then. Receipts under the old key need `verify --trust FILE`.");
+            cx.ui
+                .say("The next sign-in pins the key that the broker shows then. Receipts under the old key need `verify --trust FILE`.");
             cx.ui.next("chunkctl login");
             Ok(())
         }
@@ -96,8 +97,15 @@ fn show(cx: &Context<'_>) -> Result<()> {
     let mut facts = Facts::new();
     facts.add("config file", &shown.config_file);
     facts.add("state folder", &shown.state_folder);
-    facts.add("profile", &shown.profile);
-    facts.add("profiles", if shown.profiles.is_empty() { "none yet".into() } else { shown.profiles.join(", ") });
+    facts.add("profile", shown.profile);
+    facts.add(
+        "profiles",
+        if shown.profiles.is_empty() {
+            "none yet".into()
+        } else {
+            shown.profiles.join(", ")
+        },
+    );
     facts.add("broker", shown.broker.as_deref().unwrap_or("none"));
     facts.add("session in", cx.profile.storage.map_or("nowhere yet", |storage| storage.words()));
     if let Some(path) = &shown.ca_file {

@@ -17,7 +17,10 @@ pub(crate) struct DescribeArgs {
 
 pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
     cx.with_session(async |session| {
-        let detail: DatasetDetail = session.get(&["v1", "datasets", &args.dataset]).await.map_err(|failure| failure.hint("chunkctl datasets"))?;
+        let detail: DatasetDetail = session
+            .get(&["v1", "datasets", &args.dataset])
+            .await
+            .map_err(|failure| failure.hint("chunkctl datasets"))?;
         if cx.ui.is_json() {
             return cx.ui.event("dataset.detail", &detail);
         }
@@ -29,7 +32,14 @@ pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
         facts.add("read through", format!("{} ({})", detail.summary.connection, detail.summary.kind));
         facts.add("approval", super::datasets::approval(detail.summary.approvals));
         facts.add("rows you see", if detail.filtered { "those a row filter leaves" } else { "all" });
-        facts.add("one fetch", format!("{} and {} at most", figures::plural(detail.rows_max, "row"), figures::bytes(detail.bytes_max)));
+        facts.add(
+            "one fetch",
+            format!(
+                "{} and {} at most",
+                figures::plural(detail.rows_max, "row"),
+                figures::bytes(detail.bytes_max)
+            ),
+        );
         cx.ui.answer(&format!("{}\n{}", facts.render(), columns(&detail.columns)))?;
         cx.ui.next(&format!("chunkctl plan {}", detail.summary.name));
         Ok(())
@@ -40,8 +50,17 @@ pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
 pub(crate) fn columns(columns: &[ColumnView]) -> String {
     let mut table = Table::new(&["column", "type", "class", "you see"]);
     for column in columns {
-        let data_type = if column.nullable { format!("{}?", column.data_type) } else { column.data_type.clone() };
-        table.row([&column.name, &data_type, column.class.as_deref().unwrap_or("-"), &seen(&column.mask)]);
+        let data_type = if column.nullable {
+            format!("{}?", column.data_type)
+        } else {
+            column.data_type.clone()
+        };
+        table.row([
+            &column.name,
+            &data_type,
+            column.class.as_deref().unwrap_or("-"),
+            &seen(&column.mask),
+        ]);
     }
     table.render()
 }

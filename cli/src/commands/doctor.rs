@@ -36,15 +36,34 @@ impl Report<'_> {
         let ui = self.cx.ui;
         match outcome {
             Ok((found, message)) => {
-                ui.event("doctor", &Check { check, ok: true, message: &message, hint: None })?;
+                ui.event(
+                    "doctor",
+                    &Check {
+                        check,
+                        ok: true,
+                        message: &message,
+                        hint: None,
+                    },
+                )?;
                 if !ui.is_json() {
                     ui.answer(&format!("ok    {check:<11} {}", text::line(&message)))?;
                 }
                 Ok(Some(found))
             }
             Err(failure) => {
-                let message = std::iter::once(failure.what.as_str()).chain(failure.why.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
-                ui.event("doctor", &Check { check, ok: false, message: &message, hint: failure.hint.as_deref() })?;
+                let message = std::iter::once(failure.what.as_str())
+                    .chain(failure.why.iter().map(String::as_str))
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                ui.event(
+                    "doctor",
+                    &Check {
+                        check,
+                        ok: false,
+                        message: &message,
+                        hint: failure.hint.as_deref(),
+                    },
+                )?;
                 if !ui.is_json() {
                     ui.answer(&format!("FAIL  {check:<11} {}", text::line(&message)))?;
                     if let Some(hint) = failure.hint.as_deref().filter(|hint| *hint != "chunkctl doctor") {
@@ -60,10 +79,22 @@ impl Report<'_> {
 
 pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
     let mut report = Report { cx, first: None };
-    report.tell("program", Ok(((), format!("chunkctl {} for {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS))))?;
-    report.tell("config", Ok(((), format!("profile `{}` in {}", cx.profile_name, cx.paths.config.display()))))?;
+    report.tell(
+        "program",
+        Ok(((), format!("chunkctl {} for {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS))),
+    )?;
+    report.tell(
+        "config",
+        Ok(((), format!("profile `{}` in {}", cx.profile_name, cx.paths.config.display()))),
+    )?;
     let kept = report.tell("storage", storage(cx))?.flatten();
-    let broker = report.tell("broker", cx.broker().map(|broker| { let url = broker.url.as_str().to_owned(); (broker, url) }))?;
+    let broker = report.tell(
+        "broker",
+        cx.broker().map(|broker| {
+            let url = broker.url.as_str().to_owned();
+            (broker, url)
+        }),
+    )?;
     if let Some(broker) = broker {
         block_on(reach(cx, &mut report, broker, kept))?;
     }
@@ -74,7 +105,10 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
         }
         Some(first) => {
             let mut failure = Failure::new(first.exit, "doctor", format!("the first thing to mend: {}", first.what));
-            failure.hint = first.hint.filter(|hint| hint != "chunkctl doctor").or_else(|| Some("chunkctl config".to_owned()));
+            failure.hint = first
+                .hint
+                .filter(|hint| hint != "chunkctl doctor")
+                .or_else(|| Some("chunkctl config".to_owned()));
             Err(failure)
         }
     }
@@ -95,14 +129,24 @@ fn storage(cx: &Context<'_>) -> Result<(Option<Credentials>, String)> {
         Storage::File | Storage::Plaintext | Storage::Memory => {}
     }
     let kept = vault.load()?;
-    let holds = if kept.is_some() { "a session is kept" } else { "no session is kept" };
+    let holds = if kept.is_some() {
+        "a session is kept"
+    } else {
+        "no session is kept"
+    };
     Ok((kept, format!("{}: works; {holds}", storage.words())))
 }
 
 async fn reach(cx: &Context<'_>, report: &mut Report<'_>, broker: Broker, kept: Option<Credentials>) -> Result<()> {
     let info: Result<BrokerInfo> = broker.json(&broker.get(&["v1", "info"]), Proof::None).await;
     let here_ms = figures::now_ms();
-    let info = report.tell("reachable", info.map(|info| { let words = format!("{}, version {}", info.name, info.version); (info, words) }))?;
+    let info = report.tell(
+        "reachable",
+        info.map(|info| {
+            let words = format!("{}, version {}", info.name, info.version);
+            (info, words)
+        }),
+    )?;
     let Some(info) = info else { return Ok(()) };
     report.tell("clock", clock(info.time_ms, here_ms))?;
     let log = log(cx, &broker, &info).await;
@@ -111,7 +155,16 @@ async fn reach(cx: &Context<'_>, report: &mut Report<'_>, broker: Broker, kept: 
         Some(kept) => {
             let session = Session::new(broker, cx.vault(cx.profile.storage.unwrap_or(Storage::Memory))?, kept)?;
             let me: Result<WhoAmI> = session.get(&["v1", "whoami"]).await;
-            me.map(|me| ((), format!("signed in as {}; ends {}", me.person.name, figures::from_now(me.session_expires_ms, figures::now_ms()))))
+            me.map(|me| {
+                (
+                    (),
+                    format!(
+                        "signed in as {}; ends {}",
+                        me.person.name,
+                        figures::from_now(me.session_expires_ms, figures::now_ms())
+                    ),
+                )
+            })
         }
         None if cx.profile.storage == Some(Storage::Memory) => Ok(((), "none is kept; every command signs in for itself".into())),
         None => Err(Failure::sign_in("you are not signed in")),
@@ -123,7 +176,10 @@ async fn reach(cx: &Context<'_>, report: &mut Report<'_>, broker: Broker, kept: 
 fn clock(there_ms: i64, here_ms: i64) -> Result<((), String)> {
     const APART_MS_MAX: u64 = 30_000;
     let apart = there_ms.abs_diff(here_ms);
-    let words = format!("{} apart from the broker's", figures::duration(std::time::Duration::from_millis(apart)));
+    let words = format!(
+        "{} apart from the broker's",
+        figures::duration(std::time::Duration::from_millis(apart))
+    );
     if apart <= APART_MS_MAX {
         return Ok(((), words));
     }
@@ -147,5 +203,12 @@ async fn log(cx: &Context<'_>, broker: &Broker, info: &BrokerInfo) -> Result<(()
     let signed = signed.filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
     let signed = signed.ok_or_else(|| Failure::no("evidence_false", "the broker's checkpoint is not signed by the pinned log key"))?;
     Memory::new(&cx.paths.state, &key).observe(broker, &signed).await?;
-    Ok(((), format!("{}, {} entries, consistent with what was seen before", info.origin, figures::count(signed.unverified().size))))
+    Ok((
+        (),
+        format!(
+            "{}, {} entries, consistent with what was seen before",
+            info.origin,
+            figures::count(signed.unverified().size)
+        ),
+    ))
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::receipt::ReceiptStory;
 use chunk_wire::fetch::{
-    Acknowledge, Format, INTENT_HEADER, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest,
+    Acknowledge, INTENT_HEADER, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView,
+    SubmitRequest,
 };
 use chunk_wire::id::RequestId;
 use clap::{ArgGroup, Args};
@@ -24,7 +25,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::memory::Memory;
 use crate::proof::{self, Believed};
 use crate::sink::{Arrived, Sink, Target, receipt_path};
-use crate::{document, figures, progress};
+use crate::{document, figures, progress, text};
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
@@ -123,32 +124,60 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
     target.check(args.force, format)?;
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
-        let answer: PlanAnswer = session.post(&["v1", "plans"], &asked).await.map_err(|failure| plan_hint(failure, args))?;
+        let answer: PlanAnswer = session
+            .post(&["v1", "plans"], &asked)
+            .await
+            .map_err(|failure| plan_hint(failure, args))?;
         if answer.decision == "denied" || (answer.document.is_none() && !answer.reasons.is_empty()) {
             return Err(super::plan::denied(&answer, args.dataset.as_deref()));
         }
         let me = session.person();
         let (text, _) = document::check_planned(&answer, &asked, &me, session.key().thumbprint(), figures::now_ms())?;
-        let body = SubmitRequest { envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()) };
+        let body = SubmitRequest {
+            envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
+        };
         let view: RequestView = session.post(&["v1", "requests"], &body).await?;
         if view.document != text {
-            return Err(Failure::no("document_mismatch", "the broker took another document than the one that was signed")
-                .hint(format!("chunkctl request cancel {}", view.id)));
+            return Err(
+                Failure::no("document_mismatch", "the broker took another document than the one that was signed")
+                    .hint(format!("chunkctl request cancel {}", view.id)),
+            );
         }
         cx.ui.event("request", &view)?;
         let pick_up = pick_up(&view.id, &target);
         let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        Delivery { cx, session, view, target, force: args.force, believed, pick_up }.receive().await
+        Delivery {
+            cx,
+            session,
+            view,
+            target,
+            force: args.force,
+            believed,
+            pick_up,
+        }
+        .receive()
+        .await
     })
 }
 
 /// A request that was made before.
 fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience) -> Result<()> {
+    if !args.query.is_empty() {
+        return Err(Failure::usage("a request that was made before cannot be changed")
+            .why("`--columns`, `--where`, `--order-by` and `--limit` are for a new one")
+            .hint(format!("chunkctl request show {id}")));
+    }
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
-        let view: RequestView = session.get(&["v1", "requests", id.as_str()]).await.map_err(|failure| failure.hint("chunkctl requests --mine"))?;
+        let view: RequestView = session
+            .get(&["v1", "requests", id.as_str()])
+            .await
+            .map_err(|failure| failure.hint("chunkctl requests --mine"))?;
         if view.id != *id {
-            return Err(Failure::no("document_mismatch", "the broker showed another request than the one that was named"));
+            return Err(Failure::no(
+                "document_mismatch",
+                "the broker showed another request than the one that was named",
+            ));
         }
         let document: RequestDocument = document::check_shown(&view)?;
         let target = Target::choose(args.output.as_deref(), name_of(&document.query), document.format);
@@ -156,8 +185,20 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         cx.ui.event("request", &view)?;
         let pick_up = pick_up(id, &target);
         let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        let delivery = Delivery { cx, session, view, target, force: args.force, believed, pick_up };
-        if delivery.view.state == RequestState::Completed { delivery.confirm_aside().await } else { delivery.receive().await }
+        let delivery = Delivery {
+            cx,
+            session,
+            view,
+            target,
+            force: args.force,
+            believed,
+            pick_up,
+        };
+        if delivery.view.state == RequestState::Completed {
+            delivery.confirm_aside().await
+        } else {
+            delivery.receive().await
+        }
     })
 }
 
@@ -166,12 +207,18 @@ impl Delivery<'_> {
     async fn receive(self) -> Result<()> {
         let id = self.view.id.as_str();
         let call = self.session.broker.post(&["v1", "requests", id, "chunks", "0"]).stream("*/*");
-        let mut response = self.session.send(&call).await.map_err(|failure| failure.hint(format!("chunkctl request show {id}")))?;
-        let intent = response.headers().get(INTENT_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
-        self.cx.ui.event("fetch.started", &Started { request: id, intent })?;
         let mut sink = Sink::open(&self.target)?;
         let bar = progress::delivery(self.cx.ui);
+        let mut started = false;
         let body = async {
+            let mut response = self.session.send(&call).await?;
+            started = true;
+            let intent = response
+                .headers()
+                .get(INTENT_HEADER)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| value.parse().ok());
+            self.cx.ui.event("fetch.started", &Started { request: id, intent })?;
             while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
                 sink.write(&part)?;
                 bar.inc(part.len() as u64);
@@ -185,7 +232,11 @@ impl Delivery<'_> {
         bar.finish_and_clear();
         if let Err(failure) = ended {
             // Dropping the sink removes the temporary file: half a delivery is none.
-            return Err(Failure { exit: Exit::CannotTell, ..failure }.why(self.why_cut().await).hint(&self.pick_up));
+            return Err(if started {
+                self.was_cut(failure).await
+            } else {
+                self.not_begun(failure)
+            });
         }
         let arrived = sink.finish()?;
         match self.receipt().await {
@@ -194,20 +245,54 @@ impl Delivery<'_> {
         }
     }
 
-    /// Why a stream was cut, if the broker still tells.
-    async fn why_cut(&self) -> String {
-        let view: Result<RequestView> = self.session.get(&["v1", "requests", self.view.id.as_str()]).await;
-        let end = view.ok().and_then(|view| view.deliveries.last().and_then(|delivery| delivery.end.clone()).map(|end| (end, view.state)));
-        match end {
-            Some((end, state)) => format!("the broker recorded: {end}; the request is now {}", state.as_str()),
-            None => "nothing of it was kept".to_owned(),
+    /// What to say when no byte came: the broker's answer stands, and what could not be told can be asked again.
+    fn not_begun(&self, failure: Failure) -> Failure {
+        let may_go_on = failure.exit == Exit::CannotTell;
+        failure.hint(if may_go_on {
+            self.pick_up.clone()
+        } else {
+            format!("chunkctl request show {}", self.view.id)
+        })
+    }
+
+    /// What to say of a stream that was cut: the broker's own record of it, if it still tells.
+    async fn was_cut(&self, failure: Failure) -> Failure {
+        let id = self.view.id.as_str();
+        let now: Result<RequestView> = self.session.get(&["v1", "requests", id]).await;
+        let failure = Failure {
+            exit: Exit::CannotTell,
+            ..failure
+        };
+        match now {
+            Ok(now) if now.state == RequestState::Revoked => {
+                Failure::no("revoked", format!("request {id} was revoked while it was delivered"))
+                    .why("nothing of it was kept")
+                    .hint(format!("chunkctl request show {id}"))
+            }
+            Ok(now) => {
+                let end = now.deliveries.last().and_then(|delivery| delivery.end.as_deref());
+                let failure = match end {
+                    Some(end) => failure.why(format!("the broker recorded `{end}`; the request is now {}", now.state.as_str())),
+                    None => failure.why("nothing of it was kept"),
+                };
+                if now.state.is_final() {
+                    failure.hint(format!("chunkctl request show {id}"))
+                } else {
+                    failure.hint(&self.pick_up)
+                }
+            }
+            Err(_) => failure.why("nothing of it was kept").hint(&self.pick_up),
         }
     }
 
     /// The receipt of the completed delivery. The bytes are here already, so a short outage is worth waiting out.
     async fn receipt(&self) -> Result<String> {
         const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
-        let call = self.session.broker.get(&["v1", "requests", self.view.id.as_str(), "receipt"]).query("chunk", "0");
+        let call = self
+            .session
+            .broker
+            .get(&["v1", "requests", self.view.id.as_str(), "receipt"])
+            .query("chunk", "0");
         let mut pauses = PAUSES.iter();
         let bytes = loop {
             let answer = match self.session.send(&call).await {
@@ -264,19 +349,28 @@ impl Delivery<'_> {
         if story.request != self.view.id.as_str() || story.digest != self.view.digest {
             return Err(Failure::no("evidence_false", "the receipt is of another request").why(format!("it is of {}", story.request)));
         }
-        let signed = SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
+        let signed =
+            SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
         let key = self.believed.keys.iter().find(|key| key.to_text() == story.log_key);
         let key = key.ok_or_else(|| Failure::bug("a verified receipt names an unknown key"))?;
-        Memory::new(&self.cx.paths.state, key).observe(&self.session.broker, &signed).await?;
+        Memory::new(&self.cx.paths.state, key)
+            .observe(&self.session.broker, &signed)
+            .await?;
         Ok(story)
     }
 
     /// Bytes that came whole but could not be confirmed are not thrown away: the grant is spent.
     fn keep_unverified(&self, arrived: Arrived, failure: Failure) -> Result<Failure> {
-        let failure = Failure { exit: Exit::CannotTell, ..failure };
+        let failure = Failure {
+            exit: Exit::CannotTell,
+            ..failure
+        };
         Ok(match arrived.set_aside()? {
             Some(path) => failure
-                .why(format!("all bytes came, but no receipt could be checked; they are kept as `{}`", path.display()))
+                .why(format!(
+                    "all bytes came, but no receipt could be checked; they are kept as `{}`",
+                    path.display()
+                ))
                 .hint(&self.pick_up),
             None => failure.why("all bytes came, but no receipt could be checked"),
         })
@@ -300,10 +394,14 @@ impl Delivery<'_> {
 
     async fn done(&self, story: &ReceiptStory, receipt: &Path) -> Result<()> {
         let id = self.view.id.as_str();
-        let call = self.session.broker.post(&["v1", "requests", id, "ack"]).body(&Acknowledge { sha256: story.sha256.clone() })?;
+        let call = self.session.broker.post(&["v1", "requests", id, "ack"]).body(&Acknowledge {
+            sha256: story.sha256.clone(),
+        })?;
         if let Err(failure) = self.session.send(&call).await {
             // The file is here and proven; that the broker does not know of its arrival takes nothing from it.
-            self.cx.ui.warn(&format!("the broker could not be told that the file arrived: {}", failure.what));
+            self.cx
+                .ui
+                .warn(&format!("the broker could not be told that the file arrived: {}", failure.what));
         }
         let path = match &self.target {
             Target::File(path) => Some(path.display().to_string()),
@@ -324,11 +422,19 @@ impl Delivery<'_> {
                 outcome: story.outcome,
             },
         )?;
-        let to = path.as_ref().map_or_else(|| "standard output".to_owned(), |path| format!("`{path}`"));
-        self.cx.ui.say(&format!("Fetched {} ({}) to {to}.", figures::plural(story.rows, "row"), figures::bytes(story.bytes)));
-        self.cx.ui.say(&format!("The receipt holds, and is kept in `{}`.", receipt.display()));
+        let to = path
+            .as_ref()
+            .map_or_else(|| "standard output".to_owned(), |path| format!("`{path}`"));
+        self.cx.ui.say(&format!(
+            "Fetched {} ({}) to {to}.",
+            figures::plural(story.rows, "row"),
+            figures::bytes(story.bytes)
+        ));
+        self.cx
+            .ui
+            .say(&format!("The receipt holds, and is kept in `{}`.", receipt.display()));
         if let Some(path) = path {
-            self.cx.ui.next(&format!("chunkctl verify {path}"));
+            self.cx.ui.next(&format!("chunkctl verify {}", text::shell(&path)));
         }
         Ok(())
     }
@@ -342,7 +448,7 @@ fn name_of(query: &Query) -> Option<&str> {
 }
 
 fn pick_up(id: &RequestId, target: &Target) -> String {
-    format!("chunkctl fetch --request {id} -o {}", target.typed())
+    format!("chunkctl fetch --request {id} -o {}", text::shell(&target.typed()))
 }
 
 fn plan_hint(failure: Failure, args: &FetchArgs) -> Failure {
@@ -354,6 +460,8 @@ fn plan_hint(failure: Failure, args: &FetchArgs) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use chunk_wire::fetch::Format;
+
     use super::*;
 
     #[test]

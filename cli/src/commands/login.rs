@@ -97,8 +97,13 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
             },
         )?;
         let expires = figures::from_now(credentials.session_expires_ms, figures::now_ms());
-        cx.ui.say(&format!("Signed in to {} as {}.", url.as_str(), text::line(&credentials.person.name)));
-        cx.ui.say(&format!("The session ends {expires} and is kept in {}.", storage.words()));
+        cx.ui.say(&format!(
+            "Signed in to {} as {}.",
+            url.as_str(),
+            text::line(&credentials.person.name)
+        ));
+        cx.ui
+            .say(&format!("The session ends {expires} and is kept in {}.", storage.words()));
         cx.ui.next("chunkctl datasets");
         Ok(())
     })
@@ -113,14 +118,28 @@ pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Opti
     check_log_key(cx, broker.url.as_str(), &info)?;
     let issuer = choose_issuer(&info.issuers, issuer)?;
     if issuer.insecure_development {
-        cx.ui.warn("this broker runs with its built-in development issuer: anybody can be anybody; use it for trying only");
+        cx.ui
+            .warn("this broker runs with its built-in development issuer: anybody can be anybody; use it for trying only");
     }
-    cx.ui.say(&format!("Signing in to {} ({}) at {}.", text::line(&info.name), broker.url.as_str(), text::line(&issuer.issuer)));
+    cx.ui.say(&format!(
+        "Signing in to {} ({}) at {}.",
+        text::line(&info.name),
+        broker.url.as_str(),
+        text::line(&issuer.issuer)
+    ));
     let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
     let (key, seed) = Key::generate()?;
-    let client = ClientInfo { version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(), host: host_name() };
-    let body = OpenSession { id_token: id_token.to_string(), client };
-    let tokens: SessionTokens = broker.json(&broker.post(&["v1", "sessions"]).body(&body)?, Proof::Key(&key)).await?;
+    let client = ClientInfo {
+        version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+        host: host_name(),
+    };
+    let body = OpenSession {
+        id_token: id_token.to_string(),
+        client,
+    };
+    let tokens: SessionTokens = broker
+        .json(&broker.post(&["v1", "sessions"]).body(&body)?, Proof::Key(&key))
+        .await?;
     let credentials = Credentials::new(broker.url.as_str(), &seed, tokens, &info.origin, &info.log_key);
     Ok((credentials, info))
 }
@@ -128,7 +147,8 @@ pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Opti
 /// Finds a place that works, before anybody types a code.
 fn choose_storage(cx: &Context<'_>, args: &LoginArgs) -> Result<Storage> {
     if args.insecure_storage {
-        cx.ui.warn("the session will be kept in a plaintext file; whoever can read your files can use it until it ends");
+        cx.ui
+            .warn("the session will be kept in a plaintext file; whoever can read your files can use it until it ends");
         return Ok(Storage::Plaintext);
     }
     match args.storage {
@@ -137,7 +157,9 @@ fn choose_storage(cx: &Context<'_>, args: &LoginArgs) -> Result<Storage> {
         Place::File => Ok(Storage::File),
         Place::Memory => Ok(Storage::Memory),
         Place::Auto => {
-            let Err(why) = keyring::probe(Store::Keyring) else { return Ok(Storage::Keyring) };
+            let Err(why) = keyring::probe(Store::Keyring) else {
+                return Ok(Storage::Keyring);
+            };
             if cx.passphrase.available() {
                 cx.ui.say(&format!("The system's keyring cannot be used: {}.", text::line(&why)));
                 cx.ui.say("The session will be kept in a file encrypted with a passphrase instead.");
@@ -163,8 +185,13 @@ fn choose_issuer<'i>(issuers: &'i [IssuerInfo], wanted: Option<&str>) -> Result<
     };
     match (matching.as_slice(), wanted) {
         ([one], _) => Ok(one),
-        ([], None) => Err(Failure::cannot_tell("sign_in", "the broker accepts no identity provider").why("its operator has to configure one")),
-        ([], Some(wanted)) => Err(Failure::usage(format!("the broker accepts no identity provider called `{wanted}`")).why(format!("it accepts: {}", names()))),
+        ([], None) => {
+            Err(Failure::cannot_tell("sign_in", "the broker accepts no identity provider").why("its operator has to configure one"))
+        }
+        ([], Some(wanted)) => {
+            Err(Failure::usage(format!("the broker accepts no identity provider called `{wanted}`"))
+                .why(format!("it accepts: {}", names())))
+        }
         _ => Err(Failure::usage("the broker accepts several identity providers")
             .why(format!("choose one of: {}", names()))
             .hint("chunkctl login --issuer NAME")),
@@ -175,16 +202,18 @@ fn choose_issuer<'i>(issuers: &'i [IssuerInfo], wanted: Option<&str>) -> Result<
 fn check_log_key(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<()> {
     let named = VerifierKey::parse(&info.log_key).ok().filter(|key| key.name() == info.origin);
     if named.is_none() {
-        return Err(Failure::cannot_tell("log_key", "the broker's log key is none").why("it must be a C2SP verifier key named after the log's origin"));
+        return Err(Failure::cannot_tell("log_key", "the broker's log key is none")
+            .why("it must be a C2SP verifier key named after the log's origin"));
     }
     match cx.config.logs.get(broker) {
-        Some(pinned) if pinned.origin != info.origin || pinned.key != info.log_key => {
-            Err(Failure::no("log_key", format!("{broker} shows another evidence log than the one pinned at your first sign-in"))
-                .why(format!("pinned {}: {}", figures::time(pinned.pinned_ms), pinned.key))
-                .why(format!("shown now: {}", info.log_key))
-                .why("ask the operator, by another way than this broker, whether the log was replaced; only then forget the old key")
-                .hint("chunkctl config unpin"))
-        }
+        Some(pinned) if pinned.origin != info.origin || pinned.key != info.log_key => Err(Failure::no(
+            "log_key",
+            format!("{broker} shows another evidence log than the one pinned at your first sign-in"),
+        )
+        .why(format!("pinned {}: {}", figures::time(pinned.pinned_ms), pinned.key))
+        .why(format!("shown now: {}", info.log_key))
+        .why("ask the operator, by another way than this broker, whether the log was replaced; only then forget the old key")
+        .hint("chunkctl config unpin")),
         _ => Ok(()),
     }
 }
@@ -199,10 +228,11 @@ fn remember(cx: &Context<'_>, broker: &str, storage: Storage, info: &BrokerInfo)
         // An absolute path, so that it means the same from every working directory.
         profile.ca_file = Some(std::path::absolute(ca_file).map_err(|error| Failure::file("find", ca_file, &error))?);
     }
-    config
-        .logs
-        .entry(broker.to_owned())
-        .or_insert_with(|| PinnedLog { origin: info.origin.clone(), key: info.log_key.clone(), pinned_ms: figures::now_ms() });
+    config.logs.entry(broker.to_owned()).or_insert_with(|| PinnedLog {
+        origin: info.origin.clone(),
+        key: info.log_key.clone(),
+        pinned_ms: figures::now_ms(),
+    });
     config.write(&cx.paths.config)
 }
 
@@ -210,7 +240,10 @@ fn remember(cx: &Context<'_>, broker: &str, storage: Storage, info: &BrokerInfo)
 fn host_name() -> String {
     let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let from_shell = || ["HOSTNAME", "COMPUTERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    from_kernel.map(|name| name.trim().to_owned()).or_else(from_shell).unwrap_or_else(|| "unknown".to_owned())
+    from_kernel
+        .map(|name| name.trim().to_owned())
+        .or_else(from_shell)
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]
@@ -219,7 +252,12 @@ mod tests {
     use super::*;
 
     fn issuer(name: &str) -> IssuerInfo {
-        IssuerInfo { issuer: name.into(), client_id: "c".into(), scopes: vec![], insecure_development: false }
+        IssuerInfo {
+            issuer: name.into(),
+            client_id: "c".into(),
+            scopes: vec![],
+            insecure_development: false,
+        }
     }
 
     #[test]

@@ -20,7 +20,10 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
     };
     let told = block_on(async {
         let session = Session::new(cx.broker()?, cx.vault(storage)?, credentials)?;
-        session.send(&session.broker.delete(&["v1", "sessions", "current"])).await.map(|_| ())
+        session
+            .send(&session.broker.delete(&["v1", "sessions", "current"]))
+            .await
+            .map(|_| ())
     });
     cx.vault(storage)?.delete()?;
     // A session that had ended already is what was wanted.
@@ -28,7 +31,13 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
         Ok(()) => true,
         Err(failure) => failure.exit == Exit::SignIn,
     };
-    cx.ui.event("logout.done", &Done { broker: url.as_str(), ended_at_broker: ended })?;
+    cx.ui.event(
+        "logout.done",
+        &Done {
+            broker: url.as_str(),
+            ended_at_broker: ended,
+        },
+    )?;
     match told {
         Err(failure) if !ended => {
             let mut unknown = Failure::cannot_tell("unreachable", "the session is forgotten here, but the broker could not be told")

@@ -21,14 +21,15 @@ pub(crate) fn run(ui: &Ui, args: &ManArgs) -> Result<()> {
     match &args.dir {
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(command).render(&mut page).map_err(|_| Failure::bug("the manual page could not be made"))?;
+            clap_mangen::Man::new(command)
+                .render(&mut page)
+                .map_err(|_| Failure::bug("the manual page could not be made"))?;
             ui.verbatim(&page)
         }
         Some(folder) => {
             let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
-            written.map_err(|error| {
-                Failure::usage(format!("cannot write manual pages to `{}`", folder.display())).why(io_words(&error))
-            })?;
+            written
+                .map_err(|error| Failure::usage(format!("cannot write manual pages to `{}`", folder.display())).why(io_words(&error)))?;
             ui.say(&format!("Wrote the manual pages to `{}`.", folder.display()));
             Ok(())
         }

@@ -42,7 +42,10 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
         ticket: args.ticket.clone(),
     };
     cx.with_session(async |session| {
-        let answer: PlanAnswer = session.post(&["v1", "plans"], &asked).await.map_err(|failure| hint(failure, args))?;
+        let answer: PlanAnswer = session
+            .post(&["v1", "plans"], &asked)
+            .await
+            .map_err(|failure| hint(failure, args))?;
         cx.ui.event("plan", &answer)?;
         if answer.decision == "denied" {
             return Err(denied(&answer, args.dataset.as_deref()));
@@ -82,9 +85,26 @@ fn show(answer: &PlanAnswer, verbose: bool) -> String {
         (other, _) => other.to_owned(),
     };
     facts.add("decision", decision);
-    facts.add("by policy", if answer.policies.is_empty() { "-".into() } else { answer.policies.join(", ") });
-    facts.add("rows", answer.rows_estimated.map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::count(n))));
-    facts.add("read at source", answer.bytes_estimated.map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::bytes(n))));
+    facts.add(
+        "by policy",
+        if answer.policies.is_empty() {
+            "-".into()
+        } else {
+            answer.policies.join(", ")
+        },
+    );
+    facts.add(
+        "rows",
+        answer
+            .rows_estimated
+            .map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::count(n))),
+    );
+    facts.add(
+        "read at source",
+        answer
+            .bytes_estimated
+            .map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::bytes(n))),
+    );
     if verbose && let Some(digest) = &answer.digest {
         facts.add("digest", digest);
     }

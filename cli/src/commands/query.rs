@@ -11,16 +11,16 @@ use crate::error::{Failure, Result};
 #[derive(Debug, Args)]
 pub(crate) struct SliceArgs {
     /// Columns, in the order wanted; all without it.
-    #[arg(long, value_delimiter = ',', requires = "dataset", value_name = "A,B")]
+    #[arg(long, value_delimiter = ',', conflicts_with = "sql", value_name = "A,B")]
     columns: Option<Vec<String>>,
     /// A condition in SQL over the columns as you see them (masked).
-    #[arg(long = "where", requires = "dataset", value_name = "SQL")]
+    #[arg(long = "where", conflicts_with = "sql", value_name = "SQL")]
     filter: Option<String>,
     /// Order, as in SQL: `placed_at desc, order_id`.
-    #[arg(long, requires = "dataset", value_name = "SQL")]
+    #[arg(long, conflicts_with = "sql", value_name = "SQL")]
     order_by: Option<String>,
     /// Rows at most.
-    #[arg(long, requires = "dataset", value_name = "N")]
+    #[arg(long, conflicts_with = "sql", value_name = "N")]
     limit: Option<u64>,
 }
 
@@ -38,6 +38,11 @@ pub(crate) enum FormatArg {
 }
 
 impl SliceArgs {
+    /// Whether nothing of a slice was said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_none() && self.filter.is_none() && self.order_by.is_none() && self.limit.is_none()
+    }
+
     /// The query, from either form.
     ///
     /// # Errors
@@ -46,9 +51,14 @@ impl SliceArgs {
         match (dataset, sql) {
             (_, Some(text)) => Ok(Query::Sql { text: text.to_owned() }),
             (Some(dataset), None) => {
-                let columns: Option<Vec<String>> = self.columns.as_ref().map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
+                let columns: Option<Vec<String>> = self
+                    .columns
+                    .as_ref()
+                    .map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
                 if columns.iter().flatten().any(String::is_empty) {
-                    return Err(Failure::usage("`--columns` holds an empty name").why("expected names separated by commas").hint(format!("chunkctl describe {dataset}")));
+                    return Err(Failure::usage("`--columns` holds an empty name")
+                        .why("expected names separated by commas")
+                        .hint(format!("chunkctl describe {dataset}")));
                 }
                 Ok(Query::Slice {
                     dataset: dataset.to_owned(),
@@ -58,7 +68,9 @@ impl SliceArgs {
                     limit: self.limit,
                 })
             }
-            (None, None) => Err(Failure::usage("nothing is asked for").why("name a dataset, or give `--sql`").hint("chunkctl datasets")),
+            (None, None) => Err(Failure::usage("nothing is asked for")
+                .why("name a dataset, or give `--sql`")
+                .hint("chunkctl datasets")),
         }
     }
 }
@@ -84,9 +96,24 @@ pub(crate) fn format(told: Option<FormatArg>, output: Option<&Path>) -> Format {
 pub(crate) fn words(query: &Query) -> String {
     match query {
         Query::Sql { text } => text.clone(),
-        Query::Slice { dataset, columns, filter, order_by, limit } => {
-            let mut words = format!("{} of {dataset}", columns.as_ref().map_or_else(|| "all columns".to_owned(), |columns| columns.join(", ")));
-            let clauses = [("where", filter.clone()), ("order by", order_by.clone()), ("limit", limit.map(|n| n.to_string()))];
+        Query::Slice {
+            dataset,
+            columns,
+            filter,
+            order_by,
+            limit,
+        } => {
+            let mut words = format!(
+                "{} of {dataset}",
+                columns
+                    .as_ref()
+                    .map_or_else(|| "all columns".to_owned(), |columns| columns.join(", "))
+            );
+            let clauses = [
+                ("where", filter.clone()),
+                ("order by", order_by.clone()),
+                ("limit", limit.map(|n| n.to_string())),
+            ];
             for (name, clause) in clauses {
                 if let Some(clause) = clause {
                     words.push_str(&format!("\n{name} {clause}"));

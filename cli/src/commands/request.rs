@@ -39,7 +39,10 @@ enum RequestCommand {
 pub(crate) fn run(cx: &Context<'_>, args: &RequestArgs) -> Result<()> {
     cx.with_session(async |session| match &args.command {
         RequestCommand::Show { id } => {
-            let view: RequestView = session.get(&["v1", "requests", id.as_str()]).await.map_err(|failure| failure.hint("chunkctl requests --all"))?;
+            let view: RequestView = session
+                .get(&["v1", "requests", id.as_str()])
+                .await
+                .map_err(|failure| failure.hint("chunkctl requests --all"))?;
             let document = document::check_shown(&view)?;
             if cx.ui.is_json() {
                 return cx.ui.event("request", &view);
@@ -47,7 +50,9 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestArgs) -> Result<()> {
             cx.ui.answer(&show(&view, &document, figures::now_ms()))
         }
         RequestCommand::Cancel { id, reason } => {
-            let view: RequestView = session.post(&["v1", "requests", id.as_str(), "cancel"], &Withdraw { reason: reason.clone() }).await?;
+            let view: RequestView = session
+                .post(&["v1", "requests", id.as_str(), "cancel"], &Withdraw { reason: reason.clone() })
+                .await?;
             cx.ui.event("request", &view)?;
             cx.ui.say(&format!("Request {id} is {}.", view.state.as_str()));
             Ok(())
@@ -59,8 +64,16 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestArgs) -> Result<()> {
 pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) -> String {
     let mut facts = Facts::new();
     facts.add("request", view.id.as_str());
-    let expires = if view.state.is_final() { String::new() } else { format!(", expires {}", figures::from_now(view.expires_ms, now_ms)) };
-    let missing = if view.approvals_missing > 0 && !view.state.is_final() { format!(", {} more to approve", view.approvals_missing) } else { String::new() };
+    let expires = if view.state.is_final() {
+        String::new()
+    } else {
+        format!(", expires {}", figures::from_now(view.expires_ms, now_ms))
+    };
+    let missing = if view.approvals_missing > 0 && !view.state.is_final() {
+        format!(", {} more to approve", view.approvals_missing)
+    } else {
+        String::new()
+    };
     facts.add("state", format!("{}{missing}{expires}", view.state.as_str()));
     let mail = view.requester.email.as_ref().map(|mail| format!(" <{mail}>")).unwrap_or_default();
     facts.add("asked by", format!("{}{mail}", view.requester.name));
@@ -72,11 +85,18 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
         facts.add("ticket", ticket);
     }
     facts.add("what", query::words(&document.query));
-    facts.add("reads", format!("{} through {}", document.datasets.join(", "), document.connections.join(", ")));
+    facts.add(
+        "reads",
+        format!("{} through {}", document.datasets.join(", "), document.connections.join(", ")),
+    );
     if !document.filtered.is_empty() {
         facts.add("row filter", format!("applies to {}", document.filtered.join(", ")));
     }
-    facts.add("rows", view.rows_estimated.map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::count(n))));
+    facts.add(
+        "rows",
+        view.rows_estimated
+            .map_or_else(|| "not known beforehand".into(), |n| format!("about {}", figures::count(n))),
+    );
     facts.add(
         "at most",
         format!(
@@ -87,14 +107,29 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
             document.format.as_str()
         ),
     );
-    facts.add("quorum", if document.quorum == 1 { "1 person".into() } else { format!("{} people", document.quorum) });
+    facts.add(
+        "quorum",
+        if document.quorum == 1 {
+            "1 person".into()
+        } else {
+            format!("{} people", document.quorum)
+        },
+    );
     facts.add("digest", &view.digest);
     let mut out = facts.render();
 
     let mut columns = Table::new(&["column", "class", "they see"]);
     for column in &document.columns {
-        let name = if document.datasets.len() > 1 { format!("{}.{}", column.dataset, column.name) } else { column.name.clone() };
-        columns.row([&name, column.class.as_deref().unwrap_or("-"), if column.mask == "open" { "as it is" } else { &column.mask }]);
+        let name = if document.datasets.len() > 1 {
+            format!("{}.{}", column.dataset, column.name)
+        } else {
+            column.name.clone()
+        };
+        columns.row([
+            &name,
+            column.class.as_deref().unwrap_or("-"),
+            if column.mask == "open" { "as it is" } else { &column.mask },
+        ]);
     }
     out.push('\n');
     out.push_str(&columns.render());
@@ -102,7 +137,11 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
     if !view.reviews.is_empty() {
         let mut reviews = Table::new(&["verdict", "by", "at", "why"]);
         for review in &view.reviews {
-            let verdict = if review.verdict == Verdict::Approve { "approved" } else { "rejected" };
+            let verdict = if review.verdict == Verdict::Approve {
+                "approved"
+            } else {
+                "rejected"
+            };
             reviews.row([verdict, &review.reviewer.name, &figures::time(review.time_ms), &review.reason]);
         }
         out.push('\n');

@@ -50,7 +50,15 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestsArgs) -> Result<()> {
                 Err(_) => ("(refused: not what was signed)".to_owned(), String::new()),
             };
             let rows = view.rows_estimated.map_or_else(|| "?".into(), figures::count);
-            table.row([view.id.as_str(), view.state.as_str(), &view.requester.name, &figures::from_now(view.created_ms, now_ms), &rows, &short(&what), &short(&why)]);
+            table.row([
+                view.id.as_str(),
+                view.state.as_str(),
+                &view.requester.name,
+                &figures::from_now(view.created_ms, now_ms),
+                &rows,
+                &short(&what),
+                &short(&why),
+            ]);
         }
         cx.ui.answer(&table.render())?;
         cx.ui.next("chunkctl request show ID");

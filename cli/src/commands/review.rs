@@ -39,17 +39,25 @@ pub(crate) fn reject(cx: &Context<'_>, args: &ReviewArgs) -> Result<()> {
 fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
     cx.with_session(async |session| {
         let id = args.id.as_str();
-        let view: RequestView = session.get(&["v1", "requests", id]).await.map_err(|failure| failure.hint("chunkctl requests"))?;
+        let view: RequestView = session
+            .get(&["v1", "requests", id])
+            .await
+            .map_err(|failure| failure.hint("chunkctl requests"))?;
         if view.id != args.id {
-            return Err(Failure::no("document_mismatch", "the broker showed another request than the one that was named"));
+            return Err(Failure::no(
+                "document_mismatch",
+                "the broker showed another request than the one that was named",
+            ));
         }
         let shown = document::check_shown(&view)?;
         if let Some(read) = &args.digest
             && !read.eq_ignore_ascii_case(&view.digest)
         {
-            return Err(Failure::no("document_mismatch", "this is not the document you have read; nothing was signed")
-                .why(format!("its digest is {}", view.digest))
-                .hint(format!("chunkctl request show {id}")));
+            return Err(
+                Failure::no("document_mismatch", "this is not the document you have read; nothing was signed")
+                    .why(format!("its digest is {}", view.digest))
+                    .hint(format!("chunkctl request show {id}")),
+            );
         }
         cx.ui.say(&super::request::show(&view, &shown, figures::now_ms()));
         let me = session.person();
@@ -65,9 +73,13 @@ fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
             signed_ms: figures::now_ms(),
         };
         let signed = encode::canonical_of(&verdict_document).map_err(|_| Failure::bug("a verdict could not be written"))?;
-        let body = SubmitReview { envelope: session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes()) };
-        let after: RequestView =
-            session.post(&["v1", "requests", id, "reviews"], &body).await.map_err(|failure| failure.hint(format!("chunkctl request show {id}")))?;
+        let body = SubmitReview {
+            envelope: session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes()),
+        };
+        let after: RequestView = session
+            .post(&["v1", "requests", id, "reviews"], &body)
+            .await
+            .map_err(|failure| failure.hint(format!("chunkctl request show {id}")))?;
         cx.ui.event("request", &after)?;
         let done = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
         let then = match after.approvals_missing {
@@ -76,7 +88,8 @@ fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
             n if verdict == Verdict::Approve => format!("it needs {n} more approvals"),
             _ => format!("it is now {}", after.state.as_str()),
         };
-        cx.ui.say(&format!("{done} {id}, asked by {}; {then}.", text::line(&after.requester.name)));
+        cx.ui
+            .say(&format!("{done} {id}, asked by {}; {then}.", text::line(&after.requester.name)));
         Ok(())
     })
 }

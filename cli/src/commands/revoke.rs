@@ -23,7 +23,12 @@ pub(crate) fn run(cx: &Context<'_>, args: &RevokeArgs) -> Result<()> {
     cx.with_session(async |session| {
         let id = args.id.as_str();
         let view: RequestView = session
-            .post(&["v1", "requests", id, "revoke"], &Withdraw { reason: args.reason.clone() })
+            .post(
+                &["v1", "requests", id, "revoke"],
+                &Withdraw {
+                    reason: args.reason.clone(),
+                },
+            )
             .await
             .map_err(|failure| failure.hint(format!("chunkctl request show {id}")))?;
         cx.ui.event("request", &view)?;

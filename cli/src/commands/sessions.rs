@@ -50,21 +50,39 @@ pub(crate) fn run(cx: &Context<'_>, args: &SessionsArgs) -> Result<()> {
             let (now_ms, mine) = (figures::now_ms(), session.id());
             let mut table = Table::new(&["session", "state", "person", "opened", "host", "address", "client"]);
             for view in &views {
-                let id = if view.session.as_str() == mine { format!("{} *", view.session) } else { view.session.to_string() };
+                let id = if view.session.as_str() == mine {
+                    format!("{} *", view.session)
+                } else {
+                    view.session.to_string()
+                };
                 let opened = figures::from_now(view.opened_ms, now_ms);
-                table.row([&id, &view.state, &view.person.name, &opened, &view.client.host, &view.ip, &view.client.version]);
+                table.row([
+                    &id,
+                    &view.state,
+                    &view.person.name,
+                    &opened,
+                    &view.client.host,
+                    &view.ip,
+                    &view.client.version,
+                ]);
             }
             cx.ui.answer(&table.render())
         }
         SessionsCommand::Show { id } => {
-            let view: SessionView = session.get(&["v1", "sessions", id.as_str()]).await.map_err(|failure| failure.hint("chunkctl sessions list"))?;
+            let view: SessionView = session
+                .get(&["v1", "sessions", id.as_str()])
+                .await
+                .map_err(|failure| failure.hint("chunkctl sessions list"))?;
             if cx.ui.is_json() {
                 return cx.ui.event("session", &view);
             }
             cx.ui.answer(&show(&view))
         }
         SessionsCommand::Revoke { id } => {
-            session.send(&session.broker.delete(&["v1", "sessions", id.as_str()])).await.map_err(|failure| failure.hint("chunkctl sessions list"))?;
+            session
+                .send(&session.broker.delete(&["v1", "sessions", id.as_str()]))
+                .await
+                .map_err(|failure| failure.hint("chunkctl sessions list"))?;
             #[derive(serde::Serialize)]
             struct Revoked<'a> {
                 session: &'a str,
@@ -80,14 +98,22 @@ fn show(view: &SessionView) -> String {
     let mut facts = Facts::new();
     facts.add("session", view.session.as_str());
     facts.add("state", &view.state);
-    facts.add("person", format!("{} ({} at {})", view.person.name, view.person.subject, view.person.issuer));
+    facts.add(
+        "person",
+        format!("{} ({} at {})", view.person.name, view.person.subject, view.person.issuer),
+    );
     facts.add("key", &view.key);
     facts.add("from", format!("{} ({}), {}", view.client.host, view.ip, view.client.version));
     facts.add("opened", figures::time(view.opened_ms));
     facts.add("ends", figures::time(view.expires_ms));
     let mut timeline = Table::new(&["entry", "time", "kind", "what happened"]);
     for entry in &view.timeline {
-        timeline.row([&format!("#{}", entry.index), &figures::time(entry.time_ms), &entry.kind, &entry.summary]);
+        timeline.row([
+            &format!("#{}", entry.index),
+            &figures::time(entry.time_ms),
+            &entry.kind,
+            &entry.summary,
+        ]);
     }
     format!("{}\n{}", facts.render(), timeline.render())
 }

@@ -86,7 +86,9 @@ struct Column<'a> {
 
 pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
     if args.receipt.is_some() && args.files.len() > 1 {
-        return Err(Failure::usage("`--receipt` is for one file").why("the receipts of several files are found beside them").hint("chunkctl verify --help"));
+        return Err(Failure::usage("`--receipt` is for one file")
+            .why("the receipts of several files are found beside them")
+            .hint("chunkctl verify --help"));
     }
     let believed = match &args.trust {
         Some(path) => Believed::file(path)?,
@@ -97,9 +99,20 @@ pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
         let receipt = args.receipt.clone().unwrap_or_else(|| receipt_path(file));
         if let Err(failure) = one(cx, &believed, file, &receipt) {
             let answer = if failure.exit == Exit::No { "false" } else { "cannot_tell" };
-            cx.ui.event("verify", &Answer { file: file.display().to_string(), answer, reason: Some(failure.why.first().unwrap_or(&failure.what)), story: None })?;
+            cx.ui.event(
+                "verify",
+                &Answer {
+                    file: file.display().to_string(),
+                    answer,
+                    reason: Some(failure.why.first().unwrap_or(&failure.what)),
+                    story: None,
+                },
+            )?;
             // A clear no weighs more than not knowing.
-            let failure = Failure { what: format!("`{}`: {}", file.display(), failure.what), ..failure };
+            let failure = Failure {
+                what: format!("`{}`: {}", file.display(), failure.what),
+                ..failure
+            };
             if args.files.len() > 1 {
                 cx.ui.failure(&failure);
             }
@@ -109,9 +122,11 @@ pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
         }
     }
     match worst {
-        Some(failure) if args.files.len() > 1 => {
-            Err(Failure::new(failure.exit, &failure.code, "not every file is proven to be what the broker released"))
-        }
+        Some(failure) if args.files.len() > 1 => Err(Failure::new(
+            failure.exit,
+            &failure.code,
+            "not every file is proven to be what the broker released",
+        )),
         Some(failure) => Err(failure),
         None => Ok(()),
     }
@@ -124,14 +139,29 @@ fn one(cx: &Context<'_>, believed: &Believed, file: &std::path::Path, receipt: &
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Failure::cannot_tell("no_receipt", "there is no receipt")
                 .why(format!("looked for `{}`", receipt.display()))
-                .hint(format!("chunkctl verify {} --receipt PATH", file.display())));
+                .hint(format!(
+                    "chunkctl verify {} --receipt PATH",
+                    crate::text::shell(&file.display().to_string())
+                )));
         }
         Err(error) => return Err(Failure::file("read", receipt, &error)),
     };
     let story = believed.verify(&proof::read_receipt(&text)?, &sha256, bytes)?;
-    cx.ui.event("verify", &Answer { file: file.display().to_string(), answer: "true", reason: None, story: Some(Story::of(&story)) })?;
+    cx.ui.event(
+        "verify",
+        &Answer {
+            file: file.display().to_string(),
+            answer: "true",
+            reason: None,
+            story: Some(Story::of(&story)),
+        },
+    )?;
     if !cx.ui.is_json() {
-        cx.ui.answer(&format!("{}: genuine\n\n{}", crate::text::line(&file.display().to_string()), proof::tell(&story)))?;
+        cx.ui.answer(&format!(
+            "{}: genuine\n\n{}",
+            crate::text::line(&file.display().to_string()),
+            proof::tell(&story)
+        ))?;
     }
     Ok(())
 }
@@ -157,7 +187,12 @@ impl<'a> Story<'a> {
             approvals: story
                 .approvals
                 .iter()
-                .map(|approval| Approval { who: who(&approval.person), reason: &approval.reason, time_ms: approval.time_ms, index: approval.index })
+                .map(|approval| Approval {
+                    who: who(&approval.person),
+                    reason: &approval.reason,
+                    time_ms: approval.time_ms,
+                    index: approval.index,
+                })
                 .collect(),
             intent: story.intent,
             outcome: story.outcome,

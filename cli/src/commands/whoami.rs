@@ -19,14 +19,35 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
             facts.add("e-mail", email);
         }
         facts.add("subject", format!("{} at {}", me.person.subject, me.person.issuer));
-        facts.add("groups", if me.person.groups.is_empty() { "none".into() } else { me.person.groups.join(", ") });
-        facts.add("may", if me.actions.is_empty() { "nothing beyond datasets".into() } else { me.actions.join(", ") });
+        facts.add(
+            "groups",
+            if me.person.groups.is_empty() {
+                "none".into()
+            } else {
+                me.person.groups.join(", ")
+            },
+        );
+        facts.add(
+            "may",
+            if me.actions.is_empty() {
+                "nothing beyond datasets".into()
+            } else {
+                me.actions.join(", ")
+            },
+        );
         facts.add("broker", session.broker.url.as_str());
         facts.add("session", me.session.as_str());
-        let ends = format!("{} ({})", figures::time(me.session_expires_ms), figures::from_now(me.session_expires_ms, figures::now_ms()));
+        let ends = format!(
+            "{} ({})",
+            figures::time(me.session_expires_ms),
+            figures::from_now(me.session_expires_ms, figures::now_ms())
+        );
         facts.add("ends", ends);
         facts.add("key", &me.key);
-        facts.add("kept in", format!("{} (profile `{}`)", session.vault().storage.words(), cx.profile_name));
+        facts.add(
+            "kept in",
+            format!("{} (profile `{}`)", session.vault().storage.words(), cx.profile_name),
+        );
         cx.ui.answer(&facts.render())
     })
 }

@@ -50,6 +50,10 @@ impl DemoBroker {
             .arg("--data")
             .arg(home.sample());
         command.args(["--orders", &home.orders().to_string()]);
+        // Somebody who runs brokers on this machine may have set these; the demo's broker has a key of its own.
+        for variable in ["CHUNK_BROKER_MASTER_KEY", "CHUNK_BROKER_MASTER_KEY_FILE", "CHUNK_BROKER_CONFIG"] {
+            command.env_remove(variable);
+        }
         // A broker of ours ends when our end of its standard input does, however we end. One to be kept has none.
         if home.keep() {
             command.stdin(Stdio::null());

@@ -35,7 +35,16 @@ pub enum Group {
 
 impl Group {
     /// Every group in schema order.
-    pub const ALL: [Group; GROUPS] = [Group::Who, Group::Net, Group::What, Group::Obj, Group::Why, Group::Out, Group::Mask, Group::Env];
+    pub const ALL: [Group; GROUPS] = [
+        Group::Who,
+        Group::Net,
+        Group::What,
+        Group::Obj,
+        Group::Why,
+        Group::Out,
+        Group::Mask,
+        Group::Env,
+    ];
 
     /// Name in disclosures and documents.
     #[must_use]
@@ -160,7 +169,12 @@ impl Body {
     /// When the value has no canonical text.
     pub fn disclosure(&self, rk: &EntryKey, group: Group) -> Result<String, BodyError> {
         let value = canonical(self.get(group))?;
-        Ok(b64(format!("[\"{}\",\"{}\",{value}]", b64(&salt(&mac_key(rk), group)), group.as_str()).as_bytes()))
+        Ok(b64(format!(
+            "[\"{}\",\"{}\",{value}]",
+            b64(&salt(&mac_key(rk), group)),
+            group.as_str()
+        )
+        .as_bytes()))
     }
 
     /// The digests of all groups in schema order.
@@ -201,7 +215,9 @@ impl Body {
     /// # Errors
     /// When it is not canonical, or holds anything but `rk` and known groups.
     pub fn parse_document(text: &str) -> Result<(EntryKey, Self), BodyError> {
-        let Value::Object(mut map) = parse_canonical(text)? else { return Err(BodyError::Document) };
+        let Value::Object(mut map) = parse_canonical(text)? else {
+            return Err(BodyError::Document);
+        };
         let rk = map.remove("rk").ok_or(BodyError::Document)?;
         let rk = EntryKey::parse(rk.as_str().ok_or(BodyError::Document)?)?;
         Ok((rk, Self::from_present(map)?))
@@ -211,7 +227,10 @@ impl Body {
     #[must_use]
     pub fn present(&self) -> Map<String, Value> {
         let groups = Group::ALL.into_iter().zip(&self.0);
-        groups.filter(|(_, value)| !value.is_null()).map(|(group, value)| (group.as_str().to_owned(), value.clone())).collect()
+        groups
+            .filter(|(_, value)| !value.is_null())
+            .map(|(group, value)| (group.as_str().to_owned(), value.clone()))
+            .collect()
     }
 
     /// A body from groups by name; null and unknown names are refused.
@@ -255,8 +274,12 @@ pub fn root_of(digests: &[Hash; GROUPS]) -> Hash {
 /// When it is not base64url of canonical `["<16-byte salt>","<group>",<value>]`.
 pub fn open(disclosure: &str) -> Result<(Group, Value), BodyError> {
     let text = String::from_utf8(unb64(disclosure)?).map_err(|_| BodyError::Disclosure)?;
-    let Value::Array(parts) = parse_canonical(&text)? else { return Err(BodyError::Disclosure) };
-    let [Value::String(salt), Value::String(name), value] = parts.as_slice() else { return Err(BodyError::Disclosure) };
+    let Value::Array(parts) = parse_canonical(&text)? else {
+        return Err(BodyError::Disclosure);
+    };
+    let [Value::String(salt), Value::String(name), value] = parts.as_slice() else {
+        return Err(BodyError::Disclosure);
+    };
     if unb64(salt)?.len() != 16 {
         return Err(BodyError::Disclosure);
     }
@@ -295,25 +318,52 @@ mod tests {
         let names: Vec<_> = Group::ALL.into_iter().map(|g| (g.number(), g.as_str())).collect();
         assert_eq!(
             names,
-            [(0, "who"), (1, "net"), (2, "what"), (3, "obj"), (4, "why"), (5, "out"), (6, "mask"), (7, "env")]
+            [
+                (0, "who"),
+                (1, "net"),
+                (2, "what"),
+                (3, "obj"),
+                (4, "why"),
+                (5, "out"),
+                (6, "mask"),
+                (7, "env")
+            ]
         );
     }
 
     #[test]
     fn the_root_is_the_one_a_second_implementation_computes() {
         // Computed by a dozen lines of Python with hmac and hashlib; see docs/evidence.md.
-        let body = Body::new().with(Group::What, json!({"id": "req_1"})).with(Group::Out, json!({"rows": 7}));
-        assert_eq!(to_hex(&body.root(&rk()).unwrap()), "5dfa2dd99c2c94796267a53a1bfc260a932f18bdfe0b5f920fa1bdab0d94b4e2");
-        assert_eq!(to_hex(&Body::new().root(&rk()).unwrap()), "c1e91197fd57d02c1713b30b61cea85325e2ce7f06d3c2f0dd4cddc2a494c110");
+        let body = Body::new()
+            .with(Group::What, json!({"id": "req_1"}))
+            .with(Group::Out, json!({"rows": 7}));
+        assert_eq!(
+            to_hex(&body.root(&rk()).unwrap()),
+            "5dfa2dd99c2c94796267a53a1bfc260a932f18bdfe0b5f920fa1bdab0d94b4e2"
+        );
+        assert_eq!(
+            to_hex(&Body::new().root(&rk()).unwrap()),
+            "c1e91197fd57d02c1713b30b61cea85325e2ce7f06d3c2f0dd4cddc2a494c110"
+        );
     }
 
     #[test]
     fn a_document_reads_back_and_refuses_strangers() {
-        let body = Body::new().with(Group::Who, json!({"subject": "ada"})).with(Group::Env, json!({"instance": "i"}));
+        let body = Body::new()
+            .with(Group::Who, json!({"subject": "ada"}))
+            .with(Group::Env, json!({"instance": "i"}));
         let document = body.to_document(&rk()).unwrap();
-        assert_eq!(document, "{\"env\":{\"instance\":\"i\"},\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":{\"subject\":\"ada\"}}");
+        assert_eq!(
+            document,
+            "{\"env\":{\"instance\":\"i\"},\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":{\"subject\":\"ada\"}}"
+        );
         assert_eq!(Body::parse_document(&document).unwrap(), (rk(), body));
-        for text in ["{}", "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"x\":1}", "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":null}", "{\"rk\":\"MDEy\"}"] {
+        for text in [
+            "{}",
+            "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"x\":1}",
+            "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":null}",
+            "{\"rk\":\"MDEy\"}",
+        ] {
             assert!(Body::parse_document(text).is_err(), "{text}");
         }
     }

@@ -34,8 +34,15 @@ impl Checkpoint {
         else {
             return Err(NoteError::Malformed);
         };
-        let root = unb64_std(root).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(NoteError::Malformed)?;
-        let checkpoint = Self { origin: origin.to_owned(), size: size.parse().map_err(|_| NoteError::Malformed)?, root };
+        let root = unb64_std(root)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(NoteError::Malformed)?;
+        let checkpoint = Self {
+            origin: origin.to_owned(),
+            size: size.parse().map_err(|_| NoteError::Malformed)?,
+            root,
+        };
         let fits = note::name_is_valid(origin) && checkpoint.to_text() == text && (checkpoint.size > 0 || root == empty_root());
         if fits { Ok(checkpoint) } else { Err(NoteError::Malformed) }
     }
@@ -64,7 +71,11 @@ impl SignedCheckpoint {
     /// When it is not a signed checkpoint.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let note = Note::parse(text)?;
-        Ok(Self { text: text.to_owned(), checkpoint: Checkpoint::parse(note.text())?, note })
+        Ok(Self {
+            text: text.to_owned(),
+            checkpoint: Checkpoint::parse(note.text())?,
+            note,
+        })
     }
 
     /// The note's exact text.
@@ -85,7 +96,11 @@ impl SignedCheckpoint {
     /// [`NoteError::UnknownKey`] when none of them did, [`NoteError::Signature`] when a signature is wrong.
     pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<(&Checkpoint, &'k VerifierKey), NoteError> {
         let key = self.note.verify(keys)?;
-        if key.name() == self.checkpoint.origin { Ok((&self.checkpoint, key)) } else { Err(NoteError::UnknownKey) }
+        if key.name() == self.checkpoint.origin {
+            Ok((&self.checkpoint, key))
+        } else {
+            Err(NoteError::UnknownKey)
+        }
     }
 }
 
@@ -96,7 +111,11 @@ mod tests {
 
     fn signed() -> (SignedCheckpoint, VerifierKey) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
-        let checkpoint = Checkpoint { origin: "example.org/prod/1".into(), size: 42, root: [5; 32] };
+        let checkpoint = Checkpoint {
+            origin: "example.org/prod/1".into(),
+            size: 42,
+            root: [5; 32],
+        };
         let key = VerifierKey::new("example.org/prod/1", crate::dsse::public_key(&pair)).unwrap();
         (SignedCheckpoint::sign(&checkpoint, &pair).unwrap(), key)
     }
@@ -137,7 +156,11 @@ mod tests {
         ] {
             assert!(Checkpoint::parse(&text).is_err(), "{text:?}");
         }
-        let empty = Checkpoint { origin: "o".into(), size: 0, root: empty_root() };
+        let empty = Checkpoint {
+            origin: "o".into(),
+            size: 0,
+            root: empty_root(),
+        };
         assert_eq!(Checkpoint::parse(&empty.to_text()).unwrap(), empty);
     }
 }

@@ -137,7 +137,11 @@ impl Disclosed {
 }
 
 /// The members `d` (digests) and `g` (disclosures) of an entry that opens these groups.
-pub(crate) fn split(body: &Body, rk: &EntryKey, open: GroupSet) -> Result<(Map<String, Value>, Map<String, Value>), crate::body::BodyError> {
+pub(crate) fn split(
+    body: &Body,
+    rk: &EntryKey,
+    open: GroupSet,
+) -> Result<(Map<String, Value>, Map<String, Value>), crate::body::BodyError> {
     let (mut digests, mut disclosures) = (Map::new(), Map::new());
     for (group, digest) in Group::ALL.into_iter().zip(body.digests(rk)?) {
         let name = group.as_str().to_owned();

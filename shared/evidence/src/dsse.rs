@@ -61,7 +61,9 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// RFC 7638 thumbprint (SHA-256, base64url) of an Ed25519 public key.
 #[must_use]
 pub fn thumbprint(public_key: &[u8; 32]) -> String {
-    b64(&sha256(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(public_key)).as_bytes()))
+    b64(&sha256(
+        format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(public_key)).as_bytes(),
+    ))
 }
 
 /// The key id of an Ed25519 public key: `ed25519:<RFC 7638 thumbprint>`.
@@ -85,7 +87,10 @@ pub fn sign(key: &Ed25519KeyPair, payload_type: &str, payload: &[u8], keyid: &st
     Envelope {
         payload: b64_std(payload),
         payload_type: payload_type.to_owned(),
-        signatures: vec![EnvelopeSignature { keyid: keyid.to_owned(), sig: b64_std(signature.as_ref()) }],
+        signatures: vec![EnvelopeSignature {
+            keyid: keyid.to_owned(),
+            sig: b64_std(signature.as_ref()),
+        }],
     }
 }
 
@@ -98,13 +103,17 @@ impl Envelope {
         if self.payload_type != payload_type {
             return Err(DsseError::PayloadType);
         }
-        let [signature] = self.signatures.as_slice() else { return Err(DsseError::Signatures) };
+        let [signature] = self.signatures.as_slice() else {
+            return Err(DsseError::Signatures);
+        };
         if signature.keyid != key_id(public_key) {
             return Err(DsseError::Key);
         }
         let payload = unb64_std(&self.payload).map_err(|_| DsseError::Base64)?;
         let sig = unb64_std(&signature.sig).map_err(|_| DsseError::Base64)?;
-        UnparsedPublicKey::new(&ED25519, public_key).verify(&pae(payload_type, &payload), &sig).map_err(|_| DsseError::Signature)?;
+        UnparsedPublicKey::new(&ED25519, public_key)
+            .verify(&pae(payload_type, &payload), &sig)
+            .map_err(|_| DsseError::Signature)?;
         Ok(payload)
     }
 
@@ -128,7 +137,10 @@ mod tests {
 
     #[test]
     fn the_encoding_is_the_one_of_the_dsse_specification() {
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ pub fn canonical_of<T: Serialize + ?Sized>(value: &T) -> Result<String, EncodeEr
 /// When it is not JSON, or not canonical: duplicate keys, other order, spaces, other escapes, trailing bytes.
 pub fn parse_canonical(text: &str) -> Result<Value, EncodeError> {
     let value: Value = serde_json::from_str(text).map_err(|_| EncodeError::NotJson)?;
-    if canonical(&value)? == text { Ok(value) } else { Err(EncodeError::NotCanonical) }
+    if canonical(&value)? == text {
+        Ok(value)
+    } else {
+        Err(EncodeError::NotCanonical)
+    }
 }
 
 /// Base64url without padding.

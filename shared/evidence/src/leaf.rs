@@ -175,7 +175,16 @@ impl Header {
     /// A header of this kind with nothing else set; the log's writer sets the time.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { act: None, dec: None, ds: None, kind, pol: None, refs: Vec::new(), sid: None, t: 0 }
+        Self {
+            act: None,
+            dec: None,
+            ds: None,
+            kind,
+            pol: None,
+            refs: Vec::new(),
+            sid: None,
+            t: 0,
+        }
     }
 
     /// Sets the time and gives the header back.
@@ -204,7 +213,11 @@ impl Header {
         put("t", Some(self.t.into()));
         put("v", Some(VERSION.into()));
         let text = canonical(&Value::Object(map))?;
-        if text.len() > HEADER_BYTES_MAX { Err(LeafError::Length) } else { Ok(text) }
+        if text.len() > HEADER_BYTES_MAX {
+            Err(LeafError::Length)
+        } else {
+            Ok(text)
+        }
     }
 
     /// Reads a header strictly: canonical text, known members only, every member of its type.
@@ -215,9 +228,18 @@ impl Header {
         if text.len() > HEADER_BYTES_MAX {
             return Err(LeafError::Length);
         }
-        let Value::Object(mut map) = parse_canonical(text)? else { return Err(LeafError::Shape) };
-        let kind = map.remove("k").and_then(|v| Kind::parse(v.as_str()?)).ok_or(LeafError::Member("k"))?;
-        let t = map.remove("t").and_then(|v| v.as_i64()).filter(|t| *t >= 0).ok_or(LeafError::Member("t"))?;
+        let Value::Object(mut map) = parse_canonical(text)? else {
+            return Err(LeafError::Shape);
+        };
+        let kind = map
+            .remove("k")
+            .and_then(|v| Kind::parse(v.as_str()?))
+            .ok_or(LeafError::Member("k"))?;
+        let t = map
+            .remove("t")
+            .and_then(|v| v.as_i64())
+            .filter(|t| *t >= 0)
+            .ok_or(LeafError::Member("t"))?;
         if map.remove("v").and_then(|v| v.as_u64()) != Some(VERSION) {
             return Err(LeafError::Member("v"));
         }
@@ -239,12 +261,27 @@ impl Header {
         };
         let refs = match map.remove("refs") {
             None => Vec::new(),
-            Some(Value::Array(items)) if !items.is_empty() => {
-                items.iter().map(Value::as_u64).collect::<Option<_>>().ok_or(LeafError::Member("refs"))?
-            }
+            Some(Value::Array(items)) if !items.is_empty() => items
+                .iter()
+                .map(Value::as_u64)
+                .collect::<Option<_>>()
+                .ok_or(LeafError::Member("refs"))?,
             Some(_) => return Err(LeafError::Member("refs")),
         };
-        if map.is_empty() { Ok(Self { act, dec, ds, kind, pol, refs, sid, t }) } else { Err(LeafError::Member("?")) }
+        if map.is_empty() {
+            Ok(Self {
+                act,
+                dec,
+                ds,
+                kind,
+                pol,
+                refs,
+                sid,
+                t,
+            })
+        } else {
+            Err(LeafError::Member("?"))
+        }
     }
 }
 
@@ -265,7 +302,11 @@ impl Leaf {
     /// # Errors
     /// When the header has no valid text.
     pub fn new(header: Header, body_root: Hash) -> Result<Self, LeafError> {
-        Ok(Self { header_text: header.to_text()?, header, body_root })
+        Ok(Self {
+            header_text: header.to_text()?,
+            header,
+            body_root,
+        })
     }
 
     /// A leaf from a header's exact text.
@@ -273,7 +314,11 @@ impl Leaf {
     /// # Errors
     /// When the text is not a valid header.
     pub fn from_text(header_text: &str, body_root: Hash) -> Result<Self, LeafError> {
-        Ok(Self { header_text: header_text.to_owned(), header: Header::parse(header_text)?, body_root })
+        Ok(Self {
+            header_text: header_text.to_owned(),
+            header: Header::parse(header_text)?,
+            body_root,
+        })
     }
 
     /// The bytes that are stored and hashed.

@@ -5,7 +5,7 @@
 //! `docs/evidence.md` describes every format exactly enough for a second implementation.
 
 pub mod body;
-//pub mod bundle;
+pub mod bundle;
 pub mod checkpoint;
 pub mod dsse;
 pub mod encode;
@@ -19,3 +19,6 @@ pub mod trust;
 mod civil;
 mod disclosed;
 mod signed;
+
+#[cfg(test)]
+mod testing;

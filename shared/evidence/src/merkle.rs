@@ -70,7 +70,11 @@ impl Frontier {
     /// # Errors
     /// When the number of hashes is not the number of one bits of the size.
     pub fn from_parts(size: u64, nodes: Vec<Hash>) -> Result<Self, ProofError> {
-        if nodes.len() == size.count_ones() as usize { Ok(Self { size, nodes }) } else { Err(ProofError::Length) }
+        if nodes.len() == size.count_ones() as usize {
+            Ok(Self { size, nodes })
+        } else {
+            Err(ProofError::Length)
+        }
     }
 
     /// Leaves so far.
@@ -102,7 +106,12 @@ impl Frontier {
     /// Root of the tree so far.
     #[must_use]
     pub fn root(&self) -> Hash {
-        self.nodes.iter().rev().copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or_else(empty_root)
+        self.nodes
+            .iter()
+            .rev()
+            .copied()
+            .reduce(|right, left| node_hash(&left, &right))
+            .unwrap_or_else(empty_root)
     }
 }
 
@@ -152,7 +161,11 @@ pub fn verify_consistency(from: u64, to: u64, proof: &[Hash], root_from: &Hash, 
         if !proof.is_empty() {
             return Err(ProofError::Length);
         }
-        let fits = if from == to { root_from == root_to } else { *root_from == empty_root() };
+        let fits = if from == to {
+            root_from == root_to
+        } else {
+            *root_from == empty_root()
+        };
         return if fits { Ok(()) } else { Err(ProofError::Root) };
     }
     let mut hashes = proof.iter();
@@ -161,7 +174,11 @@ pub fn verify_consistency(from: u64, to: u64, proof: &[Hash], root_from: &Hash, 
         node >>= 1;
         last >>= 1;
     }
-    let first = if from.is_power_of_two() { *root_from } else { *hashes.next().ok_or(ProofError::Length)? };
+    let first = if from.is_power_of_two() {
+        *root_from
+    } else {
+        *hashes.next().ok_or(ProofError::Length)?
+    };
     let (mut hash_from, mut hash_to) = (first, first);
     for sibling in hashes {
         if last == 0 {
@@ -194,7 +211,7 @@ fn finish(context: ring::digest::Context) -> Hash {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use crate::encode::from_hex_32;
@@ -216,18 +233,21 @@ mod tests {
         n.next_power_of_two() / 2
     }
 
-    fn path(m: usize, leaves: &[Hash]) -> Vec<Hash> {
+    pub(crate) fn path(m: usize, leaves: &[Hash]) -> Vec<Hash> {
         if leaves.len() <= 1 {
             return Vec::new();
         }
         let k = split(leaves.len());
-        let (mut proof, other) =
-            if m < k { (path(m, &leaves[..k]), mth(&leaves[k..])) } else { (path(m - k, &leaves[k..]), mth(&leaves[..k])) };
+        let (mut proof, other) = if m < k {
+            (path(m, &leaves[..k]), mth(&leaves[k..]))
+        } else {
+            (path(m - k, &leaves[k..]), mth(&leaves[..k]))
+        };
         proof.push(other);
         proof
     }
 
-    fn subproof(m: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
+    pub(crate) fn subproof(m: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
         let n = leaves.len();
         if m == n {
             return if whole { Vec::new() } else { vec![mth(leaves)] };

@@ -48,7 +48,11 @@ impl VerifierKey {
             return Err(NoteError::Key);
         }
         let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[ALGORITHM_ED25519], &key].concat());
-        Ok(Self { name: name.to_owned(), hash: [a, b, c, d], key })
+        Ok(Self {
+            name: name.to_owned(),
+            hash: [a, b, c, d],
+            key,
+        })
     }
 
     /// Reads the text form.
@@ -57,11 +61,19 @@ impl VerifierKey {
     /// When it is malformed, its hash does not fit, or the algorithm is another.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(NoteError::Key) };
+        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NoteError::Key);
+        };
         let bytes = unb64_std(key).map_err(|_| NoteError::Key)?;
-        let Some((&ALGORITHM_ED25519, key)) = bytes.split_first() else { return Err(NoteError::Key) };
+        let Some((&ALGORITHM_ED25519, key)) = bytes.split_first() else {
+            return Err(NoteError::Key);
+        };
         let parsed = Self::new(name, key.try_into().map_err(|_| NoteError::Key)?)?;
-        if to_hex(&parsed.hash) == hash { Ok(parsed) } else { Err(NoteError::Key) }
+        if to_hex(&parsed.hash) == hash {
+            Ok(parsed)
+        } else {
+            Err(NoteError::Key)
+        }
     }
 
     /// The text form.
@@ -111,11 +123,18 @@ impl Note {
         let at = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
         let (text, lines) = (note.get(..=at).unwrap_or_default(), note.get(at + 2..).unwrap_or_default());
         let lines = lines.strip_suffix('\n').ok_or(NoteError::Malformed)?;
-        let signatures: Vec<NoteSignature> = lines.split('\n').map(parse_signature).collect::<Option<_>>().ok_or(NoteError::Malformed)?;
+        let signatures: Vec<NoteSignature> = lines
+            .split('\n')
+            .map(parse_signature)
+            .collect::<Option<_>>()
+            .ok_or(NoteError::Malformed)?;
         if text == "\n" || signatures.len() > SIGNATURES_MAX {
             return Err(NoteError::Malformed);
         }
-        Ok(Self { text: text.to_owned(), signatures })
+        Ok(Self {
+            text: text.to_owned(),
+            signatures,
+        })
     }
 
     /// The signed text, ending with a line break.
@@ -131,9 +150,13 @@ impl Note {
     pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<&'k VerifierKey, NoteError> {
         let mut signers: Vec<&VerifierKey> = Vec::new();
         for signature in &self.signatures {
-            let Some(key) = keys.iter().find(|key| key.name == signature.name && key.hash == signature.hash) else { continue };
+            let Some(key) = keys.iter().find(|key| key.name == signature.name && key.hash == signature.hash) else {
+                continue;
+            };
             let verifier = UnparsedPublicKey::new(&ED25519, &key.key);
-            verifier.verify(self.text.as_bytes(), &signature.bytes).map_err(|_| NoteError::Signature)?;
+            verifier
+                .verify(self.text.as_bytes(), &signature.bytes)
+                .map_err(|_| NoteError::Signature)?;
             if signers.contains(&key) {
                 return Err(NoteError::Malformed);
             }
@@ -152,7 +175,11 @@ pub fn sign(text: &str, name: &str, key: &Ed25519KeyPair) -> Result<String, Note
     let signature = key.sign(text.as_bytes());
     let bytes = [verifier.hash.as_slice(), signature.as_ref()].concat();
     let note = format!("{text}\n\u{2014} {name} {}\n", b64_std(&bytes));
-    if Note::parse(&note)?.text == text { Ok(note) } else { Err(NoteError::Malformed) }
+    if Note::parse(&note)?.text == text {
+        Ok(note)
+    } else {
+        Err(NoteError::Malformed)
+    }
 }
 
 pub(crate) fn name_is_valid(name: &str) -> bool {
@@ -166,7 +193,11 @@ fn parse_signature(line: &str) -> Option<NoteSignature> {
     if !name_is_valid(name) || bytes.is_empty() {
         return None;
     }
-    Some(NoteSignature { name: name.to_owned(), hash: hash.try_into().ok()?, bytes: bytes.to_vec() })
+    Some(NoteSignature {
+        name: name.to_owned(),
+        hash: hash.try_into().ok()?,
+        bytes: bytes.to_vec(),
+    })
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use crate::encode::{parse_canonical, sha256_hex, unb64_32};
 use crate::leaf::Kind;
 
 /// DSSE payload type of a request document.
-pub const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
+pub(crate) const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
 /// DSSE payload type of a verdict.
-pub const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
+pub(crate) const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
 
 /// What does not fit, in a sentence.
 pub(crate) type Misfit = &'static str;
@@ -35,14 +35,25 @@ pub(crate) struct Holder {
 impl Holder {
     /// Reads the binding of a `session.open` whose `who` is opened.
     pub(crate) fn of(session: &Disclosed) -> Result<Self, Misfit> {
-        let member = |name| session.text(Group::Who, name).map(str::to_owned).ok_or("a session names no person and key");
+        let member = |name| {
+            session
+                .text(Group::Who, name)
+                .map(str::to_owned)
+                .ok_or("a session names no person and key")
+        };
         let (issuer, subject, key) = (member("issuer")?, member("subject")?, member("key")?);
         let public_key = unb64_32(&member("public_key")?).map_err(|_| "a session's public key is malformed")?;
         if thumbprint(&public_key) != key {
             return Err("a session's public key is not the one its thumbprint names");
         }
         let name = member("name").unwrap_or_else(|_| subject.clone());
-        Ok(Self { issuer, subject, name, key, public_key })
+        Ok(Self {
+            issuer,
+            subject,
+            name,
+            key,
+            public_key,
+        })
     }
 
     /// Whether this is the same person, by whatever key.
@@ -83,13 +94,19 @@ impl SignedRequest {
         {
             return Err("a request was signed for another person or key than its session's");
         }
-        let quorum = document.get("quorum").and_then(Value::as_u64).ok_or("a signed request names no quorum")?;
+        let quorum = document
+            .get("quorum")
+            .and_then(Value::as_u64)
+            .ok_or("a signed request names no quorum")?;
         if entry.shows(Group::Out) && entry.body().number(Group::Out, "quorum") != Some(quorum) {
             return Err("the quorum on record is not the one in the signed request");
         }
         if entry.shows(Group::Obj) {
             let recorded = entry.body().get(Group::Obj);
-            if ["columns", "connections", "datasets"].iter().any(|name| recorded.get(*name) != document.get(*name)) {
+            if ["columns", "connections", "datasets"]
+                .iter()
+                .any(|name| recorded.get(*name) != document.get(*name))
+            {
                 return Err("datasets or columns on record are not those of the signed request");
             }
         }
@@ -99,7 +116,12 @@ impl SignedRequest {
                 return Err("the reason on record is not the one in the signed request");
             }
         }
-        Ok(Self { id, digest, document, quorum })
+        Ok(Self {
+            id,
+            digest,
+            document,
+            quorum,
+        })
     }
 
     /// What was approved for each column.
@@ -111,7 +133,11 @@ impl SignedRequest {
 /// The masks of a list of columns; `name` is the member that names the column.
 pub(crate) fn masks<'a>(columns: &'a Value, name: &str) -> Option<BTreeSet<PlannedMask<'a>>> {
     let text = |column: &'a Value, member: &str| column.get(member)?.as_str();
-    columns.as_array()?.iter().map(|column| Some((text(column, "dataset")?, text(column, name)?, text(column, "mask")?))).collect()
+    columns
+        .as_array()?
+        .iter()
+        .map(|column| Some((text(column, "dataset")?, text(column, name)?, text(column, "mask")?)))
+        .collect()
 }
 
 /// Checks a `review.*` entry whose `what` is opened, and every other group that is, against the signature of its reviewer and
@@ -123,7 +149,11 @@ pub(crate) fn check_review(entry: &Disclosed, reviewer: &Holder, request: &Signe
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
     let document = parse_canonical(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
-    let verdict = if entry.leaf.header.kind == Kind::ReviewApprove { "approve" } else { "reject" };
+    let verdict = if entry.leaf.header.kind == Kind::ReviewApprove {
+        "approve"
+    } else {
+        "reject"
+    };
     if document.get("v").and_then(Value::as_u64) != Some(1) || text("verdict") != Some(verdict) {
         return Err("the signed verdict is another than the one on record");
     }
@@ -139,7 +169,9 @@ pub(crate) fn check_review(entry: &Disclosed, reviewer: &Holder, request: &Signe
             return Err("the reviewer on record is not the one in the signed verdict");
         }
     }
-    let reason = text("reason").filter(|reason| !reason.trim().is_empty()).ok_or("a verdict has no reason")?;
+    let reason = text("reason")
+        .filter(|reason| !reason.trim().is_empty())
+        .ok_or("a verdict has no reason")?;
     if entry.shows(Group::Why) && entry.text(Group::Why, "reason") != Some(reason) {
         return Err("the reviewer's reason on record is not the signed one");
     }

@@ -35,13 +35,20 @@ impl Tile {
             Some((digits, width)) => (digits, width.parse().ok().filter(|w| (1..TILE_WIDTH).contains(w))?),
             None => (rest, TILE_WIDTH),
         };
-        let index = digits.split('/').map(|group| group.trim_start_matches('x')).try_fold(0_u64, |index, group| {
-            let group: u64 = (group.len() == 3).then(|| group.parse().ok()).flatten()?;
-            index.checked_mul(1000)?.checked_add(group)
-        })?;
+        let index = digits
+            .split('/')
+            .map(|group| group.trim_start_matches('x'))
+            .try_fold(0_u64, |index, group| {
+                let group: u64 = (group.len() == 3).then(|| group.parse().ok()).flatten()?;
+                index.checked_mul(1000)?.checked_add(group)
+            })?;
         let tile = match level {
             "entries" => Tile::Entries { index, width },
-            level => Tile::Hashes { level: level.parse().ok().filter(|l| *l <= LEVEL_MAX)?, index, width },
+            level => Tile::Hashes {
+                level: level.parse().ok().filter(|l| *l <= LEVEL_MAX)?,
+                index,
+                width,
+            },
         };
         (tile.path() == path).then_some(tile)
     }
@@ -86,7 +93,11 @@ fn path_of(level: &str, index: u64, width: u16) -> String {
         digits = format!("x{:03}/{digits}", rest % 1000);
         rest /= 1000;
     }
-    if width == TILE_WIDTH { format!("tile/{level}/{digits}") } else { format!("tile/{level}/{digits}.p/{width}") }
+    if width == TILE_WIDTH {
+        format!("tile/{level}/{digits}")
+    } else {
+        format!("tile/{level}/{digits}.p/{width}")
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +111,13 @@ mod tests {
         assert_eq!(tile_path(0, 1_234_067, 256), "tile/0/x001/x234/067");
         assert_eq!(tile_path(1, 0, 5), "tile/1/000.p/5");
         assert_eq!(entries_path(273, 256), "tile/entries/273");
-        assert_eq!(Tile::parse("tile/entries/x001/x234/067.p/1").unwrap(), Tile::Entries { index: 1_234_067, width: 1 });
+        assert_eq!(
+            Tile::parse("tile/entries/x001/x234/067.p/1").unwrap(),
+            Tile::Entries {
+                index: 1_234_067,
+                width: 1
+            }
+        );
     }
 
     #[test]

@@ -104,7 +104,13 @@ impl TrustPolicy {
                 Some(signed.verify(&keys).map_err(|_| TrustError::LastCheckpoint)?.0.clone())
             }
         };
-        Ok(Trust { origin: self.origin.clone(), keys, last, reviewer_keys: self.reviewer_keys, pinned: self.pinned.clone() })
+        Ok(Trust {
+            origin: self.origin.clone(),
+            keys,
+            last,
+            reviewer_keys: self.reviewer_keys,
+            pinned: self.pinned.clone(),
+        })
     }
 }
 
@@ -112,7 +118,11 @@ impl Trust {
     /// Whether the auditor can judge a verdict by this person under this key.
     #[must_use]
     pub(crate) fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str) -> Vouched {
-        let mut of_person = self.pinned.iter().filter(|pin| pin.issuer == issuer && pin.subject == subject).peekable();
+        let mut of_person = self
+            .pinned
+            .iter()
+            .filter(|pin| pin.issuer == issuer && pin.subject == subject)
+            .peekable();
         match self.reviewer_keys {
             ReviewerKeys::Session => Vouched::Yes,
             ReviewerKeys::Pinned if of_person.peek().is_none() => Vouched::ByOperatorOnly,
@@ -141,13 +151,19 @@ mod tests {
 
     fn policy() -> (TrustPolicy, Ed25519KeyPair) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
-        (TrustPolicy::of_key(&VerifierKey::new("o/d/1", crate::dsse::public_key(&pair)).unwrap()), pair)
+        (
+            TrustPolicy::of_key(&VerifierKey::new("o/d/1", crate::dsse::public_key(&pair)).unwrap()),
+            pair,
+        )
     }
 
     #[test]
     fn unknown_members_are_refused_and_reviewers_keys_must_be_pinned_by_default() {
         let json = serde_json::json!({"origin": "o/d/1", "log_keys": []});
-        assert_eq!(serde_json::from_value::<TrustPolicy>(json).unwrap().reviewer_keys, ReviewerKeys::Pinned);
+        assert_eq!(
+            serde_json::from_value::<TrustPolicy>(json).unwrap().reviewer_keys,
+            ReviewerKeys::Pinned
+        );
         assert!(serde_json::from_value::<TrustPolicy>(serde_json::json!({"origin": "o", "log_keys": [], "x": 1})).is_err());
     }
 
@@ -155,14 +171,44 @@ mod tests {
     fn keys_and_checkpoint_must_be_of_the_origin() {
         let (good, pair) = policy();
         assert!(good.check().is_ok());
-        assert_eq!(TrustPolicy { log_keys: Vec::new(), ..good.clone() }.check().unwrap_err(), TrustError::NoKeys);
-        assert_eq!(TrustPolicy { origin: "other".into(), ..good.clone() }.check().unwrap_err(), TrustError::LogKey(0));
+        assert_eq!(
+            TrustPolicy {
+                log_keys: Vec::new(),
+                ..good.clone()
+            }
+            .check()
+            .unwrap_err(),
+            TrustError::NoKeys
+        );
+        assert_eq!(
+            TrustPolicy {
+                origin: "other".into(),
+                ..good.clone()
+            }
+            .check()
+            .unwrap_err(),
+            TrustError::LogKey(0)
+        );
         let checkpoint = |origin: &str| {
-            let checkpoint = Checkpoint { origin: origin.into(), size: 1, root: [1; 32] };
+            let checkpoint = Checkpoint {
+                origin: origin.into(),
+                size: 1,
+                root: [1; 32],
+            };
             Some(SignedCheckpoint::sign(&checkpoint, &pair).unwrap().text().to_owned())
         };
-        assert!(TrustPolicy { last_checkpoint: checkpoint("o/d/1"), ..good.clone() }.check().is_ok());
-        let other = TrustPolicy { last_checkpoint: checkpoint("o/d/2"), ..good };
+        assert!(
+            TrustPolicy {
+                last_checkpoint: checkpoint("o/d/1"),
+                ..good.clone()
+            }
+            .check()
+            .is_ok()
+        );
+        let other = TrustPolicy {
+            last_checkpoint: checkpoint("o/d/2"),
+            ..good
+        };
         assert_eq!(other.check().unwrap_err(), TrustError::LastCheckpoint);
     }
 
@@ -170,7 +216,11 @@ mod tests {
     fn a_key_only_the_operator_vouches_for_is_told_from_one_known_to_be_wrong() {
         let (mut policy, _) = policy();
         policy.reviewer_keys = ReviewerKeys::Pinned;
-        policy.pinned = vec![PinnedKey { issuer: "i".into(), subject: "s".into(), thumbprint: "t".into() }];
+        policy.pinned = vec![PinnedKey {
+            issuer: "i".into(),
+            subject: "s".into(),
+            thumbprint: "t".into(),
+        }];
         let trust = policy.check().unwrap();
         assert_eq!(trust.vouches("i", "s", "t"), Vouched::Yes);
         assert_eq!(trust.vouches("i", "s", "u"), Vouched::OtherKey);

@@ -52,8 +52,17 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self) -> Problem {
         assert!(self.status >= 400, "expected a problem, got {}: {}", self.status, self.text());
-        let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        assert!(kind.starts_with(chunk_wire::PROBLEM_JSON), "status {} with content-type {kind:?}: {}", self.status, self.text());
+        let kind = self
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        assert!(
+            kind.starts_with(chunk_wire::PROBLEM_JSON),
+            "status {} with content-type {kind:?}: {}",
+            self.status,
+            self.text()
+        );
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
@@ -80,7 +89,13 @@ impl Api {
     pub(crate) fn new(base: &str) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(&random::<32>()).unwrap();
         let http = wait(async { reqwest::Client::builder().timeout(Duration::from_secs(120)).build().unwrap() });
-        Self { base: base.to_owned(), key, http, nonce: Mutex::default(), tokens: Mutex::default() }
+        Self {
+            base: base.to_owned(),
+            key,
+            http,
+            nonce: Mutex::default(),
+            tokens: Mutex::default(),
+        }
     }
 
     /// A client whose person has signed in at the identity provider and opened a session.
@@ -93,7 +108,13 @@ impl Api {
 
     /// `POST /v1/sessions` with this ID token; the session is not kept.
     pub(crate) fn open(&self, id_token: &str) -> Answer {
-        let body = OpenSession { id_token: id_token.to_owned(), client: ClientInfo { version: "tests/1".into(), host: "test-host".into() } };
+        let body = OpenSession {
+            id_token: id_token.to_owned(),
+            client: ClientInfo {
+                version: "tests/1".into(),
+                host: "test-host".into(),
+            },
+        };
         self.send("POST", "/v1/sessions", Some(serde_json::to_vec(&body).unwrap()), &[])
     }
 
@@ -119,7 +140,12 @@ impl Api {
 
     /// A proof by this client's key.
     pub(crate) fn proof(&self, method: &str, path: &str, forged: &Forged) -> String {
-        let token = self.tokens.lock().unwrap().as_ref().map(|tokens| dpop::access_token_hash(&tokens.access_token));
+        let token = self
+            .tokens
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|tokens| dpop::access_token_hash(&tokens.access_token));
         let path = path.split('?').next().unwrap_or_default();
         let claims = ProofClaims {
             jti: forged.id.clone().unwrap_or_else(|| hex::encode(random::<16>())),
@@ -143,7 +169,8 @@ impl Api {
 
     /// Sends exactly this; only the server's nonce is remembered.
     pub(crate) fn raw(&self, method: &str, path: &str, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Answer {
-        self.try_raw(method, path, body, headers).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_raw(method, path, body, headers)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// As [`Api::raw`], for a broker that may not be there.
@@ -172,13 +199,19 @@ impl Api {
                     }
                 }
             }
-            Ok(Answer { status, headers, body, complete })
+            Ok(Answer {
+                status,
+                headers,
+                body,
+                complete,
+            })
         })
     }
 
     /// Sends with the session's token, if there is one, and a fresh proof; once more where the broker asks for its nonce.
     pub(crate) fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>, extra: &[(&str, &str)]) -> Answer {
-        self.try_send(method, path, body, extra).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_send(method, path, body, extra)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// As [`Api::send`], for a broker that may not be there.
@@ -192,8 +225,20 @@ impl Api {
 
     fn send_once(&self, method: &str, path: &str, body: Option<Vec<u8>>, extra: &[(&str, &str)]) -> Result<Answer, String> {
         let known = self.nonce.lock().unwrap().clone();
-        let proof = self.proof(method, path, &Forged { nonce: Some(known), ..Forged::default() });
-        let authorization = self.tokens.lock().unwrap().as_ref().map(|tokens| format!("DPoP {}", tokens.access_token));
+        let proof = self.proof(
+            method,
+            path,
+            &Forged {
+                nonce: Some(known),
+                ..Forged::default()
+            },
+        );
+        let authorization = self
+            .tokens
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|tokens| format!("DPoP {}", tokens.access_token));
         let mut headers = vec![("dpop", proof.as_str())];
         if let Some(authorization) = &authorization {
             headers.push(("authorization", authorization));
@@ -222,17 +267,34 @@ impl Api {
             keyid: format!("ed25519:{}", self.thumbprint()),
             sig: STANDARD.encode(self.key.sign(&signed).as_ref()),
         };
-        Envelope { payload: STANDARD.encode(payload), payload_type: payload_type.to_owned(), signatures: vec![signature] }
+        Envelope {
+            payload: STANDARD.encode(payload),
+            payload_type: payload_type.to_owned(),
+            signatures: vec![signature],
+        }
     }
 
     pub(crate) fn plan(&self, query: &Query, format: Format, reason: &str) -> Answer {
-        self.post("/v1/plans", &PlanRequest { query: query.clone(), format, reason: reason.to_owned(), ticket: None })
+        self.post(
+            "/v1/plans",
+            &PlanRequest {
+                query: query.clone(),
+                format,
+                reason: reason.to_owned(),
+                ticket: None,
+            },
+        )
     }
 
     /// Signs and submits what a plan answered.
     pub(crate) fn submit(&self, plan: &PlanAnswer) -> Answer {
         let document = plan.document.as_deref().unwrap_or_else(|| panic!("denied: {plan:?}"));
-        self.post("/v1/requests", &SubmitRequest { envelope: self.envelope(REQUEST_PAYLOAD_TYPE, document.as_bytes()) })
+        self.post(
+            "/v1/requests",
+            &SubmitRequest {
+                envelope: self.envelope(REQUEST_PAYLOAD_TYPE, document.as_bytes()),
+            },
+        )
     }
 
     /// Plans, signs, submits.
@@ -305,7 +367,13 @@ impl Api {
 
 /// A slice of a dataset.
 pub(crate) fn slice(dataset: &str, filter: Option<&str>, limit: Option<u64>) -> Query {
-    Query::Slice { dataset: dataset.into(), columns: None, filter: filter.map(Into::into), order_by: None, limit }
+    Query::Slice {
+        dataset: dataset.into(),
+        columns: None,
+        filter: filter.map(Into::into),
+        order_by: None,
+        limit,
+    }
 }
 
 /// One SELECT.
@@ -317,14 +385,29 @@ pub(crate) fn select(text: &str) -> Query {
 pub(crate) fn id_token(issuer: &str, client: &str, person: &str) -> String {
     let http = wait(async { reqwest::Client::new() });
     let form = |path: &str, form: &[(&str, &str)]| -> Value {
-        wait(async { http.post(format!("{issuer}{path}")).form(form).send().await.unwrap().json().await.unwrap() })
+        wait(async {
+            http.post(format!("{issuer}{path}"))
+                .form(form)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap()
+        })
     };
     let device = form("/device/auth", &[("client_id", client), ("scope", "openid profile email groups")]);
     let (device_code, user_code) = (device["device_code"].as_str().unwrap(), device["user_code"].as_str().unwrap());
     browser::approve(issuer, user_code, person);
     let grant = "urn:ietf:params:oauth:grant-type:device_code";
-    let tokens = form("/token", &[("grant_type", grant), ("client_id", client), ("device_code", device_code)]);
-    tokens["id_token"].as_str().unwrap_or_else(|| panic!("no ID token: {tokens}")).to_owned()
+    let tokens = form(
+        "/token",
+        &[("grant_type", grant), ("client_id", client), ("device_code", device_code)],
+    );
+    tokens["id_token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no ID token: {tokens}"))
+        .to_owned()
 }
 
 /// Canonical JSON as the product signs it: keys sorted, no space, and nothing that needs care in these tests (no floats).
@@ -333,7 +416,10 @@ pub(crate) fn canonical(value: &Value) -> String {
         Value::Object(members) => {
             let mut names: Vec<&String> = members.keys().collect();
             names.sort();
-            let members: Vec<String> = names.iter().map(|name| format!("{}:{}", json!(name), canonical(&members[*name]))).collect();
+            let members: Vec<String> = names
+                .iter()
+                .map(|name| format!("{}:{}", json!(name), canonical(&members[*name])))
+                .collect();
             format!("{{{}}}", members.join(","))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),

@@ -19,13 +19,26 @@ pub(crate) fn refuse(issuer: &str, user_code: &str) {
 async fn play(issuer: &str, user_code: &str, login: Option<&str>) {
     let mut browser = Browser::new();
     let enter = browser.get(&format!("{issuer}/device")).await;
-    let confirm = browser.post(&enter.action(), &[("xsrf", &enter.field("xsrf")), ("user_code", user_code)]).await;
+    let confirm = browser
+        .post(&enter.action(), &[("xsrf", &enter.field("xsrf")), ("user_code", user_code)])
+        .await;
     let decision = if login.is_some() { ("confirm", "yes") } else { ("abort", "yes") };
-    let next = browser.post(&confirm.action(), &[("xsrf", &confirm.field("xsrf")), ("user_code", user_code), decision]).await;
+    let next = browser
+        .post(
+            &confirm.action(),
+            &[("xsrf", &confirm.field("xsrf")), ("user_code", user_code), decision],
+        )
+        .await;
     let Some(login) = login else { return };
-    let consent = browser.post(&next.action(), &[("prompt", "login"), ("login", login), ("password", "any")]).await;
+    let consent = browser
+        .post(&next.action(), &[("prompt", "login"), ("login", login), ("password", "any")])
+        .await;
     let end = browser.post(&consent.action(), &[("prompt", "consent")]).await;
-    assert!(end.html.contains("Sign-in Success"), "the identity provider did not let {login} in:\n{}", end.html);
+    assert!(
+        end.html.contains("Sign-in Success"),
+        "the identity provider did not let {login} in:\n{}",
+        end.html
+    );
 }
 
 struct Browser {
@@ -59,7 +72,11 @@ impl Page {
 
 impl Browser {
     fn new() -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(20)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
         Self { http, cookies: Vec::new() }
     }
 
@@ -77,7 +94,11 @@ impl Browser {
                 Some(form) => self.http.post(url.clone()).form(form),
                 None => self.http.get(url.clone()),
             };
-            let answer = request.header("cookie", self.cookies_for(url.path())).send().await.expect("the identity provider answers");
+            let answer = request
+                .header("cookie", self.cookies_for(url.path()))
+                .send()
+                .await
+                .expect("the identity provider answers");
             self.keep(&answer);
             if answer.status().is_redirection() {
                 url = url.join(answer.headers()["location"].to_str().unwrap()).unwrap();
@@ -93,18 +114,29 @@ impl Browser {
     fn keep(&mut self, answer: &reqwest::Response) {
         for header in answer.headers().get_all("set-cookie") {
             let mut parts = header.to_str().unwrap().split(';').map(str::trim);
-            let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
-            let path = parts.find_map(|part| part.strip_prefix("path=").or_else(|| part.strip_prefix("Path="))).unwrap_or("/").to_owned();
+            let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
+                continue;
+            };
+            let path = parts
+                .find_map(|part| part.strip_prefix("path=").or_else(|| part.strip_prefix("Path=")))
+                .unwrap_or("/")
+                .to_owned();
             self.cookies.retain(|cookie| cookie.name != name || cookie.path != path);
             if !value.is_empty() {
-                self.cookies.push(Cookie { name: name.to_owned(), value: value.to_owned(), path });
+                self.cookies.push(Cookie {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    path,
+                });
             }
         }
     }
 
     fn cookies_for(&self, path: &str) -> String {
         let sent = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
-        sent.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ")
+        sent.map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 

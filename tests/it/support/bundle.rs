@@ -36,9 +36,16 @@ pub(crate) fn take_apart(tar: &[u8]) -> Vec<Member> {
     let mut rest = tar;
     while rest.len() >= BLOCK && rest[..BLOCK].iter().any(|&byte| byte != 0) {
         let header: [u8; BLOCK] = rest[..BLOCK].try_into().unwrap();
-        let octal: String = header[124..136].iter().map(|&byte| char::from(byte)).filter(|digit| digit.is_digit(8)).collect();
+        let octal: String = header[124..136]
+            .iter()
+            .map(|&byte| char::from(byte))
+            .filter(|digit| digit.is_digit(8))
+            .collect();
         let size = usize::from_str_radix(&octal, 8).unwrap();
-        members.push(Member { header, bytes: rest[BLOCK..BLOCK + size].to_vec() });
+        members.push(Member {
+            header,
+            bytes: rest[BLOCK..BLOCK + size].to_vec(),
+        });
         rest = &rest[BLOCK + size.next_multiple_of(BLOCK)..];
     }
     members

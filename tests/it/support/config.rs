@@ -16,7 +16,7 @@ pub(crate) struct Setup {
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) tls: bool,
     pub(crate) data_dir: Option<PathBuf>,
-    /// Put in front of the broker's command line.
+    /// Put in front of `chunk-broker serve`.
     pub(crate) wrapper: Vec<String>,
 }
 
@@ -49,7 +49,12 @@ forbid (principal, action, resource == Dataset::"hidden");
 impl Setup {
     /// PostgreSQL's `people`, `orders` and `small`, one reviewer each; `strict` is `people` with two; `hidden` is nobody's.
     pub(crate) fn standard() -> Self {
-        let people = |name, settings: &str| Dataset { name, table: "public.people", settings: settings.into(), columns: PEOPLE };
+        let people = |name, settings: &str| Dataset {
+            name,
+            table: "public.people",
+            settings: settings.into(),
+            columns: PEOPLE,
+        };
         Self {
             policies: POLICIES.to_owned(),
             more: String::new(),
@@ -59,8 +64,18 @@ impl Setup {
                 people("people", "description = \"Everyone we know\""),
                 people("strict", "quorum = 2"),
                 people("hidden", ""),
-                Dataset { name: "orders", table: "public.orders", settings: String::new(), columns: &[("ssn", "pii.ssn")] },
-                Dataset { name: "small", table: "public.small", settings: "unclassified = \"open\"".into(), columns: &[] },
+                Dataset {
+                    name: "orders",
+                    table: "public.orders",
+                    settings: String::new(),
+                    columns: &[("ssn", "pii.ssn")],
+                },
+                Dataset {
+                    name: "small",
+                    table: "public.small",
+                    settings: "unclassified = \"open\"".into(),
+                    columns: &[],
+                },
             ],
             tls: false,
             data_dir: None,
@@ -82,7 +97,12 @@ impl Setup {
     }
 
     pub(crate) fn dataset(mut self, name: &'static str, table: &'static str, settings: &str) -> Self {
-        self.datasets.push(Dataset { name, table, settings: settings.into(), columns: &[] });
+        self.datasets.push(Dataset {
+            name,
+            table,
+            settings: settings.into(),
+            columns: &[],
+        });
         self
     }
 
@@ -99,7 +119,12 @@ impl Setup {
             text.push_str("\n[broker.tls]\ncert_file = \"tls/server.crt\"\nkey_file = \"tls/server.key\"\n");
         }
         for (name, url) in &self.issuers {
-            write!(text, "\n[[issuer]]\nname = \"{name}\"\nissuer = \"{url}\"\nclient_id = \"{}\"\n", self.client).unwrap();
+            write!(
+                text,
+                "\n[[issuer]]\nname = \"{name}\"\nissuer = \"{url}\"\nclient_id = \"{}\"\n",
+                self.client
+            )
+            .unwrap();
             text.push_str("scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\ngroups_claim = \"groups\"\n");
         }
         write!(
@@ -113,7 +138,12 @@ impl Setup {
         text.push_str("\n[classes.\"pii.email\"]\nmask = \"tokenize\"\n");
         text.push_str("\n[classes.\"pii.ssn\"]\nmask = \"partial\"\nkeep_first = 0\nkeep_last = 4\n");
         for dataset in &self.datasets {
-            write!(text, "\n[datasets.{}]\nconnection = \"warehouse\"\ntable = \"{}\"\n", dataset.name, dataset.table).unwrap();
+            write!(
+                text,
+                "\n[datasets.{}]\nconnection = \"warehouse\"\ntable = \"{}\"\n",
+                dataset.name, dataset.table
+            )
+            .unwrap();
             if !dataset.settings.is_empty() {
                 writeln!(text, "{}", dataset.settings).unwrap();
             }

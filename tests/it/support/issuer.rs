@@ -52,7 +52,14 @@ impl SigningKey {
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
         let jwk = self.jwk();
         let x = URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
-        vec![pem.trim_end().as_bytes().to_vec(), pem.into_bytes(), der, point, x, jwk.to_string().into_bytes()]
+        vec![
+            pem.trim_end().as_bytes().to_vec(),
+            pem.into_bytes(),
+            der,
+            point,
+            x,
+            jwk.to_string().into_bytes(),
+        ]
     }
 
     /// A token with this header and these claims, signed with ES256 whatever the header says.
@@ -77,7 +84,11 @@ pub(crate) fn sign_hs256(header: &Value, claims: &Value, secret: &[u8]) -> Strin
 
 /// Header and claims, without a signature and without the dot before it.
 pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
-    format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
+    format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header.to_string()),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    )
 }
 
 impl FakeIssuer {
@@ -85,7 +96,11 @@ impl FakeIssuer {
     pub(crate) fn start(keys: &[&SigningKey]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let issuer = Self { url: url.clone(), keys: Arc::default(), asked: Arc::default() };
+        let issuer = Self {
+            url: url.clone(),
+            keys: Arc::default(),
+            asked: Arc::default(),
+        };
         issuer.publish(keys);
         let (keys, asked) = (Arc::clone(&issuer.keys), Arc::clone(&issuer.asked));
         std::thread::spawn(move || {
@@ -102,9 +117,19 @@ impl FakeIssuer {
                     }
                     _ => Value::Null,
                 };
-                let (status, body) = if body.is_null() { ("404 Not Found", String::new()) } else { ("200 OK", body.to_string()) };
-                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok();
+                let (status, body) = if body.is_null() {
+                    ("404 Not Found", String::new())
+                } else {
+                    ("200 OK", body.to_string())
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                stream
+                    .write_all(head.as_bytes())
+                    .and_then(|()| stream.write_all(body.as_bytes()))
+                    .ok();
             }
         });
         issuer

@@ -14,7 +14,7 @@ pub(crate) mod world;
 
 pub(crate) use api::{Answer, Api};
 pub(crate) use config::Setup;
-pub(crate) use person::{Output, Person};
+pub(crate) use person::Person;
 pub(crate) use world::World;
 
 use std::sync::LazyLock;
@@ -24,7 +24,11 @@ use std::time::{Duration, Instant};
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
         rustls::crypto::ring::default_provider().install_default().ok();
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
     });
     RUNTIME.block_on(future)
 }

@@ -45,10 +45,21 @@ pub(crate) fn assert_extends(api: &Api, old: &Checkpoint, new: &Checkpoint) {
     if old.size == 0 {
         return;
     }
-    let answer: serde_json::Value = api.raw("GET", &format!("/consistency?from={}&to={}", old.size, new.size), None, &[]).json();
-    let proof: Vec<[u8; 32]> =
-        answer["proof"].as_array().unwrap().iter().map(|hash| STANDARD.decode(hash.as_str().unwrap()).unwrap().try_into().unwrap()).collect();
-    assert!(consistent(old.size, &old.root, new.size, &new.root, &proof), "size {} is no beginning of size {}", old.size, new.size);
+    let answer: serde_json::Value = api
+        .raw("GET", &format!("/consistency?from={}&to={}", old.size, new.size), None, &[])
+        .json();
+    let proof: Vec<[u8; 32]> = answer["proof"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hash| STANDARD.decode(hash.as_str().unwrap()).unwrap().try_into().unwrap())
+        .collect();
+    assert!(
+        consistent(old.size, &old.root, new.size, &new.root, &proof),
+        "size {} is no beginning of size {}",
+        old.size,
+        new.size
+    );
 }
 
 /// RFC 9162, section 2.1.4.2.
@@ -102,7 +113,12 @@ pub(crate) fn outcomes_by_intent(entries: &[EntryView]) -> BTreeMap<u64, Vec<&En
         found.insert(entry.index, Vec::new());
     }
     for entry in entries.iter().filter(|entry| kind(entry) == "fetch.outcome") {
-        let refs: Vec<u64> = entry.header["refs"].as_array().unwrap().iter().map(|index| index.as_u64().unwrap()).collect();
+        let refs: Vec<u64> = entry.header["refs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|index| index.as_u64().unwrap())
+            .collect();
         let intents: Vec<u64> = refs.into_iter().filter(|index| found.contains_key(index)).collect();
         assert_eq!(intents.len(), 1, "outcome {} points back to {} intents", entry.index, intents.len());
         found.get_mut(&intents[0]).unwrap().push(entry);
@@ -129,7 +145,10 @@ mod itself {
     use super::{consistent, node};
 
     fn leaf(i: u64) -> [u8; 32] {
-        ring::digest::digest(&ring::digest::SHA256, &[&[0][..], &i.to_be_bytes()].concat()).as_ref().try_into().unwrap()
+        ring::digest::digest(&ring::digest::SHA256, &[&[0][..], &i.to_be_bytes()].concat())
+            .as_ref()
+            .try_into()
+            .unwrap()
     }
 
     fn root(leaves: &[[u8; 32]]) -> [u8; 32] {

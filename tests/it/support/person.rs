@@ -42,7 +42,8 @@ impl Output {
     /// The event of this name among the JSON lines of standard output.
     #[track_caller]
     pub(crate) fn event(&self, name: &str) -> Value {
-        self.try_event(name).unwrap_or_else(|| panic!("no event {name}\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr))
+        self.try_event(name)
+            .unwrap_or_else(|| panic!("no event {name}\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr))
     }
 
     pub(crate) fn try_event(&self, name: &str) -> Option<Value> {
@@ -54,7 +55,12 @@ impl Output {
 impl Person {
     pub(crate) fn new(name: &str, home: &Path, broker: &str, ca: Option<PathBuf>) -> Self {
         std::fs::create_dir_all(home.join("work")).unwrap();
-        Self { name: name.to_owned(), home: home.to_owned(), broker: broker.to_owned(), ca }
+        Self {
+            name: name.to_owned(),
+            home: home.to_owned(),
+            broker: broker.to_owned(),
+            ca,
+        }
     }
 
     /// Where this person's files go.
@@ -65,9 +71,18 @@ impl Person {
     /// `chunkctl` in this person's environment, with nothing of the tester's own.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(servers::program("chunkctl"));
-        command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default()).env("HOME", &self.home).env("NO_COLOR", "1");
-        command.env("CHUNKCTL_CONFIG_DIR", self.home.join("config")).env("CHUNKCTL_STATE_DIR", self.home.join("state"));
-        command.env("CHUNKCTL_BROKER", &self.broker).current_dir(self.dir()).stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("HOME", &self.home)
+            .env("NO_COLOR", "1");
+        command
+            .env("CHUNKCTL_CONFIG_DIR", self.home.join("config"))
+            .env("CHUNKCTL_STATE_DIR", self.home.join("state"));
+        command
+            .env("CHUNKCTL_BROKER", &self.broker)
+            .current_dir(self.dir())
+            .stdin(Stdio::null());
         if let Some(ca) = &self.ca {
             command.env("CHUNKCTL_CA_FILE", ca);
         }
@@ -78,7 +93,11 @@ impl Person {
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command().args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Output { code: code(output.status), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Output {
+            code: code(output.status),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Runs `chunkctl … --json`.
@@ -89,13 +108,22 @@ impl Person {
     /// Signs in with a device code, playing the browser.
     #[track_caller]
     pub(crate) fn login(&self) -> Output {
-        self.login_with(&["login", "--insecure-storage", "--json"], |code| browser::approve(&servers::issuer(), code, &self.name)).exits(0)
+        self.login_with(&["login", "--insecure-storage", "--json"], |code| {
+            browser::approve(&servers::issuer(), code, &self.name)
+        })
+        .exits(0)
     }
 
     /// Starts a sign-in and does `decide` with the code as soon as it is shown.
     pub(crate) fn login_with(&self, arguments: &[&str], decide: impl FnOnce(&str)) -> Output {
         let (out, err) = (self.home.join("login.out"), self.home.join("login.err"));
-        let mut child = self.command().args(arguments).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn().unwrap();
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdout(File::create(&out).unwrap())
+            .stderr(File::create(&err).unwrap())
+            .spawn()
+            .unwrap();
         let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
         let shown = poll("the device code to be shown", Duration::from_secs(20), || {
             let text = read(&out) + &read(&err);
@@ -107,7 +135,11 @@ impl Person {
             decide(&user_code);
         }
         let status = child.wait().unwrap();
-        Output { code: code(status), stdout: read(&out), stderr: read(&err) }
+        Output {
+            code: code(status),
+            stdout: read(&out),
+            stderr: read(&err),
+        }
     }
 }
 
@@ -115,5 +147,8 @@ impl Person {
 fn user_code(text: &str) -> Option<String> {
     let good = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_uppercase());
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
-    words.filter(|word| word.split_once('-').is_some_and(|(a, b)| good(a) && good(b))).map(str::to_owned).next()
+    words
+        .filter(|word| word.split_once('-').is_some_and(|(a, b)| good(a) && good(b)))
+        .map(str::to_owned)
+        .next()
 }

@@ -20,7 +20,10 @@ impl Running {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, log: log.to_owned() }
+        Self {
+            child,
+            log: log.to_owned(),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -41,10 +44,6 @@ impl Running {
     /// SIGTERM, then waits for the end.
     pub(crate) fn terminate(mut self) -> i32 {
         signal(self.pid(), "TERM");
-        code(self.child.wait().unwrap())
-    }
-
-    pub(crate) fn wait(mut self) -> i32 {
         code(self.child.wait().unwrap())
     }
 
@@ -76,5 +75,11 @@ pub(crate) fn code(status: std::process::ExitStatus) -> i32 {
 
 /// Sends a signal to a process that this test started.
 pub(crate) fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([&format!("-{name}"), &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }

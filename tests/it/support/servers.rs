@@ -6,7 +6,11 @@ use std::process::Command;
 /// Folder with the two built programs.
 pub(crate) fn program(name: &str) -> PathBuf {
     let path = PathBuf::from(required("CHUNK_TEST_BIN", "the built programs")).join(name);
-    assert!(path.is_file(), "there is no program at {}: run tests/run, which builds it", path.display());
+    assert!(
+        path.is_file(),
+        "there is no program at {}: run tests/run, which builds it",
+        path.display()
+    );
     path
 }
 
@@ -47,7 +51,17 @@ impl Postgres {
     /// Runs SQL as the administrator, past the broker, and returns what psql prints: tuples only, columns separated by `|`.
     pub(crate) fn sql(&self, sql: &str) -> String {
         let output = Command::new("psql")
-            .args(["-qXAt", "-v", "ON_ERROR_STOP=1", "-h", &self.host, "-p", &self.port.to_string(), "-U", &self.admin])
+            .args([
+                "-qXAt",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                &self.host,
+                "-p",
+                &self.port.to_string(),
+                "-U",
+                &self.admin,
+            ])
             .args(["-d", &self.database, "-c", sql])
             .env("PGPASSWORD", &self.admin_password)
             .env("PGSSLMODE", "verify-full")

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::process::{Running, code};
+use super::process::Running;
 use super::servers::{self, Postgres};
 use super::{Api, Person, Setup, poll, random};
 
@@ -38,11 +38,26 @@ impl World {
         let folder = tempfile::Builder::new().prefix("chunkctl-it.").tempdir().unwrap();
         let port = free_port();
         let scheme = if setup.tls { "https" } else { "http" };
-        let world = Self { folder, url: format!("{scheme}://127.0.0.1:{port}"), setup, port, broker: None };
+        let world = Self {
+            folder,
+            url: format!("{scheme}://127.0.0.1:{port}"),
+            setup,
+            port,
+            broker: None,
+        };
         let init = world.broker_command().arg("init").arg(world.broker_dir()).output().unwrap();
-        assert!(init.status.success(), "chunk-broker init: {}{}", String::from_utf8_lossy(&init.stdout), String::from_utf8_lossy(&init.stderr));
+        assert!(
+            init.status.success(),
+            "chunk-broker init: {}{}",
+            String::from_utf8_lossy(&init.stdout),
+            String::from_utf8_lossy(&init.stderr)
+        );
         if world.setup.tls {
-            let made = Command::new("bash").arg(repository().join("tests/servers/certs.sh")).arg(world.broker_dir().join("tls")).status().unwrap();
+            let made = Command::new("bash")
+                .arg(repository().join("tests/servers/certs.sh"))
+                .arg(world.broker_dir().join("tls"))
+                .status()
+                .unwrap();
             assert!(made.success());
         }
         world.write_config();
@@ -55,7 +70,11 @@ impl World {
         std::fs::remove_dir_all(&policies).ok();
         std::fs::create_dir(&policies).unwrap();
         std::fs::write(policies.join("test.cedar"), &self.setup.policies).unwrap();
-        std::fs::write(self.broker_dir().join("broker.toml"), self.setup.toml(&self.broker_dir(), self.port)).unwrap();
+        std::fs::write(
+            self.broker_dir().join("broker.toml"),
+            self.setup.toml(&self.broker_dir(), self.port),
+        )
+        .unwrap();
     }
 
     pub(crate) fn setup_mut(&mut self) -> &mut Setup {
@@ -80,8 +99,12 @@ impl World {
 
     /// `chunk-broker` with the environment that the configuration asks for, and nothing of the tester's own.
     pub(crate) fn broker_command(&self) -> Command {
+        self.wrapped_broker_command(&[])
+    }
+
+    fn wrapped_broker_command(&self, wrapper: &[String]) -> Command {
         let program = servers::program("chunk-broker");
-        let mut command = match self.setup.wrapper.split_first() {
+        let mut command = match wrapper.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
                 command.args(rest).arg(program);
@@ -89,14 +112,19 @@ impl World {
             }
             None => Command::new(program),
         };
-        command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default()).env("HOME", self.path());
-        command.env("WAREHOUSE_PASSWORD", &Postgres::get().reader_password).current_dir(self.path());
+        command
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("HOME", self.path());
+        command
+            .env("WAREHOUSE_PASSWORD", &Postgres::get().reader_password)
+            .current_dir(self.path());
         command
     }
 
     /// Starts the broker and waits until it says that it is ready.
     pub(crate) fn start(&mut self) {
-        let mut command = self.broker_command();
+        let mut command = self.wrapped_broker_command(&self.setup.wrapper);
         command.arg("serve").arg("--config").arg(self.broker_dir().join("broker.toml"));
         let mut running = Running::start(&mut command, &self.log());
         let probe = Api::new(&self.url);
@@ -111,7 +139,10 @@ impl World {
                 if let Some(code) = running.ended() {
                     panic!("the broker ended with {code}:\n{}", running.log_text());
                 }
-                probe.try_raw("GET", "/readyz", None, &[]).ok().filter(|answer| answer.status == 200)
+                probe
+                    .try_raw("GET", "/readyz", None, &[])
+                    .ok()
+                    .filter(|answer| answer.status == 200)
             });
         }
         self.broker = Some(running);
@@ -119,10 +150,6 @@ impl World {
 
     pub(crate) fn broker(&self) -> &Running {
         self.broker.as_ref().expect("the broker runs")
-    }
-
-    pub(crate) fn broker_mut(&mut self) -> &mut Running {
-        self.broker.as_mut().expect("the broker runs")
     }
 
     /// SIGKILL.
@@ -137,7 +164,12 @@ impl World {
 
     /// A person at a keyboard who is not signed in.
     pub(crate) fn person(&self, name: &str) -> Person {
-        Person::new(name, &self.path().join(format!("{name}-{}", hex::encode(random::<3>()))), &self.url, self.ca())
+        Person::new(
+            name,
+            &self.path().join(format!("{name}-{}", hex::encode(random::<3>()))),
+            &self.url,
+            self.ca(),
+        )
     }
 
     /// A person at a keyboard who has signed in.
@@ -162,10 +194,12 @@ impl World {
         self.setup.tls.then(|| self.broker_dir().join("tls/ca.crt"))
     }
 
-    /// Runs `chunk-broker` with these arguments: exit code, and everything it wrote.
+    /// Runs `chunk-broker` with these arguments to its end: exit code, and everything it wrote.
     pub(crate) fn broker_says(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.broker_command().args(arguments).output().unwrap();
-        (code(output.status), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+        let log = self.path().join(format!("says-{}.log", hex::encode(random::<4>())));
+        let mut running = Running::start(self.broker_command().args(arguments), &log);
+        let code = poll("the command to end", Duration::from_secs(30), || running.ended());
+        (code, running.log_text())
     }
 }
 

@@ -1,10 +1,15 @@
 //! Receipts and bundles: what leaves the log so that others can check it without us.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
+use chunk_evidence::bundle::{BundleEntry, BundleInput, Consistency, ContextEntry, EntryBody, context_indices, write_bundle};
+use chunk_evidence::leaf::{Header, Kind};
 use chunk_evidence::receipt::{Receipt, ReceiptEntry, ReceiptFile};
 use chunk_wire::problem::Code;
+use serde_json::Value;
 
 use super::log::{Opened, Published};
 use crate::approval::{approves, wrong_state};
@@ -55,14 +60,86 @@ fn broken(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::new(Code::Internal, "The evidence cannot be put together.").operator(fault)
 }
 
-/// The bundle of entries `[from, to)`.
+/// The bundle of entries `[from, to)`, under the checkpoint of `head`: everything it takes to check them offline.
 pub(crate) async fn bundle(
-    _broker: &Broker,
-    _head: &Arc<Published>,
-    _from: u64,
-    _to: u64,
-    _level: u8,
-    _matches: impl Fn(&Opened) -> bool,
+    broker: &Broker,
+    head: &Arc<Published>,
+    from: u64,
+    to: u64,
+    level: u8,
+    filter: Option<&Value>,
+    matches: impl Fn(&Opened) -> bool,
 ) -> Result<Vec<u8>, Error> {
-    Err(Error::new(Code::Internal, "bundles are not wired yet"))
+    let size = head.state.size;
+    let opened = broker.log.read(from, usize::try_from(to - from).unwrap_or(usize::MAX)).await?;
+    let rows: Vec<Row> = opened.iter().map(|entry| Row::new(entry, matches(entry))).collect::<Result<_, _>>()?;
+    let context = if level == 0 { Vec::new() } else { context(broker, from..to, &opened).await? };
+    let parts = broker.log.with_tree(|tree| {
+        let proofs: Option<Vec<_>> = context.iter().map(|row| tree.inclusion(row.index, size)).collect();
+        Some((tree.root(from)?, tree.frontier(from)?, tree.consistency(from, size)?, tree.consistency(to, size)?, proofs?))
+    });
+    let (root, frontier, proof, tail, proofs) = parts.ok_or_else(|| broken("the tree does not reach the head".into()))?;
+    let start = broker.signer.sign(from, root).map_err(|fault| broken(fault.into()))?;
+    let rows: Vec<_> = rows.iter().map(Row::entry).collect();
+    let context: Vec<_> = context.iter().zip(&proofs).map(|(row, proof)| ContextEntry { entry: row.entry(), proof }).collect();
+    write_bundle(&BundleInput {
+        level,
+        filter,
+        start: &start,
+        head: &head.checkpoint,
+        consistency: vec![Consistency { from, root, proof }],
+        frontier: &frontier,
+        tail: &tail,
+        rows: &rows,
+        context: &context,
+        log_key: broker.signer.verifier(),
+        sign: &|payload_type, payload| broker.signer.statement(payload_type, payload),
+    })
+    .map_err(|fault| broken(fault.into()))
+}
+
+/// The entries outside the range that something in it rests on.
+async fn context(broker: &Broker, range: Range<u64>, opened: &[Opened]) -> Result<Vec<Row>, Error> {
+    let mut found: BTreeMap<u64, Opened> = BTreeMap::new();
+    loop {
+        // References are followed as far as entries are known; what is missing is read, and they are followed again. Each round
+        // goes one reference deeper, and chains are a handful long.
+        let mut missing = Vec::new();
+        let headers = opened.iter().map(|entry| (entry.leaf.header.clone(), None));
+        let look = |index: u64| {
+            let known = found.get(&index).map(|entry| entry.leaf.header.clone());
+            Ok::<_, Infallible>((
+                known.unwrap_or_else(|| {
+                    missing.push(index);
+                    Header::new(Kind::LogGenesis)
+                }),
+                None,
+            ))
+        };
+        let Ok(indices) = context_indices(range.clone(), headers, look);
+        if missing.is_empty() {
+            return indices.iter().filter_map(|index| found.get(index)).map(|entry| Row::new(entry, false)).collect();
+        }
+        for index in missing {
+            found.insert(index, broker.log.read_one(index).await?);
+        }
+    }
+}
+
+/// An entry as a bundle takes it.
+struct Row {
+    index: u64,
+    leaf: Vec<u8>,
+    document: String,
+    matches: bool,
+}
+
+impl Row {
+    fn new(entry: &Opened, matches: bool) -> Result<Self, Error> {
+        Ok(Self { index: entry.index, leaf: entry.leaf.to_bytes(), document: document(entry)?, matches })
+    }
+
+    fn entry(&self) -> BundleEntry<'_> {
+        BundleEntry { index: self.index, leaf: &self.leaf, body: EntryBody::Document(&self.document), matches: self.matches }
+    }
 }

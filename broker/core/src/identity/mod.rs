@@ -129,6 +129,9 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
     let proof = check_proof(broker, &presented, None, now_ms)?;
     let identity = match broker.issuers.verify(&open.id_token, now_ms).await {
         Ok(identity) => identity,
+        Err(fault @ oidc::IdTokenError::Unavailable { .. }) => {
+            return Err(Error::new(Code::Unavailable, fault.to_string()).hint("try again in a moment").operator(fault));
+        }
         Err(fault) => {
             broker.failures.add(cx, "invalid_id_token");
             return Err(Error::new(Code::InvalidIdToken, fault.to_string()).hint("run `chunkctl login`").operator(fault));

@@ -340,3 +340,48 @@ async fn reading_the_evidence_needs_a_permit_and_is_an_entry() {
     assert_eq!(page.entries.len(), 2);
     assert_eq!(world.kinds().await.last(), Some(&"audit.read"));
 }
+
+#[tokio::test]
+async fn receipts_and_bundles_verify_without_the_broker() {
+    let world = World::new().await;
+    let (dana, _, request) = approved(&world).await;
+    world.script(vec![Ok(b"a,b\n")]);
+    let bytes = drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
+    let caller = dana.caller(&world).await.unwrap();
+    let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, 0).await.unwrap();
+    let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();
+    let key = chunk_evidence::note::VerifierKey::parse(&world.broker.info().log_key).unwrap();
+    let story = chunk_evidence::receipt::verify(&receipt, &chunk_evidence::encode::sha256(&bytes), bytes.len() as u64, &[key]).unwrap();
+    assert_eq!((story.requester.subject.as_str(), story.approvals[0].person.subject.as_str()), ("dana", "rey"));
+
+    let audra = world.sign_in("audra", &["auditors"]).await;
+    let trust = |reviewer_keys: &str| -> chunk_evidence::trust::TrustPolicy {
+        let log_keys = [world.broker.info().log_key];
+        serde_json::from_value(serde_json::json!({ "origin": "example.test/log", "log_keys": log_keys, "reviewer_keys": reviewer_keys })).unwrap()
+    };
+    for (from_ms, request_id, level) in
+        [(None, None, 4), (None, None, 1), (None, Some(request.id.to_string()), 4), (Some(0), None, 2), (None, None, 0), (None, None, 3)]
+    {
+        let ask = chunk_wire::audit::ExportRequest { from_ms, request: request_id, level: Some(level), ..Default::default() };
+        let auditor = audra.caller(&world).await.unwrap();
+        let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask.clone()).await.unwrap();
+        let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
+        assert_eq!(verified.answer.as_str(), "true", "{ask:?}: {:?}", verified.faults);
+    }
+    world.advance_ms(5000);
+    let later = world.clock.0.load(Ordering::SeqCst);
+    drain_another(&world, &dana).await;
+    let auditor = audra.caller(&world).await.unwrap();
+    let ask = chunk_wire::audit::ExportRequest { from_ms: Some(later), ..Default::default() };
+    let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
+    let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
+    assert_eq!(verified.answer.as_str(), "true", "{:?}", verified.faults);
+    assert_eq!(chunk_evidence::bundle::verify_bundle(&bundle, &trust("pinned")).answer.as_str(), "cannot_tell");
+}
+
+async fn drain_another(world: &World, dana: &Someone) {
+    let rey = world.sign_in("rey", &["data-owners"]).await;
+    let request = dana.ask(world, "customers").await;
+    let request = rey.review(world, &request, Verdict::Approve).await.unwrap();
+    drain(dana.fetch(world, &request.id).await.unwrap()).await.unwrap();
+}

@@ -115,7 +115,7 @@ fn exhausted(text: &str) -> ScanError {
 }
 
 /// One of our own errors, however deeply the engine has wrapped it.
-fn own(error: &DataFusionError) -> Option<ScanError> {
+pub(crate) fn own(error: &DataFusionError) -> Option<ScanError> {
     match error {
         DataFusionError::External(inner) => inner
             .downcast_ref::<ScanError>()

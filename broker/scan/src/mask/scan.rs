@@ -3,8 +3,7 @@
 //! Text keeps everything but its findings. A value of another type cannot lose a part: it is formatted, tested and, on a hit,
 //! nulled. A list, struct or map hits if anything in it does.
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray, MutableArrayData, make_array, new_null_array};
 use arrow::datatypes::DataType;
 
 use super::form;
@@ -29,12 +28,27 @@ pub(super) fn test(array: &ArrayRef, output: &DataType) -> (ArrayRef, u64) {
     let hits = hits(array.as_ref());
     let is_hit = |row: usize| hits.get(row).copied().unwrap_or(true);
     let altered = (0..rows).filter(|&row| !is_null(row) && is_hit(row)).count() as u64;
-    // Taking rows copies them: the result shares no buffer with the source, and rows that are null hold nothing.
-    let kept: UInt64Array = (0..rows).map(|row| (!is_null(row) && !is_hit(row)).then_some(row as u64)).collect();
-    match take(array.as_ref(), &kept, None) {
-        Ok(masked) if masked.data_type() == output => (masked, altered),
-        _ => (new_null_array(output, rows), (rows - nulls.map_or(0, |nulls| nulls.null_count())) as u64),
+    // Copied run by run, with nothing where a null is: the result shares no buffer with the source, and what was nulled is
+    // not there underneath either.
+    let source = array.to_data();
+    let mut copy = MutableArrayData::new(vec![&source], true, rows);
+    let mut row = 0;
+    while row < rows {
+        let is_kept = |row: usize| !is_null(row) && !is_hit(row);
+        let kept = is_kept(row);
+        let end = (row..rows).find(|&next| is_kept(next) != kept).unwrap_or(rows);
+        if kept {
+            copy.extend(0, row, end);
+        } else {
+            copy.extend_nulls(end - row);
+        }
+        row = end;
     }
+    let masked = make_array(copy.freeze());
+    if masked.data_type() == output {
+        return (masked, altered);
+    }
+    (new_null_array(output, rows), (rows - nulls.map_or(0, |nulls| nulls.null_count())) as u64)
 }
 
 /// A number of fewer digits is no finding without a word beside it.

@@ -53,7 +53,7 @@ const SCALAR: &[&str] = &[
     // Text.
     "ascii", "bit_length", "btrim", "character_length", "chr", "concat", "concat_ws", "contains", "ends_with", "find_in_set",
     "initcap", "left", "levenshtein", "lower", "lpad", "ltrim", "octet_length", "overlay", "repeat", "replace", "reverse",
-    "right", "rpad", "rtrim", "split_part", "starts_with", "strpos", "substr", "substr_index", "substrindex", "to_hex",
+    "right", "rpad", "rtrim", "split_part", "starts_with", "strpos", "substr", "substr_index", "to_hex",
     "translate", "upper", "regexp_count", "regexp_instr", "regexp_like", "regexp_replace", "encode", "decode",
     // Dates and times.
     "current_date", "current_time", "date_bin", "date_part", "date_trunc", "from_unixtime", "make_date", "make_time", "now",

@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
 }
 
 /// Writes words for people to standard error. Nobody is left to tell when that fails.
-pub(crate) fn tell(text: &str) {
+pub fn tell(text: &str) {
     let mut words = std::io::stderr().lock();
     words.write_all(text.as_bytes()).and_then(|()| words.write_all(b"\n")).ok();
 }

@@ -32,7 +32,13 @@ pub(super) fn check(file: &Path, text: &str) -> Result<Config, Faults> {
     let policies = broker.as_ref().map(|b| policies::load_policies(&b.policies));
     let mut faults = check.faults.into_faults();
     let policies = match policies {
-        Some(Ok(policies)) => Some(policies),
+        Some(Ok(policies)) => {
+            // Names in policies are compared with what could be read; with faults above, some of it is missing.
+            if let (true, Some(broker)) = (faults.is_empty(), &broker) {
+                faults.extend(policies::unknown_names(&policies, &broker.policies, &datasets, &classes));
+            }
+            Some(policies)
+        }
         Some(Err(more)) => {
             faults.extend(more);
             None

@@ -1,9 +1,13 @@
 //! The folder of Cedar policies: every `*.cedar` file in it, in order of name.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use chunk_core::catalog::Dataset;
 use chunk_core::policy::PolicySet;
 
+use super::MaskConfig;
+use super::check::nearest;
 use super::faults::{Fault, Faults};
 
 /// A policy file larger than this was not written by a person.
@@ -47,6 +51,28 @@ pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
             Err(faults.sorted())
         }
     }
+}
+
+/// Datasets and classes that policies name and configuration does not: a misspelt name in a `forbid` forbids nothing.
+pub(super) fn unknown_names(
+    policies: &PolicySet,
+    dir: &Path,
+    datasets: &BTreeMap<String, Dataset>,
+    classes: &BTreeMap<String, MaskConfig>,
+) -> Faults {
+    let mut faults = Faults::default();
+    for named in policies.named() {
+        let (known, hint) = match named.kind {
+            "Class" => (classes.contains_key(&named.name), nearest(&named.name, classes.keys())),
+            _ => (datasets.contains_key(&named.name), nearest(&named.name, datasets.keys())),
+        };
+        if !known {
+            let what = if named.kind == "Class" { "class" } else { "dataset" };
+            let message = format!("policy `{}` names the {what} `{}`, which broker.toml does not define{hint}", named.policy, named.name.escape_debug());
+            faults.push(Fault { file: dir.join(&named.file), line: named.line, message });
+        }
+    }
+    faults.sorted()
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -9,11 +9,9 @@ mod issuer;
 mod people;
 mod sample;
 
-use std::future::Future;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use chunk_core::clock::Clock;
@@ -21,7 +19,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use self::issuer::{DevIssuer, IssuerError, WARNING, people_line};
-use crate::config::{self, Config, Faults};
+use crate::commands::{print, tell};
+use crate::config::{self, Config, Env};
+use crate::error::{CommandError, chain};
+use crate::ports::Ports;
+use crate::serve::serve;
 
 pub use self::people::{DevPerson, PEOPLE, person};
 pub use self::sample::WriteSample;
@@ -58,63 +60,8 @@ pub struct DevArgs {
     pub until_stdin_closes: bool,
 }
 
-/// Runs a broker until the token is cancelled; `ready` is called once it answers. What `serve` runs, handed in by the program.
-pub type Serve = Box<dyn FnOnce(Config, CancellationToken, Ready) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send>;
-/// Called once the broker answers.
-pub type Ready = Box<dyn FnOnce() + Send>;
-
 /// Proof that the `dev` command runs: the issuer cannot be made without it, and nothing else can make it.
 pub(crate) struct StartedByDev(());
-
-/// Why `dev` does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum DevError {
-    /// A file or folder could not be used.
-    #[error("cannot {what} {}: {}", path.display(), source.kind())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another process uses the folder.
-    #[error("another `chunk-broker dev` runs in {}", .0.display())]
-    InUse(PathBuf),
-    /// The folder holds a sample of another size.
-    #[error("{} holds a sample of {found} orders, not {wanted}; run with `--orders {found}` or with another `--data`", data.display())]
-    OtherSample {
-        /// Where.
-        data: PathBuf,
-        /// Orders there.
-        found: u64,
-        /// Orders asked for.
-        wanted: u64,
-    },
-    /// The generator failed.
-    #[error("the sample data could not be made: {0}")]
-    Sample(String),
-    /// A path without a parent.
-    #[error("the folder must have a name")]
-    NoFolder,
-    /// The configuration has faults.
-    #[error("{0}")]
-    Config(Faults),
-    /// The configuration is not one that `dev` made.
-    #[error("{} names no development issuer on 127.0.0.1: `dev` serves only what it made; run `chunk-broker serve` instead", .0.display())]
-    NotOurs(PathBuf),
-    /// The issuer does not start.
-    #[error("{0}")]
-    Issuer(String),
-    /// Keys or journal could not be made.
-    #[error("{0}")]
-    Init(String),
-    /// The broker ended by itself.
-    #[error("the broker ended: {0}")]
-    Broker(String),
-}
 
 /// What is printed when both answer.
 #[derive(Debug, Serialize)]
@@ -132,44 +79,38 @@ struct ReadyLine<'a> {
 ///
 /// # Errors
 /// When something cannot be made, a port is taken, or either ends by itself.
-pub async fn run(args: DevArgs, clock: Arc<dyn Clock>, write_sample: WriteSample, serve: Serve) -> Result<(), DevError> {
+pub async fn run(args: DevArgs, ports: Ports, env: Env, write_sample: WriteSample) -> Result<(), CommandError> {
+    let stop = asked_to_stop(args.until_stdin_closes);
+    run_until(args, ports, env, write_sample, stop).await
+}
+
+async fn run_until(
+    args: DevArgs,
+    ports: Ports,
+    env: Env,
+    write_sample: WriteSample,
+    asked_to_stop: impl Future<Output = ()>,
+) -> Result<(), CommandError> {
     let started = StartedByDev(());
-    let dir = std::path::absolute(&args.dir).map_err(|source| DevError::File {
-        what: "find",
-        path: args.dir.clone(),
-        source,
-    })?;
-    let data = match &args.data {
-        Some(data) => std::path::absolute(data).map_err(|source| DevError::File {
-            what: "find",
-            path: data.clone(),
-            source,
-        })?,
-        None => dir.join("sample"),
-    };
+    let dir = absolute(&args.dir)?;
+    let data = args.data.as_deref().map_or_else(|| Ok(dir.join("sample")), absolute)?;
     let _lock = folder::claim(&dir)?;
-    event(args.json, "dev.sample");
+    event(args.json, "dev.sample")?;
     let (at, orders) = (data.clone(), args.orders);
     let made = tokio::task::spawn_blocking(move || sample::provide(&at, orders, write_sample)).await;
-    if made.map_err(|_| DevError::Sample("the generator panicked".into()))?? {
+    if made.map_err(|_| CommandError::unavailable("The sample data could not be made.").because("the generator stopped"))?? {
         tracing::info!(orders = args.orders, data = %data.display(), "sample data made");
     }
 
     let file = dir.join(folder::CONFIG);
     let issuer = if file.exists() {
-        let known = config::load(&file).map_err(DevError::Config)?;
-        bind_issuer(
-            &started,
-            issuer_port(&known).ok_or_else(|| DevError::NotOurs(file.clone()))?,
-            &clock,
-        )
-        .await?
+        bind_issuer(&started, issuer_port(&load(&file)?, &file)?, &ports.clock).await?
     } else {
-        let issuer = bind_issuer(&started, args.issuer_port, &clock).await?;
+        let issuer = bind_issuer(&started, args.issuer_port, &ports.clock).await?;
         folder::make(&dir, &data, free_port(args.port)?, issuer.url())?;
         issuer
     };
-    let config = config::load(&file).map_err(DevError::Config)?;
+    let config = load(&file)?;
     let (broker_url, issuer_url) = (
         config.broker.public_url.as_str().trim_end_matches('/').to_owned(),
         issuer.url().to_owned(),
@@ -177,15 +118,12 @@ pub async fn run(args: DevArgs, clock: Arc<dyn Clock>, write_sample: WriteSample
 
     let stop = CancellationToken::new();
     let (answers, is_ready) = tokio::sync::oneshot::channel();
+    let ready = move || {
+        answers.send(()).ok();
+    };
+    let mut broker = std::pin::pin!(serve(config, ports, env, stop.clone(), ready));
     let mut issuer = std::pin::pin!(issuer.serve(stop.clone().cancelled_owned()));
-    let mut broker = serve(
-        config,
-        stop.clone(),
-        Box::new(move || {
-            answers.send(()).ok();
-        }),
-    );
-    let mut announced = std::pin::pin!(async {
+    let mut asked = std::pin::pin!(async {
         if is_ready.await.is_ok() {
             announce(
                 &args,
@@ -200,82 +138,93 @@ pub async fn run(args: DevArgs, clock: Arc<dyn Clock>, write_sample: WriteSample
                 },
             )?;
         }
-        asked_to_stop(args.until_stdin_closes).await;
-        Ok::<(), DevError>(())
+        asked_to_stop.await;
+        Ok(())
     });
-    tokio::select! {
+    // Whichever ends first, the other two are brought to their end as well: a broker is never dropped half-way.
+    let ended = tokio::select! {
         ended = &mut broker => {
             stop.cancel();
             issuer.await.map_err(|e| told(&e))?;
-            return Err(DevError::Broker(ended.err().unwrap_or_else(|| "nobody asked it to".into())));
+            return ended.and_then(|()| Err(CommandError::unavailable("The broker ended by itself.")));
         }
-        ended = &mut issuer => {
+        ended = &mut issuer => ended.map_err(|e| told(&e)).and_then(|()| Err(CommandError::unavailable("The development issuer ended by itself."))),
+        asked = &mut asked => {
             stop.cancel();
-            broker.await.map_err(DevError::Broker)?;
-            return Err(ended.err().map_or_else(|| DevError::Issuer("the issuer ended by itself".into()), |e| told(&e)));
+            let served = issuer.await.map_err(|e| told(&e));
+            asked.and(served)
         }
-        asked = &mut announced => {
-            stop.cancel();
-            let (issuer, broker) = tokio::join!(issuer, broker);
-            asked?;
-            issuer.map_err(|e| told(&e))?;
-            broker.map_err(DevError::Broker)?;
-        }
-    }
-    event(args.json, "dev.stopped");
-    Ok(())
+    };
+    stop.cancel();
+    broker.await?;
+    event(args.json, "dev.stopped")?;
+    ended
 }
 
-async fn bind_issuer(started: &StartedByDev, port: u16, clock: &Arc<dyn Clock>) -> Result<DevIssuer, DevError> {
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    std::path::absolute(path).map_err(|e| cannot("find", path, &e))
+}
+
+fn load(file: &Path) -> Result<Config, CommandError> {
+    config::load(file).map_err(|faults| {
+        CommandError::config("The configuration has faults.")
+            .because(faults)
+            .next(format!("chunk-broker check --config {}", file.display()))
+    })
+}
+
+async fn bind_issuer(started: &StartedByDev, port: u16, clock: &Arc<dyn Clock>) -> Result<DevIssuer, CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     DevIssuer::bind(started, address, Arc::clone(clock)).await.map_err(|e| told(&e))
 }
 
 /// The port at which the folder's configuration expects the development issuer.
-fn issuer_port(config: &Config) -> Option<u16> {
-    let issuer = config.issuers.iter().find(|issuer| issuer.settings.insecure_development)?;
-    issuer.settings.issuer.strip_prefix("http://127.0.0.1:")?.parse().ok()
+fn issuer_port(config: &Config, file: &Path) -> Result<u16, CommandError> {
+    let issuer = config.issuers.iter().find(|issuer| issuer.settings.insecure_development);
+    issuer
+        .and_then(|issuer| issuer.settings.issuer.strip_prefix("http://127.0.0.1:")?.parse().ok())
+        .ok_or_else(|| {
+            CommandError::config(format!("{} names no development issuer on 127.0.0.1.", file.display()))
+                .because("`dev` serves only what it made")
+                .next(format!("chunk-broker serve --config {}", file.display()))
+        })
 }
 
 /// A port that nothing listens at now. The broker binds it a moment later and says so if somebody was quicker.
-fn free_port(wanted: u16) -> Result<u16, DevError> {
+fn free_port(wanted: u16) -> Result<u16, CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted));
     let bound = TcpListener::bind(address).and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|source| DevError::File {
-        what: "listen at",
-        path: PathBuf::from(address.to_string()),
-        source,
-    })
+    bound
+        .map(|address| address.port())
+        .map_err(|e| CommandError::unavailable(format!("Cannot listen at {address}.")).because(e.kind()))
 }
 
-fn announce(args: &DevArgs, line: &ReadyLine<'_>) -> Result<(), DevError> {
-    let text = serde_json::to_string(line).map_err(|_| DevError::NoFolder)?;
+/// A file or folder that could not be used.
+fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::config(format!("Cannot {verb} {}.", path.display())).because(error.kind())
+}
+
+fn announce(args: &DevArgs, line: &ReadyLine<'_>) -> Result<(), CommandError> {
+    let text = serde_json::to_string(line).map_err(|_| CommandError::unavailable("The folder's name is not text."))?;
     if let Some(file) = &args.ready_file {
-        let failed = |source| DevError::File {
-            what: "write",
-            path: file.clone(),
-            source,
-        };
-        let mut scratch = tempfile::NamedTempFile::new_in(file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-            .map_err(failed)?;
-        writeln!(scratch, "{text}").map_err(failed)?;
-        scratch.persist(file).map_err(|e| failed(e.error))?;
+        let file = absolute(file)?;
+        let mut scratch =
+            tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new("/"))).map_err(|e| cannot("write", &file, &e))?;
+        writeln!(scratch, "{text}").map_err(|e| cannot("write", &file, &e))?;
+        scratch.persist(&file).map_err(|e| cannot("write", &file, &e.error))?;
     }
     if args.json {
-        print_line(&text);
+        print(&format!("{text}\n"))?;
     }
-    let mut words = std::io::stderr().lock();
-    let banner = format!(
-        "\n  *** {WARNING} ***\n\n  broker  {}\n  issuer  {}   (sign-in page: {}/device)\n  people  {}\n  folder  {}\n\n  next: run `chunkctl login --broker {}`\n\n",
+    tell(&format!(
+        "\n  *** {WARNING} ***\n\n  broker  {}\n  issuer  {}   (sign-in page: {}/device)\n  people  {}\n  folder  {}\n\n  next: run `chunkctl login --broker {}`\n",
         line.broker,
         line.issuer,
         line.issuer,
         people_line(),
         line.dir.display(),
         line.broker
-    );
-    // A closed standard error leaves nobody to tell.
-    words.write_all(banner.as_bytes()).ok();
+    ));
     tracing::warn!(
         broker = line.broker,
         issuer = line.issuer,
@@ -285,15 +234,12 @@ fn announce(args: &DevArgs, line: &ReadyLine<'_>) -> Result<(), DevError> {
     Ok(())
 }
 
-fn event(json: bool, name: &str) {
+fn event(json: bool, name: &str) -> Result<(), CommandError> {
     if json {
-        print_line(&format!("{{\"event\":\"{name}\"}}"));
+        print(&format!("{{\"event\":\"{name}\"}}\n"))
+    } else {
+        Ok(())
     }
-}
-
-fn print_line(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
 /// Ready at SIGINT, SIGTERM, or, where asked for, the end of standard input.
@@ -327,13 +273,12 @@ async fn signalled() {
     }
 }
 
-fn told(error: &IssuerError) -> DevError {
-    use std::error::Error as _;
-    DevError::Issuer(match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
+fn told(error: &IssuerError) -> CommandError {
+    CommandError::unavailable("The development issuer cannot run.").because(chain(error))
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 impl StartedByDev {

@@ -48,7 +48,11 @@ impl FromRequestParts<Arc<Gateway>> for ProofOnly {
         if parts.headers.contains_key(AUTHORIZATION) {
             return Err(Refusal::new(Code::InvalidRequest, "This route takes no `Authorization` header."));
         }
-        presented(parts, gateway).map(ProofOnly)
+        let presented = presented(parts, gateway)?;
+        if presented.proof.is_none() {
+            return Err(no_proof());
+        }
+        Ok(ProofOnly(presented))
     }
 }
 
@@ -61,7 +65,7 @@ impl FromRequestParts<Arc<Gateway>> for Credential {
             return Err(unauthenticated("This route needs a session: `Authorization: DPoP <access token>` and a `DPoP` proof."));
         }
         if presented.proof.is_none() {
-            return Err(Refusal::new(Code::InvalidDpopProof, "This route needs exactly one `DPoP` header."));
+            return Err(no_proof());
         }
         Ok(Credential(presented))
     }
@@ -122,6 +126,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 /// The characters of a JWS in compact form.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= CREDENTIAL_BYTES_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+fn no_proof() -> Refusal {
+    Refusal::new(Code::InvalidDpopProof, "This route needs exactly one `DPoP` header.")
 }
 
 fn unauthenticated(why: &str) -> Refusal {

@@ -14,7 +14,7 @@ use super::problem::Refusal;
 
 /// The datasets that the caller may know of.
 #[utoipa::path(
-    get, path = "/v1/datasets", tag = "datasets", security(("access_token" = [], "proof" = [])),
+    get, operation_id = "listDatasets", path = "/v1/datasets", tag = "datasets", security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = Vec<DatasetSummary>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
@@ -27,7 +27,7 @@ pub(super) async fn list(
 
 /// One dataset with its columns as the caller would see them.
 #[utoipa::path(
-    get, path = "/v1/datasets/{name}", tag = "datasets", params(("name" = String, Path)), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "describeDataset", path = "/v1/datasets/{name}", tag = "datasets", params(("name" = String, Path)), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = DatasetDetail), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn describe(

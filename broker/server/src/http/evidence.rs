@@ -25,7 +25,7 @@ const OCTETS: &str = "application/octet-stream";
 
 /// Searches the log, newest first. Looking is itself an entry.
 #[utoipa::path(
-    get, path = "/v1/audit/entries", tag = "evidence", params(EntryQuery), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "searchEntries", path = "/v1/audit/entries", tag = "evidence", params(EntryQuery), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = EntryPage), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn search(
@@ -39,7 +39,7 @@ pub(super) async fn search(
 
 /// One entry, opened.
 #[utoipa::path(
-    get, path = "/v1/audit/entries/{index}", tag = "evidence", params(("index" = u64, Path)), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "showEntry", path = "/v1/audit/entries/{index}", tag = "evidence", params(("index" = u64, Path)), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = EntryView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn entry(
@@ -53,7 +53,7 @@ pub(super) async fn entry(
 
 /// A bundle that an auditor verifies offline.
 #[utoipa::path(
-    post, path = "/v1/audit/exports", tag = "evidence", request_body = ExportRequest, security(("access_token" = [], "proof" = [])),
+    post, operation_id = "exportBundle", path = "/v1/audit/exports", tag = "evidence", request_body = ExportRequest, security(("access_token" = [], "proof" = [])),
     responses(
         (status = 200, body = Binary, content_type = "application/vnd.chunkctl.bundle"),
         (status = "default", body = Problem, content_type = "application/problem+json")
@@ -80,7 +80,7 @@ pub(super) struct OfChunk {
 
 /// The receipt of a completed delivery.
 #[utoipa::path(
-    get, path = "/v1/requests/{id}/receipt", tag = "evidence", params(("id" = String, Path), OfChunk),
+    get, operation_id = "receipt", path = "/v1/requests/{id}/receipt", tag = "evidence", params(("id" = String, Path), OfChunk),
     security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = Object, content_type = "application/json"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -97,7 +97,7 @@ pub(super) async fn receipt(
 
 /// The newest signed checkpoint (C2SP tlog-checkpoint).
 #[utoipa::path(
-    get, path = "/checkpoint", tag = "log", security(()), responses((status = 200, body = String, content_type = "text/plain"))
+    get, operation_id = "checkpoint", path = "/checkpoint", tag = "log", security(()), responses((status = 200, body = String, content_type = "text/plain"))
 )]
 pub(super) async fn checkpoint(State(gateway): State<Arc<Gateway>>) -> Response {
     typed("text/plain; charset=utf-8", audit::checkpoint(&gateway.broker).into_bytes())
@@ -105,7 +105,7 @@ pub(super) async fn checkpoint(State(gateway): State<Arc<Gateway>>) -> Response 
 
 /// A tile of hashes (C2SP tlog-tiles).
 #[utoipa::path(
-    get, path = "/tile/{level}/{index}", tag = "log", security(()),
+    get, operation_id = "hashTile", path = "/tile/{level}/{index}", tag = "log", security(()),
     params(("level" = u8, Path), ("index" = String, Path, description = "`x001/x234/067`, or `x001/x234/067.p/W` for a partial tile of W hashes.")),
     responses((status = 200, body = Binary, content_type = "application/octet-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -118,7 +118,7 @@ pub(super) async fn tile(State(gateway): State<Arc<Gateway>>, Named((level, inde
 
 /// A bundle of leaves (C2SP tlog-tiles).
 #[utoipa::path(
-    get, path = "/tile/entries/{index}", tag = "log", security(("access_token" = [], "proof" = [])), params(("index" = String, Path)),
+    get, operation_id = "entriesTile", path = "/tile/entries/{index}", tag = "log", security(("access_token" = [], "proof" = [])), params(("index" = String, Path)),
     responses((status = 200, body = Binary, content_type = "application/octet-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn entries_tile(
@@ -151,7 +151,7 @@ pub(super) struct Consistency {
 
 /// Proof that the tree of size `to` extends the tree of size `from`.
 #[utoipa::path(
-    get, path = "/consistency", tag = "log", security(()), params(Sizes),
+    get, operation_id = "consistencyProof", path = "/consistency", tag = "log", security(()), params(Sizes),
     responses((status = 200, body = Consistency), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn consistency(State(gateway): State<Arc<Gateway>>, Params(sizes): Params<Sizes>) -> Result<Answer<Consistency>, Refusal> {

@@ -22,7 +22,7 @@ use super::problem::Refusal;
 
 /// What would happen, and the document to sign if it should. Releases nothing.
 #[utoipa::path(
-    post, path = "/v1/plans", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = PlanRequest,
+    post, operation_id = "plan", path = "/v1/plans", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = PlanRequest,
     responses((status = 200, body = PlanAnswer), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn plan(
@@ -36,7 +36,7 @@ pub(super) async fn plan(
 
 /// Submits a request document signed with the session's key.
 #[utoipa::path(
-    post, path = "/v1/requests", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = SubmitRequest,
+    post, operation_id = "submitRequest", path = "/v1/requests", tag = "requests", security(("access_token" = [], "proof" = [])), request_body = SubmitRequest,
     responses((status = 201, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn submit(
@@ -63,7 +63,7 @@ pub(super) struct ListRequests {
 
 /// The caller's requests, and those that the caller may review.
 #[utoipa::path(
-    get, path = "/v1/requests", tag = "requests", params(ListRequests), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "listRequests", path = "/v1/requests", tag = "requests", params(ListRequests), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = Vec<RequestView>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
@@ -77,7 +77,7 @@ pub(super) async fn list(
 
 /// One request.
 #[utoipa::path(
-    get, path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path)), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "showRequest", path = "/v1/requests/{id}", tag = "requests", params(("id" = String, Path)), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(
@@ -92,7 +92,7 @@ pub(super) async fn show(
 /// Delivers one chunk of an approved request. The body ends cleanly only after the outcome is durable; every other end breaks
 /// the connection.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/chunks/{n}", tag = "requests", params(("id" = String, Path), ("n" = u32, Path)),
+    post, operation_id = "deliverChunk", path = "/v1/requests/{id}/chunks/{n}", tag = "requests", params(("id" = String, Path), ("n" = u32, Path)),
     security(("access_token" = [], "proof" = [])),
     responses(
         (status = 200, body = Binary, content_type = "application/octet-stream", headers(("chunk-intent" = u64, description = "Index of the intent under which the bytes leave."))),

@@ -17,14 +17,14 @@ use super::problem::Refusal;
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The process answers.
-#[utoipa::path(get, path = "/healthz", tag = "operations", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, operation_id = "healthz", path = "/healthz", tag = "operations", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn healthz() -> Response {
     text("ok\n".to_owned(), "text/plain; charset=utf-8")
 }
 
 /// Requests can be served: the log can grow, and the broker does not stop.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operations", security(()),
+    get, operation_id = "readyz", path = "/readyz", tag = "operations", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Refusal> {
@@ -35,7 +35,7 @@ pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Respon
 /// Counters in the Prometheus text format. On the API's own listener only for loopback peers, and not at all where
 /// `metrics_listen` is configured.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operations", security(()),
+    get, operation_id = "metrics", path = "/metrics", tag = "operations", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn metrics_for_loopback(

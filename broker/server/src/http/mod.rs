@@ -63,3 +63,6 @@ impl Gateway {
         &self.base
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::{RefOr, Required};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -38,9 +40,24 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         health::healthz, health::readyz, health::metrics_for_loopback, serve,
     ),
     components(schemas(chunk_wire::fetch::RequestDocument, chunk_wire::review::ReviewDocument)),
-    modifiers(&Credentials),
+    modifiers(&Credentials, &SearchIsAQuery),
 )]
 struct Description;
+
+/// The wire's query type does not say where its fields stand; in this API they are all in the query, and optional.
+struct SearchIsAQuery;
+
+impl Modify for SearchIsAQuery {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let search = openapi.paths.paths.get_mut("/v1/audit/entries").and_then(|item| item.get.as_mut());
+        for parameter in search.and_then(|operation| operation.parameters.as_mut()).into_iter().flatten() {
+            if let RefOr::T(parameter) = parameter {
+                parameter.parameter_in = ParameterIn::Query;
+                parameter.required = Required::False;
+            }
+        }
+    }
+}
 
 struct Credentials;
 
@@ -65,7 +82,7 @@ pub fn document() -> String {
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", security(()), responses((status = 200, body = Object, content_type = "application/json")))]
+#[utoipa::path(get, operation_id = "openapi", path = "/openapi.json", tag = "operations", security(()), responses((status = 200, body = Object, content_type = "application/json")))]
 pub(super) async fn serve() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(document);
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], TEXT.as_str()).into_response()

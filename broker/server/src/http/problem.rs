@@ -15,7 +15,10 @@ use crate::error::chain;
 
 /// A request that was not answered with what it asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal(Box<Refused>);
+
+#[derive(Debug, Clone)]
+struct Refused {
     problem: Problem,
     /// For the operator's log; never sent.
     operator: Option<String>,
@@ -23,17 +26,17 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { problem: Problem::new(code, detail), operator: None }
+        Self(Box::new(Refused { problem: Problem::new(code, detail), operator: None }))
     }
 
     /// Another status than the code's own, where HTTP has a more exact one.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
-        self.problem.status = status.as_u16();
+        self.0.problem.status = status.as_u16();
         self
     }
 
     pub(crate) fn hint(mut self, hint: &str) -> Self {
-        self.problem.hint = Some(hint.to_owned());
+        self.0.problem.hint = Some(hint.to_owned());
         self
     }
 
@@ -43,27 +46,24 @@ impl Refusal {
     }
 
     pub(super) fn code(&self) -> &str {
-        &self.problem.code
+        &self.0.problem.code
     }
 
     pub(super) fn operator(&self) -> Option<&str> {
-        self.operator.as_deref()
+        self.0.operator.as_deref()
     }
 
-    pub(super) fn problem(&self) -> &Problem {
-        &self.problem
-    }
 
     /// The body and the headers that go with it.
     pub(super) fn render(mut self, request_id: &str) -> Response {
-        self.problem.request_id = Some(request_id.to_owned());
-        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
+        self.0.problem.request_id = Some(request_id.to_owned());
+        let status = StatusCode::from_u16(self.0.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0.problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, challenge(self.problem.known_code()));
+            headers.insert(WWW_AUTHENTICATE, challenge(self.0.problem.known_code()));
         }
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
@@ -74,13 +74,13 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { problem: error.problem(), operator: error.source.as_deref().map(|source| chain(source)) }
+        Self(Box::new(Refused { problem: error.problem(), operator: error.source.as_deref().map(|source| chain(source)) }))
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
         response

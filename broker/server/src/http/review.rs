@@ -27,7 +27,7 @@ use super::problem::Refusal;
 
 /// A reviewer's signed verdict.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/reviews", tag = "reviews", params(("id" = String, Path)), request_body = SubmitReview,
+    post, operation_id = "reviewRequest", path = "/v1/requests/{id}/reviews", tag = "reviews", params(("id" = String, Path)), request_body = SubmitReview,
     security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -43,7 +43,7 @@ pub(super) async fn review(
 
 /// The requester withdraws a request.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/cancel", tag = "requests", params(("id" = String, Path)), request_body = Withdraw,
+    post, operation_id = "cancelRequest", path = "/v1/requests/{id}/cancel", tag = "requests", params(("id" = String, Path)), request_body = Withdraw,
     security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -59,7 +59,7 @@ pub(super) async fn cancel(
 
 /// A reviewer or administrator takes an approval back; a running delivery is cut.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/revoke", tag = "reviews", params(("id" = String, Path)), request_body = Withdraw,
+    post, operation_id = "revokeRequest", path = "/v1/requests/{id}/revoke", tag = "reviews", params(("id" = String, Path)), request_body = Withdraw,
     security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = RequestView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -75,7 +75,7 @@ pub(super) async fn revoke(
 
 /// The requester has the bytes on disk.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/ack", tag = "requests", params(("id" = String, Path)), request_body = Acknowledge,
+    post, operation_id = "acknowledgeDelivery", path = "/v1/requests/{id}/ack", tag = "requests", params(("id" = String, Path)), request_body = Acknowledge,
     security(("access_token" = [], "proof" = [])),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
@@ -93,7 +93,7 @@ pub(super) async fn acknowledge(
 /// Server-sent events named `request`, each a `RequestView`: the present state, then every change. Ends when the request can
 /// change no more, after an event named `problem` when the session ends, or without one when the broker stops.
 #[utoipa::path(
-    get, path = "/v1/requests/{id}/events", tag = "requests", params(("id" = String, Path)), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "watchRequest", path = "/v1/requests/{id}/events", tag = "requests", params(("id" = String, Path)), security(("access_token" = [], "proof" = [])),
     responses(
         (status = 200, body = EventText, content_type = "text/event-stream"),
         (status = "default", body = Problem, content_type = "application/problem+json")
@@ -151,11 +151,11 @@ impl Watcher {
     }
 
     /// The session and the request as they stand now; an event when the request looks different from before.
-    fn look(&mut self) -> Result<Option<Event>, Problem> {
+    fn look(&mut self) -> Result<Option<Event>, Box<Problem>> {
         let broker = &self.gateway.broker;
-        identity::still_open(broker, &self.caller).map_err(|fault| fault.problem())?;
-        let view = approval::show(broker, &self.cx, &self.caller, &self.id).map_err(|fault| fault.problem())?;
-        let text = serde_json::to_string(&view).map_err(|_| Problem::new(Code::Internal, "The request cannot be written as JSON."))?;
+        identity::still_open(broker, &self.caller).map_err(|fault| Box::new(fault.problem()))?;
+        let view = approval::show(broker, &self.cx, &self.caller, &self.id).map_err(|fault| Box::new(fault.problem()))?;
+        let text = serde_json::to_string(&view).map_err(|_| Box::new(Problem::new(Code::Internal, "The request cannot be written as JSON.")))?;
         self.over = view.state.is_final();
         if self.shown.as_deref() == Some(text.as_str()) {
             return Ok(None);

@@ -55,7 +55,7 @@ pub fn operations(gateway: Arc<Gateway>) -> Router {
     dress(router, gateway)
 }
 
-fn dress(router: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+pub(super) fn dress(router: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
     router
         .fallback(no_route)
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), edge::edge))

@@ -17,14 +17,14 @@ use super::caller::{Cx, ProofOnly, SignedIn};
 use super::problem::Refusal;
 
 /// What a client must know before it signs in.
-#[utoipa::path(get, path = "/v1/info", tag = "sessions", security(()), responses((status = 200, body = BrokerInfo)))]
+#[utoipa::path(get, operation_id = "brokerInfo", path = "/v1/info", tag = "sessions", security(()), responses((status = 200, body = BrokerInfo)))]
 pub(super) async fn info(State(gateway): State<Arc<Gateway>>) -> Answer<BrokerInfo> {
     Answer::ok(gateway.broker.info())
 }
 
 /// Exchanges an identity provider's token for a session bound to the key of the proof.
 #[utoipa::path(
-    post, path = "/v1/sessions", tag = "sessions", security(("proof" = [])), request_body = OpenSession,
+    post, operation_id = "openSession", path = "/v1/sessions", tag = "sessions", security(("proof" = [])), request_body = OpenSession,
     responses((status = 201, body = SessionTokens), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn open(
@@ -41,7 +41,7 @@ pub(super) async fn open(
 
 /// Gives new tokens for an open session.
 #[utoipa::path(
-    post, path = "/v1/sessions/refresh", tag = "sessions", security(("proof" = [])), request_body = RefreshSession,
+    post, operation_id = "refreshSession", path = "/v1/sessions/refresh", tag = "sessions", security(("proof" = [])), request_body = RefreshSession,
     responses((status = 200, body = SessionTokens), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn refresh(
@@ -55,7 +55,7 @@ pub(super) async fn refresh(
 
 /// Signs out.
 #[utoipa::path(
-    delete, path = "/v1/sessions/current", tag = "sessions", security(("access_token" = [], "proof" = [])),
+    delete, operation_id = "closeSession", path = "/v1/sessions/current", tag = "sessions", security(("access_token" = [], "proof" = [])),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn close(State(gateway): State<Arc<Gateway>>, Cx(cx): Cx, SignedIn(caller): SignedIn) -> Result<StatusCode, Refusal> {
@@ -65,7 +65,7 @@ pub(super) async fn close(State(gateway): State<Arc<Gateway>>, Cx(cx): Cx, Signe
 
 /// Who am I, and what may I do that is not about one dataset?
 #[utoipa::path(
-    get, path = "/v1/whoami", tag = "sessions", security(("access_token" = [], "proof" = [])),
+    get, operation_id = "whoAmI", path = "/v1/whoami", tag = "sessions", security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = WhoAmI), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn whoami(State(gateway): State<Arc<Gateway>>, Cx(cx): Cx, SignedIn(caller): SignedIn) -> Answer<WhoAmI> {
@@ -84,7 +84,7 @@ pub(super) struct ListSessions {
 
 /// Recorded sessions, without their timelines.
 #[utoipa::path(
-    get, path = "/v1/sessions", tag = "sessions", params(ListSessions), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "listSessions", path = "/v1/sessions", tag = "sessions", params(ListSessions), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = Vec<SessionView>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
@@ -98,7 +98,7 @@ pub(super) async fn list(
 
 /// One session with everything recorded under it.
 #[utoipa::path(
-    get, path = "/v1/sessions/{sid}", tag = "sessions", params(("sid" = String, Path)), security(("access_token" = [], "proof" = [])),
+    get, operation_id = "showSession", path = "/v1/sessions/{sid}", tag = "sessions", params(("sid" = String, Path)), security(("access_token" = [], "proof" = [])),
     responses((status = 200, body = SessionView), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn show(
@@ -112,7 +112,7 @@ pub(super) async fn show(
 
 /// Ends a session: one's own, or anybody's with `administer`.
 #[utoipa::path(
-    delete, path = "/v1/sessions/{sid}", tag = "sessions", params(("sid" = String, Path)), security(("access_token" = [], "proof" = [])),
+    delete, operation_id = "revokeSession", path = "/v1/sessions/{sid}", tag = "sessions", params(("sid" = String, Path)), security(("access_token" = [], "proof" = [])),
     responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn revoke(

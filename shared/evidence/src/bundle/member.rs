@@ -104,7 +104,11 @@ fn gunzip(stored: &[u8], mut sink: impl FnMut(&[u8]) -> bool) -> Result<(), &'st
     if decoder.total_in() != deflated.len() as u64 || expected != trailer {
         return Err(MALFORMED);
     }
-    if length > PLAIN_BYTES_MAX as u64 { Ok(()) } else { Err("a short member is compressed") }
+    if length > PLAIN_BYTES_MAX as u64 {
+        Ok(())
+    } else {
+        Err("a short member is compressed")
+    }
 }
 
 #[cfg(test)]

@@ -54,12 +54,16 @@ pub(super) fn read(line: &str, with_proof: bool) -> Result<(Disclosed, Vec<Hash>
     };
     let mut take = |name: &str| row.remove(name);
     let index = take("i").and_then(|v| v.as_u64()).ok_or(MALFORMED)?;
-    let Some(Value::String(header)) = take("h") else { return Err(MALFORMED) };
+    let Some(Value::String(header)) = take("h") else {
+        return Err(MALFORMED);
+    };
     let proof = match (take("p"), with_proof) {
         (None, false) => Vec::new(),
-        (Some(Value::Array(items)), true) => {
-            items.iter().map(|item| unb64_32(item.as_str()?).ok()).collect::<Option<_>>().ok_or(MALFORMED)?
-        }
+        (Some(Value::Array(items)), true) => items
+            .iter()
+            .map(|item| unb64_32(item.as_str()?).ok())
+            .collect::<Option<_>>()
+            .ok_or(MALFORMED)?,
         _ => return Err(MALFORMED),
     };
     let root = |value: Value| value.as_str().and_then(|text| unb64_32(text).ok()).ok_or(MALFORMED);
@@ -95,11 +99,17 @@ pub(super) fn view(entry: &Disclosed, time: &str, disclosed: &str) -> Result<Str
     put("refs", (!header.refs.is_empty()).then(|| header.refs.clone().into()));
     put("session", header.sid.clone().map(Value::from));
     for group in Group::ALL {
-        put(group.as_str(), Some(entry.body().get(group).clone()).filter(|value| !value.is_null()));
+        put(
+            group.as_str(),
+            Some(entry.body().get(group).clone()).filter(|value| !value.is_null()),
+        );
     }
     canonical(&view)
 }
 
 fn texts(map: &Map<String, Value>) -> Result<Vec<(&str, &str)>, &'static str> {
-    map.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect::<Option<_>>().ok_or("a row is malformed")
+    map.iter()
+        .map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+        .collect::<Option<_>>()
+        .ok_or("a row is malformed")
 }

@@ -29,7 +29,11 @@ pub(super) fn read(archive: &[u8]) -> Result<BTreeMap<&str, &[u8]>, &'static str
         let (head, after) = rest.split_at_checked(BLOCK).ok_or("the archive is cut short")?;
         if head.iter().all(|byte| *byte == 0) {
             let ends = after.len() == BLOCK && after.iter().all(|byte| *byte == 0);
-            return if ends { Ok(members) } else { Err("the archive does not end where it should") };
+            return if ends {
+                Ok(members)
+            } else {
+                Err("the archive does not end where it should")
+            };
         }
         let (name, size) = parse_header(head).ok_or("a member's header is malformed")?;
         if name <= last {
@@ -37,7 +41,9 @@ pub(super) fn read(archive: &[u8]) -> Result<BTreeMap<&str, &[u8]>, &'static str
         }
         let size = usize::try_from(size).map_err(|_| "a member is too large")?;
         let (bytes, after) = after.split_at_checked(size).ok_or("the archive is cut short")?;
-        let (padding, after) = after.split_at_checked(size.next_multiple_of(BLOCK) - size).ok_or("the archive is cut short")?;
+        let (padding, after) = after
+            .split_at_checked(size.next_multiple_of(BLOCK) - size)
+            .ok_or("the archive is cut short")?;
         if padding.iter().any(|byte| *byte != 0) {
             return Err("padding is not empty");
         }
@@ -115,11 +121,7 @@ mod tests {
             for flip in 1..=255 {
                 let mut changed = archive.clone();
                 changed[at] ^= flip;
-                if let Ok(members) = read(&changed) {
-                    // A name may become another valid name; nothing else.
-                    assert!(at < 100 || (1024..1124).contains(&at) || (2048..2148).contains(&at), "byte {at} xor {flip}");
-                    assert_ne!(members.keys().copied().collect::<Vec<_>>(), ["a.txt", "b/c.txt", "b/d"]);
-                }
+                assert!(read(&changed).is_err(), "byte {at} xor {flip}");
             }
         }
         for length in 0..archive.len() {

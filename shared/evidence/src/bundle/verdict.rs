@@ -132,12 +132,20 @@ impl Findings {
             self.faulty.push(claim);
         }
         if self.faults.len() < LISTED_MAX {
-            self.faults.push(Fault { claim, index, what: what.into() });
+            self.faults.push(Fault {
+                claim,
+                index,
+                what: what.into(),
+            });
         }
     }
 
     pub(super) fn unknown(&mut self, claim: &'static str, what: impl Into<String>) {
-        let unknown = Fault { claim, index: None, what: what.into() };
+        let unknown = Fault {
+            claim,
+            index: None,
+            what: what.into(),
+        };
         if self.unknowns.len() < LISTED_MAX && !self.unknowns.contains(&unknown) {
             self.unknowns.push(unknown);
         }
@@ -164,16 +172,52 @@ impl Findings {
 
 /// Claims of every level: name, level from which it is made, sentence.
 pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
-    (FORMAT, 0, "The bundle is in its one form, and its statement, signed by the log's key, covers every byte."),
+    (
+        FORMAT,
+        0,
+        "The bundle is in its one form, and its statement, signed by the log's key, covers every byte.",
+    ),
     (HEAD, 0, "The head checkpoint is of the trusted log and signed by a trusted key."),
-    (APPEND_ONLY, 0, "The head extends the start of the range and the last checkpoint the auditor has seen: nothing was removed or rewritten."),
-    (COMPLETE, 1, "The rows are all entries of the range: folded, they lead to the signed head."),
-    (ORDER, 1, "Times never go back, and every entry points only to earlier ones of the right kind."),
-    (CLOSURE, 1, "Every outcome has one intent, every intent a grant and a session, every grant its request and approvals by others than the requester."),
-    (VIEWS, 1, "The views, keys and policies beside the rows are exactly those the rows give."),
-    (TERMS, 2, "Every grant has the approvals its request needed; every delivery applied the masks that were approved; figures add up."),
-    (PEOPLE, 3, "Pseudonyms stand for one person each; approvals are by distinct people, none of them the requester."),
-    (SIGNATURES, 4, "Requests and verdicts were signed by the people themselves and say what the log says."),
+    (
+        APPEND_ONLY,
+        0,
+        "The head extends the start of the range and the last checkpoint the auditor has seen: nothing was removed or rewritten.",
+    ),
+    (
+        COMPLETE,
+        1,
+        "The rows are all entries of the range: folded, they lead to the signed head.",
+    ),
+    (
+        ORDER,
+        1,
+        "Times never go back, and every entry points only to earlier ones of the right kind.",
+    ),
+    (
+        CLOSURE,
+        1,
+        "Every outcome has one intent, every intent a grant and a session, every grant its request and approvals by others than the requester.",
+    ),
+    (
+        VIEWS,
+        1,
+        "The views, keys and policies beside the rows are exactly those the rows give.",
+    ),
+    (
+        TERMS,
+        2,
+        "Every grant has the approvals its request needed; every delivery applied the masks that were approved; figures add up.",
+    ),
+    (
+        PEOPLE,
+        3,
+        "Pseudonyms stand for one person each; approvals are by distinct people, none of them the requester.",
+    ),
+    (
+        SIGNATURES,
+        4,
+        "Requests and verdicts were signed by the people themselves and say what the log says.",
+    ),
 ];
 
 pub(super) const FORMAT: &str = "format";

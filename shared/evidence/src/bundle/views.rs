@@ -201,14 +201,21 @@ fn cell(value: &Value) -> Result<String, EncodeError> {
 
 /// A text as a CSV cell that no spreadsheet takes for a formula and no terminal for a command.
 fn guard(text: &str) -> String {
-    let starts_formula = |text: &str| text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+    let starts_formula = |text: &str| {
+        text.trim_start()
+            .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+    };
     let unsafe_char = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     let clean: String = text.chars().map(|c| if unsafe_char(c) { ' ' } else { c }).collect();
     let clean = if starts_formula(&clean) { format!("'{clean}") } else { clean };
     let quoted = clean.contains([',', '"', ';', ' ', '\'']);
-    if quoted { format!("\"{}\"", clean.replace('"', "\"\"")) } else { clean }
+    if quoted {
+        format!("\"{}\"", clean.replace('"', "\"\""))
+    } else {
+        clean
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@
 
 mod verify;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +18,7 @@ use crate::body::{Body, BodyError, Group};
 use crate::checkpoint::SignedCheckpoint;
 use crate::disclosed::{GroupSet, split};
 use crate::encode::{EncodeError, b64, canonical_of, parse_canonical};
-use crate::leaf::{Kind, Leaf, LeafError};
+use crate::leaf::{Header, Kind, Leaf, LeafError};
 use crate::merkle::Hash;
 
 pub use verify::{ReceiptError, ReceiptStory, StoryApproval, StoryColumn, StoryPerson, verify};
@@ -95,7 +98,9 @@ impl ReceiptEntry {
         }
         let (digests, disclosures) = split(&body, &rk, GroupSet::of(groups_for(leaf.header.kind)))?;
         let texts = |map: serde_json::Map<String, Value>| {
-            map.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
+            map.into_iter()
+                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                .collect()
         };
         Ok(Self {
             d: texts(digests),
@@ -113,7 +118,12 @@ impl Receipt {
     pub fn new(checkpoint: &SignedCheckpoint, file: ReceiptFile, mut entries: Vec<ReceiptEntry>) -> Self {
         entries.sort_by_key(|entry| entry.i);
         entries.dedup_by_key(|entry| entry.i);
-        Self { checkpoint: checkpoint.text().to_owned(), entries, file, format: RECEIPT_FORMAT.to_owned() }
+        Self {
+            checkpoint: checkpoint.text().to_owned(),
+            entries,
+            file,
+            format: RECEIPT_FORMAT.to_owned(),
+        }
     }
 
     /// The canonical text, as it is stored beside the file.
@@ -131,8 +141,29 @@ impl Receipt {
     pub fn parse(text: &str) -> Result<Self, EncodeError> {
         let value = parse_canonical(text.strip_suffix('\n').unwrap_or(text))?;
         let receipt: Self = serde_json::from_value(value).map_err(|_| EncodeError::NotJson)?;
-        if receipt.format == RECEIPT_FORMAT { Ok(receipt) } else { Err(EncodeError::NotJson) }
+        if receipt.format == RECEIPT_FORMAT {
+            Ok(receipt)
+        } else {
+            Err(EncodeError::NotJson)
+        }
     }
+}
+
+/// The entries a receipt for this outcome holds, in log order: the outcome and all it rests on, directly or through others.
+///
+/// # Errors
+/// When `lookup` fails.
+pub fn entries_needed<E>(outcome: u64, mut lookup: impl FnMut(u64) -> Result<Header, E>) -> Result<Vec<u64>, E> {
+    let mut found = BTreeSet::from([outcome]);
+    let mut open = vec![outcome];
+    while let Some(index) = open.pop() {
+        for base in lookup(index)?.refs {
+            if found.insert(base) {
+                open.push(base);
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// The groups a receipt opens for an entry of this kind: what its story needs and no more.

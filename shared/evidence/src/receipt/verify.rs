@@ -167,7 +167,9 @@ pub fn verify(receipt: &Receipt, file_sha256: &[u8; 32], file_bytes: u64, keys: 
     }
     let signed = SignedCheckpoint::parse(&receipt.checkpoint).map_err(ReceiptError::Checkpoint)?;
     let (checkpoint, key) = signed.verify(keys).map_err(|error| match error {
-        NoteError::UnknownKey => ReceiptError::UnknownLogKey { origin: signed.unverified().origin.clone() },
+        NoteError::UnknownKey => ReceiptError::UnknownLogKey {
+            origin: signed.unverified().origin.clone(),
+        },
         other => ReceiptError::Checkpoint(other),
     })?;
     let entries = Entries::read(receipt, checkpoint)?;
@@ -195,8 +197,12 @@ impl Entries {
                 return Err(fault("entries are out of order"));
             }
             last = Some((entry.i, time));
-            let proof: Vec<Hash> =
-                entry.p.iter().map(|hash| unb64_32(hash)).collect::<Result<_, _>>().map_err(|_| fault("its proof is malformed"))?;
+            let proof: Vec<Hash> = entry
+                .p
+                .iter()
+                .map(|hash| unb64_32(hash))
+                .collect::<Result<_, _>>()
+                .map_err(|_| fault("its proof is malformed"))?;
             verify_inclusion(&disclosed.leaf.hash(), entry.i, checkpoint.size, &proof, &checkpoint.root)
                 .map_err(|proof| ReceiptError::Inclusion { index: entry.i, proof })?;
             by_index.insert(entry.i, disclosed);
@@ -206,10 +212,19 @@ impl Entries {
 
     /// The entry another one points to at this position, which must be of this kind.
     fn pointed(&self, from: &Disclosed, position: usize, kind: Kind) -> Result<&Disclosed, ReceiptError> {
-        let index = from.leaf.header.refs.get(position).ok_or(ReceiptError::Story("an entry does not point to what it rests on"))?;
+        let index = from
+            .leaf
+            .header
+            .refs
+            .get(position)
+            .ok_or(ReceiptError::Story("an entry does not point to what it rests on"))?;
         let entry = self.by_index.get(index).filter(|_| *index < from.index);
         let entry = entry.ok_or(ReceiptError::Story("an entry that another rests on is not in the receipt"))?;
-        if entry.leaf.header.kind == kind { Ok(entry) } else { Err(ReceiptError::Story("an entry points to one of the wrong kind")) }
+        if entry.leaf.header.kind == kind {
+            Ok(entry)
+        } else {
+            Err(ReceiptError::Story("an entry points to one of the wrong kind"))
+        }
     }
 
     /// The session an entry was made under, and its holder.
@@ -244,8 +259,15 @@ impl Entries {
             return Err(no("the data was read for another request"));
         }
 
-        let mut used: BTreeSet<u64> =
-            [outcome.index, intent.index, grant.index, request_entry.index, request_session, delivery_session].into();
+        let mut used: BTreeSet<u64> = [
+            outcome.index,
+            intent.index,
+            grant.index,
+            request_entry.index,
+            request_session,
+            delivery_session,
+        ]
+        .into();
         let mut approvals: Vec<(StoryApproval, Holder)> = Vec::new();
         for position in 1..grant.leaf.header.refs.len() {
             let review = self.pointed(grant, position, Kind::ReviewApprove)?;
@@ -261,7 +283,12 @@ impl Entries {
                 return Err(no("one person approved twice"));
             }
             used.extend([review.index, session]);
-            let approval = StoryApproval { person: person(&reviewer), reason, time_ms: review.leaf.header.t, index: review.index };
+            let approval = StoryApproval {
+                person: person(&reviewer),
+                reason,
+                time_ms: review.leaf.header.t,
+                index: review.index,
+            };
             approvals.push((approval, reviewer));
         }
         if (approvals.len() as u64) < request.quorum {
@@ -294,7 +321,11 @@ impl Entries {
 
         let list = |name: &str| -> Vec<String> {
             let items = request.document.get(name).and_then(Value::as_array);
-            items.into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+            items
+                .into_iter()
+                .flatten()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect()
         };
         Ok(ReceiptStory {
             origin: String::new(),

@@ -51,7 +51,8 @@ pub(super) fn query(names: &[PgName]) -> String {
     let mut wanted = String::new();
     for (n, name) in names.iter().enumerate() {
         let separator = if n == 0 { "" } else { ", " };
-        drop(write!(wanted, "{separator}({n}, {}, {})", text(&name.schema), text(&name.table)));
+        // Writing to a string cannot fail.
+        let _ = write!(wanted, "{separator}({n}, {}, {})", text(&name.schema), text(&name.table));
     }
     format!(
         "WITH RECURSIVE wanted(n, s, t) AS (VALUES {wanted}), rel AS (\

@@ -89,11 +89,6 @@ impl DevIssuer {
         &self.provider.issuer
     }
 
-    /// The port it listens at.
-    pub(super) fn port(&self) -> Option<u16> {
-        self.listener.local_addr().ok().map(|address| address.port())
-    }
-
     /// Answers until `stop` is ready.
     pub(super) async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), IssuerError> {
         axum::serve(self.listener, router(self.provider))

@@ -162,5 +162,5 @@ async fn it_binds_loopback_addresses_only() {
     let bound = DevIssuer::bind(&StartedByDev::for_tests(), "127.0.0.1:0".parse().unwrap(), clock)
         .await
         .unwrap();
-    assert!(bound.url().starts_with("http://127.0.0.1:") && bound.port() != Some(0));
+    assert!(bound.url().starts_with("http://127.0.0.1:") && !bound.url().ends_with(":0"));
 }

@@ -1,0 +1,175 @@
+//! The scanner: what core asks for, done on threads of its own.
+//!
+//! A query may keep a core busy for seconds. The engine therefore has its own runtime; requests to the broker, health checks
+//! and sign-ins are answered by another. One pool bounds the memory of all queries together, and what does not fit goes to
+//! a private folder on disk: masked values only, for everything that sorts or groups is above the barrier.
+
+mod deliver;
+pub(crate) mod fault;
+mod template;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chunk_core::scan::{
+    Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table,
+};
+use chunk_wire::fetch::Query;
+use datafusion::execution::SessionState;
+use tokio::runtime::Runtime;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::plan;
+use crate::source::postgres::Connector;
+use crate::source::{self, RawTable};
+
+/// How much the engine may use.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Memory of all queries together, for sorting, grouping and joining; what streams through is small and not counted.
+    pub memory_bytes: usize,
+    /// Folder for what does not fit in memory; the system's temporary folder when absent.
+    pub spill_folder: Option<PathBuf>,
+    /// Disk of all queries together.
+    pub spill_bytes: u64,
+    /// Threads.
+    pub threads: usize,
+    /// Parts of one table read at once, each over a connection of its own.
+    pub readers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            memory_bytes: 192 * 1024 * 1024,
+            spill_folder: None,
+            spill_bytes: 16 * 1024 * 1024 * 1024,
+            threads: cores.clamp(2, 16),
+            readers: cores.clamp(1, 2),
+        }
+    }
+}
+
+/// Reads governed tables.
+pub struct Engine {
+    /// Taken only when dropped.
+    runtime: Option<Runtime>,
+    core: Core,
+}
+
+/// What a task on the engine's runtime needs.
+#[derive(Clone)]
+struct Core {
+    template: Arc<SessionState>,
+    connector: Arc<Connector>,
+    readers: usize,
+}
+
+impl Engine {
+    /// An engine that asks `secrets` for the passwords of sources.
+    ///
+    /// # Errors
+    /// When the system gives no threads, or the folder for spilling cannot be used.
+    pub fn new(secrets: Arc<dyn Secrets>, settings: &Settings) -> Result<Arc<Self>, ScanError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.threads.max(1))
+            .thread_name("scan")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|e| fault::internal(format!("threads of the engine: {e}")))?;
+        let template = Arc::new(template::session(settings)?);
+        let core = Core { template, connector: Arc::new(Connector::new(secrets)), readers: settings.readers.max(1) };
+        Ok(Arc::new(Self { runtime: Some(runtime), core }))
+    }
+
+    /// Runs on the engine's threads; stops when the caller no longer waits.
+    async fn run<T, F, W>(&self, work: W) -> Result<T, ScanError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ScanError>> + Send + 'static,
+        W: FnOnce(Core) -> F,
+    {
+        let runtime = self.runtime.as_ref().ok_or_else(|| fault::internal("the engine is stopping"))?;
+        AbortOnDropHandle::new(runtime.spawn(work(self.core.clone()))).await.map_err(|e| fault::internal(e.to_string()))?
+    }
+}
+
+/// Expressions are evaluated recursively, and their depth is the caller's to choose up to a bound.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// Metadata is read within this time.
+const METADATA_S: u32 = 30;
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Scanner for Engine {
+    async fn describe(&self, table: &Table) -> Result<Vec<SourceColumn>, ScanError> {
+        let tables = vec![table.clone()];
+        self.run(|core| async move {
+            let opened = core.open(&tables, METADATA_TAG, METADATA_S).await?;
+            Ok(opened.first().map(|t| plan::source_columns(&t.schema())).unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
+        let (query, tables) = (query.clone(), tables.to_vec());
+        self.run(|core| async move {
+            let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
+            let (parsed, datasets) = plan::parse(&core.template, &query, &known)?;
+            let named: Vec<Table> = datasets.iter().filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned()).collect();
+            let opened = core.open(&named, METADATA_TAG, METADATA_S).await?;
+            let schemas: Vec<_> = datasets.into_iter().zip(opened.iter().map(|t| t.schema())).collect();
+            plan::inspect(&core.template, &query, &parsed, &schemas).await
+        })
+        .await
+    }
+
+    async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError> {
+        let order = order.clone();
+        self.run(|core| async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) }).await
+    }
+
+    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
+        self.run(|core| async move {
+            let meter = crate::budget::Meter::start(order.budget);
+            let prepared = tokio::time::timeout_at(meter.deadline, core.prepare(&order, order.budget.duration_s))
+                .await
+                .map_err(|_| meter.late())??;
+            deliver::start(prepared, &order, meter)
+        })
+        .await
+    }
+}
+
+const METADATA_TAG: &str = "chunk-broker metadata";
+
+impl Core {
+    async fn open(&self, tables: &[Table], tag: &str, limit_s: u32) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
+        source::open(&self.connector, tables, tag, limit_s).await
+    }
+
+    async fn prepare(&self, order: &ScanOrder, limit_s: u32) -> Result<plan::Prepared, ScanError> {
+        let tables = plan::tables_of(order);
+        let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
+        let (parsed, _) = plan::parse(&self.template, &order.query, &known)?;
+        let opened = self.open(&tables, &order.tag, limit_s).await?;
+        plan::prepare(&self.template, order, &parsed, opened, self.readers).await
+    }
+}
+

@@ -1,0 +1,270 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use chunk_core::catalog::Unclassified;
+use chunk_core::scan::{Mask, Source};
+
+use super::{Config, Connection, Faults, load};
+use crate::secrets::master::MasterKey;
+
+const POLICY: &str = "permit (principal, action == Action::\"describe\", resource);\n";
+
+/// A folder with a broker.toml and the files that good ones name.
+fn folder(text: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for sub in ["policies", "lake", "tls", "secrets"] {
+        std::fs::create_dir(dir.path().join(sub)).unwrap();
+    }
+    for file in ["tls/cert.pem", "tls/key.pem", "tls/internal-ca.pem", "secrets/warehouse-password"] {
+        std::fs::write(dir.path().join(file), "x").unwrap();
+    }
+    std::fs::write(dir.path().join("policies/a.cedar"), POLICY).unwrap();
+    std::fs::write(dir.path().join("broker.toml"), text).unwrap();
+    dir
+}
+
+fn read(dir: &Path) -> Result<Config, Faults> {
+    load(&dir.join("broker.toml"))
+}
+
+/// The faults of a text, with the folder's name taken out.
+fn faults(text: &str) -> String {
+    let dir = folder(text);
+    let faults = read(dir.path()).err().map(|faults| faults.to_string()).unwrap_or_default();
+    faults.replace(&format!("{}/", dir.path().canonicalize().unwrap().display()), "").replace(&format!("{}/", dir.path().display()), "")
+}
+
+const GOOD: &str = r#"[broker]
+name = "b"
+public_url = "http://127.0.0.1:8443"
+listen = "127.0.0.1:8443"
+
+[[issuer]]
+name = "sso"
+issuer = "https://login.example.com"
+client_id = "chunkctl"
+"#;
+
+#[test]
+fn the_documented_example_is_good() {
+    let dir = folder(include_str!("../../../../docs/examples/broker.toml"));
+    for (name, text) in [
+        ("10-people.cedar", include_str!("../../../../docs/examples/policies/10-people.cedar")),
+        ("20-limits.cedar", include_str!("../../../../docs/examples/policies/20-limits.cedar")),
+    ] {
+        std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+    }
+    let config = read(dir.path()).unwrap();
+    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (3, 4, 2));
+    let customers = config.datasets.get("customers").unwrap();
+    assert_eq!((customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum), (5_000_000, 86_400, 3600, 1));
+    assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
+    let events = config.datasets.get("events").unwrap();
+    assert!(matches!(&events.source, Source::Csv { path } if path.ends_with("lake/events/2026")));
+    assert_eq!((config.datasets.get("orders").unwrap().unclassified, events.unclassified), (Unclassified::Open, Unclassified::Scan));
+    assert_eq!(config.issuers.get(1).unwrap().settings.audience, "https://broker.acme.example:8443");
+    assert_eq!(config.issuers.first().unwrap().settings.audience, "chunkctl");
+    assert!(matches!(config.connections.get("warehouse"), Some(Connection::Postgres { target, .. }) if !target.plaintext && target.ca_file.is_some()));
+}
+
+#[test]
+fn the_smallest_configuration_is_good_and_defaults_are_the_documented_ones() {
+    let dir = folder(GOOD);
+    let config = read(dir.path()).unwrap();
+    assert_eq!(config.broker.session_s, 12 * 3600);
+    assert!(config.broker.data_dir.ends_with("data") && config.broker.policies.ends_with("policies"));
+    assert_eq!(config.issuers.first().unwrap().settings.scopes, ["openid", "profile", "email"]);
+    assert_eq!(config.digest.len(), 64);
+}
+
+#[test]
+fn masking_keys_come_from_the_master_key_and_are_named() {
+    let dir = folder(&format!("{GOOD}\n[classes.email]\nmask = \"tokenize\"\ngeneration = 3\n"));
+    let catalog = read(dir.path()).unwrap().catalog(&MasterKey::generate().unwrap());
+    assert!(matches!(&catalog.classes.get("email").unwrap().mask, Mask::Tokenize { key } if key.id == "email/3"));
+}
+
+#[test]
+fn all_faults_are_found_at_once_with_their_lines() {
+    let text = r#"[broker]
+name = "  "
+public_url = "ftp://b"
+listen = "nowhere"
+sesion_hours = 3
+session_hours = 400
+
+[[issuer]]
+name = "sso"
+issuer = "http://login.example.com"
+client_id = 7
+audience = "https://*.example.com"
+scopes = ["profile"]
+
+[connections.Warehouse]
+kind = "postgres"
+host = "db.example.com"
+plaintext = true
+password = "hunter2"
+port = 70000
+
+[connections.files]
+kind = "files"
+root = "missing"
+user = "x"
+
+[connections.odd]
+kind = "oracle"
+
+[classes.email]
+mask = "tokenise"
+
+[classes.name]
+mask = "partial"
+
+[classes.card]
+mask = "redact"
+keep_last = 4
+
+[datasets.select]
+connection = "lake"
+path = "a.parquet"
+
+[datasets.customers]
+connection = "Warehouse"
+table = "customers"
+quorum = 0
+labels = ["Not A Label"]
+unclassified = "mask"
+
+[datasets.customers.columns]
+email = "emial"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    broker.toml:2: `broker.name` must be one line of text that is not blank
+    broker.toml:3: `broker.public_url` must be https://, or http:// on a loopback address
+    broker.toml:4: `broker.listen` must be ADDRESS:PORT, e.g. "0.0.0.0:8443" or "[::]:8443"
+    broker.toml:5: `broker.sesion_hours`: unknown field `sesion_hours`, expected one of `name`, `public_url`, `listen`, `metrics_listen`, `data_dir`, `master_key_file`, `policies`, `session_hours`, `tls`
+    broker.toml:6: `broker.session_hours` must be between 1 and 24
+    broker.toml:10: `issuer.1.issuer` must be the issuer identifier exactly as the provider writes it: an https:// URL without query (http:// only on loopback)
+    broker.toml:11: `issuer.1.client_id`: invalid type: integer `7`, expected a string
+    broker.toml:12: `issuer.1.audience` is compared byte for byte; wildcards are refused
+    broker.toml:13: `issuer.1.scopes` must be OAuth scopes and name `openid`
+    broker.toml:15: `connections.Warehouse.database` is missing
+    broker.toml:15: `connections.Warehouse.user` is missing
+    broker.toml:15: connection `Warehouse` must be 1 to 63 of a–z, 0–9 and _, starting with a letter
+    broker.toml:18: `connections.Warehouse.plaintext` is accepted only for a loopback host; give `ca_file` instead
+    broker.toml:19: `connections.Warehouse.password`: a password is written as { env = "VARIABLE" }, { file = "PATH" } or { sealed = "…" } (see `chunk-broker seal`)
+    broker.toml:20: `connections.Warehouse.port` must be between 1 and 65535
+    broker.toml:24: `connections.files.root`: missing cannot be opened (entity not found)
+    broker.toml:25: `connections.files.user` is only for kind = "postgres"
+    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `files`
+    broker.toml:31: `classes.email.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`
+    broker.toml:33: `classes.name.keep_last` or `keep_first` is missing: partial must say what it keeps
+    broker.toml:38: `classes.card.keep_last` is only for mask = "partial"
+    broker.toml:40: dataset `select` is a word of SQL; choose another name
+    broker.toml:41: `datasets.select.connection`: no usable connection `lake`
+    broker.toml:47: `datasets.customers.quorum` must be between 1 and 10
+    broker.toml:48: `datasets.customers.labels` must be words of a–z, 0–9, `_`, `.`, `:` and `-`
+    broker.toml:49: `datasets.customers.unclassified` must be one of `scan`, `redact`, `open`
+    broker.toml:52: `datasets.customers.columns.email`: no class `emial` is defined; did you mean `email`?
+    "#);
+}
+
+#[test]
+fn a_password_in_the_file_is_refused_without_being_shown() {
+    for password in ["\"hunter2\"", "{ plain = \"hunter2\" }", "{ env = \"A\", file = \"b\" }", "{}", "[\"hunter2\"]"] {
+        let text = format!("{GOOD}\n[connections.w]\nkind = \"postgres\"\nhost = \"h\"\ndatabase = \"d\"\nuser = \"u\"\npassword = {password}\n");
+        let found = faults(&text);
+        assert!(found.contains("`connections.w.password") && !found.contains("hunter2"), "{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+}
+
+#[test]
+fn a_syntax_error_is_reported_alone() {
+    insta::assert_snapshot!(faults("[broker]\nname = \nlisten = \"x\"\n"), @r#"
+    broker.toml:2: string values must be quoted, expected literal string
+    "#);
+}
+
+#[test]
+fn an_empty_file_lacks_everything() {
+    insta::assert_snapshot!(faults(""), @r#"
+    broker.toml: no `[[issuer]]`: at least one identity provider must vouch for people
+    broker.toml: the `[broker]` table is missing
+    "#);
+}
+
+#[test]
+fn plain_http_is_for_loopback_only() {
+    let with = |url: &str, listen: &str, tls: bool| {
+        let tls = if tls { "[broker.tls]\ncert_file = \"tls/cert.pem\"\nkey_file = \"tls/key.pem\"\n" } else { "" };
+        let issuer = GOOD.split_once("[[issuer]]").unwrap().1;
+        faults(&format!("[broker]\nname = \"b\"\npublic_url = \"{url}\"\nlisten = \"{listen}\"\n{tls}\n[[issuer]]{issuer}"))
+    };
+    assert_eq!(with("http://127.0.0.1:1", "127.0.0.1:1", false), "");
+    assert_eq!(with("http://[::1]:1", "[::1]:1", false), "");
+    assert_eq!(with("https://b.example.com", "0.0.0.0:443", true), "");
+    for (url, listen, tls) in [
+        ("http://127.0.0.1:1", "0.0.0.0:1", false),
+        ("https://b.example.com", "127.0.0.1:1", false),
+        ("http://127.0.0.1:1", "127.0.0.1:1", true),
+        ("http://b.example.com", "127.0.0.1:1", false),
+        ("https://user@b.example.com", "0.0.0.0:443", true),
+        ("https://b.example.com/path", "0.0.0.0:443", true),
+        ("http://127.0.0.1.example.com", "127.0.0.1:1", false),
+    ] {
+        assert_ne!(with(url, listen, tls), "", "{url} {listen} {tls}");
+    }
+}
+
+#[test]
+fn the_development_issuer_is_for_loopback_only() {
+    let broker = |url: &str, listen: &str, tls: &str, issuer: &str| {
+        faults(&format!(
+            "[broker]\nname = \"b\"\npublic_url = \"{url}\"\nlisten = \"{listen}\"\n{tls}\n[[issuer]]\nname = \"dev\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\ninsecure_development = true\n"
+        ))
+    };
+    let tls = "[broker.tls]\ncert_file = \"tls/cert.pem\"\nkey_file = \"tls/key.pem\"\n";
+    assert_eq!(broker("http://127.0.0.1:1", "127.0.0.1:1", "", "http://127.0.0.1:2"), "");
+    assert!(broker("https://b.example.com", "0.0.0.0:1", tls, "http://127.0.0.1:2").contains("authenticates nobody"));
+    assert!(broker("http://127.0.0.1:1", "127.0.0.1:1", "", "https://sso.example.com").contains("authenticates nobody"));
+}
+
+#[test]
+fn a_dataset_never_leads_out_of_its_folder() {
+    let with = |path: &str| {
+        let dir = folder(&format!("{GOOD}\n[connections.lake]\nkind = \"files\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"lake\"\npath = \"{path}\"\nformat = \"csv\"\n"));
+        std::os::unix::fs::symlink("/etc", dir.path().join("lake/out")).unwrap();
+        std::fs::write(dir.path().join("lake/in"), "").unwrap();
+        std::os::unix::fs::symlink("in", dir.path().join("lake/link")).unwrap();
+        read(dir.path()).err().map(|faults| faults.to_string()).unwrap_or_default()
+    };
+    for good in ["in", "link", "not/yet/there"] {
+        assert_eq!(with(good), "", "{good}");
+    }
+    for bad in ["../secrets/warehouse-password", "/etc/passwd", "a/../../b", "", ".", "./in", "out/passwd", "out"] {
+        assert!(with(bad).contains("datasets.d.path"), "{bad}");
+    }
+}
+
+#[test]
+fn a_policy_that_names_nothing_known_is_a_fault() {
+    let dir = folder(&format!("{GOOD}\n[classes.email]\nmask = \"redact\"\n"));
+    std::fs::write(dir.path().join("policies/b.cedar"), "\nforbid (principal, action == Action::\"reveal\", resource == Class::\"emial\");\n").unwrap();
+    let found = read(dir.path()).unwrap_err().to_string();
+    assert!(found.contains("b.cedar:2: ") && found.contains("did you mean `email`?"), "{found}");
+}
+
+#[test]
+fn a_policy_with_a_fault_is_reported_with_file_and_line() {
+    let dir = folder(GOOD);
+    std::fs::write(dir.path().join("policies/b.cedar"), "\n\npermit (principal, action == Action::\"fly\", resource);\n").unwrap();
+    let found = read(dir.path()).unwrap_err().to_string();
+    assert!(found.contains("policies/b.cedar:3: "), "{found}");
+    std::fs::remove_dir_all(dir.path().join("policies")).unwrap();
+    assert!(read(dir.path()).unwrap_err().to_string().contains("cannot be read"));
+    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    assert!(read(dir.path()).unwrap_err().to_string().contains("nothing may be fetched"));
+}

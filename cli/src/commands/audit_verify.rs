@@ -1,0 +1,232 @@
+//! `chunkctl audit verify`: does a bundle prove what it claims? No network, no broker, no belief but the auditor's own file.
+
+use std::path::PathBuf;
+
+use chunk_evidence::bundle::{Answer, Fault, Verification, verify_bundle};
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result};
+use crate::output::{Facts, Table};
+use crate::{figures, proof};
+
+/// Arguments of `audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Bundle, as exported.
+    bundle: PathBuf,
+    /// The auditor's trust file.
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Verdict<'a> {
+    bundle: String,
+    answer: &'static str,
+    origin: &'a str,
+    level: u8,
+    from: u64,
+    to: u64,
+    head: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<&'a str>,
+    claims: Vec<ClaimLine<'a>>,
+    faults_total: u64,
+    faults: Vec<Finding<'a>>,
+    unknowns: Vec<Finding<'a>>,
+    counts: Figures<'a>,
+}
+
+#[derive(Serialize)]
+struct ClaimLine<'a> {
+    id: &'a str,
+    text: &'a str,
+    answer: &'static str,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    claim: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    what: &'a str,
+}
+
+#[derive(Serialize)]
+struct Figures<'a> {
+    entries: u64,
+    opened: u64,
+    header_only: u64,
+    erased: u64,
+    context: u64,
+    by_kind: &'a std::collections::BTreeMap<&'static str, u64>,
+    deliveries_done: u64,
+    rows_released: u64,
+    bytes_released: u64,
+    intents_open: u64,
+    signatures: u64,
+}
+
+pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
+    let policy = proof::read_trust(&args.trust)?;
+    let bytes = std::fs::read(&args.bundle).map_err(|error| Failure::file("read", &args.bundle, &error))?;
+    let found = verify_bundle(&bytes, &policy);
+    cx.ui.event("audit.verify", &verdict(&args.bundle.display().to_string(), &found))?;
+    if !cx.ui.is_json() {
+        cx.ui.answer(&tell(&found))?;
+    }
+    let first = |findings: &[Fault]| findings.first().map(line);
+    match found.answer {
+        Answer::True => Ok(()),
+        Answer::False => {
+            let failure = Failure::no(
+                "evidence_false",
+                format!("false: {} against it", figures::plural(found.faults_total, "finding")),
+            );
+            Err(first(&found.faults).into_iter().fold(failure, Failure::why))
+        }
+        Answer::CannotTell => {
+            let failure = Failure::new(
+                Exit::CannotTell,
+                "evidence_unknown",
+                "cannot tell: nothing speaks against it, but the trust file does not say enough",
+            );
+            Err(first(&found.unknowns).into_iter().fold(failure, Failure::why))
+        }
+    }
+}
+
+fn verdict<'a>(bundle: &str, found: &'a Verification) -> Verdict<'a> {
+    let findings = |list: &'a [Fault]| {
+        list.iter()
+            .map(|fault| Finding {
+                claim: fault.claim,
+                index: fault.index,
+                what: &fault.what,
+            })
+            .collect()
+    };
+    let counts = &found.counts;
+    Verdict {
+        bundle: bundle.to_owned(),
+        answer: found.answer.as_str(),
+        origin: &found.origin,
+        level: found.level,
+        from: found.from,
+        to: found.to,
+        head: found.head,
+        filter: found.filter.as_deref(),
+        claims: found
+            .claims
+            .iter()
+            .map(|claim| ClaimLine {
+                id: claim.id,
+                text: claim.text,
+                answer: claim.answer.as_str(),
+            })
+            .collect(),
+        faults_total: found.faults_total,
+        faults: findings(&found.faults),
+        unknowns: findings(&found.unknowns),
+        counts: Figures {
+            entries: counts.entries,
+            opened: counts.opened,
+            header_only: counts.header_only,
+            erased: counts.erased,
+            context: counts.context,
+            by_kind: &counts.by_kind,
+            deliveries_done: counts.deliveries_done,
+            rows_released: counts.rows_released,
+            bytes_released: counts.bytes_released,
+            intents_open: counts.intents_open,
+            signatures: counts.signatures,
+        },
+    }
+}
+
+fn tell(found: &Verification) -> String {
+    let mut facts = Facts::new();
+    facts.add(
+        "answer",
+        match found.answer {
+            Answer::True => "true: every claim holds",
+            Answer::False => "FALSE",
+            Answer::CannotTell => "cannot tell",
+        },
+    );
+    facts.add("log", &found.origin);
+    facts.add(
+        "entries",
+        format!(
+            "{} (#{} to before #{}), under a head of {}",
+            figures::count(found.counts.entries),
+            found.from,
+            found.to,
+            figures::count(found.head)
+        ),
+    );
+    let counts = &found.counts;
+    facts.add(
+        "opened",
+        format!(
+            "level {}: {} whole, {} by header only, {} erased, {} for context",
+            found.level,
+            figures::count(counts.opened),
+            figures::count(counts.header_only),
+            figures::count(counts.erased),
+            figures::count(counts.context)
+        ),
+    );
+    if let Some(filter) = &found.filter {
+        facts.add("filter", filter);
+    }
+    facts.add(
+        "released",
+        format!(
+            "{} with {} ({})",
+            figures::plural(counts.deliveries_done, "file"),
+            figures::plural(counts.rows_released, "row"),
+            figures::bytes(counts.bytes_released)
+        ),
+    );
+    if counts.intents_open > 0 {
+        facts.add(
+            "under way",
+            format!("{} without an outcome yet", figures::plural(counts.intents_open, "intent")),
+        );
+    }
+    facts.add("signatures", format!("{} by people, checked", figures::count(counts.signatures)));
+    let mut out = facts.render();
+    out.push('\n');
+    let mut claims = Table::new(&["claim", "holds", "in words"]);
+    for claim in &found.claims {
+        claims.row([
+            claim.id,
+            match claim.answer {
+                Answer::True => "yes",
+                Answer::False => "NO",
+                Answer::CannotTell => "?",
+            },
+            claim.text,
+        ]);
+    }
+    out.push_str(&claims.render());
+    for (title, findings) in [("Against it:", &found.faults), ("Not known:", &found.unknowns)] {
+        if !findings.is_empty() {
+            out.push_str(&format!("\n{title}\n"));
+            for finding in findings {
+                out.push_str(&format!("  {}\n", crate::text::line(&line(finding))));
+            }
+        }
+    }
+    out
+}
+
+fn line(fault: &Fault) -> String {
+    match fault.index {
+        Some(index) => format!("[{}] entry #{index}: {}", fault.claim, fault.what),
+        None => format!("[{}] {}", fault.claim, fault.what),
+    }
+}

@@ -1,0 +1,491 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_chunkctl_global_optspecs
+    string join \n profile= broker= ca-file= passphrase-fd= json q/quiet no-color h/help V/version
+end
+
+function __fish_chunkctl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_chunkctl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_chunkctl_using_subcommand
+    set -l cmd (__fish_chunkctl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "login" -d 'Sign in with a code that any browser can confirm'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "logout" -d 'End the session, here and at the broker'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "whoami" -d 'Show who is signed in, and what they may do'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "datasets" -d 'List what you may ask for'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "describe" -d 'Show a dataset\'s columns as you would see them'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "plan" -d 'Say what a fetch would do. Releases nothing'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "fetch" -d 'Fetch a slice of data, with its receipt'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "requests" -d 'List requests: yours, and those that wait for you'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "request" -d 'Show or cancel one request'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "approve" -d 'Approve a request, signed with your key'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "reject" -d 'Reject a request, signed with your key'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "revoke" -d 'Withdraw a request that was approved; running deliveries are cut'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "sessions" -d 'Show what was done under each sign-in, or end one'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "verify" -d 'Check offline that files are what the broker released'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "audit" -d 'Search, export and verify the evidence'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "config" -d 'Show or change this machine\'s configuration'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "doctor" -d 'Find out why something does not work'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "demo" -d 'Try everything on this machine, with made-up data'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "man" -d 'Print the manual page, or write all of them'
+complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l issuer -d 'Identity provider to sign in at, where the broker accepts several' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l storage -d 'Where to keep the session' -r -f -a "auto\t'The keyring; without one, an encrypted file'
+keyring\t'The system\'s keyring'
+keyutils\t'The Linux kernel\'s keyring, until the next start'
+file\t'A file encrypted with a passphrase'
+memory\t'Nowhere: every command signs in for itself'"
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l insecure-storage -d 'Keep the session in a plaintext file that only you may read (mode 0600)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l no-browser-hint -d 'Show address and code without explaining what to do with them'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand logout" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand whoami" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand datasets" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand describe" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l sql -d 'One SELECT over datasets, instead of a slice; it sees masked values only' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l columns -d 'Columns, in the order wanted; all without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l where -d 'A condition in SQL over the columns as you see them (masked)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l limit -d 'Rows at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l format -d 'Encoding of the result' -r -f -a "parquet\t'Apache Parquet'
+csv\t'RFC 4180, with a header line'
+ndjson\t'One JSON object a line'
+arrow\t'Arrow IPC stream'"
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l reason -d 'Why you would ask; policy may decide by it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ticket -d 'Ticket this belongs to' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l verbose -d 'Also say what would run where'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l sql -d 'One SELECT over datasets, instead of a slice; it sees masked values only' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l columns -d 'Columns, in the order wanted; all without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l where -d 'A condition in SQL over the columns as you see them (masked)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l limit -d 'Rows at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l reason -d 'Why you need it. Reviewers and auditors read it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l ticket -d 'Ticket this belongs to' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l format -d 'Encoding; without it, what the file\'s name says, or Parquet' -r -f -a "parquet\t'Apache Parquet'
+csv\t'RFC 4180, with a header line'
+ndjson\t'One JSON object a line'
+arrow\t'Arrow IPC stream'"
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s o -l output -d 'File to write, or `-` for standard output. ./DATASET.parquet without it' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l wait -d 'Wait for approval at most this long (`90s`, `10m`, `1h30m`)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l request -d 'Go on with a request that was made before' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l no-wait -d 'Do not wait for approval'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l force -d 'Overwrite the file'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l pending -d 'Those that wait for a reviewer (the default)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l mine -d 'Only your own, in any state'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l all -d 'All that you may see, in any state'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand requests" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -f -a "show" -d 'Show one request whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -f -a "cancel" -d 'Withdraw your own request'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and not __fish_seen_subcommand_from show cancel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l reason -d 'Why' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from cancel" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one request whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Withdraw your own request'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l reason -d 'Why you decide so. The requester and auditors read it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l digest -d 'Judge only the document with this digest, the one you have read' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l reason -d 'Why you decide so. The requester and auditors read it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l digest -d 'Judge only the document with this digest, the one you have read' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l reason -d 'Why' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "list" -d 'List your sessions'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l all -d 'Everybody\'s (needs `audit_read`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "list" -d 'List your sessions'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l receipt -d 'Receipt, where it is not FILE.receipt (one file only)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l trust -d 'Trust file to believe, instead of the log key pinned at sign-in' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "show" -d 'Show one entry whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "trust" -d 'Prepare what an auditor believes before looking'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l from -d 'Not before: RFC 3339, a date (UTC), or a span ago (`7d`)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l to -d 'Before: the same forms' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l user -d 'Person: subject, name or e-mail, exactly' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l dataset -d 'Dataset' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l request -d 'Request' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l kind -d 'Kind (`fetch.outcome`) or family (`fetch`)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l limit -d 'Entries at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l from -d 'Not before: RFC 3339, a date (UTC), or a span ago (`7d`)' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l to -d 'Before: the same forms' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l user -d 'Person: subject, name or e-mail, exactly' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l dataset -d 'Dataset' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l request -d 'Request' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l level -d 'Disclosure: 0 root only, 1 headers, 2 what and masks, 3 who and where, 4 all' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s o -l output -d 'File to write, or `-` for standard output' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l force -d 'Overwrite the file'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l trust -d 'The auditor\'s trust file' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -f -a "init" -d 'Write a trust file for the broker\'s log, to be completed by hand'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one entry whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Prepare what an auditor believes before looking'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -f -a "show" -d 'Show files, profile, broker and pinned log (the default)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -f -a "set" -d 'Change a setting of the profile'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -f -a "unpin" -d 'Forget the pinned log key of the broker, after its operator has confirmed the new one by another way'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from set" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from unpin" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show files, profile, broker and pinned log (the default)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change a setting of the profile'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "unpin" -d 'Forget the pinned log key of the broker, after its operator has confirmed the new one by another way'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand doctor" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l dir -d 'Folder to use; new, or that of an earlier demo, which is replaced. Below the state folder by default' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l orders -d 'Rows of the sample table `orders`' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l keep -d 'Leave the broker running and say how to reach and stop it'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand demo" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l dir -d 'Write the pages of all commands into this folder' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand man" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "login" -d 'Sign in with a code that any browser can confirm'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "logout" -d 'End the session, here and at the broker'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "whoami" -d 'Show who is signed in, and what they may do'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "datasets" -d 'List what you may ask for'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "describe" -d 'Show a dataset\'s columns as you would see them'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "plan" -d 'Say what a fetch would do. Releases nothing'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "fetch" -d 'Fetch a slice of data, with its receipt'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "requests" -d 'List requests: yours, and those that wait for you'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "request" -d 'Show or cancel one request'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "approve" -d 'Approve a request, signed with your key'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "reject" -d 'Reject a request, signed with your key'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "revoke" -d 'Withdraw a request that was approved; running deliveries are cut'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "sessions" -d 'Show what was done under each sign-in, or end one'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "verify" -d 'Check offline that files are what the broker released'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "audit" -d 'Search, export and verify the evidence'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "config" -d 'Show or change this machine\'s configuration'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "doctor" -d 'Find out why something does not work'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "demo" -d 'Try everything on this machine, with made-up data'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "man" -d 'Print the manual page, or write all of them'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and not __fish_seen_subcommand_from login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from request" -f -a "show" -d 'Show one request whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from request" -f -a "cancel" -d 'Withdraw your own request'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "list" -d 'List your sessions'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "show" -d 'Show one entry whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "trust" -d 'Prepare what an auditor believes before looking'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show files, profile, broker and pinned log (the default)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "set" -d 'Change a setting of the profile'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "unpin" -d 'Forget the pinned log key of the broker, after its operator has confirmed the new one by another way'

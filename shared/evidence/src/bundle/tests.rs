@@ -1,0 +1,712 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::body::{Body, Group};
+use crate::disclosed::Disclosed;
+use crate::dsse;
+use crate::encode::{canonical, canonical_of, sha256_hex};
+use crate::leaf::{Header, Kind, Leaf};
+use crate::testing::{Actor, Log, by};
+use crate::trust::{PinnedKey, ReviewerKeys, TrustPolicy};
+
+/// What to export of a log.
+#[derive(Clone)]
+struct Export {
+    level: u8,
+    from: u64,
+    to: u64,
+    head: u64,
+    filter: Option<serde_json::Value>,
+    matches: fn(&Header) -> bool,
+    erased: BTreeMap<u64, u64>,
+    older: Vec<u64>,
+}
+
+impl Export {
+    fn all(log: &Log) -> Self {
+        Self {
+            level: 4,
+            from: 0,
+            to: log.size(),
+            head: log.size(),
+            filter: None,
+            matches: |_| true,
+            erased: BTreeMap::new(),
+            older: vec![],
+        }
+    }
+
+    fn write(&self, log: &Log) -> Vec<u8> {
+        let header = |index: u64| Leaf::parse(&log.leaves[index as usize]).unwrap().header;
+        let erased = |index: u64| self.erased.get(&index).copied();
+        let entry = |index: u64| BundleEntry {
+            index,
+            leaf: &log.leaves[index as usize],
+            body: erased(index).map_or(EntryBody::Document(&log.documents[index as usize]), EntryBody::Erased),
+            matches: (self.matches)(&header(index)),
+        };
+        let of = |index: u64| (header(index), erased(index));
+        let range = self.from..self.to;
+        let context = match self.level {
+            0 => Vec::new(),
+            _ => context_indices(range.clone(), range.clone().map(of), |index| Ok::<_, ()>(of(index))).unwrap(),
+        };
+        let proofs: Vec<_> = context.iter().map(|index| log.inclusion(*index, self.head)).collect();
+        let context: Vec<_> = context
+            .iter()
+            .zip(&proofs)
+            .map(|(index, proof)| ContextEntry {
+                entry: entry(*index),
+                proof,
+            })
+            .collect();
+        let rows: Vec<_> = range.map(entry).collect();
+        let consistency = std::iter::once(&self.from).chain(&self.older).map(|from| Consistency {
+            from: *from,
+            root: log.checkpoint(*from).unverified().root,
+            proof: log.consistency(*from, self.head),
+        });
+        write_bundle(&BundleInput {
+            level: self.level,
+            filter: self.filter.as_ref(),
+            start: &log.checkpoint(self.from),
+            head: &log.checkpoint(self.head),
+            consistency: consistency.collect(),
+            frontier: &log.frontier(self.from),
+            tail: &log.consistency(self.to, self.head),
+            rows: &rows,
+            context: &context,
+            log_key: &log.verifier(),
+            sign: &|payload_type, payload| sign(log, payload_type, payload),
+        })
+        .unwrap()
+    }
+}
+
+fn sign(log: &Log, payload_type: &str, payload: &[u8]) -> dsse::Envelope {
+    dsse::sign(&log.key, payload_type, payload, &dsse::key_id(&dsse::public_key(&log.key)))
+}
+
+fn trust(log: &Log) -> TrustPolicy {
+    TrustPolicy::of_key(&log.verifier())
+}
+
+/// The claims that fail, without doubles.
+fn failed(verification: &Verification) -> Vec<&'static str> {
+    let mut failed: Vec<_> = verification.faults.iter().map(|fault| fault.claim).collect();
+    failed.sort_unstable();
+    failed.dedup();
+    failed
+}
+
+/// Signs the statement again, as an operator could, after `change`.
+fn rewrite(bundle: &[u8], log: &Log, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
+    let mut members: BTreeMap<String, Vec<u8>> = tar::read(bundle)
+        .unwrap()
+        .into_iter()
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+        .collect();
+    members.remove("statement.dsse");
+    change(&mut members);
+    let digests: BTreeMap<_, _> = members.iter().map(|(name, bytes)| (name, sha256_hex(bytes))).collect();
+    let payload = canonical(&json!({"members": digests, "origin": crate::testing::ORIGIN, "v": 1})).unwrap();
+    let statement = canonical_of(&sign(log, EXPORT_PAYLOAD_TYPE, payload.as_bytes())).unwrap();
+    members.insert("statement.dsse".into(), statement.into_bytes());
+    tar::write(&members).unwrap()
+}
+
+#[test]
+fn every_level_of_a_good_log_is_true_and_writing_again_gives_the_same_bytes() {
+    let (log, _) = Log::story();
+    for level in 0..=LEVEL_MAX {
+        let export = Export {
+            level,
+            ..Export::all(&log)
+        };
+        let bundle = export.write(&log);
+        assert_eq!(bundle, export.write(&log));
+        let verification = verify_bundle(&bundle, &trust(&log));
+        assert_eq!(
+            verification.answer,
+            Answer::True,
+            "level {level}: {:?} {:?}",
+            verification.faults,
+            verification.unknowns
+        );
+        assert!(verification.claims.iter().all(|claim| claim.answer == Answer::True));
+        assert_eq!(verification.claims.len(), [3, 7, 8, 9, 10][usize::from(level)]);
+    }
+    let verification = verify_bundle(&Export::all(&log).write(&log), &trust(&log));
+    assert_eq!(
+        (
+            verification.counts.entries,
+            verification.counts.deliveries_done,
+            verification.counts.signatures
+        ),
+        (log.size(), 1, 2)
+    );
+}
+
+#[test]
+fn a_range_with_context_and_a_later_head_is_true() {
+    let (mut log, delivery) = Log::story();
+    let carol = log.sign_in("carol", 5);
+    log.deny(&carol);
+    for from in 0..log.size() {
+        for to in from..=log.size() {
+            let export = Export {
+                from,
+                to,
+                ..Export::all(&log)
+            };
+            let verification = verify_bundle(&export.write(&log), &trust(&log));
+            assert_eq!(verification.answer, Answer::True, "{from}..{to}: {:?}", verification.faults);
+        }
+    }
+    let export = Export {
+        from: delivery.outcome,
+        to: delivery.outcome + 1,
+        ..Export::all(&log)
+    };
+    // Intent, grant, request, approval, two sessions, the policy.
+    assert_eq!(verify_bundle(&export.write(&log), &trust(&log)).counts.context, 7);
+}
+
+#[test]
+fn a_filtered_export_shows_every_row_and_opens_what_its_rows_need() {
+    let (log, delivery) = Log::story();
+    let export = Export {
+        filter: Some(json!({"kind": "fetch"})),
+        matches: |header| header.kind == Kind::FetchOutcome,
+        ..Export::all(&log)
+    };
+    let bundle = export.write(&log);
+    let verification = verify_bundle(&bundle, &trust(&log));
+    assert_eq!(verification.answer, Answer::True, "{:?}", verification.faults);
+    assert_eq!((verification.counts.entries, verification.counts.opened), (log.size(), 8));
+    assert_eq!(verification.filter.as_deref(), Some("{\"kind\":\"fetch\"}"));
+    // The operator withholds the approval that the delivery rests on.
+    let leaf = Leaf::parse(&log.leaves[delivery.reviews[0] as usize]).unwrap();
+    let changed = replace_row(&bundle, &log, delivery.reviews[0], |_| {
+        canonical(&json!({"h": leaf.header_text, "i": delivery.reviews[0], "r": crate::encode::b64(&leaf.body_root)})).unwrap()
+    });
+    assert!(failed(&verify_bundle(&changed, &trust(&log))).contains(&"closure"));
+}
+
+#[test]
+fn levels_open_no_more_than_they_say() {
+    let (log, _) = Log::story();
+    let text = |level| {
+        String::from_utf8_lossy(
+            &Export {
+                level,
+                ..Export::all(&log)
+            }
+            .write(&log),
+        )
+        .into_owned()
+    };
+    let hidden = ["https://idp.example", "churn", "fine by me", "laptop"];
+    for level in 0..=2 {
+        // Disclosures are base64, so look into the views, which show what is opened in clear.
+        assert!(hidden.iter().all(|word| !text(level).contains(word)), "level {level}");
+    }
+    assert!(!text(1).contains("redact") && text(2).contains("redact"));
+    assert!(text(3).contains("https://idp.example") && text(3).contains("laptop"));
+    assert!(!text(3).contains("churn") && !text(3).contains("fine by me"));
+    assert!(hidden.iter().all(|word| text(4).contains(word)));
+}
+
+#[test]
+fn every_changed_byte_is_false() {
+    let (log, _) = Log::story();
+    let (trust, bundle) = (trust(&log), Export::all(&log).write(&log));
+    for at in 0..bundle.len() {
+        let mut changed = bundle.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert_eq!(verify_bundle(&changed, &trust).answer, Answer::False, "byte {at}");
+    }
+    for length in (0..bundle.len()).step_by(61) {
+        assert_eq!(verify_bundle(&bundle[..length], &trust).answer, Answer::False, "{length} bytes");
+    }
+}
+
+#[test]
+fn no_byte_is_free_even_to_whoever_holds_the_log_key() {
+    let (log, _) = Log::story();
+    for level in [1, 3, 4] {
+        let (trust, bundle) = (
+            trust(&log),
+            Export {
+                level,
+                from: 6,
+                ..Export::all(&log)
+            }
+            .write(&log),
+        );
+        let names: Vec<String> = tar::read(&bundle).unwrap().keys().map(|name| (*name).to_owned()).collect();
+        for name in names.iter().filter(|name| *name != "statement.dsse") {
+            let length = tar::read(&bundle).unwrap()[name.as_str()].len();
+            for at in (0..length).step_by(3) {
+                let changed = rewrite(&bundle, &log, |members| members.get_mut(name).unwrap()[at] ^= 1 << (at % 8));
+                assert_ne!(
+                    verify_bundle(&changed, &trust).answer,
+                    Answer::True,
+                    "level {level}: `{name}` byte {at}"
+                );
+            }
+            let removed = rewrite(&bundle, &log, |members| drop(members.remove(name)));
+            assert_eq!(
+                verify_bundle(&removed, &trust).answer,
+                Answer::False,
+                "level {level}: without `{name}`"
+            );
+        }
+        let extra = rewrite(&bundle, &log, |members| {
+            drop(members.insert("views/extra.csv".into(), b"x".to_vec()))
+        });
+        assert_eq!(verify_bundle(&extra, &trust).answer, Answer::False);
+    }
+}
+
+#[test]
+fn rows_cannot_be_dropped_swapped_or_doubled() {
+    let (log, _) = Log::story();
+    let (trust, bundle) = (trust(&log), Export::all(&log).write(&log));
+    let lines = |members: &mut BTreeMap<String, Vec<u8>>, change: &dyn Fn(&mut Vec<String>)| {
+        let rows = members.get_mut("rows/00000000.jsonl.gz");
+        assert!(rows.is_none(), "the small log is not compressed");
+        let rows = members.get_mut("rows/00000000.jsonl").unwrap();
+        let mut lines: Vec<String> = String::from_utf8(rows.clone()).unwrap().lines().map(str::to_owned).collect();
+        change(&mut lines);
+        *rows = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+    };
+    for at in 0..log.size() as usize - 1 {
+        for change in [
+            &(move |lines: &mut Vec<String>| drop(lines.remove(at))) as &dyn Fn(&mut Vec<String>),
+            &move |lines: &mut Vec<String>| lines.swap(at, at + 1),
+            &move |lines: &mut Vec<String>| lines.insert(at, lines[at].clone()),
+        ] {
+            let changed = rewrite(&bundle, &log, |members| lines(members, change));
+            assert_eq!(verify_bundle(&changed, &trust).answer, Answer::False, "row {at}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_log_key_is_cannot_tell_and_tampering_under_it_is_false() {
+    let (log, _) = Log::story();
+    let bundle = Export::all(&log).write(&log);
+    let mut policy = trust(&log);
+    policy.log_keys = vec![crate::note::VerifierKey::new(crate::testing::ORIGIN, [9; 32]).unwrap().to_text()];
+    let verification = verify_bundle(&bundle, &policy);
+    assert_eq!(verification.answer, Answer::CannotTell);
+    assert!(
+        verification
+            .claims
+            .iter()
+            .all(|claim| claim.answer == Answer::CannotTell || claim.id == "format")
+    );
+    let mut changed = bundle.clone();
+    let at = changed.len() / 2;
+    changed[at] ^= 1;
+    assert_eq!(verify_bundle(&changed, &policy).answer, Answer::False);
+    let mut other = trust(&log);
+    other.log_keys.clear();
+    assert_eq!(verify_bundle(&bundle, &other).answer, Answer::CannotTell);
+    let elsewhere = crate::note::VerifierKey::new("elsewhere", *log.verifier().public_key()).unwrap();
+    assert_eq!(failed(&verify_bundle(&bundle, &TrustPolicy::of_key(&elsewhere))), ["head"]);
+}
+
+#[test]
+fn history_that_differs_from_the_last_checkpoint_seen_is_false() {
+    let (log, _) = Log::story();
+    // The same log with one entry rewritten, signed by the same key.
+    let mut forged = Log::new();
+    forged.t += 5;
+    forged.begin();
+    let (ada, bob) = (forged.sign_in("ada", 1), forged.sign_in("bob", 2));
+    forged.deliver(&ada, &[&bob]);
+    let bundle = Export {
+        older: vec![2],
+        ..Export::all(&forged)
+    };
+    for size in 1..forged.size() {
+        let policy = TrustPolicy {
+            last_checkpoint: Some(log.checkpoint(size).text().to_owned()),
+            ..trust(&log)
+        };
+        assert_eq!(
+            failed(&verify_bundle(&bundle.write(&forged), &policy)),
+            ["append_only"],
+            "size {size}"
+        );
+        assert_eq!(
+            verify_bundle(&Export::all(&log).write(&log), &policy).answer,
+            Answer::True,
+            "size {size}"
+        );
+    }
+    let later = TrustPolicy {
+        last_checkpoint: Some(log.checkpoint(log.size()).text().to_owned()),
+        ..trust(&log)
+    };
+    let short = Export {
+        to: 9,
+        head: 9,
+        ..Export::all(&log)
+    }
+    .write(&log);
+    assert_eq!(verify_bundle(&short, &later).answer, Answer::CannotTell);
+    let before = TrustPolicy {
+        last_checkpoint: Some(log.checkpoint(4).text().to_owned()),
+        ..trust(&log)
+    };
+    let late = Export {
+        from: 8,
+        ..Export::all(&log)
+    };
+    assert_eq!(verify_bundle(&late.write(&log), &before).answer, Answer::CannotTell);
+    let with_proof = Export { older: vec![4], ..late };
+    assert_eq!(verify_bundle(&with_proof.write(&log), &before).answer, Answer::True);
+}
+
+#[test]
+fn a_verdict_by_a_key_nobody_but_the_operator_vouches_for_cannot_be_judged() {
+    let (log, _) = Log::story();
+    let bundle = Export::all(&log).write(&log);
+    let pin = |thumbprint: String| PinnedKey {
+        issuer: "https://idp.example".into(),
+        subject: "bob".into(),
+        thumbprint,
+    };
+    let policy = |pinned| TrustPolicy {
+        reviewer_keys: ReviewerKeys::Pinned,
+        pinned,
+        ..trust(&log)
+    };
+    let verification = verify_bundle(&bundle, &policy(Vec::new()));
+    assert_eq!(verification.answer, Answer::CannotTell);
+    assert_eq!(verification.unknowns[0].claim, "signatures");
+    let bob = Log::new().sign_in("bob", 2).thumbprint();
+    assert_eq!(verify_bundle(&bundle, &policy(vec![pin(bob)])).answer, Answer::True);
+    assert_eq!(failed(&verify_bundle(&bundle, &policy(vec![pin("other".into())]))), ["signatures"]);
+}
+
+#[test]
+fn what_was_erased_needs_the_entry_that_erased_it() {
+    let (mut log, _) = Log::story();
+    log.t += 1;
+    let eraser = log.append(Header::new(Kind::Erase), &Body::new());
+    let verify = |erased: &[(u64, u64)], to: u64| {
+        let export = Export {
+            erased: erased.iter().copied().collect(),
+            to,
+            ..Export::all(&log)
+        };
+        verify_bundle(&export.write(&log), &trust(&log))
+    };
+    let good = verify(&[(4, eraser), (6, eraser)], log.size());
+    assert_eq!((good.answer, good.counts.erased), (Answer::True, 2), "{:?}", good.faults);
+    // The eraser lies beyond the range: it comes along as context.
+    let good = verify(&[(6, eraser)], eraser);
+    assert_eq!((good.answer, good.counts.context), (Answer::True, 1), "{:?}", good.faults);
+    assert_eq!(failed(&verify(&[(4, eraser - 1)], log.size())), ["closure"]);
+    assert_eq!(failed(&verify(&[(6, 5)], log.size())), ["closure"]);
+}
+
+/// The log with one thing wrong in it, and the claims that must fail; the operator holds the log key and signs it all.
+fn twisted(twist: impl FnOnce(&mut Log, &Actor, &Actor)) -> Vec<&'static str> {
+    let mut log = Log::new();
+    log.begin();
+    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+    twist(&mut log, &ada, &bob);
+    let verification = verify_bundle(&Export::all(&log).write(&log), &trust(&log));
+    failed(&verification)
+}
+
+#[test]
+fn what_an_operator_could_invent_is_found() {
+    assert_eq!(twisted(|log, ada, bob| _ = log.deliver(ada, &[bob])), [""; 0]);
+    // Approvals.
+    assert_eq!(twisted(|log, ada, _| _ = log.deliver(ada, &[ada])), ["closure", "people"]);
+    assert_eq!(
+        twisted(|log, ada, _| {
+            let mut other = log.sign_in("ada", 3);
+            other.act = "act_other".into();
+            log.deliver(ada, &[&other]);
+        }),
+        ["closure", "people"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let again = log.sign_in("bob", 4);
+            log.deliver(ada, &[bob, &again]);
+        }),
+        ["closure", "people", "terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let forger = Actor {
+                key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap(),
+                ..copy(bob)
+            };
+            log.deliver(ada, &[&forger]);
+        }),
+        ["signatures"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 2);
+            let review = log.review(bob, request, &document, "approve");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 1);
+            let review = log.review(bob, request, &document, "reject");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 1);
+            let (other, other_document) = log.request(ada, 1);
+            let review = log.review(bob, other, &other_document, "approve");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["closure"]
+    );
+    // The signed document is swapped after the approval.
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, _) = log.request(ada, 1);
+            let review = log.review(bob, request, "{\"v\":1}", "approve");
+            log.grant(ada, request, "{\"v\":1}", &[review]);
+        }),
+        ["signatures"]
+    );
+    // Grants.
+    let granted = |log: &mut Log, ada: &Actor, bob: &Actor| {
+        let (request, document) = log.request(ada, 1);
+        let review = log.review(bob, request, &document, "approve");
+        (request, log.grant(ada, request, &document, &[review]))
+    };
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.intent(ada, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            log.take(ada, grant, request);
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.t += 601_000;
+            log.take(ada, grant, request);
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(bob, grant, request);
+            log.intent(bob, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            log.append(
+                Header {
+                    refs: vec![grant],
+                    ..by(Kind::GrantRevoke, bob)
+                },
+                &Body::new(),
+            );
+            log.intent(ada, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    // Deliveries.
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            let intent = log.intent(ada, grant, request, "open");
+            log.outcome(intent, "done");
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let delivery = log.deliver(ada, &[bob]);
+            log.outcome(delivery.intent, "done");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            log.deliver(ada, &[bob]);
+            log.outcome(3, "done");
+        }),
+        ["order"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            log.close(ada);
+            log.deliver(ada, &[bob]);
+        }),
+        ["closure"]
+    );
+    // Times, sessions, pseudonyms.
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append_as_is(Header::new(Kind::BrokerStop).at(5), &Body::new())),
+        ["order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append(Header::new(Kind::LogGenesis), &Body::new())),
+        ["closure", "order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append(
+            Header {
+                refs: vec![99],
+                ..Header::new(Kind::AnchorObserve)
+            },
+            &Body::new()
+        )),
+        ["format", "order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| {
+            let env = json!({"issuer": "https://idp.example", "key": "x", "public_key": crate::encode::b64(&[1; 32]), "subject": "eve"});
+            let header = Header {
+                act: Some("act_eve".into()),
+                sid: Some("ses_eve".into()),
+                ..Header::new(Kind::SessionOpen)
+            };
+            log.append(header, &Body::new().with(Group::Who, env));
+        }),
+        ["people"]
+    );
+}
+
+#[test]
+fn long_exports_are_compressed_and_hold_many_members() {
+    let (mut log, _) = Log::story();
+    let dan = log.sign_in("dan", 7);
+    for _ in 0..(ROWS_PER_MEMBER + 10) {
+        log.deny(&dan);
+    }
+    // The slow tree of the tests takes its time over long proofs; one checkpoint is enough.
+    let export = Export::all(&log);
+    let bundle = export.write(&log);
+    let names: Vec<String> = tar::read(&bundle).unwrap().keys().map(|name| (*name).to_owned()).collect();
+    assert!(
+        names.contains(&"rows/00000000.jsonl.gz".to_owned()) && names.contains(&"rows/00000001.jsonl".to_owned()),
+        "{names:?}"
+    );
+    assert!(names.contains(&"views/request.csv.gz".to_owned()));
+    let verification = verify_bundle(&bundle, &trust(&log));
+    assert_eq!(verification.answer, Answer::True, "{:?}", verification.faults);
+    assert!(
+        bundle.len() as u64 / log.size() < 300,
+        "{} bytes an entry",
+        bundle.len() as u64 / log.size()
+    );
+}
+
+#[test]
+fn cells_of_a_view_start_no_formula() {
+    let (log, _) = Log::story();
+    let bundle = Export::all(&log).write(&log);
+    let requests = String::from_utf8(tar::read(&bundle).unwrap()["views/request.csv"].to_vec()).unwrap();
+    assert!(requests.contains("\"'=cmd|'/c calc'!A1\""), "{requests}");
+}
+
+#[test]
+fn a_row_reads_back_in_each_of_its_forms_only() {
+    let (log, delivery) = Log::story();
+    let index = delivery.intent;
+    let entry = BundleEntry {
+        index,
+        leaf: &log.leaves[index as usize],
+        body: EntryBody::Document(&log.documents[index as usize]),
+        matches: true,
+    };
+    let leaf = Leaf::parse(entry.leaf).unwrap();
+    for level in 1..=4 {
+        let line = row::write(&entry, &leaf, level, true, None).unwrap();
+        let disclosed: Disclosed = row::read(&line, false).unwrap().0;
+        assert_eq!(disclosed.leaf, leaf);
+        assert!(row::read(&line, true).is_err());
+        assert!(row::read(&line.replacen('{', "{\"a\":1,", 1), false).is_err());
+    }
+    let erased = BundleEntry {
+        body: EntryBody::Erased(99),
+        ..entry
+    };
+    let line = row::write(&erased, &leaf, 4, true, Some(&[[1; 32]])).unwrap();
+    assert_eq!(row::read(&line, true).unwrap().1, [[1; 32]]);
+}
+
+fn replace_row(bundle: &[u8], log: &Log, index: u64, change: impl Fn(&str) -> String) -> Vec<u8> {
+    rewrite(bundle, log, |members| {
+        let rows = members.get_mut("rows/00000000.jsonl").unwrap();
+        let text = String::from_utf8(rows.clone()).unwrap();
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| if at as u64 == index { change(line) } else { line.to_owned() });
+        *rows = lines.map(|line| line + "\n").collect::<String>().into_bytes();
+    })
+}
+
+fn copy(actor: &Actor) -> Actor {
+    Actor {
+        key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap(),
+        act: actor.act.clone(),
+        sid: actor.sid.clone(),
+        name: actor.name,
+        open: actor.open,
+    }
+}
+
+#[test]
+fn zz_speed() {
+    let (mut log, _) = Log::story();
+    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+    for _ in 0..6000 {
+        log.deliver(&ada, &[&bob]);
+    }
+    for level in [4, 1] {
+        let started = std::time::Instant::now();
+        let bundle = Export { level, ..Export::all(&log) }.write(&log);
+        let written = started.elapsed();
+        let started = std::time::Instant::now();
+        let verification = verify_bundle(&bundle, &trust(&log));
+        let took = started.elapsed();
+        assert_eq!(verification.answer, Answer::True);
+        let n = log.size();
+        eprintln!("level {level}: {n} entries, {} B/entry, written {written:?}, verified {took:?}: {:.0}/s", bundle.len() as u64 / n, n as f64 / took.as_secs_f64());
+        let rows: usize = tar::read(&bundle).unwrap().iter().filter(|(k, _)| k.starts_with("rows")).map(|(_, v)| v.len()).sum();
+        eprintln!("rows alone {} B/entry", rows as u64 / n);
+    }
+}

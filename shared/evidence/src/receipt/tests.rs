@@ -1,0 +1,184 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+use super::*;
+use crate::encode::sha256;
+use crate::note::VerifierKey;
+use crate::testing::{FILE, Log};
+use ring::signature::Ed25519KeyPair;
+
+fn check(receipt: &Receipt, log: &Log) -> Result<ReceiptStory, ReceiptError> {
+    verify(receipt, &sha256(FILE), FILE.len() as u64, &[log.verifier()])
+}
+
+#[test]
+fn a_receipt_tells_who_what_why_and_masked_how() {
+    let (log, delivery) = Log::story();
+    let receipt = log.receipt(&delivery, log.size());
+    let text = receipt.to_text().unwrap();
+    assert_eq!(Receipt::parse(&text).unwrap(), receipt);
+    assert_eq!(Receipt::parse(&format!("{text}\n")).unwrap(), receipt);
+    let story = check(&receipt, &log).unwrap();
+    assert_eq!((story.requester.subject.as_str(), story.reason.as_str()), ("ada", "churn, study"));
+    assert_eq!(story.approvals.len(), 1);
+    assert_eq!(
+        (story.approvals[0].person.subject.as_str(), story.approvals[0].reason.as_str()),
+        ("bob", "fine by me")
+    );
+    assert_eq!(
+        (
+            story.columns[0].column.as_str(),
+            story.columns[0].mask.as_str(),
+            story.columns[0].altered
+        ),
+        ("email", "redact", Some(1))
+    );
+    assert_eq!((story.rows, story.bytes, story.chunk), (1, FILE.len() as u64, 0));
+    assert_eq!((story.intent, story.outcome), (delivery.intent, delivery.outcome));
+}
+
+#[test]
+fn every_changed_byte_of_a_receipt_is_refused() {
+    let (log, delivery) = Log::story();
+    let text = log.receipt(&delivery, log.size()).to_text().unwrap();
+    for at in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1 << (at % 7);
+        let Ok(changed) = String::from_utf8(bytes) else { continue };
+        let accepted = Receipt::parse(&changed).is_ok_and(|receipt| check(&receipt, &log).is_ok());
+        assert!(!accepted, "byte {at}");
+    }
+}
+
+#[test]
+fn an_edited_file_is_refused() {
+    let (log, delivery) = Log::story();
+    let receipt = log.receipt(&delivery, log.size());
+    let verdict = verify(&receipt, &sha256(b"edited"), FILE.len() as u64, &[log.verifier()]);
+    assert!(matches!(verdict, Err(ReceiptError::File(_))));
+    let mut edited = receipt;
+    edited.file.sha256 = crate::encode::sha256_hex(b"edited");
+    let verdict = verify(&edited, &sha256(b"edited"), FILE.len() as u64, &[log.verifier()]);
+    assert!(matches!(verdict, Err(ReceiptError::File(_))));
+}
+
+#[test]
+fn an_unknown_log_key_is_cannot_tell_and_a_forged_checkpoint_is_no() {
+    let (log, delivery) = Log::story();
+    let receipt = log.receipt(&delivery, log.size());
+    let other = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let other = VerifierKey::new(crate::testing::ORIGIN, crate::dsse::public_key(&other)).unwrap();
+    let verdict = verify(&receipt, &sha256(FILE), FILE.len() as u64, &[other]).unwrap_err();
+    assert!(verdict.cannot_tell());
+    let mut forged = receipt;
+    forged.checkpoint = forged
+        .checkpoint
+        .replacen(&format!("\n{}\n", log.size()), &format!("\n{}\n", log.size() + 1), 1);
+    let verdict = check(&forged, &log).unwrap_err();
+    assert!(matches!(verdict, ReceiptError::Checkpoint(_)) && !verdict.cannot_tell());
+}
+
+#[test]
+fn entries_can_be_neither_left_out_nor_carried_along() {
+    let (log, delivery) = Log::story();
+    let receipt = log.receipt(&delivery, log.size());
+    for at in 0..receipt.entries.len() {
+        let mut less = receipt.clone();
+        less.entries.remove(at);
+        assert!(check(&less, &log).is_err(), "without entry {at}");
+        let mut twice = receipt.clone();
+        twice.entries.insert(at, receipt.entries[at].clone());
+        assert!(check(&twice, &log).is_err(), "entry {at} twice");
+    }
+    let mut more = receipt;
+    let extra = ReceiptEntry::new(1, &log.leaves[1], &log.documents[1], &log.inclusion(1, log.size())).unwrap();
+    more.entries.insert(0, extra);
+    assert_eq!(
+        check(&more, &log),
+        Err(ReceiptError::Story("it carries an entry that has no part in it"))
+    );
+}
+
+#[test]
+fn what_the_operator_invents_does_not_verify() {
+    let refused = |log: &Log, delivery: &crate::testing::Delivery, why: &str| {
+        let verdict = check(&log.receipt(delivery, log.size()), log).unwrap_err();
+        assert_eq!(verdict, ReceiptError::Story(Box::leak(why.to_owned().into_boxed_str())));
+    };
+    let begin = || {
+        let mut log = Log::new();
+        log.begin();
+        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+        (log, ada, bob)
+    };
+
+    let (mut log, ada, _) = begin();
+    let delivery = log.deliver(&ada, &[&ada]);
+    refused(&log, &delivery, "the requester approved the request");
+
+    let (mut log, ada, _) = begin();
+    let again = log.sign_in("ada", 3);
+    let delivery = log.deliver(&ada, &[&again]);
+    refused(&log, &delivery, "the requester approved the request");
+
+    let (mut log, ada, bob) = begin();
+    let bob_again = log.sign_in("bob", 4);
+    let delivery = log.deliver(&ada, &[&bob, &bob_again]);
+    refused(&log, &delivery, "one person approved twice");
+
+    // The operator signs in bob's stead with a key of their own.
+    let (mut log, ada, mut bob) = begin();
+    bob.key = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let delivery = log.deliver(&ada, &[&bob]);
+    refused(&log, &delivery, "the reviewer's signature does not verify");
+
+    let (mut log, ada, bob) = begin();
+    let (request, document) = log.request(&ada, 2);
+    let review = log.review(&bob, request, &document, "approve");
+    let grant = log.grant(&ada, request, &document, &[review]);
+    let intent = log.intent(&ada, grant, request, "redact");
+    let outcome = log.outcome(intent, "done");
+    let delivery = crate::testing::Delivery { request,
+        reviews: vec![review],
+        grant,
+        intent,
+        outcome,
+    };
+    refused(&log, &delivery, "there are fewer approvals than the request needed");
+
+    let (mut log, ada, bob) = begin();
+    let (request, document) = log.request(&ada, 1);
+    let review = log.review(&bob, request, &document, "approve");
+    let grant = log.grant(&ada, request, &document, &[review]);
+    let intent = log.intent(&ada, grant, request, "open");
+    let outcome = log.outcome(intent, "done");
+    let delivery = crate::testing::Delivery { request,
+        reviews: vec![review],
+        grant,
+        intent,
+        outcome,
+    };
+    refused(&log, &delivery, "the masks in force were not the ones approved");
+
+    let (mut log, ada, bob) = begin();
+    let (request, document) = log.request(&ada, 1);
+    let (other, other_document) = log.request(&ada, 1);
+    let review = log.review(&bob, other, &other_document, "approve");
+    let grant = log.grant(&ada, request, &document, &[review]);
+    let intent = log.intent(&ada, grant, request, "redact");
+    let outcome = log.outcome(intent, "done");
+    let delivery = crate::testing::Delivery { request,
+        reviews: vec![review],
+        grant,
+        intent,
+        outcome,
+    };
+    let mut receipt = log.receipt(&delivery, log.size());
+    let entry = ReceiptEntry::new(
+        other,
+        &log.leaves[other as usize],
+        &log.documents[other as usize],
+        &log.inclusion(other, log.size()),
+    );
+    receipt.entries.push(entry.unwrap());
+    receipt.entries.sort_by_key(|entry| entry.i);
+    assert_eq!(check(&receipt, &log), Err(ReceiptError::Story("an approval is of another request")));
+}

@@ -1,0 +1,429 @@
+//! A small log for tests: three people, one approved delivery, and as much of everything else as a real log holds.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use ring::signature::Ed25519KeyPair;
+use serde_json::{Value, json};
+
+use crate::body::{Body, EntryKey, Group};
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::dsse;
+use crate::encode::{b64, canonical, sha256_hex};
+use crate::leaf::{Decision, Header, Kind, Leaf};
+use crate::merkle::tests::{mth, path, subproof};
+use crate::merkle::{Frontier, Hash};
+use crate::note::VerifierKey;
+use crate::receipt::{Receipt, ReceiptEntry, ReceiptFile, entries_needed};
+use crate::signed::{REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE};
+
+pub(crate) const ORIGIN: &str = "example.org/prod/7f3a";
+pub(crate) const FILE: &[u8] = b"email,total\n***,12\n";
+
+/// Somebody who signs.
+pub(crate) struct Actor {
+    pub(crate) key: Ed25519KeyPair,
+    pub(crate) act: String,
+    pub(crate) sid: String,
+    pub(crate) name: &'static str,
+    pub(crate) open: u64,
+}
+
+impl Actor {
+    pub(crate) fn thumbprint(&self) -> String {
+        dsse::thumbprint(&dsse::public_key(&self.key))
+    }
+
+    pub(crate) fn sign(&self, payload_type: &str, payload: &str) -> Value {
+        let keyid = dsse::key_id(&dsse::public_key(&self.key));
+        serde_json::to_value(dsse::sign(&self.key, payload_type, payload.as_bytes(), &keyid)).unwrap()
+    }
+}
+
+/// A log in memory.
+pub(crate) struct Log {
+    pub(crate) key: Ed25519KeyPair,
+    pub(crate) leaves: Vec<Vec<u8>>,
+    pub(crate) documents: Vec<String>,
+    pub(crate) hashes: Vec<Hash>,
+    pub(crate) t: i64,
+}
+
+/// The indices and texts of one delivery.
+pub(crate) struct Delivery {
+    pub(crate) request: u64,
+    pub(crate) reviews: Vec<u64>,
+    pub(crate) grant: u64,
+    pub(crate) intent: u64,
+    pub(crate) outcome: u64,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self {
+            key: Ed25519KeyPair::from_seed_unchecked(&[42; 32]).unwrap(),
+            leaves: Vec::new(),
+            documents: Vec::new(),
+            hashes: Vec::new(),
+            t: 1_764_000_000_000,
+        }
+    }
+
+    pub(crate) fn verifier(&self) -> VerifierKey {
+        VerifierKey::new(ORIGIN, dsse::public_key(&self.key)).unwrap()
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    pub(crate) fn append(&mut self, mut header: Header, body: &Body) -> u64 {
+        self.t += 1000;
+        header.t = self.t;
+        self.append_as_is(header, body)
+    }
+
+    pub(crate) fn append_as_is(&mut self, header: Header, body: &Body) -> u64 {
+        let index = self.size();
+        let mut random = [0; 16];
+        random[..8].copy_from_slice(&index.to_be_bytes());
+        let rk = EntryKey::from_random(random);
+        let leaf = Leaf::new(header, body.root(&rk).unwrap()).unwrap();
+        self.hashes.push(leaf.hash());
+        self.leaves.push(leaf.to_bytes());
+        self.documents.push(body.to_document(&rk).unwrap());
+        index
+    }
+
+    pub(crate) fn checkpoint(&self, size: u64) -> SignedCheckpoint {
+        let root = mth(&self.hashes[..size as usize]);
+        SignedCheckpoint::sign(
+            &Checkpoint {
+                origin: ORIGIN.into(),
+                size,
+                root,
+            },
+            &self.key,
+        )
+        .unwrap()
+    }
+
+    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Vec<Hash> {
+        path(index as usize, &self.hashes[..size as usize])
+    }
+
+    pub(crate) fn consistency(&self, from: u64, to: u64) -> Vec<Hash> {
+        if from == 0 {
+            Vec::new()
+        } else {
+            subproof(from as usize, &self.hashes[..to as usize], true)
+        }
+    }
+
+    pub(crate) fn frontier(&self, size: u64) -> Frontier {
+        let mut frontier = Frontier::default();
+        self.hashes[..size as usize].iter().for_each(|hash| frontier.push(*hash));
+        frontier
+    }
+
+    /// Genesis, start, configuration and policy.
+    pub(crate) fn begin(&mut self) {
+        let env = json!({"origin": ORIGIN, "version": "0.1.0"});
+        let key = json!({"log_key": self.verifier().to_text()});
+        self.append(
+            Header::new(Kind::LogGenesis),
+            &Body::new().with(Group::Env, env).with(Group::What, key),
+        );
+        let env = json!({"instance": "i_1", "version": "0.1.0"});
+        self.append(Header::new(Kind::BrokerStart), &Body::new().with(Group::Env, env));
+        let what = json!({"datasets": ["orders"], "digest": sha256_hex(b"config")});
+        self.append(Header::new(Kind::ConfigLoad), &Body::new().with(Group::What, what));
+        let what = json!({"digest": sha256_hex(b"p"), "schema": "entity User;", "text": "permit(principal, action, resource);"});
+        self.append(Header::new(Kind::PolicyLoad), &Body::new().with(Group::What, what));
+    }
+
+    pub(crate) fn sign_in(&mut self, name: &'static str, seed: u8) -> Actor {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        let mut actor = Actor {
+            key,
+            act: format!("act_{name}"),
+            sid: format!("ses_{name}{}", self.size()),
+            name,
+            open: self.size(),
+        };
+        let who = json!({
+            "amr": ["pwd"], "groups": ["data"], "issuer": "https://idp.example", "key": actor.thumbprint(), "name": name,
+            "public_key": b64(&dsse::public_key(&actor.key)), "subject": name,
+        });
+        let body = Body::new()
+            .with(Group::Who, who)
+            .with(Group::Net, json!({"client": "chunkctl/0.1.0", "host": "laptop", "ip": "127.0.0.1"}))
+            .with(
+                Group::Out,
+                json!({"expires_ms": self.t + 1_000_000, "id_token": sha256_hex(name.as_bytes())}),
+            );
+        actor.open = self.append(by(Kind::SessionOpen, &actor), &body);
+        actor
+    }
+
+    pub(crate) fn request(&mut self, by_whom: &Actor, quorum: u64) -> (u64, String) {
+        let columns = json!([
+            {"class": "pii.email", "dataset": "orders", "mask": "redact", "name": "email"},
+            {"dataset": "orders", "mask": "open", "name": "total"},
+        ]);
+        let document = canonical(&json!({
+            "budget": {"bytes": 1000, "duration_s": 60, "rows": 100}, "columns": columns, "connections": ["shop"], "datasets": ["orders"],
+            "filtered": [], "format": "csv", "nonce": format!("n{}", self.size()), "not_after_ms": self.t + 600_000,
+            "policy": sha256_hex(b"p"), "query": {"dataset": "orders", "kind": "slice"}, "quorum": quorum, "reason": "churn, study",
+            "requester": {"issuer": "https://idp.example", "key": by_whom.thumbprint(), "subject": by_whom.name}, "v": 1,
+        }))
+        .unwrap();
+        let body = Body::new()
+            .with(
+                Group::What,
+                json!({
+                    "digest": sha256_hex(document.as_bytes()), "envelope": by_whom.sign(REQUEST_PAYLOAD_TYPE, &document),
+                    "id": format!("req_{}", self.size()),
+                }),
+            )
+            .with(
+                Group::Obj,
+                json!({"columns": columns, "connections": ["shop"], "datasets": ["orders"]}),
+            )
+            .with(Group::Why, json!({"reason": "churn, study"}))
+            .with(
+                Group::Out,
+                json!({"expires_ms": self.t + 600_000, "quorum": quorum, "state": "pending"}),
+            );
+        (self.append(request_header(by_whom), &body), document)
+    }
+
+    pub(crate) fn request_id(&self, request: u64) -> String {
+        format!("req_{request}")
+    }
+
+    pub(crate) fn review(&mut self, by_whom: &Actor, request: u64, document: &str, verdict: &str) -> u64 {
+        let (id, digest) = (self.request_id(request), sha256_hex(document.as_bytes()));
+        let signed = canonical(&json!({
+            "digest": digest, "issuer": "https://idp.example", "key": by_whom.thumbprint(), "reason": "fine by me", "request": id,
+            "signed_ms": self.t, "subject": by_whom.name, "v": 1, "verdict": verdict,
+        }))
+        .unwrap();
+        let body = Body::new()
+            .with(
+                Group::Who,
+                json!({"issuer": "https://idp.example", "key": by_whom.thumbprint(), "subject": by_whom.name}),
+            )
+            .with(
+                Group::What,
+                json!({"digest": digest, "envelope": by_whom.sign(REVIEW_PAYLOAD_TYPE, &signed), "id": id}),
+            )
+            .with(Group::Why, json!({"reason": "fine by me"}));
+        let (kind, dec) = match verdict {
+            "approve" => (Kind::ReviewApprove, Decision::Allow),
+            _ => (Kind::ReviewReject, Decision::Deny),
+        };
+        self.append(
+            Header {
+                dec: Some(dec),
+                refs: vec![request, by_whom.open],
+                ..by(kind, by_whom)
+            },
+            &body,
+        )
+    }
+
+    pub(crate) fn grant(&mut self, to: &Actor, request: u64, document: &str, reviews: &[u64]) -> u64 {
+        let body = Body::new()
+            .with(
+                Group::What,
+                json!({"digest": sha256_hex(document.as_bytes()), "id": self.request_id(request)}),
+            )
+            .with(Group::Out, json!({"expires_ms": self.t + 600_000, "uses": 1}));
+        let refs = [&[request], reviews].concat();
+        self.append(
+            Header {
+                act: Some(to.act.clone()),
+                dec: Some(Decision::Allow),
+                refs,
+                ..Header::new(Kind::GrantIssue)
+            },
+            &body,
+        )
+    }
+
+    pub(crate) fn take(&mut self, by_whom: &Actor, grant: u64, request: u64) -> u64 {
+        let body = Body::new().with(Group::What, json!({"id": self.request_id(request)}));
+        self.append(
+            Header {
+                refs: vec![grant, by_whom.open],
+                ..by(Kind::GrantTake, by_whom)
+            },
+            &body,
+        )
+    }
+
+    pub(crate) fn intent(&mut self, by_whom: &Actor, grant: u64, request: u64, mask: &str) -> u64 {
+        let body = Body::new()
+            .with(
+                Group::What,
+                json!({"chunk": 0, "fetch": format!("fet_{}", self.size()), "request": self.request_id(request)}),
+            )
+            .with(Group::Obj, json!({"connections": ["shop"], "datasets": ["orders"]}))
+            .with(Group::Mask, json!({"columns": mask_columns(mask, None)}))
+            .with(Group::Env, json!({"instance": "i_1"}));
+        let header = Header {
+            ds: Some("orders".into()),
+            refs: vec![grant, by_whom.open],
+            ..by(Kind::FetchIntent, by_whom)
+        };
+        self.append(header, &body)
+    }
+
+    pub(crate) fn outcome(&mut self, intent: u64, end: &str) -> u64 {
+        let mut out = json!({"bytes": FILE.len(), "end": end, "ms": 12, "rows": 1});
+        if end == "done" {
+            out["sha256"] = sha256_hex(FILE).into();
+        }
+        let body = Body::new()
+            .with(Group::Out, out)
+            .with(Group::Mask, json!({"columns": mask_columns("redact", Some(1))}));
+        self.append(
+            Header {
+                refs: vec![intent],
+                ..Header::new(Kind::FetchOutcome)
+            },
+            &body,
+        )
+    }
+
+    /// A request of one person, approved by others, delivered whole.
+    pub(crate) fn deliver(&mut self, requester: &Actor, reviewers: &[&Actor]) -> Delivery {
+        let (request, document) = self.request(requester, reviewers.len() as u64);
+        let reviews: Vec<u64> = reviewers
+            .iter()
+            .map(|reviewer| self.review(reviewer, request, &document, "approve"))
+            .collect();
+        let grant = self.grant(requester, request, &document, &reviews);
+        self.take(requester, grant, request);
+        let intent = self.intent(requester, grant, request, "redact");
+        let body = Body::new().with(Group::Out, json!({"bytes": 5, "rows": 0}));
+        self.append(
+            Header {
+                refs: vec![intent],
+                ..Header::new(Kind::FetchProgress)
+            },
+            &body,
+        );
+        let outcome = self.outcome(intent, "done");
+        let body = Body::new()
+            .with(Group::What, json!({"id": self.request_id(request)}))
+            .with(Group::Out, json!({"sha256": sha256_hex(FILE)}));
+        self.append(
+            Header {
+                refs: vec![outcome],
+                ..by(Kind::DeliveryAck, requester)
+            },
+            &body,
+        );
+        Delivery { request,
+            reviews,
+            grant,
+            intent,
+            outcome,
+        }
+    }
+
+    pub(crate) fn deny(&mut self, by_whom: &Actor) -> u64 {
+        let body = Body::new()
+            .with(Group::What, json!({"query": {"dataset": "salaries", "kind": "slice"}}))
+            .with(Group::Why, json!({"reason": "=cmd|'/c calc'!A1"}))
+            .with(Group::Out, json!({"code": "denied", "policies": ["no-salaries"]}));
+        let header = Header {
+            dec: Some(Decision::Deny),
+            pol: Some(3),
+            refs: vec![by_whom.open],
+            ..by(Kind::RequestDeny, by_whom)
+        };
+        self.append(header, &body)
+    }
+
+    pub(crate) fn close(&mut self, actor: &Actor) -> u64 {
+        let body = Body::new().with(Group::Why, json!({"cause": "logout"}));
+        self.append(
+            Header {
+                refs: vec![actor.open],
+                ..by(Kind::SessionClose, actor)
+            },
+            &body,
+        )
+    }
+
+    /// A whole small log; the delivery in it.
+    pub(crate) fn story() -> (Self, Delivery) {
+        let mut log = Self::new();
+        log.begin();
+        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+        log.deny(&ada);
+        let delivery = log.deliver(&ada, &[&bob]);
+        let body = Body::new()
+            .with(Group::What, json!({"query": {"user": "ada"}}))
+            .with(Group::Out, json!({"entries": 3}));
+        log.append(
+            Header {
+                refs: vec![bob.open],
+                ..by(Kind::AuditRead, &bob)
+            },
+            &body,
+        );
+        log.close(&ada);
+        (log, delivery)
+    }
+
+    pub(crate) fn receipt(&self, delivery: &Delivery, size: u64) -> Receipt {
+        let header = |index: u64| Ok::<_, ()>(Leaf::parse(&self.leaves[index as usize]).unwrap().header);
+        let indices = entries_needed(delivery.outcome, header).unwrap();
+        let entry = |index: u64| {
+            let (leaf, document) = (&self.leaves[index as usize], &self.documents[index as usize]);
+            ReceiptEntry::new(index, leaf, document, &self.inclusion(index, size)).unwrap()
+        };
+        let file = ReceiptFile {
+            bytes: FILE.len() as u64,
+            format: "csv".into(),
+            name: None,
+            sha256: sha256_hex(FILE),
+        };
+        Receipt::new(&self.checkpoint(size), file, indices.into_iter().map(entry).collect())
+    }
+}
+
+/// A header of this kind by this person under their session.
+pub(crate) fn by(kind: Kind, actor: &Actor) -> Header {
+    Header {
+        act: Some(actor.act.clone()),
+        sid: Some(actor.sid.clone()),
+        ..Header::new(kind)
+    }
+}
+
+fn request_header(by_whom: &Actor) -> Header {
+    Header {
+        dec: Some(Decision::Allow),
+        ds: Some("orders".into()),
+        pol: Some(3),
+        refs: vec![by_whom.open],
+        ..by(Kind::RequestCreate, by_whom)
+    }
+}
+
+fn mask_columns(email: &str, count: Option<u64>) -> Value {
+    let mut columns = json!([
+        {"class": "pii.email", "column": "email", "dataset": "orders", "mask": email},
+        {"column": "total", "dataset": "orders", "mask": "open"},
+    ]);
+    if let (Some(count), Some(columns)) = (count, columns.as_array_mut()) {
+        for column in columns {
+            column["values"] = count.into();
+            column["altered"] = count.into();
+        }
+    }
+    columns
+}

@@ -1,0 +1,46 @@
+//! Measures the two programs beside their yardsticks. `tests/bench/run` starts what this needs.
+//!
+//! The two sides of a comparison take turns, because a machine is never the same for long; medians and ratios are reported,
+//! and nothing is asserted.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a measurement that cannot go on must end and say where"
+)]
+
+mod fetch;
+mod startup;
+#[expect(dead_code, unused_imports, reason = "the stories use all of it, the measurements a part")]
+#[path = "../it/support/mod.rs"]
+mod support;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let number = |name: &str, default: u64| -> u64 {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.map_or(default, |at| arguments[at + 1].parse().expect("a number"))
+    };
+    match arguments.first().map(String::as_str) {
+        Some("fetch") => fetch::measure(json, number("--rows", 5_000_000), number("--rounds", 5)),
+        Some("startup") => startup::measure(json, number("--rounds", 200)),
+        other => panic!("no measurement {other:?}"),
+    }
+}
+
+/// The middle of what was measured.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
+}

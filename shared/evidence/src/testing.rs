@@ -49,9 +49,7 @@ pub(crate) struct Log {
 
 /// The indices and texts of one delivery.
 pub(crate) struct Delivery {
-    pub(crate) request: u64,
     pub(crate) reviews: Vec<u64>,
-    pub(crate) grant: u64,
     pub(crate) intent: u64,
     pub(crate) outcome: u64,
 }
@@ -324,12 +322,7 @@ impl Log {
             },
             &body,
         );
-        Delivery { request,
-            reviews,
-            grant,
-            intent,
-            outcome,
-        }
+        Delivery { reviews, intent, outcome }
     }
 
     pub(crate) fn deny(&mut self, by_whom: &Actor) -> u64 {

@@ -45,7 +45,7 @@ pub(super) fn find_v6(h: &[u8], hits: &mut Vec<Hit>) {
         if before(h, end) == b':' && at(h, end.saturating_sub(2)) != b':' {
             end -= 1;
         }
-        let touched = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b':' || b >= 0x80;
+        let touched = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'@') || b >= 0x80;
         let text = cut(h, start, end);
         if text.len() < 3 || text.len() > LEN_MAX || touched(before(h, start)) || (end == run && touched(at(h, run))) {
             continue;

@@ -27,14 +27,18 @@ pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
 fn at_digits(h: &[u8], digits: usize) -> Option<Hit> {
     let letters_end = if is_gap(before(h, digits)) { digits.checked_sub(1)? } else { digits };
     let start = letters_end.checked_sub(2)?;
+    if !at(h, start).is_ascii_alphabetic() || !at(h, start + 1).is_ascii_alphabetic() || !at(h, digits + 1).is_ascii_digit() {
+        return None;
+    }
     let country = [at(h, start).to_ascii_uppercase(), at(h, start + 1).to_ascii_uppercase()];
     let &(_, length) = LENGTHS.iter().find(|(code, _)| code.as_bytes() == country)?;
-    let mut characters = Vec::with_capacity(length);
-    let (mut i, mut gaps) = (start, 0);
-    while characters.len() < length {
+    let mut characters = [0u8; LENGTH_MAX];
+    let (mut i, mut gaps, mut count) = (start, 0, 0);
+    while count < length {
         let b = at(h, i);
         if b.is_ascii_alphanumeric() {
-            characters.push(b);
+            *characters.get_mut(count)? = b;
+            count += 1;
             gaps = 0;
         } else if is_gap(b) && gaps < 2 {
             gaps += 1;
@@ -43,12 +47,15 @@ fn at_digits(h: &[u8], digits: usize) -> Option<Hit> {
         }
         i += 1;
     }
-    iban(&characters).then_some(Hit { kind: Kind::Iban, start, end: i })
+    iban(characters.get(..length)?).then_some(Hit { kind: Kind::Iban, start, end: i })
 }
 
 fn is_gap(b: u8) -> bool {
     matches!(b, b' ' | b'-' | b'.' | b'/' | b'_' | b'\t' | b'\n' | b'\r')
 }
+
+/// The longest that ISO 13616 permits.
+const LENGTH_MAX: usize = 34;
 
 /// Length by country, from the IBAN register.
 static LENGTHS: [(&str, usize); 89] = [

@@ -32,11 +32,11 @@ pub(super) fn run_start(h: &[u8], i: usize, keep: impl Fn(u8) -> bool) -> usize 
 pub(super) fn announced(h: &[u8], i: usize, words: &[&str]) -> bool {
     const REACH: usize = 32;
     let from = i.saturating_sub(REACH);
-    let near: Vec<u8> = cut(h, from, i).iter().map(u8::to_ascii_lowercase).collect();
-    words.iter().any(|word| {
-        near.windows(word.len()).enumerate().any(|(k, w)| {
-            let outside = if k == 0 { before(h, from) } else { before(&near, k) };
-            w == word.as_bytes() && !outside.is_ascii_alphabetic()
-        })
+    let near = cut(h, from, i);
+    let mut outside = before(h, from);
+    near.iter().enumerate().any(|(k, &b)| {
+        let begins = b.is_ascii_alphabetic() && !outside.is_ascii_alphabetic();
+        outside = b;
+        begins && words.iter().any(|word| cut(near, k, k + word.len()).eq_ignore_ascii_case(word.as_bytes()))
     })
 }

@@ -1,7 +1,8 @@
 //! What does text with look-alikes say in plain ASCII?
 //!
 //! Digits of every script become ASCII digits; full-width forms, dashes, spaces and dots become their ASCII kin; characters
-//! that show nothing are dropped. Letters stay as they are. The copy remembers where each of its bytes came from.
+//! that show nothing are dropped. Letters stay as they are, and so do superscripts: a footnote's number is not part of the
+//! number that it follows. The copy remembers where each of its bytes came from.
 
 use super::Hit;
 
@@ -74,13 +75,6 @@ fn fold(c: char) -> Option<char> {
         0x2044 | 0x2215 => '/',
         0xFE6B => '@',
         0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0).unwrap_or(c),
-        0x00B2 => '2',
-        0x00B3 => '3',
-        0x00B9 => '1',
-        0x2070 | 0x2080 | 0x24EA | 0x3007 => '0',
-        0x2074..=0x2079 => digit(code - 0x2070),
-        0x2081..=0x2089 => digit(code - 0x2080),
-        0x2460..=0x2468 => digit(code - 0x245F),
         0x1D7CE..=0x1D7FF => digit((code - 0x1D7CE) % 10),
         _ => return Some(ZEROES.iter().find(|&&zero| (zero..zero + 10).contains(&code)).map_or(c, |zero| digit(code - zero))),
     })

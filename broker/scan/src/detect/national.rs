@@ -5,7 +5,7 @@
 
 use super::checksum::{mod_11_10, number, verhoeff, weighted};
 use super::cursor::{announced, at, before, cut};
-use super::numbers::Run;
+use super::numbers::{Run, digits_of};
 use super::{Hit, Kind};
 
 /// Finds numbers of digits only.
@@ -87,9 +87,9 @@ fn shape_at(run: &Run<'_>, k: usize) -> Option<(Kind, usize)> {
 
 /// Brazil: two check digits mod 11.
 fn cpf(d: &[u8]) -> bool {
+    const WEIGHTS: [u32; 10] = [11, 10, 9, 8, 7, 6, 5, 4, 3, 2];
     let check = |n: usize| {
-        let weights: Vec<u32> = (2..).take(n).collect::<Vec<_>>().into_iter().rev().collect();
-        let rest = weighted(d, &weights) * 10 % 11 % 10;
+        let rest = weighted(d, WEIGHTS.get(10 - n..).unwrap_or_default()) * 10 % 11 % 10;
         d.get(n).is_some_and(|&digit| u32::from(digit) == rest)
     };
     d.len() == 11 && d.iter().any(|digit| Some(digit) != d.first()) && check(9) && check(10)
@@ -105,8 +105,8 @@ fn pesel(d: &[u8]) -> bool {
 /// Germany: ISO 7064 mod 11,10, and exactly one digit occurs twice or three times in the first ten.
 fn steuer_id(d: &[u8]) -> bool {
     let body = d.get(..10).unwrap_or_default();
-    let repeated = (0..10u8).map(|digit| body.iter().filter(|&&b| b == digit).count()).filter(|&n| n > 1).collect::<Vec<_>>();
-    d.len() == 11 && d.first() != Some(&0) && matches!(repeated.as_slice(), [2 | 3]) && mod_11_10(d)
+    let mut repeated = (0..10u8).map(|digit| body.iter().filter(|&&b| b == digit).count()).filter(|&n| n > 1);
+    d.len() == 11 && d.first() != Some(&0) && matches!((repeated.next(), repeated.next()), (Some(2 | 3), None)) && mod_11_10(d)
 }
 
 /// France: sex, month, and 97 minus the rest of thirteen digits by 97.
@@ -134,7 +134,7 @@ fn dni(h: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
     let letter_at = if matches!(at(h, end), b'-' | b' ') { end + 1 } else { end };
     let letter = at(h, letter_at).to_ascii_uppercase();
     let prefix = before(h, start).to_ascii_uppercase();
-    let digits: Vec<u8> = cut(h, start, end).iter().map(|b| b - b'0').collect();
+    let digits = digits_of(cut(h, start, end));
     let (value, from) = match (digits.len(), prefix) {
         (8, p) if !p.is_ascii_alphanumeric() => (number(&digits), start),
         (7, b'X'..=b'Z') => (u64::from(prefix - b'X') * 10_000_000 + number(&digits), start - 1),
@@ -150,6 +150,9 @@ fn dni(h: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
 /// Italy: `RSSMRA85T10A562S`, the last letter a checksum. `digits` is where the year stands.
 fn codice_fiscale(h: &[u8], digits: usize) -> Option<(usize, usize)> {
     let start = digits.checked_sub(6)?;
+    if !before(h, digits).is_ascii_alphabetic() || !at(h, digits + 2).is_ascii_alphabetic() {
+        return None;
+    }
     let code: Vec<u8> = cut(h, start, start + 16).iter().map(u8::to_ascii_uppercase).collect();
     let letters = |from: usize, to: usize| cut(&code, from, to).iter().all(u8::is_ascii_uppercase);
     let shaped = code.len() == 16 && letters(0, 6) && letters(8, 9) && letters(11, 12) && letters(15, 16);

@@ -34,6 +34,32 @@ pub(super) struct Run<'a> {
     pub(super) groups: Vec<Group>,
 }
 
+/// Up to twenty digits 0–9; more are no number of any kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Digits {
+    values: [u8; 20],
+    len: usize,
+}
+
+impl std::ops::Deref for Digits {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.values.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The digits of a text, without what stands between them.
+pub(super) fn digits_of(text: &[u8]) -> Digits {
+    let mut digits = Digits::default();
+    for b in text.iter().filter(|b| b.is_ascii_digit()) {
+        let Some(slot) = digits.values.get_mut(digits.len) else { return Digits::default() };
+        *slot = b - b'0';
+        digits.len += 1;
+    }
+    digits
+}
+
 impl<'a> Run<'a> {
     /// Group number `k`; an empty one at the end of the text where there is none.
     pub(super) fn group(&self, k: usize) -> Group {
@@ -55,10 +81,9 @@ impl<'a> Run<'a> {
         self.groups.get(k..k + lengths.len()).is_some_and(|groups| groups.iter().zip(lengths).all(|(g, &len)| g.len() == len && !g.taken))
     }
 
-    /// Digits 0–9 of groups `k..=last`.
-    pub(super) fn digits(&self, k: usize, last: usize) -> Vec<u8> {
-        let span = cut(self.h, self.group(k).start, self.group(last).end);
-        span.iter().filter(|b| b.is_ascii_digit()).map(|b| b - b'0').collect()
+    /// Digits of groups `k..=last`.
+    pub(super) fn digits(&self, k: usize, last: usize) -> Digits {
+        digits_of(cut(self.h, self.group(k).start, self.group(last).end))
     }
 
     /// Whether no letter or digit touches groups `k..=last` from outside.

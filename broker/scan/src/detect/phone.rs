@@ -15,9 +15,11 @@ const WORDS: [&str; 14] = ["tel", "phone", "mobil", "cell", "fax", "call", "mob"
 
 /// Finds telephone numbers.
 pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
+    // Groups of a run stand so close that one look before the first serves all.
+    let is_announced = announced(run.h, run.group(0).start, &WORDS);
     let mut k = 0;
     while k < run.groups.len() {
-        let found = if run.group(k).taken { None } else { international(run, k).or_else(|| national(run, k)) };
+        let found = if run.group(k).taken { None } else { international(run, k).or_else(|| national(run, k, is_announced)) };
         let Some((start, last)) = found else {
             k += 1;
             continue;
@@ -50,7 +52,7 @@ fn plus_before(h: &[u8], start: usize) -> Option<usize> {
 }
 
 /// First byte and last group of a number written as people of some country do.
-fn national(run: &Run<'_>, k: usize) -> Option<(usize, usize)> {
+fn national(run: &Run<'_>, k: usize, is_announced: bool) -> Option<(usize, usize)> {
     let group = run.group(k);
     let found = |last: usize| Some((group.start, last));
     let near = |k: usize| run.gap(k).len() <= 3 && run.gap(k).iter().all(|b| matches!(b, b' ' | b'-' | b'.' | b'/' | b')' | b'('));
@@ -79,7 +81,7 @@ fn national(run: &Run<'_>, k: usize) -> Option<(usize, usize)> {
     if let Some(last) = trunk(run, k) {
         return found(last);
     }
-    if announced(run.h, group.start, &WORDS) {
+    if is_announced {
         return furthest(run, k, DIGITS_MIN, DIGITS_MAX).and_then(found);
     }
     None

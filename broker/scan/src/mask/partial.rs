@@ -19,23 +19,24 @@ impl Partial {
 impl TextMask for Partial {
     fn mask(&self, value: &str, out: &mut Vec<u8>) {
         let kept = self.first + self.last;
+        let bytes = value.as_bytes();
+        if value.len() > kept && value.is_ascii() {
+            out.extend_from_slice(bytes.get(..self.first).unwrap_or_default());
+            out.resize(out.len() + value.len() - kept, b'*');
+            return out.extend_from_slice(bytes.get(value.len() - self.last..).unwrap_or_default());
+        }
         // A value no longer in bytes is no longer in characters either.
-        let stars = if value.len() <= kept { 0 } else { characters(value).saturating_sub(kept) };
+        let stars = if value.len() <= kept { 0 } else { value.chars().count().saturating_sub(kept) };
         let (Some(head), Some(tail)) = (head_len(value, self.first), tail_start(value, self.last)) else {
             return out.extend_from_slice(REDACTED.as_bytes());
         };
         if stars == 0 {
             return out.extend_from_slice(REDACTED.as_bytes());
         }
-        let bytes = value.as_bytes();
         out.extend_from_slice(bytes.get(..head).unwrap_or_default());
         out.resize(out.len() + stars, b'*');
         out.extend_from_slice(bytes.get(tail..).unwrap_or_default());
     }
-}
-
-fn characters(value: &str) -> usize {
-    if value.is_ascii() { value.len() } else { value.chars().count() }
 }
 
 /// Bytes of the first `count` characters; `None` if there are fewer.

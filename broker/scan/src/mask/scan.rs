@@ -4,7 +4,9 @@
 //! nulled. A list, struct or map hits if anything in it does.
 
 use arrow::array::{Array, ArrayRef, AsArray, MutableArrayData, make_array, new_null_array};
-use arrow::datatypes::DataType;
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use arrow::error::ArrowError;
 
 use super::form;
 use super::text::{self, TextMask};
@@ -30,29 +32,36 @@ pub(super) fn test(array: &ArrayRef, output: &DataType) -> (ArrayRef, u64) {
     let altered = (0..rows).filter(|&row| !is_null(row) && is_hit(row)).count() as u64;
     // Copied run by run, with nothing where a null is: the result shares no buffer with the source, and what was nulled is
     // not there underneath either.
+    let is_kept = |row: usize| !is_null(row) && !is_hit(row);
+    match copy(array.as_ref(), is_kept) {
+        Ok(masked) if masked.data_type() == output => (masked, altered),
+        _ => (new_null_array(output, rows), (rows - nulls.as_ref().map_or(0, NullBuffer::null_count)) as u64),
+    }
+}
+
+fn copy(array: &dyn Array, is_kept: impl Fn(usize) -> bool) -> Result<ArrayRef, ArrowError> {
+    let rows = array.len();
     let source = array.to_data();
     let mut copy = MutableArrayData::new(vec![&source], true, rows);
     let mut row = 0;
     while row < rows {
-        let is_kept = |row: usize| !is_null(row) && !is_hit(row);
         let kept = is_kept(row);
         let end = (row..rows).find(|&next| is_kept(next) != kept).unwrap_or(rows);
         if kept {
-            copy.extend(0, row, end);
+            copy.try_extend(0, row, end)?;
         } else {
-            copy.extend_nulls(end - row);
+            copy.try_extend_nulls(end - row)?;
         }
         row = end;
     }
-    let masked = make_array(copy.freeze());
-    if masked.data_type() == output {
-        return (masked, altered);
-    }
-    (new_null_array(output, rows), (rows - nulls.map_or(0, |nulls| nulls.null_count())) as u64)
+    Ok(make_array(copy.freeze()))
 }
 
 /// A number of fewer digits is no finding without a word beside it.
 const DIGITS_MIN: usize = 10;
+
+/// The smallest whole number of as many digits.
+const SUSPECT: u64 = 1_000_000_000;
 
 /// Which rows hit. What cannot be looked into does.
 fn hits(array: &dyn Array) -> Vec<bool> {
@@ -100,7 +109,9 @@ fn hits(array: &dyn Array) -> Vec<bool> {
             let columns: Vec<_> = array.as_struct().columns().iter().map(|column| hits(column.as_ref())).collect();
             (0..rows).map(|row| columns.iter().any(|column| column.get(row).copied().unwrap_or(true))).collect()
         }
-        _ => formatted(array),
+        DataType::Int64 => formatted(array, |row| array.as_primitive::<Int64Type>().value(row).unsigned_abs() >= SUSPECT),
+        DataType::UInt64 => formatted(array, |row| array.as_primitive::<UInt64Type>().value(row) >= SUSPECT),
+        _ => formatted(array, |_| true),
     }
 }
 
@@ -116,18 +127,17 @@ fn bytes_hit(bytes: &[u8]) -> bool {
 
 /// Numbers, by their text form. Digits after a decimal point are no card: a fraction is left alone, or one in thirty measured
 /// values would be one.
-fn formatted(array: &dyn Array) -> Vec<bool> {
+fn formatted(array: &dyn Array, is_suspect: impl Fn(usize) -> bool) -> Vec<bool> {
     let Some(write) = form::writer(array) else { return vec![true; array.len()] };
     let mut form = Vec::new();
     (0..array.len())
         .map(|row| {
-            if array.is_null(row) {
+            if array.is_null(row) || !is_suspect(row) {
                 return false;
             }
             form.clear();
             write(row, &mut form);
-            let is_suspect = form.len() >= DIGITS_MIN && !form.contains(&b'.');
-            is_suspect && std::str::from_utf8(&form).map_or(true, detect::contains)
+            form.len() >= DIGITS_MIN && !form.contains(&b'.') && std::str::from_utf8(&form).map_or(true, detect::contains)
         })
         .collect()
 }

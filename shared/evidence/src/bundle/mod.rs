@@ -5,6 +5,8 @@
 //! signature, and derives every view again. `docs/evidence.md` gives the grammar.
 
 mod compare;
+mod fold;
+mod format;
 mod input;
 mod ledger;
 mod level;

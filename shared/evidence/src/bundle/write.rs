@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::compare::attach;
+use super::format::Format;
 use super::input::{BundleEntry, BundleError, BundleInput, EntryBody};
 use super::level::LEVEL_MAX;
 use super::member::Members;
 use super::views::Views;
-use super::{BUNDLE_FORMAT, EXPORT_PAYLOAD_TYPE, ROWS_PER_MEMBER, row, tar};
+use super::{EXPORT_PAYLOAD_TYPE, ROWS_PER_MEMBER, row, tar};
 use crate::encode::{b64, canonical, canonical_of, sha256_hex};
 use crate::leaf::Leaf;
 use crate::merkle::Hash;
@@ -41,12 +42,14 @@ pub fn write_bundle(input: &BundleInput<'_>) -> Result<Vec<u8>, BundleError> {
     )?;
 
     let mut members = Members::default();
-    let filter = input.filter.map_or(Ok("none".to_owned()), canonical)?;
-    let format = format!(
-        "{BUNDLE_FORMAT}\nlevel {}\nrange {} {to}\nfilter {filter}\n",
-        input.level, start.size
-    );
-    members.put_plain("format.txt", format.into_bytes());
+    let filter = input.filter.map(canonical).transpose()?;
+    let format = Format {
+        level: input.level,
+        from: start.size,
+        to,
+        filter,
+    };
+    members.put_plain("format.txt", format.to_text().into_bytes());
     members.put_plain("start.checkpoint", input.start.text().as_bytes().to_vec());
     members.put_plain("head.checkpoint", input.head.text().as_bytes().to_vec());
     members.put_plain("keys/log.txt", format!("{}\n", input.log_key.to_text()).into_bytes());

@@ -4,6 +4,7 @@
 //! A receipt holds one checkpoint and, for each entry the answer rests on, its header, the groups its holder may see, digests
 //! of the others, and the proof that it is under the checkpoint.
 
+mod story;
 mod verify;
 
 #[cfg(test)]
@@ -21,7 +22,8 @@ use crate::encode::{EncodeError, b64, canonical_of, parse_canonical};
 use crate::leaf::{Header, Kind, Leaf, LeafError};
 use crate::merkle::Hash;
 
-pub use verify::{ReceiptError, ReceiptStory, StoryApproval, StoryColumn, StoryPerson, verify};
+pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson};
+pub use verify::{ReceiptError, verify};
 
 /// The `format` member of every receipt of this version.
 pub const RECEIPT_FORMAT: &str = "chunkctl.dev/receipt/v1";

@@ -1,15 +1,17 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod forged;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::*;
-use crate::body::{Body, Group};
+use crate::body::Body;
 use crate::disclosed::Disclosed;
 use crate::dsse;
 use crate::encode::{canonical, canonical_of, sha256_hex};
 use crate::leaf::{Header, Kind, Leaf};
-use crate::testing::{Actor, Log, by};
+use crate::testing::Log;
 use crate::trust::{PinnedKey, ReviewerKeys, TrustPolicy};
 
 /// What to export of a log.
@@ -418,196 +420,6 @@ fn what_was_erased_needs_the_entry_that_erased_it() {
     assert_eq!(failed(&verify(&[(6, 5)], log.size())), ["closure"]);
 }
 
-/// The log with one thing wrong in it, and the claims that must fail; the operator holds the log key and signs it all.
-fn twisted(twist: impl FnOnce(&mut Log, &Actor, &Actor)) -> Vec<&'static str> {
-    let mut log = Log::new();
-    log.begin();
-    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
-    twist(&mut log, &ada, &bob);
-    let verification = verify_bundle(&Export::all(&log).write(&log), &trust(&log));
-    failed(&verification)
-}
-
-#[test]
-fn what_an_operator_could_invent_is_found() {
-    assert_eq!(twisted(|log, ada, bob| _ = log.deliver(ada, &[bob])), [""; 0]);
-    // Approvals.
-    assert_eq!(twisted(|log, ada, _| _ = log.deliver(ada, &[ada])), ["closure", "people"]);
-    assert_eq!(
-        twisted(|log, ada, _| {
-            let mut other = log.sign_in("ada", 3);
-            other.act = "act_other".into();
-            log.deliver(ada, &[&other]);
-        }),
-        ["closure", "people"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let again = log.sign_in("bob", 4);
-            log.deliver(ada, &[bob, &again]);
-        }),
-        ["closure", "people", "terms"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let forger = Actor {
-                key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap(),
-                ..copy(bob)
-            };
-            log.deliver(ada, &[&forger]);
-        }),
-        ["signatures"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, document) = log.request(ada, 2);
-            let review = log.review(bob, request, &document, "approve");
-            log.grant(ada, request, &document, &[review]);
-        }),
-        ["terms"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, document) = log.request(ada, 1);
-            let review = log.review(bob, request, &document, "reject");
-            log.grant(ada, request, &document, &[review]);
-        }),
-        ["closure"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, document) = log.request(ada, 1);
-            let (other, other_document) = log.request(ada, 1);
-            let review = log.review(bob, other, &other_document, "approve");
-            log.grant(ada, request, &document, &[review]);
-        }),
-        ["closure"]
-    );
-    // The signed document is swapped after the approval.
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, _) = log.request(ada, 1);
-            let review = log.review(bob, request, "{\"v\":1}", "approve");
-            log.grant(ada, request, "{\"v\":1}", &[review]);
-        }),
-        ["signatures"]
-    );
-    // Grants.
-    let granted = |log: &mut Log, ada: &Actor, bob: &Actor| {
-        let (request, document) = log.request(ada, 1);
-        let review = log.review(bob, request, &document, "approve");
-        (request, log.grant(ada, request, &document, &[review]))
-    };
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.intent(ada, grant, request, "redact");
-        }),
-        ["closure"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.take(ada, grant, request);
-            log.take(ada, grant, request);
-        }),
-        ["closure"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.t += 601_000;
-            log.take(ada, grant, request);
-        }),
-        ["terms"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.take(bob, grant, request);
-            log.intent(bob, grant, request, "redact");
-        }),
-        ["closure"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.take(ada, grant, request);
-            log.append(
-                Header {
-                    refs: vec![grant],
-                    ..by(Kind::GrantRevoke, bob)
-                },
-                &Body::new(),
-            );
-            log.intent(ada, grant, request, "redact");
-        }),
-        ["closure"]
-    );
-    // Deliveries.
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let (request, grant) = granted(log, ada, bob);
-            log.take(ada, grant, request);
-            let intent = log.intent(ada, grant, request, "open");
-            log.outcome(intent, "done");
-        }),
-        ["terms"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            let delivery = log.deliver(ada, &[bob]);
-            log.outcome(delivery.intent, "done");
-        }),
-        ["closure"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            log.deliver(ada, &[bob]);
-            log.outcome(3, "done");
-        }),
-        ["order"]
-    );
-    assert_eq!(
-        twisted(|log, ada, bob| {
-            log.close(ada);
-            log.deliver(ada, &[bob]);
-        }),
-        ["closure"]
-    );
-    // Times, sessions, pseudonyms.
-    assert_eq!(
-        twisted(|log, _, _| _ = log.append_as_is(Header::new(Kind::BrokerStop).at(5), &Body::new())),
-        ["order"]
-    );
-    assert_eq!(
-        twisted(|log, _, _| _ = log.append(Header::new(Kind::LogGenesis), &Body::new())),
-        ["closure", "order"]
-    );
-    assert_eq!(
-        twisted(|log, _, _| _ = log.append(
-            Header {
-                refs: vec![99],
-                ..Header::new(Kind::AnchorObserve)
-            },
-            &Body::new()
-        )),
-        ["format", "order"]
-    );
-    assert_eq!(
-        twisted(|log, _, _| {
-            let env = json!({"issuer": "https://idp.example", "key": "x", "public_key": crate::encode::b64(&[1; 32]), "subject": "eve"});
-            let header = Header {
-                act: Some("act_eve".into()),
-                sid: Some("ses_eve".into()),
-                ..Header::new(Kind::SessionOpen)
-            };
-            log.append(header, &Body::new().with(Group::Who, env));
-        }),
-        ["people"]
-    );
-}
-
 #[test]
 fn long_exports_are_compressed_and_hold_many_members() {
     let (mut log, _) = Log::story();
@@ -677,36 +489,4 @@ fn replace_row(bundle: &[u8], log: &Log, index: u64, change: impl Fn(&str) -> St
             .map(|(at, line)| if at as u64 == index { change(line) } else { line.to_owned() });
         *rows = lines.map(|line| line + "\n").collect::<String>().into_bytes();
     })
-}
-
-fn copy(actor: &Actor) -> Actor {
-    Actor {
-        key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap(),
-        act: actor.act.clone(),
-        sid: actor.sid.clone(),
-        name: actor.name,
-        open: actor.open,
-    }
-}
-
-#[test]
-fn zz_speed() {
-    let (mut log, _) = Log::story();
-    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
-    for _ in 0..6000 {
-        log.deliver(&ada, &[&bob]);
-    }
-    for level in [4, 1] {
-        let started = std::time::Instant::now();
-        let bundle = Export { level, ..Export::all(&log) }.write(&log);
-        let written = started.elapsed();
-        let started = std::time::Instant::now();
-        let verification = verify_bundle(&bundle, &trust(&log));
-        let took = started.elapsed();
-        assert_eq!(verification.answer, Answer::True);
-        let n = log.size();
-        eprintln!("level {level}: {n} entries, {} B/entry, written {written:?}, verified {took:?}: {:.0}/s", bundle.len() as u64 / n, n as f64 / took.as_secs_f64());
-        let rows: usize = tar::read(&bundle).unwrap().iter().filter(|(k, _)| k.starts_with("rows")).map(|(_, v)| v.len()).sum();
-        eprintln!("rows alone {} B/entry", rows as u64 / n);
-    }
 }

@@ -1,0 +1,209 @@
+//! What somebody who holds the log's key could write into the log, and which claim fails for it.
+
+use serde_json::json;
+
+use super::{Export, failed, trust};
+use crate::body::{Body, Group};
+use crate::bundle::verify_bundle;
+use crate::leaf::{Header, Kind};
+use crate::testing::{Actor, Log, by};
+
+/// The log with one thing wrong in it, and the claims that must fail; the operator holds the log key and signs it all.
+fn twisted(twist: impl FnOnce(&mut Log, &Actor, &Actor)) -> Vec<&'static str> {
+    let mut log = Log::new();
+    log.begin();
+    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+    twist(&mut log, &ada, &bob);
+    let verification = verify_bundle(&Export::all(&log).write(&log), &trust(&log));
+    failed(&verification)
+}
+
+#[test]
+fn what_an_operator_could_invent_is_found() {
+    assert_eq!(twisted(|log, ada, bob| _ = log.deliver(ada, &[bob])), [""; 0]);
+    // Approvals.
+    assert_eq!(twisted(|log, ada, _| _ = log.deliver(ada, &[ada])), ["closure", "people"]);
+    assert_eq!(
+        twisted(|log, ada, _| {
+            let mut other = log.sign_in("ada", 3);
+            other.act = "act_other".into();
+            log.deliver(ada, &[&other]);
+        }),
+        ["closure", "people"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let again = log.sign_in("bob", 4);
+            log.deliver(ada, &[bob, &again]);
+        }),
+        ["closure", "people", "terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let forger = Actor {
+                key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap(),
+                ..copy(bob)
+            };
+            log.deliver(ada, &[&forger]);
+        }),
+        ["signatures"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 2);
+            let review = log.review(bob, request, &document, "approve");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 1);
+            let review = log.review(bob, request, &document, "reject");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, document) = log.request(ada, 1);
+            let (other, other_document) = log.request(ada, 1);
+            let review = log.review(bob, other, &other_document, "approve");
+            log.grant(ada, request, &document, &[review]);
+        }),
+        ["closure"]
+    );
+    // The signed document is swapped after the approval.
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, _) = log.request(ada, 1);
+            let review = log.review(bob, request, "{\"v\":1}", "approve");
+            log.grant(ada, request, "{\"v\":1}", &[review]);
+        }),
+        ["signatures"]
+    );
+    // Grants.
+    let granted = |log: &mut Log, ada: &Actor, bob: &Actor| {
+        let (request, document) = log.request(ada, 1);
+        let review = log.review(bob, request, &document, "approve");
+        (request, log.grant(ada, request, &document, &[review]))
+    };
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.intent(ada, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            log.take(ada, grant, request);
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.t += 601_000;
+            log.take(ada, grant, request);
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(bob, grant, request);
+            log.intent(bob, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            log.append(
+                Header {
+                    refs: vec![grant],
+                    ..by(Kind::GrantRevoke, bob)
+                },
+                &Body::new(),
+            );
+            log.intent(ada, grant, request, "redact");
+        }),
+        ["closure"]
+    );
+    // Deliveries.
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            let intent = log.intent(ada, grant, request, "open");
+            log.outcome(intent, "done");
+        }),
+        ["terms"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let delivery = log.deliver(ada, &[bob]);
+            log.outcome(delivery.intent, "done");
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            log.deliver(ada, &[bob]);
+            log.outcome(3, "done");
+        }),
+        ["order"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            log.close(ada);
+            log.deliver(ada, &[bob]);
+        }),
+        ["closure"]
+    );
+    // Times, sessions, pseudonyms.
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append_as_is(Header::new(Kind::BrokerStop).at(5), &Body::new())),
+        ["order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append(Header::new(Kind::LogGenesis), &Body::new())),
+        ["closure", "order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append(
+            Header {
+                refs: vec![99],
+                ..Header::new(Kind::AnchorObserve)
+            },
+            &Body::new()
+        )),
+        ["format", "order"]
+    );
+    assert_eq!(
+        twisted(|log, _, _| {
+            let env = json!({"issuer": "https://idp.example", "key": "x", "public_key": crate::encode::b64(&[1; 32]), "subject": "eve"});
+            let header = Header {
+                act: Some("act_eve".into()),
+                sid: Some("ses_eve".into()),
+                ..Header::new(Kind::SessionOpen)
+            };
+            log.append(header, &Body::new().with(Group::Who, env));
+        }),
+        ["people"]
+    );
+}
+
+fn copy(actor: &Actor) -> Actor {
+    Actor {
+        key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap(),
+        act: actor.act.clone(),
+        sid: actor.sid.clone(),
+        name: actor.name,
+        open: actor.open,
+    }
+}

@@ -240,6 +240,84 @@ mod tests {
         }
     }
 
+    /// A tree of eight leaves, and how the first four prove to be its beginning.
+    fn grown() -> (SignedCheckpoint, SignedCheckpoint, String) {
+        use base64::Engine as _;
+        let leaves: Vec<Hash> = (0..8_u8).map(|n| merkle::leaf_hash(&[n])).collect();
+        let (first, second) = leaves.split_at(4);
+        let sign = |size, root| {
+            SignedCheckpoint::sign(
+                &Checkpoint {
+                    origin: "o/d/1".into(),
+                    size,
+                    root,
+                },
+                &pair(),
+            )
+            .unwrap()
+        };
+        let proof = base64::engine::general_purpose::STANDARD.encode(merkle::root(second));
+        (
+            sign(4, merkle::root(first)),
+            sign(8, merkle::root(&leaves)),
+            format!(r#"{{"proof":["{proof}"]}}"#),
+        )
+    }
+
+    /// Shows two checkpoints in turn to a broker that answers the request for a proof with this; gives what came and the size kept.
+    fn shown(first: &SignedCheckpoint, second: &SignedCheckpoint, answer: String) -> (Result<()>, u64, String) {
+        let (folder, key) = (tempfile::tempdir().unwrap(), key());
+        let memory = Memory::new(folder.path(), &key);
+        let server = crate::client::scripted::Scripted::start(vec![answer]);
+        let broker = Broker::new(BrokerUrl::parse(&server.url).unwrap(), None).unwrap();
+        block_on(memory.observe(&broker, first)).unwrap();
+        let outcome = block_on(memory.observe(&broker, second));
+        (
+            outcome,
+            memory.recall().unwrap().unwrap().unverified().size,
+            server.asked().first().map(|asked| asked.line.clone()).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn a_log_that_proves_to_have_grown_is_believed_both_ways() {
+        use crate::client::scripted::answer;
+        let (small, large, proof) = grown();
+        let (outcome, size, line) = shown(&small, &large, answer(200, "", &proof));
+        outcome.unwrap();
+        assert_eq!((size, line.as_str()), (8, "GET /consistency?from=4&to=8 HTTP/1.1"));
+        let (outcome, size, line) = shown(&large, &small, answer(200, "", &proof));
+        outcome.unwrap();
+        assert_eq!((size, line.as_str()), (8, "GET /consistency?from=4&to=8 HTTP/1.1"));
+    }
+
+    #[test]
+    fn a_false_proof_or_a_refusal_is_a_fork_and_an_outage_is_not() {
+        use crate::client::scripted::{answer, problem};
+        use chunk_wire::problem::Code;
+        let (small, large, proof) = grown();
+        let cases = [
+            (answer(200, "", r#"{"proof":[]}"#), Exit::No),
+            (answer(200, "", r#"{"proof":["AAAA"]}"#), Exit::No),
+            (
+                answer(
+                    200,
+                    "",
+                    &proof.replacen("[", r#"["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","#, 1),
+                ),
+                Exit::No,
+            ),
+            (problem(Code::InvalidRequest, ""), Exit::No),
+            (problem(Code::NotFound, ""), Exit::No),
+            (problem(Code::Unavailable, ""), Exit::CannotTell),
+            (answer(502, "", "gateway"), Exit::CannotTell),
+        ];
+        for (case, exit) in cases {
+            let (outcome, size, _) = shown(&small, &large, case.clone());
+            assert_eq!((outcome.unwrap_err().exit, size), (exit, 4), "{case}");
+        }
+    }
+
     #[test]
     fn a_damaged_memory_is_not_forgotten_silently() {
         let folder = tempfile::tempdir().unwrap();

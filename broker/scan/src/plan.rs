@@ -1,6 +1,7 @@
 //! From a query and governed tables to something that can run.
 
 mod estimate;
+mod guard;
 mod output;
 mod register;
 mod slice;
@@ -25,6 +26,7 @@ use crate::masked::{Ledger, MaskedTable, RowFilter, row_filter, type_name};
 use crate::source::RawTable;
 use crate::sql::{self, Touched, touched};
 
+pub(crate) use guard::{Stop, guard};
 pub(crate) use output::Output;
 pub(crate) use register::{CATALOG, SCHEMA};
 use register::Outline;

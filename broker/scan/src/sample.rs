@@ -58,12 +58,28 @@ pub enum SampleError {
 /// # Errors
 /// When a file cannot be created or written.
 pub fn write(dir: &Path, customers: u64, orders: u64, seed: u64) -> Result<SampleFiles, SampleError> {
-    std::fs::create_dir_all(dir).map_err(|source| SampleError::Create { path: dir.to_owned(), source })?;
-    let files = SampleFiles { customers: dir.join("customers.parquet"), orders: dir.join("orders.parquet") };
-    table(&files.customers, &customers_schema(), customers, &["customer_id", "full_name", "email", "phone", "ssn", "created_at"], |from, to| {
-        customers_batch(from, to, seed)
+    std::fs::create_dir_all(dir).map_err(|source| SampleError::Create {
+        path: dir.to_owned(),
+        source,
     })?;
-    table(&files.orders, &orders_schema(), orders, &["order_id", "placed_at", "card_number"], |from, to| orders_batch(from, to, customers, seed))?;
+    let files = SampleFiles {
+        customers: dir.join("customers.parquet"),
+        orders: dir.join("orders.parquet"),
+    };
+    table(
+        &files.customers,
+        &customers_schema(),
+        customers,
+        &["customer_id", "full_name", "email", "phone", "ssn", "created_at"],
+        |from, to| customers_batch(from, to, seed),
+    )?;
+    table(
+        &files.orders,
+        &orders_schema(),
+        orders,
+        &["order_id", "placed_at", "card_number"],
+        |from, to| orders_batch(from, to, customers, seed),
+    )?;
     Ok(files)
 }
 
@@ -85,7 +101,10 @@ fn table(
     unique: &[&str],
     mut batch: impl FnMut(u64, u64) -> Result<RecordBatch, ArrowError>,
 ) -> Result<(), SampleError> {
-    let file = File::create(path).map_err(|source| SampleError::Create { path: path.to_owned(), source })?;
+    let file = File::create(path).map_err(|source| SampleError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
     let mut properties = WriterProperties::builder()
         .set_created_by("chunkctl sample".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

@@ -20,7 +20,10 @@ pub(crate) struct Bounded<A> {
 
 impl<A> Bounded<A> {
     pub(crate) fn new(inner: A, places: usize) -> Self {
-        Self { inner, places: Arc::new(Semaphore::new(places)) }
+        Self {
+            inner,
+            places: Arc::new(Semaphore::new(places)),
+        }
     }
 }
 

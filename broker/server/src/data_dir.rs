@@ -45,21 +45,32 @@ pub(crate) fn create(dir: &Path, origin: &str, master: &MasterKey) -> Result<(),
         CommandError::config(format!("The data folder {} could not be made.", dir.display())).because(format!("{what}: {}", chain(error)))
     };
     if dir.exists() {
-        return Err(CommandError::config(format!("The data folder {} exists already; nothing was changed.", dir.display()))
-            .because("it may hold the only copy of an evidence log")
-            .next("choose another folder, or move this one away"));
+        return Err(
+            CommandError::config(format!("The data folder {} exists already; nothing was changed.", dir.display()))
+                .because("it may hold the only copy of an evidence log")
+                .next("choose another folder, or move this one away"),
+        );
     }
     let origin = format!("{origin}/{}", random_hex::<4>()?);
     let key = LogSigner::generate_pkcs8().map_err(|e| failed("log key", &e))?;
     LogSigner::from_pkcs8(&origin, &key).map_err(|e| failed("origin", &e))?;
-    let sealed_key = sealed::seal(master, sealed::LOG_KEY, &key).map_err(|why| CommandError::unavailable("The log's key could not be sealed.").because(why))?;
-    let installation = Installation { v: 1, origin, instance: random_hex::<8>()? };
+    let sealed_key = sealed::seal(master, sealed::LOG_KEY, &key)
+        .map_err(|why| CommandError::unavailable("The log's key could not be sealed.").because(why))?;
+    let installation = Installation {
+        v: 1,
+        origin,
+        instance: random_hex::<8>()?,
+    };
     let text = serde_json::to_string_pretty(&installation).map_err(|e| failed(INSTALLATION, &e))?;
 
     // Made beside its place and moved there whole: a folder by this name is a complete one.
     let scratch = beside(dir, &format!(".new-{}", random_hex::<4>()?));
     let made = (|| {
-        DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(|e| failed("folder", &e))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&scratch)
+            .map_err(|e| failed("folder", &e))?;
         drop(SqliteJournal::create(scratch.join(JOURNAL)).map_err(|e| failed(JOURNAL, &e))?);
         drop(DataKeys::create(scratch.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| failed(DATA_KEYS, &e))?);
         write_private(&scratch.join(LOG_KEY), &format!("{sealed_key}\n")).map_err(|e| failed(LOG_KEY, &e))?;
@@ -82,9 +93,16 @@ pub(crate) fn check(dir: &Path, master: &MasterKey) -> Result<(), CommandError> 
 pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandError> {
     let (installation, signer) = identity(dir, master)?;
     let fault = |what: String| unusable(dir, &what);
-    let data_keys = DataKeys::open(dir.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| fault(format!("{DATA_KEYS}: {}", chain(&e))))?;
+    let data_keys =
+        DataKeys::open(dir.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| fault(format!("{DATA_KEYS}: {}", chain(&e))))?;
     let journal = SqliteJournal::open(dir.join(JOURNAL)).map_err(|e| fault(format!("{JOURNAL}: {}", chain(&e))))?;
-    Ok(DataDir { origin: installation.origin, instance: installation.instance, journal, data_keys, signer })
+    Ok(DataDir {
+        origin: installation.origin,
+        instance: installation.instance,
+        journal,
+        data_keys,
+        signer,
+    })
 }
 
 fn identity(dir: &Path, master: &MasterKey) -> Result<(Installation, LogSigner), CommandError> {
@@ -126,7 +144,9 @@ fn beside(dir: &Path, suffix: &str) -> PathBuf {
 
 fn random_hex<const N: usize>() -> Result<String, CommandError> {
     let mut bits = [0_u8; N];
-    SystemRandom::new().fill(&mut bits).map_err(|_| CommandError::unavailable("The system gives no randomness."))?;
+    SystemRandom::new()
+        .fill(&mut bits)
+        .map_err(|_| CommandError::unavailable("The system gives no randomness."))?;
     Ok(hex::encode(bits))
 }
 
@@ -153,7 +173,12 @@ mod tests {
         drop(again);
         let other = open(&dir, &MasterKey::generate().unwrap()).err().unwrap().to_string();
         assert!(other.contains("another master key"), "{other}");
-        assert!(create(&dir, "acme.example/prod", &master).unwrap_err().to_string().contains("exists already"));
+        assert!(
+            create(&dir, "acme.example/prod", &master)
+                .unwrap_err()
+                .to_string()
+                .contains("exists already")
+        );
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
     }
 
@@ -168,7 +193,10 @@ mod tests {
     #[test]
     fn nothing_is_made_by_opening() {
         let home = tempfile::tempdir().unwrap();
-        let missing = open(&home.path().join("data"), &MasterKey::generate().unwrap()).err().unwrap().to_string();
+        let missing = open(&home.path().join("data"), &MasterKey::generate().unwrap())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(missing.contains("chunk-broker init"), "{missing}");
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     }

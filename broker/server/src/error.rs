@@ -15,19 +15,34 @@ impl CommandError {
     /// Configuration or usage is wrong: exit code 3.
     #[must_use]
     pub fn config(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: None, next: None, exit: 3 }
+        Self {
+            what: what.into(),
+            why: None,
+            next: None,
+            exit: 3,
+        }
     }
 
     /// Something outside does not work now: exit code 2.
     #[must_use]
     pub fn unavailable(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: None, next: None, exit: 2 }
+        Self {
+            what: what.into(),
+            why: None,
+            next: None,
+            exit: 2,
+        }
     }
 
     /// The answer is no: exit code 1.
     #[must_use]
     pub fn refused(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: None, next: None, exit: 1 }
+        Self {
+            what: what.into(),
+            why: None,
+            next: None,
+            exit: 1,
+        }
     }
 
     /// Says why.

@@ -52,7 +52,8 @@ fn run(command: Command, env: &Env) -> Result<(), CommandError> {
         ),
         Command::Check { config, connections } => runtime()?.block_on(check::check(&config.file, connections, &ports(), env)),
         Command::Serve { config } => {
-            let config = config::load(&config.file).map_err(|faults| CommandError::config(faults.to_string()).next("chunk-broker check"))?;
+            let config =
+                config::load(&config.file).map_err(|faults| CommandError::config(faults.to_string()).next("chunk-broker check"))?;
             telemetry::start(env);
             runtime()?.block_on(async { serve::serve(config, ports(), env.clone(), serve::stop_on_signal()?, || ()).await })
         }
@@ -73,7 +74,9 @@ fn ports() -> Ports {
         clock: Arc::new(SystemClock),
         scanner: Arc::new(|secrets| {
             let engine = chunk_scan::Engine::new(secrets, &chunk_scan::Settings::default());
-            engine.map(|engine| engine as Arc<dyn Scanner>).map_err(|fault| fault.operator.unwrap_or(fault.public))
+            engine
+                .map(|engine| engine as Arc<dyn Scanner>)
+                .map_err(|fault| fault.operator.unwrap_or(fault.public))
         }),
     }
 }

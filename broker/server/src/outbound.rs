@@ -45,7 +45,11 @@ impl IssuerHttp {
                 by_host.insert(host, build(common().https_only(true).tls_certs_only(authorities(file)?))?);
             }
         }
-        Ok(Self { by_host, system: OnceLock::new(), loopback })
+        Ok(Self {
+            by_host,
+            system: OnceLock::new(),
+            loopback,
+        })
     }
 
     fn client(&self, url: &Url) -> Result<&Client, String> {
@@ -59,7 +63,10 @@ impl IssuerHttp {
         if let Some(client) = host_and_port(url).and_then(|host| self.by_host.get(&host)) {
             return Ok(client);
         }
-        self.system.get_or_init(|| build(common().https_only(true))).as_ref().map_err(Clone::clone)
+        self.system
+            .get_or_init(|| build(common().https_only(true)))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 }
 
@@ -67,7 +74,12 @@ impl IssuerHttp {
 impl HttpGet for IssuerHttp {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
-        let mut answer = self.client(&parsed)?.get(parsed).send().await.map_err(|e| chain(&e.without_url()))?;
+        let mut answer = self
+            .client(&parsed)?
+            .get(parsed)
+            .send()
+            .await
+            .map_err(|e| chain(&e.without_url()))?;
         if answer.status() != http::StatusCode::OK {
             return Err(format!("{url} answered {}", answer.status()));
         }
@@ -176,7 +188,10 @@ mod tests {
         let url = server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
         let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
         assert!(http.get(&url).await.unwrap_err().contains("another host"));
-        let url = server(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(2 * 1024 * 1024)));
+        let url = server(format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}",
+            "x".repeat(2 * 1024 * 1024)
+        ));
         let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
         assert!(http.get(&url).await.unwrap_err().contains("more than"));
         let url = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".into());

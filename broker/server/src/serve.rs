@@ -35,7 +35,13 @@ const CONNECTIONS_END_MAX: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When it cannot start, or ends by itself.
-pub async fn serve(config: Config, ports: Ports, env: Env, stop: CancellationToken, ready: impl FnOnce() + Send) -> Result<(), CommandError> {
+pub async fn serve(
+    config: Config,
+    ports: Ports,
+    env: Env,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send,
+) -> Result<(), CommandError> {
     install_crypto();
     let tls = match &config.broker.tls {
         Some(files) => Some((files.clone(), tls_config(files).await?)),
@@ -51,7 +57,12 @@ pub async fn serve(config: Config, ports: Ports, env: Env, stop: CancellationTok
     let gateway = Gateway::new(Arc::clone(&broker), public_url.clone(), operations.is_some(), ending.clone());
     let handle = Handle::new();
     let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(listen(api, tls.as_ref().map(|(_, tls)| tls.clone()), router::api(Arc::clone(&gateway)), handle.clone()));
+    servers.spawn(listen(
+        api,
+        tls.as_ref().map(|(_, tls)| tls.clone()),
+        router::api(Arc::clone(&gateway)),
+        handle.clone(),
+    ));
     if let Some(listener) = operations {
         servers.spawn(listen(listener, None, router::operations(gateway), handle.clone()));
     }
@@ -69,10 +80,11 @@ pub async fn serve(config: Config, ports: Ports, env: Env, stop: CancellationTok
     tracing::info!("stopping");
     ending.cancel();
     handle.graceful_shutdown(None);
-    if tokio::time::timeout(STOP_MAX, broker.stop()).await.is_err() {
-        tracing::error!("stopping took too long; the next start records how the running deliveries ended");
-    }
-    if tokio::time::timeout(CONNECTIONS_END_MAX, async { while servers.join_next().await.is_some() {} }).await.is_err() {
+    stop_broker(&broker, &handle).await;
+    if tokio::time::timeout(CONNECTIONS_END_MAX, async { while servers.join_next().await.is_some() {} })
+        .await
+        .is_err()
+    {
         handle.shutdown();
     }
     tracing::info!("stopped");
@@ -101,16 +113,34 @@ pub(crate) fn install_crypto() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
+/// A client that does not read holds its delivery up; after half of the time its connection is closed, which lets go of it.
+async fn stop_broker(broker: &Broker, handle: &Handle<SocketAddr>) {
+    let mut stopped = std::pin::pin!(broker.stop());
+    if tokio::time::timeout(STOP_MAX / 2, &mut stopped).await.is_ok() {
+        return;
+    }
+    handle.shutdown();
+    if tokio::time::timeout(STOP_MAX / 2, &mut stopped).await.is_err() {
+        tracing::error!("stopping took too long; the next start records how the running deliveries ended");
+    }
+}
+
 /// Opens everything a broker is made of and starts it.
 pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
-    let master = MasterKey::load(&env, config.broker.master_key_file.as_deref())
-        .map_err(|why| CommandError::config("The master key cannot be read.").because(why).next("chunk-broker check"))?;
+    let master = MasterKey::load(&env, config.broker.master_key_file.as_deref()).map_err(|why| {
+        CommandError::config("The master key cannot be read.")
+            .because(why)
+            .next("chunk-broker check")
+    })?;
     let credentials = Credentials::new(&config.connections, env, master.clone());
     if let Some((_, why)) = credentials.faults().into_iter().next() {
-        return Err(CommandError::config("A credential cannot be read.").because(why).next("chunk-broker check"));
+        return Err(CommandError::config("A credential cannot be read.")
+            .because(why)
+            .next("chunk-broker check"));
     }
     let data = data_dir::open(&config.broker.data_dir, &master)?;
-    let scanner = (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
+    let scanner =
+        (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
     let http = IssuerHttp::new(&config.issuers)
         .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?;
     let settings = Settings {
@@ -136,7 +166,9 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),
     };
-    Broker::start(parts).await.map_err(|fault| CommandError::unavailable("The broker cannot start.").because(chain(&fault)))
+    Broker::start(parts)
+        .await
+        .map_err(|fault| CommandError::unavailable("The broker cannot start.").because(chain(&fault)))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
@@ -145,7 +177,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
 
 async fn tls_config(files: &TlsFiles) -> Result<RustlsConfig, CommandError> {
     RustlsConfig::from_pem_file(&files.cert_file, &files.key_file).await.map_err(|e| {
-        CommandError::config("The certificate and key of `broker.tls` cannot be used.").because(format!("{}: {e}", files.cert_file.display()))
+        CommandError::config("The certificate and key of `broker.tls` cannot be used.")
+            .because(format!("{}: {e}", files.cert_file.display()))
     })
 }
 
@@ -153,10 +186,15 @@ async fn tls_config(files: &TlsFiles) -> Result<RustlsConfig, CommandError> {
 async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, router: Router, handle: Handle<SocketAddr>) -> Result<(), CommandError> {
     let failed = |e: std::io::Error| CommandError::unavailable("A listener failed.").because(e);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle).first_request_timeout(limits::FIRST_REQUEST_MAX);
+    let server = axum_server::from_tcp(listener)
+        .map_err(failed)?
+        .handle(handle)
+        .first_request_timeout(limits::FIRST_REQUEST_MAX);
     let served = match tls {
         Some(tls) => {
-            let acceptor = RustlsAcceptor::new(tls).handshake_timeout(limits::HANDSHAKE_MAX).acceptor(NoDelayAcceptor::new());
+            let acceptor = RustlsAcceptor::new(tls)
+                .handshake_timeout(limits::HANDSHAKE_MAX)
+                .acceptor(NoDelayAcceptor::new());
             let mut server = server.acceptor(Bounded::new(acceptor, limits::CONNECTIONS_MAX));
             bound(server.http_builder());
             server.serve(service).await
@@ -171,7 +209,10 @@ async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, router: Router
 }
 
 fn bound(http: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    http.http1().header_read_timeout(limits::HEADER_READ_MAX).max_headers(limits::HEADERS_MAX).max_buf_size(limits::HTTP1_BUFFER_BYTES);
+    http.http1()
+        .header_read_timeout(limits::HEADER_READ_MAX)
+        .max_headers(limits::HEADERS_MAX)
+        .max_buf_size(limits::HTTP1_BUFFER_BYTES);
     http.http2()
         .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
         .max_header_list_size(limits::HEADER_BYTES_MAX)

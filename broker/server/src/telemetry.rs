@@ -13,7 +13,10 @@ const FILTER_DEFAULT: &str = "info";
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(env: &Env) {
-    let filter = env.get(LOG).and_then(|text| EnvFilter::try_new(text.as_str()).ok()).unwrap_or_else(|| EnvFilter::new(FILTER_DEFAULT));
+    let filter = env
+        .get(LOG)
+        .and_then(|text| EnvFilter::try_new(text.as_str()).ok())
+        .unwrap_or_else(|| EnvFilter::new(FILTER_DEFAULT));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -8,6 +8,13 @@ pub(crate) mod connection;
 pub(crate) mod events;
 pub(crate) mod session;
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(crate) mod scripted;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::Duration;

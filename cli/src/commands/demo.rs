@@ -8,8 +8,15 @@ use crate::context::Context;
 use crate::demo::{self, ORDERS_DEFAULT, Wishes};
 use crate::error::Result;
 
+/// What `--json` prints.
+const EVENTS: &str = "With --json, one event a line:\n\
+  demo.step  step, person, command, exit, events (those that the command printed)\n\
+  demo.done  rows, bytes, masked_fields (columns), masked_values, receipt_index, sha256, request, file, bundle,\n\
+             audit_verify (\"true\"), broker_runs, dir";
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
+#[command(after_help = EVENTS)]
 pub(crate) struct DemoArgs {
     /// Leave the broker running and say how to reach and stop it.
     #[arg(long)]

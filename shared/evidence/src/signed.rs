@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::body::Group;
@@ -180,6 +181,6 @@ pub(crate) fn check_review(entry: &Disclosed, reviewer: &Holder, request: &Signe
 
 fn payload(entry: &Disclosed, signer: &Holder, payload_type: &str) -> Result<String, ()> {
     let envelope = entry.body().get(Group::What).get("envelope").ok_or(())?;
-    let envelope: Envelope = serde_json::from_value(envelope.clone()).map_err(|_| ())?;
+    let envelope: Envelope = Envelope::deserialize(envelope).map_err(|_| ())?;
     String::from_utf8(envelope.verify(&signer.public_key, payload_type).map_err(|_| ())?).map_err(|_| ())
 }

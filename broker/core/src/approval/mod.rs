@@ -8,7 +8,7 @@ mod decide;
 mod view;
 
 use chunk_evidence::dsse::Envelope;
-use chunk_evidence::encode::{parse_canonical, sha256};
+use chunk_evidence::encode::{canonical_of, parse_canonical, sha256};
 use chunk_log::journal::Urgency;
 use chunk_wire::fetch::{
     Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest,
@@ -16,6 +16,7 @@ use chunk_wire::fetch::{
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict, Withdraw};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authorize::{self, authorize};
@@ -255,7 +256,7 @@ fn found(requests: &imbl::OrdMap<RequestId, std::sync::Arc<Request>>, id: &Reque
 }
 
 /// Checks that an envelope is signed by the caller's session key and holds a canonical document of type `T`.
-fn open_envelope<T: DeserializeOwned>(envelope: &Envelope, payload_type: &str, caller: &Caller) -> Result<(String, T), Error> {
+fn open_envelope<T: DeserializeOwned + Serialize>(envelope: &Envelope, payload_type: &str, caller: &Caller) -> Result<(String, T), Error> {
     let refused = |why: &dyn std::fmt::Display| Error::new(Code::InvalidSignature, format!("The signed document was refused: {why}."));
     let payload = envelope.verify(&caller.public_key()?, payload_type).map_err(|fault| refused(&fault))?;
     if envelope.signatures.iter().any(|s| s.keyid != format!("ed25519:{}", caller.key())) {
@@ -263,7 +264,11 @@ fn open_envelope<T: DeserializeOwned>(envelope: &Envelope, payload_type: &str, c
     }
     let text = String::from_utf8(payload).map_err(|_| refused(&"it is not UTF-8"))?;
     let value = parse_canonical(&text).map_err(|fault| refused(&fault))?;
-    let document = serde_json::from_value(value).map_err(|fault| refused(&fault))?;
+    let document: T = serde_json::from_value(value).map_err(|fault| refused(&fault))?;
+    // One document has one text: a member spelt out as null would give the same document another digest.
+    if canonical_of(&document).ok().as_ref() != Some(&text) {
+        return Err(refused(&"it is not the document's one canonical text"));
+    }
     Ok((text, document))
 }
 

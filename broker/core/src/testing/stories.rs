@@ -110,6 +110,9 @@ async fn a_changed_document_is_refused_whoever_signs_it() {
         assert_ne!(changed, document, "{from}");
         assert_eq!(dana.submit(&world, &changed).await.unwrap_err().code, Code::DocumentMismatch, "{from}");
     }
+    let spelt_out = document.replacen(",\"v\":1}", ",\"ticket\":null,\"v\":1}", 1);
+    assert_ne!(spelt_out, document);
+    assert_eq!(dana.submit(&world, &spelt_out).await.unwrap_err().code, Code::InvalidSignature);
     let eve = world.sign_in("eve", &["data-eng"]).await;
     assert_eq!(eve.submit(&world, &document).await.unwrap_err().code, Code::DocumentMismatch);
     dana.submit(&world, &document).await.unwrap();

@@ -15,7 +15,8 @@ pub(super) fn find_v4(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
             last += 1;
         }
         let prior = before(run.h, run.group(k).start);
-        let fits = (k..=last).all(|g| run.group(g).len() <= 3 && !run.group(g).taken && octet(cut(run.h, run.group(g).start, run.group(g).end)));
+        let fits =
+            (k..=last).all(|g| run.group(g).len() <= 3 && !run.group(g).taken && octet(cut(run.h, run.group(g).start, run.group(g).end)));
         if last - k == 3 && fits && !matches!(prior, b'v' | b'V' | b'.') {
             run.take(Kind::Ip, k, last, hits);
         }
@@ -51,7 +52,11 @@ pub(super) fn find_v6(h: &[u8], hits: &mut Vec<Hit>) {
             continue;
         }
         if std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()) {
-            hits.push(Hit { kind: Kind::Ip, start, end });
+            hits.push(Hit {
+                kind: Kind::Ip,
+                start,
+                end,
+            });
         }
     }
 }

@@ -8,6 +8,12 @@ use super::cursor::announced;
 use super::numbers::Run;
 use super::{Hit, Kind};
 
+/// The shortest card number.
+pub(super) const DIGITS_MIN: usize = 13;
+
+/// The longest.
+const DIGITS_MAX: usize = 19;
+
 /// Finds card numbers.
 pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
     let mut k = 0;
@@ -29,10 +35,10 @@ fn longest(run: &Run<'_>, k: usize) -> Option<usize> {
     for last in k..run.groups.len() {
         let group = run.group(last);
         total += group.len();
-        if total > 19 || group.taken {
+        if total > DIGITS_MAX || group.taken {
             break;
         }
-        if total >= 13 && is_grouped(run, k, last) {
+        if total >= DIGITS_MIN && is_grouped(run, k, last) {
             let digits = run.digits(k, last);
             if is_issued(&digits) && luhn(&digits) {
                 best = Some(last);
@@ -43,8 +49,18 @@ fn longest(run: &Run<'_>, k: usize) -> Option<usize> {
 }
 
 /// Groupings printed on cards and forms.
-const PRINTED: [&[usize]; 10] =
-    [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3], &[4, 4, 4, 4, 2], &[4, 4, 4, 1], &[4, 4, 5], &[4, 5, 6], &[6, 13], &[8, 8]];
+const PRINTED: [&[usize]; 10] = [
+    &[4, 4, 4, 4],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 4, 4, 4, 3],
+    &[4, 4, 4, 4, 2],
+    &[4, 4, 4, 1],
+    &[4, 4, 5],
+    &[4, 5, 6],
+    &[6, 13],
+    &[8, 8],
+];
 
 fn is_grouped(run: &Run<'_>, k: usize, last: usize) -> bool {
     if k == last {
@@ -62,7 +78,15 @@ fn is_grouped(run: &Run<'_>, k: usize, last: usize) -> bool {
     let uniform = (k..last).all(|g| run.gap(g) == gap) && matches!(gap, b" " | b"-" | b"_" | b"  " | b" - ");
     let size = run.group(k).len();
     let even = (k..last).all(|g| run.group(g).len() == size) && run.group(last).len() <= size;
-    uniform && (even || announced(run.h, run.group(k).start, &["card", "credit", "debit", "visa", "master", "amex", "pan", "karte", "kredit", "carte", "tarjeta"]))
+    uniform
+        && (even
+            || announced(
+                run.h,
+                run.group(k).start,
+                &[
+                    "card", "credit", "debit", "visa", "master", "amex", "pan", "karte", "kredit", "carte", "tarjeta",
+                ],
+            ))
 }
 
 /// Whether an issuer's range covers these digits: Visa, Mastercard, Amex, Diners, Discover, JCB, Maestro, Mir, UnionPay,

@@ -19,7 +19,9 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
 
 /// ISO 7064 mod 97-10 as IBANs use it: the first four characters count last, letters as 10 to 35.
 pub(super) fn iban(characters: &[u8]) -> bool {
-    let Some((head, tail)) = characters.split_at_checked(4) else { return false };
+    let Some((head, tail)) = characters.split_at_checked(4) else {
+        return false;
+    };
     let mut rest = 0u32;
     for &b in tail.iter().chain(head) {
         let value = match b {
@@ -28,7 +30,11 @@ pub(super) fn iban(characters: &[u8]) -> bool {
             b'a'..=b'z' => u32::from(b - b'a') + 10,
             _ => return false,
         };
-        rest = if value < 10 { (rest * 10 + value) % 97 } else { (rest * 100 + value) % 97 };
+        rest = if value < 10 {
+            (rest * 10 + value) % 97
+        } else {
+            (rest * 100 + value) % 97
+        };
     }
     rest == 1
 }

@@ -23,7 +23,11 @@ pub(super) fn run_end(h: &[u8], i: usize, keep: impl Fn(u8) -> bool) -> usize {
 
 /// Where the run of bytes that satisfy `keep` and ends before `i` starts.
 pub(super) fn run_start(h: &[u8], i: usize, keep: impl Fn(u8) -> bool) -> usize {
-    h.get(..i).unwrap_or_default().iter().rposition(|&b| !keep(b)).map_or(0, |last| last + 1)
+    h.get(..i)
+        .unwrap_or_default()
+        .iter()
+        .rposition(|&b| !keep(b))
+        .map_or(0, |last| last + 1)
 }
 
 /// Whether one of `words` (lower case) begins a word in the 32 bytes before `i`.
@@ -37,6 +41,9 @@ pub(super) fn announced(h: &[u8], i: usize, words: &[&str]) -> bool {
     near.iter().enumerate().any(|(k, &b)| {
         let begins = b.is_ascii_alphabetic() && !outside.is_ascii_alphabetic();
         outside = b;
-        begins && words.iter().any(|word| cut(near, k, k + word.len()).eq_ignore_ascii_case(word.as_bytes()))
+        let is_at = |word: &&str| {
+            word.as_bytes().first() == Some(&b.to_ascii_lowercase()) && cut(near, k, k + word.len()).eq_ignore_ascii_case(word.as_bytes())
+        };
+        begins && words.iter().any(|word| is_at(word))
     })
 }

@@ -21,7 +21,11 @@ pub(super) fn find(h: &[u8], seen: &Seen, hits: &mut Vec<Hit>) {
 fn around(h: &[u8], sign: usize, after: usize, is_local: fn(u8) -> bool) -> Option<Hit> {
     let start = local_start(h, sign, is_local)?;
     let end = domain_end(h, after)?;
-    Some(Hit { kind: Kind::Email, start, end })
+    Some(Hit {
+        kind: Kind::Email,
+        start,
+        end,
+    })
 }
 
 fn local_start(h: &[u8], sign: usize, is_local: fn(u8) -> bool) -> Option<usize> {
@@ -31,13 +35,17 @@ fn local_start(h: &[u8], sign: usize, is_local: fn(u8) -> bool) -> Option<usize>
     }
     let start = letters_back(h, sign, is_local);
     // A leading quote, full stop or slash belongs to the sentence.
-    let start = run_end(cut(h, 0, sign), start, |b| matches!(b, b'.' | b'\'' | b'/' | b'*' | b'`' | b'{' | b'|' | b'=' | b'?' | b'&'));
+    let start = run_end(cut(h, 0, sign), start, |b| {
+        matches!(b, b'.' | b'\'' | b'/' | b'*' | b'`' | b'{' | b'|' | b'=' | b'?' | b'&')
+    });
     (start < sign).then_some(start)
 }
 
 fn domain_end(h: &[u8], after: usize) -> Option<usize> {
     if at(h, after) == b'[' {
-        let close = run_end(h, after + 1, |b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':' | b'I' | b'P' | b'v'));
+        let close = run_end(h, after + 1, |b| {
+            b.is_ascii_hexdigit() || matches!(b, b'.' | b':' | b'I' | b'P' | b'v')
+        });
         return (at(h, close) == b']' && close > after + 2).then_some(close + 1);
     }
     let run = letters_forward(h, after, |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
@@ -60,7 +68,9 @@ fn is_local_in_link(b: u8) -> bool {
 
 /// Extends to the left over `ascii` and over letters of the script that touches the sign.
 fn letters_back(h: &[u8], sign: usize, ascii: impl Fn(u8) -> bool) -> usize {
-    let Ok(text) = std::str::from_utf8(cut(h, run_start(h, sign, |b| b >= 0x80 || ascii(b)), sign)) else { return sign };
+    let Ok(text) = std::str::from_utf8(cut(h, run_start(h, sign, |b| b >= 0x80 || ascii(b)), sign)) else {
+        return sign;
+    };
     let run = text.chars().next_back().is_some_and(is_unspaced);
     let kept = text.chars().rev().take_while(|&c| c.is_ascii() || is_letter(c, run));
     sign - kept.map(char::len_utf8).sum::<usize>()
@@ -68,7 +78,9 @@ fn letters_back(h: &[u8], sign: usize, ascii: impl Fn(u8) -> bool) -> usize {
 
 /// Extends to the right over `ascii` and over letters of the script that touches the sign.
 fn letters_forward(h: &[u8], after: usize, ascii: impl Fn(u8) -> bool) -> usize {
-    let Ok(text) = std::str::from_utf8(cut(h, after, run_end(h, after, |b| b >= 0x80 || ascii(b)))) else { return after };
+    let Ok(text) = std::str::from_utf8(cut(h, after, run_end(h, after, |b| b >= 0x80 || ascii(b)))) else {
+        return after;
+    };
     let run = text.chars().next().is_some_and(is_unspaced);
     let kept = text.chars().take_while(|&c| c.is_ascii() || is_letter(c, run));
     after + kept.map(char::len_utf8).sum::<usize>()

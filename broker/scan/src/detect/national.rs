@@ -8,6 +8,9 @@ use super::cursor::{announced, at, before, cut};
 use super::numbers::{Run, digits_of};
 use super::{Hit, Kind};
 
+/// The shortest of these numbers.
+pub(super) const DIGITS_MIN: usize = 9;
+
 /// Finds numbers of digits only.
 pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
     let mut k = 0;
@@ -37,7 +40,11 @@ pub(super) fn find_lettered(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
             }
         };
         if let Some((start, end)) = found {
-            hits.push(Hit { kind: Kind::NationalId, start, end });
+            hits.push(Hit {
+                kind: Kind::NationalId,
+                start,
+                end,
+            });
             run.mark(k, k);
         }
     }
@@ -61,7 +68,9 @@ fn shape_at(run: &Run<'_>, k: usize) -> Option<(Kind, usize)> {
     ];
     for (lengths, valid) in spaced {
         let last = k + lengths.len() - 1;
-        if run.shaped(k, lengths) && let Some(found) = id(last, valid) {
+        if run.shaped(k, lengths)
+            && let Some(found) = id(last, valid)
+        {
             return Some(found);
         }
     }
@@ -71,7 +80,11 @@ fn shape_at(run: &Run<'_>, k: usize) -> Option<(Kind, usize)> {
     }
     match group.len() {
         11 => {
-            let steuer = if said(&["steuer", "idnr", "tin", "tax"]) { id(k, steuer_id) } else { None };
+            let steuer = if said(&["steuer", "idnr", "tin", "tax"]) {
+                id(k, steuer_id)
+            } else {
+                None
+            };
             id(k, cpf).or_else(|| id(k, pesel)).or(steuer)
         }
         12 if said(&["aadhaar", "aadhar", "uid"]) => id(k, aadhaar),
@@ -99,13 +112,18 @@ fn cpf(d: &[u8]) -> bool {
 fn pesel(d: &[u8]) -> bool {
     let two = |i: usize| number(d.get(i..i + 2).unwrap_or_default());
     let month = two(2) % 20;
-    d.len() == 11 && (1..=12).contains(&month) && (1..=31).contains(&two(4)) && weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10)
+    d.len() == 11
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&two(4))
+        && weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10)
 }
 
 /// Germany: ISO 7064 mod 11,10, and exactly one digit occurs twice or three times in the first ten.
 fn steuer_id(d: &[u8]) -> bool {
     let body = d.get(..10).unwrap_or_default();
-    let mut repeated = (0..10u8).map(|digit| body.iter().filter(|&&b| b == digit).count()).filter(|&n| n > 1);
+    let mut repeated = (0..10u8)
+        .map(|digit| body.iter().filter(|&&b| b == digit).count())
+        .filter(|&n| n > 1);
     d.len() == 11 && d.first() != Some(&0) && matches!((repeated.next(), repeated.next()), (Some(2 | 3), None)) && mod_11_10(d)
 }
 
@@ -113,7 +131,10 @@ fn steuer_id(d: &[u8]) -> bool {
 fn nir(d: &[u8]) -> bool {
     let Some((body, key)) = d.split_at_checked(13) else { return false };
     let month = number(d.get(3..5).unwrap_or_default());
-    key.len() == 2 && matches!(d.first(), Some(1 | 2)) && matches!(month, 1..=12 | 20..=42 | 50..=99) && number(key) == 97 - number(body) % 97
+    key.len() == 2
+        && matches!(d.first(), Some(1 | 2))
+        && matches!(month, 1..=12 | 20..=42 | 50..=99)
+        && number(key) == 97 - number(body) % 97
 }
 
 /// India: never starts with 0 or 1; Verhoeff.
@@ -160,13 +181,27 @@ fn codice_fiscale(h: &[u8], digits: usize) -> Option<(usize, usize)> {
         return None;
     }
     // Values of characters in odd places, by the digit or letter they stand for.
-    const ODD: [u32; 26] = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
-    let value = |b: u8| if b.is_ascii_digit() { usize::from(b - b'0') } else { usize::from(b.saturating_sub(b'A')) };
+    const ODD: [u32; 26] = [
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23,
+    ];
+    let value = |b: u8| {
+        if b.is_ascii_digit() {
+            usize::from(b - b'0')
+        } else {
+            usize::from(b.saturating_sub(b'A'))
+        }
+    };
     let sum: u32 = code
         .iter()
         .take(15)
         .enumerate()
-        .map(|(place, &b)| if place % 2 == 0 { ODD.get(value(b)).copied().unwrap_or(0) } else { u32::try_from(value(b)).unwrap_or(0) })
+        .map(|(place, &b)| {
+            if place % 2 == 0 {
+                ODD.get(value(b)).copied().unwrap_or(0)
+            } else {
+                u32::try_from(value(b)).unwrap_or(0)
+            }
+        })
         .sum();
     (u32::from(at(&code, 15) - b'A') == sum % 26).then_some((start, start + 16))
 }

@@ -53,7 +53,9 @@ impl std::ops::Deref for Digits {
 pub(super) fn digits_of(text: &[u8]) -> Digits {
     let mut digits = Digits::default();
     for b in text.iter().filter(|b| b.is_ascii_digit()) {
-        let Some(slot) = digits.values.get_mut(digits.len) else { return Digits::default() };
+        let Some(slot) = digits.values.get_mut(digits.len) else {
+            return Digits::default();
+        };
         *slot = b - b'0';
         digits.len += 1;
     }
@@ -63,7 +65,11 @@ pub(super) fn digits_of(text: &[u8]) -> Digits {
 impl<'a> Run<'a> {
     /// Group number `k`; an empty one at the end of the text where there is none.
     pub(super) fn group(&self, k: usize) -> Group {
-        self.groups.get(k).copied().unwrap_or(Group { start: self.h.len(), end: self.h.len(), taken: true })
+        self.groups.get(k).copied().unwrap_or(Group {
+            start: self.h.len(),
+            end: self.h.len(),
+            taken: true,
+        })
     }
 
     /// What separates group `k` from the next.
@@ -78,7 +84,9 @@ impl<'a> Run<'a> {
 
     /// Whether the groups from `k` on have these lengths, none of them taken.
     pub(super) fn shaped(&self, k: usize, lengths: &[usize]) -> bool {
-        self.groups.get(k..k + lengths.len()).is_some_and(|groups| groups.iter().zip(lengths).all(|(g, &len)| g.len() == len && !g.taken))
+        self.groups
+            .get(k..k + lengths.len())
+            .is_some_and(|groups| groups.iter().zip(lengths).all(|(g, &len)| g.len() == len && !g.taken))
     }
 
     /// Digits of groups `k..=last`.
@@ -93,7 +101,11 @@ impl<'a> Run<'a> {
 
     /// Marks groups `k..=last` as found and tells so.
     pub(super) fn take(&mut self, kind: Kind, k: usize, last: usize, hits: &mut Vec<Hit>) {
-        hits.push(Hit { kind, start: self.group(k).start, end: self.group(last).end });
+        hits.push(Hit {
+            kind,
+            start: self.group(k).start,
+            end: self.group(last).end,
+        });
         self.mark(k, last);
     }
 
@@ -112,7 +124,11 @@ impl<'a> Run<'a> {
 pub(super) fn find(h: &[u8], hits: &mut Vec<Hit>) {
     let mut run = Run { h, groups: Vec::new() };
     let mut from = 0;
-    while let Some(start) = h.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)).map(|n| n + from) {
+    while let Some(start) = h
+        .get(from..)
+        .and_then(|rest| rest.iter().position(u8::is_ascii_digit))
+        .map(|n| n + from)
+    {
         if let Some(end) = uuid_end(h, start) {
             from = end;
             continue;
@@ -124,9 +140,13 @@ pub(super) fn find(h: &[u8], hits: &mut Vec<Hit>) {
         if digits >= 4 && run.groups.len() >= 4 {
             address::find_v4(&mut run, hits);
         }
-        if digits >= DIGITS_MIN {
+        if digits >= card::DIGITS_MIN {
             card::find(&mut run, hits);
+        }
+        if digits >= national::DIGITS_MIN {
             national::find(&mut run, hits);
+        }
+        if digits >= DIGITS_MIN {
             phone::find(&mut run, hits);
         }
     }
@@ -138,7 +158,11 @@ fn collect(h: &[u8], start: usize, groups: &mut Vec<Group>) -> usize {
     let mut at_digit = start;
     loop {
         let end = run_end(h, at_digit, |b| b.is_ascii_digit());
-        groups.push(Group { start: at_digit, end, taken: false });
+        groups.push(Group {
+            start: at_digit,
+            end,
+            taken: false,
+        });
         let next = run_end(cut(h, 0, h.len().min(end + GAP_MAX)), end, is_separator);
         if next == end || !at(h, next).is_ascii_digit() {
             return end;
@@ -155,9 +179,19 @@ fn is_separator(b: u8) -> bool {
 fn uuid_end(h: &[u8], i: usize) -> Option<usize> {
     const LEN: usize = 36;
     let within = |b: u8| b.is_ascii_hexdigit() || b == b'-';
-    let start = if within(before(h, i)) { run_start(cut(h, i.saturating_sub(LEN), i), i.min(LEN), within) + i.saturating_sub(LEN) } else { i };
+    let start = if within(before(h, i)) {
+        run_start(cut(h, i.saturating_sub(LEN), i), i.min(LEN), within) + i.saturating_sub(LEN)
+    } else {
+        i
+    };
     let candidate = h.get(start..start + LEN)?;
-    let is_uuid = candidate.iter().enumerate().all(|(k, &b)| if matches!(k, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() });
+    let is_uuid = candidate.iter().enumerate().all(|(k, &b)| {
+        if matches!(k, 8 | 13 | 18 | 23) {
+            b == b'-'
+        } else {
+            b.is_ascii_hexdigit()
+        }
+    });
     let ends = !at(h, start + LEN).is_ascii_alphanumeric();
     (is_uuid && ends).then_some(start + LEN)
 }

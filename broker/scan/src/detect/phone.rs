@@ -3,6 +3,8 @@
 //! There is no checksum, so the shape must tell: an international prefix, or a national way of writing that dates, amounts and
 //! ids do not share. A bare number counts only beside a word such as `tel` or `mobile`.
 
+use std::cell::LazyCell;
+
 use super::cursor::{announced, at, before, cut};
 use super::numbers::{DIGITS_MIN, Run};
 use super::{Hit, Kind};
@@ -11,22 +13,46 @@ use super::{Hit, Kind};
 const DIGITS_MAX: usize = 15;
 
 /// Words that announce a telephone number, lower case.
-const WORDS: [&str; 14] = ["tel", "phone", "mobil", "cell", "fax", "call", "mob", "handy", "whatsapp", "sms", "rufnummer", "móvil", "dial", "ring"];
+const WORDS: [&str; 14] = [
+    "tel",
+    "phone",
+    "mobil",
+    "cell",
+    "fax",
+    "call",
+    "mob",
+    "handy",
+    "whatsapp",
+    "sms",
+    "rufnummer",
+    "móvil",
+    "dial",
+    "ring",
+];
 
 /// Finds telephone numbers.
 pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
-    // Groups of a run stand so close that one look before the first serves all.
-    let is_announced = announced(run.h, run.group(0).start, &WORDS);
+    // Groups of a run stand so close that one look before the first serves all; most runs need none.
+    let (h, first) = (run.h, run.group(0).start);
+    let is_announced = LazyCell::new(|| announced(h, first, &WORDS));
     let mut k = 0;
     while k < run.groups.len() {
-        let found = if run.group(k).taken { None } else { international(run, k).or_else(|| national(run, k, is_announced)) };
+        let found = if run.group(k).taken {
+            None
+        } else {
+            international(run, k).or_else(|| national(run, k, &is_announced))
+        };
         let Some((start, last)) = found else {
             k += 1;
             continue;
         };
         // The bracket that opens before an area code goes with it.
         let start = if before(run.h, start) == b'(' { start - 1 } else { start };
-        hits.push(Hit { kind: Kind::Phone, start, end: run.group(last).end });
+        hits.push(Hit {
+            kind: Kind::Phone,
+            start,
+            end: run.group(last).end,
+        });
         run.mark(k, last);
         k = last + 1;
     }
@@ -36,7 +62,11 @@ pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
 fn international(run: &Run<'_>, k: usize) -> Option<(usize, usize)> {
     let group = run.group(k);
     if let Some(plus) = plus_before(run.h, group.start) {
-        let last = if run.first(k) == b'1' { exactly(run, k, 11).or_else(|| furthest(run, k, DIGITS_MIN, DIGITS_MAX)) } else { furthest(run, k, DIGITS_MIN, DIGITS_MAX) };
+        let last = if run.first(k) == b'1' {
+            exactly(run, k, 11).or_else(|| furthest(run, k, DIGITS_MIN, DIGITS_MAX))
+        } else {
+            furthest(run, k, DIGITS_MIN, DIGITS_MAX)
+        };
         return last.map(|last| (plus, last));
     }
     let code = at(run.h, group.start + 2);
@@ -48,11 +78,14 @@ fn international(run: &Run<'_>, k: usize) -> Option<(usize, usize)> {
 }
 
 fn plus_before(h: &[u8], start: usize) -> Option<usize> {
-    (1..=2).filter_map(|back| start.checked_sub(back)).find(|&i| at(h, i) == b'+').filter(|&plus| plus + 1 == start || matches!(at(h, plus + 1), b' ' | b'('))
+    (1..=2)
+        .filter_map(|back| start.checked_sub(back))
+        .find(|&i| at(h, i) == b'+')
+        .filter(|&plus| plus + 1 == start || matches!(at(h, plus + 1), b' ' | b'('))
 }
 
 /// First byte and last group of a number written as people of some country do.
-fn national(run: &Run<'_>, k: usize, is_announced: bool) -> Option<(usize, usize)> {
+fn national(run: &Run<'_>, k: usize, is_announced: &LazyCell<bool, impl FnOnce() -> bool>) -> Option<(usize, usize)> {
     let group = run.group(k);
     let found = |last: usize| Some((group.start, last));
     let near = |k: usize| run.gap(k).len() <= 3 && run.gap(k).iter().all(|b| matches!(b, b' ' | b'-' | b'.' | b'/' | b')' | b'('));
@@ -73,18 +106,14 @@ fn national(run: &Run<'_>, k: usize, is_announced: bool) -> Option<(usize, usize
         return found(k + 2);
     }
     // An area code in brackets: (11) 91234-5678, (030) 1234567.
-    if before(run.h, group.start) == b'(' && at(run.h, group.end) == b')' && (2..=5).contains(&group.len()) {
-        if let Some(last) = furthest(run, k, 8, 12).filter(|&last| last > k) {
-            return found(last);
-        }
+    let in_brackets = before(run.h, group.start) == b'(' && at(run.h, group.end) == b')' && (2..=5).contains(&group.len());
+    if in_brackets && let Some(last) = furthest(run, k, 8, 12).filter(|&last| last > k) {
+        return found(last);
     }
     if let Some(last) = trunk(run, k) {
         return found(last);
     }
-    if is_announced {
-        return furthest(run, k, DIGITS_MIN, DIGITS_MAX).and_then(found);
-    }
-    None
+    furthest(run, k, DIGITS_MIN, DIGITS_MAX).filter(|_| **is_announced).and_then(found)
 }
 
 /// Last group of a number with the trunk prefix 0: 030 1234567, 0171/2345678, 01 23 45 67 89, 06-12345678.
@@ -94,7 +123,8 @@ fn trunk(run: &Run<'_>, k: usize) -> Option<usize> {
     if run.first(k) != b'0' || !matches!(area, b'1'..=b'9') || before(run.h, group.start).is_ascii_alphanumeric() {
         return None;
     }
-    let pairs = run.shaped(k, &[2, 2, 2, 2, 2]) && (k..k + 4).all(|g| run.gap(g) == run.gap(k) && matches!(run.gap(k), b" " | b"." | b"-" | b"/"));
+    let pairs =
+        run.shaped(k, &[2, 2, 2, 2, 2]) && (k..k + 4).all(|g| run.gap(g) == run.gap(k) && matches!(run.gap(k), b" " | b"." | b"-" | b"/"));
     if pairs {
         return Some(k + 4);
     }
@@ -115,7 +145,9 @@ fn trunk(run: &Run<'_>, k: usize) -> Option<usize> {
 
 /// Whether group `k`, of two digits, is the month of a date: a day stands before it or a year after.
 fn is_month(run: &Run<'_>, k: usize) -> bool {
-    let after_day = k.checked_sub(1).is_some_and(|day| run.group(day).len() <= 2 && run.gap(day) == run.gap(k));
+    let after_day = k
+        .checked_sub(1)
+        .is_some_and(|day| run.group(day).len() <= 2 && run.gap(day) == run.gap(k));
     let year = cut(run.h, run.group(k + 1).start, run.group(k + 1).end);
     let before_year = year.len() == 4 && (year.starts_with(b"19") || year.starts_with(b"20")) && run.group(k + 2).len() != 4;
     after_day || before_year

@@ -21,33 +21,46 @@ pub(super) struct Seen {
     pub(super) non_ascii: bool,
 }
 
-/// The most that a counter of one byte can count.
-const BLOCK: usize = 255;
+/// Bytes looked at together: one or two vector registers.
+const BLOCK: usize = 32;
 
 impl Seen {
     /// Looks at every byte once.
     pub(super) fn look(h: &[u8]) -> Seen {
         let mut seen = Seen::default();
-        for block in h.chunks(BLOCK) {
-            let (mut digits, mut dots, mut colons) = (0u8, 0u8, 0u8);
-            let (mut at, mut percent, mut equals, mut or) = (0u8, 0u8, 0u8, 0u8);
-            for &b in block {
-                digits = digits.wrapping_add(u8::from(b.wrapping_sub(b'0') < 10));
-                dots = dots.wrapping_add(u8::from(b == b'.'));
-                colons = colons.wrapping_add(u8::from(b == b':'));
-                at |= u8::from(b == b'@');
-                percent |= u8::from(b == b'%');
-                equals |= u8::from(b == b'=');
-                or |= b;
+        let (blocks, rest) = h.as_chunks::<BLOCK>();
+        for block in blocks {
+            seen.add(block);
+        }
+        if !rest.is_empty() {
+            // Most values are shorter than a block: padded, they take the same road.
+            let mut last = [0u8; BLOCK];
+            for (slot, &b) in last.iter_mut().zip(rest) {
+                *slot = b;
             }
-            seen.digits += usize::from(digits);
-            seen.dots += usize::from(dots);
-            seen.colons += usize::from(colons);
-            seen.at |= at != 0;
-            seen.percent |= percent != 0;
-            seen.equals |= equals != 0;
-            seen.non_ascii |= or >= 0x80;
+            seen.add(&last);
         }
         seen
+    }
+
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        let (mut digits, mut dots, mut colons) = (0u8, 0u8, 0u8);
+        let (mut at, mut percent, mut equals, mut or) = (0u8, 0u8, 0u8, 0u8);
+        for &b in block {
+            digits = digits.wrapping_add(u8::from(b.wrapping_sub(b'0') < 10));
+            dots = dots.wrapping_add(u8::from(b == b'.'));
+            colons = colons.wrapping_add(u8::from(b == b':'));
+            at |= u8::from(b == b'@');
+            percent |= u8::from(b == b'%');
+            equals |= u8::from(b == b'=');
+            or |= b;
+        }
+        self.digits += usize::from(digits);
+        self.dots += usize::from(dots);
+        self.colons += usize::from(colons);
+        self.at |= at != 0;
+        self.percent |= percent != 0;
+        self.equals |= equals != 0;
+        self.non_ascii |= or >= 0x80;
     }
 }

@@ -24,10 +24,12 @@ enum Tail {
     Pem,
     /// `user:password@` of a URL.
     UserInfo,
+    /// At least sixteen characters of a token, one of them a digit.
+    Bearer,
 }
 
 /// Prefixes, none of which begins another that must win over it.
-const PREFIXES: [(&str, Tail); 41] = [
+const PREFIXES: [(&str, Tail); 44] = [
     ("AKIA", Tail::Capitals(16)),
     ("ASIA", Tail::Capitals(16)),
     ("AROA", Tail::Capitals(16)),
@@ -69,12 +71,28 @@ const PREFIXES: [(&str, Tail); 41] = [
     ("eyJ", Tail::Jwt),
     ("-----BEGIN", Tail::Pem),
     ("://", Tail::UserInfo),
+    ("Bearer", Tail::Bearer),
+    ("bearer", Tail::Bearer),
+    ("BEARER", Tail::Bearer),
 ];
 
 /// Names that announce a secret, in any case.
-const NAMES: [&str; 16] = [
-    "password", "passwd", "passwort", "kennwort", "passphrase", "pwd", "secret", "token", "api_key", "api-key", "apikey", "access_key", "accesskey", "accountkey",
-    "private_key", "bearer",
+const NAMES: [&str; 15] = [
+    "password",
+    "passwd",
+    "passwort",
+    "kennwort",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_key",
+    "accesskey",
+    "accountkey",
+    "private_key",
 ];
 
 /// No prefix with the shortest tail is shorter.
@@ -83,12 +101,19 @@ const LEN_MIN: usize = 8;
 #[expect(clippy::expect_used, reason = "the patterns are constants; the tests build the automaton")]
 static PREFIX_AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let patterns = PREFIXES.iter().map(|(prefix, _)| prefix);
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).expect("constant")
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(patterns)
+        .expect("constant")
 });
 
 #[expect(clippy::expect_used, reason = "the patterns are constants; the tests build the automaton")]
 static NAME_AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).ascii_case_insensitive(true).build(NAMES).expect("constant")
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .ascii_case_insensitive(true)
+        .build(NAMES)
+        .expect("constant")
 });
 
 /// Finds secrets.
@@ -97,18 +122,28 @@ pub(super) fn find(h: &[u8], seen: &Seen, hits: &mut Vec<Hit>) {
         return;
     }
     for found in PREFIX_AUTOMATON.find_iter(h) {
-        let Some(&(_, tail)) = PREFIXES.get(found.pattern().as_usize()) else { continue };
+        let Some(&(_, tail)) = PREFIXES.get(found.pattern().as_usize()) else {
+            continue;
+        };
         if let Some((start, end)) = follow(h, found.start(), found.end(), tail) {
-            hits.push(Hit { kind: Kind::Secret, start, end });
+            hits.push(Hit {
+                kind: Kind::Secret,
+                start,
+                end,
+            });
         }
     }
-    if seen.equals || seen.colons > 0 || memchr::memmem::find(h, b"earer ").is_some() {
-        for found in NAME_AUTOMATON.find_iter(h) {
-            let is_bearer = found.pattern().as_usize() + 1 == NAMES.len();
-            if let Some((start, end)) = if is_bearer { bearer(h, found.end()) } else { named(h, found.end()) } {
-                hits.push(Hit { kind: Kind::Secret, start, end });
-            }
-        }
+    if seen.equals || seen.colons > 0 {
+        hits.extend(
+            NAME_AUTOMATON
+                .find_iter(h)
+                .filter_map(|found| named(h, found.end()))
+                .map(|(start, end)| Hit {
+                    kind: Kind::Secret,
+                    start,
+                    end,
+                }),
+        );
     }
 }
 
@@ -132,7 +167,11 @@ fn follow(h: &[u8], start: usize, after: usize, tail: Tail) -> Option<(usize, us
         }
         Tail::Jwt => {
             let end = run_end(h, after, |b| is_token(b) || matches!(b, b'.' | b'='));
-            let end = if before(h, end) == b'.' && before(h, end - 1) != b'.' && at(h, end) <= b' ' { end - 1 } else { end };
+            let end = if before(h, end) == b'.' && before(h, end - 1) != b'.' && at(h, end) <= b' ' {
+                end - 1
+            } else {
+                end
+            };
             let body = cut(h, after, end);
             let long = body.len() >= 40;
             let dotted = body.len() >= 16 && memchr::memchr(b'.', body).is_some_and(|dot| dot >= 8);
@@ -155,6 +194,7 @@ fn follow(h: &[u8], start: usize, after: usize, tail: Tail) -> Option<(usize, us
             memchr::memchr(b':', cut(authority, 0, sign))?;
             Some((after, after + sign))
         }
+        Tail::Bearer => bearer(h, after),
     }
 }
 
@@ -163,7 +203,9 @@ fn named(h: &[u8], after: usize) -> Option<(usize, usize)> {
     const NAME_MAX: usize = 24;
     const VALUE_MIN: usize = 6;
     let mut i = run_end(cut(h, 0, h.len().min(after + NAME_MAX)), after, is_token);
-    i = run_end(cut(h, 0, h.len().min(i + 3)), i, |b| matches!(b, b'"' | b'\'' | b' ' | b']' | b'\\'));
+    i = run_end(cut(h, 0, h.len().min(i + 3)), i, |b| {
+        matches!(b, b'"' | b'\'' | b' ' | b']' | b'\\')
+    });
     if !matches!(at(h, i), b'=' | b':') {
         return None;
     }
@@ -174,7 +216,9 @@ fn named(h: &[u8], after: usize) -> Option<(usize, usize)> {
         let end = run_end(h, i + 1, |b| b != quote);
         return (end - i > VALUE_MIN).then_some((i + 1, end));
     }
-    let end = run_end(h, i, |b| b > b' ' && !matches!(b, b'"' | b'\'' | b',' | b';' | b'&' | b'<' | b'>' | b'}'));
+    let end = run_end(h, i, |b| {
+        b > b' ' && !matches!(b, b'"' | b'\'' | b',' | b';' | b'&' | b'<' | b'>' | b'}')
+    });
     (end - i >= VALUE_MIN).then_some((i, end))
 }
 

@@ -106,9 +106,15 @@ fn hits_are_replaced_by_their_label() {
         ("Authorization: Bearer abcdef0123456789abcdef", "Authorization: Bearer [secret]"),
         ("password=hunter22", "password=[secret]"),
         ("\"api_key\": \"abc def 123\"", "\"api_key\": \"[secret]\""),
-        ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "AWS_SECRET_ACCESS_KEY=[secret]"),
+        (
+            "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "AWS_SECRET_ACCESS_KEY=[secret]",
+        ),
         ("postgres://app:s3cr3t@db:5432/x", "postgres://[secret]@db:5432/x"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY----- ok", "[secret] ok"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY----- ok",
+            "[secret] ok",
+        ),
         ("-----BEGIN PRIVATE KEY-----\nMIIB", "[secret]"),
         ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "[secret]"),
         ("xoxb-123456789012-abcdefGHIJ", "[secret]"),
@@ -117,7 +123,11 @@ fn hits_are_replaced_by_their_label() {
         ("+1 212 555 0187 2024-01-02", "[phone] 2024-01-02"),
         ("+49 30 1234567 4111 1111 1111 1111", "[phone] [card]"),
     ];
-    let wrong: Vec<_> = table.iter().filter(|(text, want)| replace(text) != *want).map(|(text, want)| (text, want, replace(text))).collect();
+    let wrong: Vec<_> = table
+        .iter()
+        .filter(|(text, want)| replace(text) != *want)
+        .map(|(text, want)| (text, want, replace(text)))
+        .collect();
     assert!(wrong.is_empty(), "text, expected, got: {wrong:#?}");
 }
 
@@ -159,7 +169,11 @@ fn ordinary_text_is_left_alone() {
         "page 10 of 200, 300 items",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     ];
-    let wrong: Vec<_> = table.iter().filter(|text| contains(text)).map(|text| (text, replace(text))).collect();
+    let wrong: Vec<_> = table
+        .iter()
+        .filter(|text| contains(text))
+        .map(|text| (text, replace(text)))
+        .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -184,7 +198,10 @@ fn card_of(mut body: Vec<u8>) -> String {
 }
 
 fn iban_of(country: &str, bban: &str) -> String {
-    let spelt: String = format!("{bban}{country}00").chars().map(|c| c.to_digit(36).unwrap().to_string()).collect();
+    let spelt: String = format!("{bban}{country}00")
+        .chars()
+        .map(|c| c.to_digit(36).unwrap().to_string())
+        .collect();
     let rest = spelt.chars().fold(0, |rest, c| (rest * 10 + c.to_digit(10).unwrap()) % 97);
     format!("{country}{:02}{bban}", 98 - rest)
 }
@@ -226,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn every_address_is_found(local in "[a-z][a-z0-9._+-]{0,12}[a-z0-9]", domain in "[a-z][a-z0-9-]{0,8}[a-z0-9]", tld in "[a-z]{2,6}", before in "[ (<,:;]{0,3}", after in "[ )>,:;]{0,3}") {
+    fn every_address_is_found(local in "[a-z][a-z0-9._+-]{0,12}[a-z0-9]", domain in "[a-z][a-z0-9-]{0,8}[a-z0-9]", tld in "[a-z]{2,6}", before in "[ (<,;]{0,3}", after in "[ )>,;]{0,3}") {
         let text = format!("{before}{local}@{domain}.{tld}{after}");
         prop_assert_eq!(replace(&text).into_owned(), format!("{before}[email]{after}"));
     }

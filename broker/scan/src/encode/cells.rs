@@ -37,7 +37,9 @@ fn is_writable(data_type: &DataType) -> bool {
         DataType::Map(entries, _) => is_writable(entries.data_type()),
         DataType::Struct(fields) => fields.iter().all(|f| is_writable(f.data_type())),
         DataType::Dictionary(_, value) => is_writable(value),
-        DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::ListView(_) | DataType::LargeListView(_) | DataType::BinaryView => false,
+        DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::ListView(_) | DataType::LargeListView(_) | DataType::BinaryView => {
+            false
+        }
         _ => true,
     }
 }
@@ -51,7 +53,13 @@ pub(super) fn cell(array: &dyn Array, notation: Notation) -> Option<Cell<'_>> {
     };
     Some(match array.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
         None => write,
-        Some(nulls) => Box::new(move |row, out| if nulls.is_null(row) { out.extend_from_slice(null) } else { write(row, out) }),
+        Some(nulls) => Box::new(move |row, out| {
+            if nulls.is_null(row) {
+                out.extend_from_slice(null)
+            } else {
+                write(row, out)
+            }
+        }),
     })
 }
 
@@ -91,7 +99,11 @@ fn value(array: &dyn Array, notation: Notation) -> Option<Cell<'_>> {
         }
         // Neither CSV readers nor JSON need a text around these.
         DataType::Boolean => scalar::writer(array, Style::AsStored)?,
-        DataType::Null => Box::new(move |_, out| if notation == Notation::Json { out.extend_from_slice(b"null") }),
+        DataType::Null => Box::new(move |_, out| {
+            if notation == Notation::Json {
+                out.extend_from_slice(b"null")
+            }
+        }),
         DataType::Float16 | DataType::Float32 | DataType::Float64 if notation == Notation::Json => finite(array)?,
         other if other.is_numeric() || notation == Notation::Csv => scalar::writer(array, Style::AsStored)?,
         // Dates, times and binary values hold nothing that JSON escapes.
@@ -121,7 +133,13 @@ fn finite(array: &dyn Array) -> Option<Cell<'_>> {
         DataType::Float32 => Box::new(|row| array.as_primitive::<Float32Type>().value(row).is_finite()),
         _ => Box::new(|row| array.as_primitive::<Float64Type>().value(row).is_finite()),
     };
-    Some(Box::new(move |row, out| if is_finite(row) { write(row, out) } else { out.extend_from_slice(b"null") }))
+    Some(Box::new(move |row, out| {
+        if is_finite(row) {
+            write(row, out)
+        } else {
+            out.extend_from_slice(b"null")
+        }
+    }))
 }
 
 /// Lists, structs and maps as JSON.

@@ -18,7 +18,10 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(schema: &SchemaRef, metadata: &[(String, String)]) -> Result<Stream, EncodeError> {
-        let schema = Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata.iter().cloned().collect()));
+        let schema = Arc::new(Schema::new_with_metadata(
+            schema.fields().clone(),
+            metadata.iter().cloned().collect(),
+        ));
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
         let writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
         Ok(Stream { schema, writer })

@@ -21,7 +21,11 @@ pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, u32::try_from(month).unwrap_or(1), u32::try_from(day).unwrap_or(1))
 }
@@ -125,7 +129,7 @@ pub(crate) fn interval(out: &mut Vec<u8>, months: i32, days: i32, nanoseconds: i
     }
     let nanoseconds = nanoseconds.unsigned_abs();
     padded(out, u128::from(nanoseconds / 1_000_000_000), 1);
-    if nanoseconds % 1_000_000_000 > 0 {
+    if !nanoseconds.is_multiple_of(1_000_000_000) {
         out.push(b'.');
         padded(out, u128::from(nanoseconds % 1_000_000_000), 9);
         while out.last() == Some(&b'0') {

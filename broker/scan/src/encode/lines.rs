@@ -27,7 +27,9 @@ impl Lines {
     /// text is `""`.
     pub(super) fn csv(schema: SchemaRef, header: bool) -> Result<Lines, EncodeError> {
         cells::check(&schema, Format::Csv)?;
-        let before = (0..schema.fields().len()).map(|column| if column == 0 { Vec::new() } else { b",".to_vec() }).collect();
+        let before = (0..schema.fields().len())
+            .map(|column| if column == 0 { Vec::new() } else { b",".to_vec() })
+            .collect();
         let mut out = Vec::new();
         if header {
             for (column, field) in schema.fields().iter().enumerate() {
@@ -38,7 +40,13 @@ impl Lines {
             }
             out.push(b'\n');
         }
-        Ok(Lines { schema, notation: Notation::Csv, before, end: b"\n", out })
+        Ok(Lines {
+            schema,
+            notation: Notation::Csv,
+            before,
+            end: b"\n",
+            out,
+        })
     }
 
     /// One JSON object a line; a null is written as `null`, so that every line has every name.
@@ -52,7 +60,13 @@ impl Lines {
         });
         let before = before.collect();
         let end = if schema.fields().is_empty() { b"{}\n".as_slice() } else { b"}\n" };
-        Ok(Lines { schema, notation: Notation::Json, before, end, out: Vec::new() })
+        Ok(Lines {
+            schema,
+            notation: Notation::Json,
+            before,
+            end,
+            out: Vec::new(),
+        })
     }
 }
 
@@ -61,7 +75,11 @@ impl Encoder for Lines {
         if !matches(&self.schema, batch) {
             return Err(EncodeError::Schema);
         }
-        let cells: Option<Vec<Cell<'_>>> = batch.columns().iter().map(|column| cells::cell(column.as_ref(), self.notation)).collect();
+        let cells: Option<Vec<Cell<'_>>> = batch
+            .columns()
+            .iter()
+            .map(|column| cells::cell(column.as_ref(), self.notation))
+            .collect();
         let cells = cells.ok_or(EncodeError::Schema)?;
         // A line without a character is no record to many readers.
         let fills_empty_lines = self.notation == Notation::Csv && cells.len() == 1;

@@ -4,8 +4,8 @@
 //! batches give the same bytes: digests in the evidence are of what these encoders write.
 
 mod cells;
-pub(crate) mod iso;
 mod ipc;
+pub(crate) mod iso;
 mod lines;
 pub(crate) mod number;
 mod parquet_file;

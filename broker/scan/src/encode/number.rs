@@ -81,7 +81,11 @@ fn point(out: &mut Vec<u8>, negative: bool, digits: &[u8], scale: i8, trim: bool
     let mut whole = vec![b'0'; missing];
     whole.extend_from_slice(digits);
     let (before, after) = whole.split_at(whole.len() - places);
-    let kept = if trim { after.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1) } else { after.len() };
+    let kept = if trim {
+        after.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1)
+    } else {
+        after.len()
+    };
     out.extend_from_slice(before);
     if kept > 0 {
         out.push(b'.');
@@ -94,11 +98,19 @@ fn point(out: &mut Vec<u8>, negative: bool, digits: &[u8], scale: i8, trim: bool
 pub(crate) fn float(out: &mut Vec<u8>, value: f64, trim: bool) {
     use std::io::Write as _;
     // Writing to a vector cannot fail.
-    let _ = if trim { write!(out, "{}", if value == 0.0 { 0.0 } else { value }) } else { write!(out, "{value:?}") };
+    let _ = if trim {
+        write!(out, "{}", if value == 0.0 { 0.0 } else { value })
+    } else {
+        write!(out, "{value:?}")
+    };
 }
 
 /// Writes a number of 32 bits by its own shortest text: `0.1`, not `0.10000000149011612`.
 pub(crate) fn float_32(out: &mut Vec<u8>, value: f32, trim: bool) {
     use std::io::Write as _;
-    let _ = if trim { write!(out, "{}", if value == 0.0 { 0.0 } else { value }) } else { write!(out, "{value:?}") };
+    let _ = if trim {
+        write!(out, "{}", if value == 0.0 { 0.0 } else { value })
+    } else {
+        write!(out, "{value:?}")
+    };
 }

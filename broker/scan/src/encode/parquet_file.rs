@@ -32,8 +32,15 @@ impl ParquetFile {
     pub(super) fn new(schema: SchemaRef, metadata: &[(String, String)]) -> ParquetFile {
         // Without the source's own metadata.
         let schema = Arc::new(Schema::new(schema.fields().clone()));
-        let metadata = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-        ParquetFile { schema, metadata, writer: None }
+        let metadata = metadata
+            .iter()
+            .map(|(key, value)| KeyValue::new(key.clone(), value.clone()))
+            .collect();
+        ParquetFile {
+            schema,
+            metadata,
+            writer: None,
+        }
     }
 
     fn begin(&self, first: Option<&RecordBatch>) -> Result<ArrowWriter<Vec<u8>>, EncodeError> {
@@ -50,7 +57,11 @@ impl ParquetFile {
                 properties = properties.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), false);
             }
         }
-        Ok(ArrowWriter::try_new(Vec::new(), Arc::clone(&self.schema), Some(properties.build()))?)
+        Ok(ArrowWriter::try_new(
+            Vec::new(),
+            Arc::clone(&self.schema),
+            Some(properties.build()),
+        )?)
     }
 }
 
@@ -75,7 +86,9 @@ impl Encoder for ParquetFile {
     }
 
     fn take(&mut self) -> Bytes {
-        self.writer.as_mut().map_or_else(Bytes::new, |writer| Bytes::from(std::mem::take(writer.inner_mut())))
+        self.writer
+            .as_mut()
+            .map_or_else(Bytes::new, |writer| Bytes::from(std::mem::take(writer.inner_mut())))
     }
 
     fn finish(mut self: Box<Self>) -> Result<Bytes, EncodeError> {

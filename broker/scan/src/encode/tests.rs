@@ -14,7 +14,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn batch_of(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
     let schema = Schema::new(fields).with_metadata([("source".to_owned(), "its own".to_owned())].into());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
 }
@@ -37,24 +40,52 @@ fn every_kind() -> RecordBatch {
         ("big", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None, Some(0)]))),
         ("text", Arc::clone(&texts)),
         ("odd", Arc::new(StringArray::from(vec!["a,b", "say \"hi\"", "zwei\nZeilen äöü 😀"]))),
-        ("word", cast(&texts, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))).unwrap()),
-        ("amount", Arc::new(Decimal128Array::from(vec![Some(-1_250), None, Some(5)]).with_precision_and_scale(12, 2).unwrap())),
+        (
+            "word",
+            cast(&texts, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))).unwrap(),
+        ),
+        (
+            "amount",
+            Arc::new(
+                Decimal128Array::from(vec![Some(-1_250), None, Some(5)])
+                    .with_precision_and_scale(12, 2)
+                    .unwrap(),
+            ),
+        ),
         ("rate", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), Some(1e300)]))),
         ("ok", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
         ("day", Arc::new(Date32Array::from(vec![Some(19_724), None, Some(-1)]))),
-        ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_704_164_645_120_000), None, Some(0)]).with_timezone("+02:00"))),
-        ("local", Arc::new(TimestampSecondArray::from(vec![Some(1_704_164_645), None, Some(0)]))),
-        ("hour", Arc::new(Time64MicrosecondArray::from(vec![Some(3_600_000_001), None, Some(0)]))),
-        ("raw", Arc::new(BinaryArray::from(vec![Some(b"\x00\xFF".as_slice()), None, Some(b"")]))),
+        (
+            "at",
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(1_704_164_645_120_000), None, Some(0)]).with_timezone("+02:00")),
+        ),
+        (
+            "local",
+            Arc::new(TimestampSecondArray::from(vec![Some(1_704_164_645), None, Some(0)])),
+        ),
+        (
+            "hour",
+            Arc::new(Time64MicrosecondArray::from(vec![Some(3_600_000_001), None, Some(0)])),
+        ),
+        (
+            "raw",
+            Arc::new(BinaryArray::from(vec![Some(b"\x00\xFF".as_slice()), None, Some(b"")])),
+        ),
         ("list", Arc::new(list.finish())),
-        ("row", Arc::new(StructArray::from(vec![(Arc::new(Field::new("v", DataType::Utf8, true)), inner)]))),
+        (
+            "row",
+            Arc::new(StructArray::from(vec![(Arc::new(Field::new("v", DataType::Utf8, true)), inner)])),
+        ),
         ("map", Arc::new(map.finish())),
         ("none", Arc::new(NullArray::new(3))),
     ])
 }
 
 fn metadata() -> Vec<(String, String)> {
-    vec![("origin".to_owned(), "log.example.test".to_owned()), ("request".to_owned(), "rq_1".to_owned())]
+    vec![
+        ("origin".to_owned(), "log.example.test".to_owned()),
+        ("request".to_owned(), "rq_1".to_owned()),
+    ]
 }
 
 fn encode(format: Format, batches: &[RecordBatch]) -> Bytes {
@@ -73,12 +104,16 @@ fn lines(format: Format, batches: &[RecordBatch]) -> String {
     String::from_utf8(encode(format, batches).to_vec()).unwrap()
 }
 
-fn read_parquet(bytes: Bytes) -> (Vec<RecordBatch>, Vec<(String, Option<String>)>, usize) {
+fn read_parquet(bytes: Bytes) -> (Vec<RecordBatch>, Vec<(String, Option<String>)>) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
     let file = reader.metadata().file_metadata();
-    let pairs = file.key_value_metadata().unwrap().iter().map(|kv| (kv.key.clone(), kv.value.clone())).collect();
-    let groups = reader.metadata().num_row_groups();
-    (reader.build().unwrap().map(Result::unwrap).collect(), pairs, groups)
+    let pairs = file
+        .key_value_metadata()
+        .unwrap()
+        .iter()
+        .map(|kv| (kv.key.clone(), kv.value.clone()))
+        .collect();
+    (reader.build().unwrap().map(Result::unwrap).collect(), pairs)
 }
 
 /// Parquet cannot hold a column without a type in every reader; the rest must come back as it went.
@@ -93,13 +128,16 @@ fn same(a: &RecordBatch, b: &RecordBatch) {
 #[test]
 fn parquet_reads_back() {
     let batch = every_kind();
-    let (read, pairs, _) = read_parquet(encode(Format::Parquet, &[batch.clone(), batch.slice(1, 2)]));
+    let (read, pairs) = read_parquet(encode(Format::Parquet, &[batch.clone(), batch.slice(1, 2)]));
     let whole = concat_batches(&read[0].schema(), &read).unwrap();
     same(&whole.slice(0, 3), &batch);
     same(&whole.slice(3, 2), &batch.slice(1, 2));
     assert_eq!(pairs[0], ("origin".to_owned(), Some("log.example.test".to_owned())));
     assert_eq!(pairs[1], ("request".to_owned(), Some("rq_1".to_owned())));
-    assert!(!pairs.iter().any(|(key, _)| key == "source"), "the source's metadata stays with the source");
+    assert!(
+        !pairs.iter().any(|(key, _)| key == "source"),
+        "the source's metadata stays with the source"
+    );
 }
 
 #[test]
@@ -115,7 +153,11 @@ fn arrow_reads_back() {
 
 #[test]
 fn a_slice_writes_only_its_rows() {
-    let batch = batch_of(vec![("v", Arc::new(StringArray::from(vec!["secret-before", "kept", "secret-after"])))]).slice(1, 1);
+    let batch = batch_of(vec![(
+        "v",
+        Arc::new(StringArray::from(vec!["secret-before", "kept", "secret-after"])),
+    )])
+    .slice(1, 1);
     for format in Format::ALL {
         let bytes = encode(format, std::slice::from_ref(&batch));
         assert!(!bytes.windows(6).any(|w| w == b"secret"), "{format:?}");
@@ -156,7 +198,7 @@ fn nothing_is_still_a_file() {
             batches.iter().for_each(|batch| encoder.write(batch).unwrap());
             encoder.finish().unwrap()
         };
-        let (read, _, _) = read_parquet(finish(Format::Parquet));
+        let (read, _) = read_parquet(finish(Format::Parquet));
         assert!(read.is_empty());
         assert!(finish(Format::Csv).starts_with(b"id,big,text,"));
         assert_eq!(finish(Format::Ndjson), "");
@@ -178,8 +220,14 @@ fn the_same_batches_give_the_same_bytes() {
 
 fn many(rows: i64) -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
-    let noise: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| (1..8).map(|k| format!("{:016x}", (n * 8 + k).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) ^ n << 20)).collect::<String>())));
-    let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| ["red", "green", "blue"][n as usize % 3])));
+    let noise: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| {
+        (1..8)
+            .map(|k| format!("{:016x}", (n * 8 + k).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) ^ n << 20))
+            .collect::<String>()
+    })));
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..rows).map(|n| ["red", "green", "blue"][n as usize % 3]),
+    ));
     batch_of(vec![("id", ids), ("noise", noise), ("word", words)])
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn internal(operator: impl Into<String>) -> ScanError {
     }
 }
 
+/// The query was stopped while it computed.
+pub(crate) fn stopped() -> ScanError {
+    ScanError { kind: ScanErrorKind::Limit, public: "the query was stopped: its time is up".to_owned(), operator: None }
+}
+
 /// Carries one of our errors through the engine.
 pub(crate) fn carry(error: ScanError) -> DataFusionError {
     DataFusionError::External(Box::new(error))

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, new_null_array};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, Decimal32Type, Decimal64Type, DecimalType, Float16Type, Float32Type,
-    Float64Type, Int16Type, Int32Type, Int64Type, Int8Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt16Type, UInt32Type, UInt64Type,
-    UInt8Type, i256,
+    DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
 use chunk_core::scan::DateUnit;
 
@@ -49,7 +49,9 @@ impl Floor {
     pub(super) fn new(date: DateUnit, bucket: Option<u64>, data_type: &DataType) -> Option<Floor> {
         match data_type {
             other if other.is_numeric() => bucket.filter(|&bucket| bucket > 0).map(|bucket| Floor { date, bucket }),
-            DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..) => Some(Floor { date, bucket: 1 }),
+            DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..) => {
+                Some(Floor { date, bucket: 1 })
+            }
             _ => None,
         }
     }
@@ -67,21 +69,34 @@ impl Floor {
             DataType::UInt32 => each::<UInt32Type>(array, |v| int(i128::from(v), wide)),
             DataType::UInt64 => each::<UInt64Type>(array, |v| v.checked_sub(v % self.bucket)),
             DataType::Float16 => each::<Float16Type>(array, |v| {
-                self.float(f64::from(v.to_f32()), 11).map(<Float16Type as ArrowPrimitiveType>::Native::from_f64)
+                self.float(f64::from(v.to_f32()), 11)
+                    .map(<Float16Type as ArrowPrimitiveType>::Native::from_f64)
             }),
             #[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^24 are exact in 32 bits")]
             DataType::Float32 => each::<Float32Type>(array, |v| self.float(f64::from(v), 24).map(|v| v as f32)),
             DataType::Float64 => each::<Float64Type>(array, |v| self.float(v, 53)),
-            &DataType::Decimal32(precision, scale) => self.decimal::<Decimal32Type>(array, precision, scale, |v| i256::from(v), |v| i32::try_from(v.to_i128()?).ok()),
-            &DataType::Decimal64(precision, scale) => self.decimal::<Decimal64Type>(array, precision, scale, |v| i256::from(v), |v| i64::try_from(v.to_i128()?).ok()),
-            &DataType::Decimal128(precision, scale) => self.decimal::<Decimal128Type>(array, precision, scale, i256::from_i128, i256::to_i128),
+            &DataType::Decimal32(precision, scale) => {
+                self.decimal::<Decimal32Type>(array, precision, scale, i256::from, |v| i32::try_from(v.to_i128()?).ok())
+            }
+            &DataType::Decimal64(precision, scale) => {
+                self.decimal::<Decimal64Type>(array, precision, scale, i256::from, |v| i64::try_from(v.to_i128()?).ok())
+            }
+            &DataType::Decimal128(precision, scale) => {
+                self.decimal::<Decimal128Type>(array, precision, scale, i256::from_i128, i256::to_i128)
+            }
             &DataType::Decimal256(precision, scale) => self.decimal::<Decimal256Type>(array, precision, scale, |v| v, Some),
             DataType::Date32 => each::<Date32Type>(array, |v| i32::try_from(self.day(i64::from(v))).ok()),
             DataType::Date64 => each::<Date64Type>(array, |v| self.tick(v, iso::DAY_S * 1_000)),
             DataType::Timestamp(TimeUnit::Second, _) => each::<TimestampSecondType>(array, |v| self.instant(v, TimeUnit::Second)),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => each::<TimestampMillisecondType>(array, |v| self.instant(v, TimeUnit::Millisecond)),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => each::<TimestampMicrosecondType>(array, |v| self.instant(v, TimeUnit::Microsecond)),
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => each::<TimestampNanosecondType>(array, |v| self.instant(v, TimeUnit::Nanosecond)),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => {
+                each::<TimestampMillisecondType>(array, |v| self.instant(v, TimeUnit::Millisecond))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                each::<TimestampMicrosecondType>(array, |v| self.instant(v, TimeUnit::Microsecond))
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                each::<TimestampNanosecondType>(array, |v| self.instant(v, TimeUnit::Nanosecond))
+            }
             DataType::Time32(TimeUnit::Second) => each::<Time32SecondType>(array, |_| Some(0)),
             DataType::Time32(TimeUnit::Millisecond) => each::<Time32MillisecondType>(array, |_| Some(0)),
             DataType::Time64(TimeUnit::Microsecond) => each::<Time64MicrosecondType>(array, |_| Some(0)),
@@ -117,17 +132,14 @@ impl Floor {
         (value.abs() < exact && floor.abs() < exact).then_some(floor)
     }
 
-    fn decimal<T: DecimalType>(
+    fn decimal<T: DecimalType + ArrowPrimitiveType>(
         &self,
         array: &ArrayRef,
         precision: u8,
         scale: i8,
         widen: impl Fn(T::Native) -> i256,
         narrow: impl Fn(i256) -> Option<T::Native>,
-    ) -> (ArrayRef, u64)
-    where
-        T: ArrowPrimitiveType,
-    {
+    ) -> (ArrayRef, u64) {
         // The bucket in the decimal's own units. With a negative scale these may be coarser than the bucket: then only
         // buckets of whole units have a floor.
         let ten = i256::from_i128(10);
@@ -137,7 +149,9 @@ impl Floor {
             if scale >= 0 {
                 return bucket.checked_mul(power);
             }
-            (bucket.checked_rem(power)? == i256::ZERO).then(|| bucket.checked_div(power)).flatten()
+            (bucket.checked_rem(power)? == i256::ZERO)
+                .then(|| bucket.checked_div(power))
+                .flatten()
         });
         let floor = |value: T::Native| {
             let (value, bucket) = (widen(value), bucket?);
@@ -156,6 +170,8 @@ fn int<N: TryFrom<i128>>(value: i128, bucket: i128) -> Option<N> {
 fn each<T: ArrowPrimitiveType>(array: &ArrayRef, floor: impl Fn(T::Native) -> Option<T::Native>) -> (ArrayRef, u64) {
     let source = array.as_primitive::<T>();
     let masked: PrimitiveArray<T> = source.unary_opt::<_, T>(floor);
-    let altered = (0..source.len()).filter(|&row| source.is_valid(row) && (masked.is_null(row) || masked.value(row) != source.value(row))).count();
+    let altered = (0..source.len())
+        .filter(|&row| source.is_valid(row) && (masked.is_null(row) || masked.value(row) != source.value(row)))
+        .count();
     (Arc::new(masked.with_data_type(array.data_type().clone())), altered as u64)
 }

@@ -91,7 +91,12 @@ impl MaskKernel {
             Step::Constant | Step::Partial(_) | Step::Prefix(_) | Step::Replace(_) | Step::Token(_) => DataType::Utf8,
             Step::Null | Step::Floor(_) | Step::Test => plain,
         };
-        MaskKernel { input: input.clone(), read_as, output, step }
+        MaskKernel {
+            input: input.clone(),
+            read_as,
+            output,
+            step,
+        }
     }
 
     /// The type of masked arrays. They may hold nulls whatever the source's schema says.
@@ -107,15 +112,25 @@ impl MaskKernel {
     /// no value.
     pub fn apply(&self, array: &ArrayRef) -> Result<Masked, ArrowError> {
         if *array.data_type() != self.input {
-            return Err(ArrowError::InvalidArgumentError("the array is not of the type that the mask was planned for".to_owned()));
+            return Err(ArrowError::InvalidArgumentError(
+                "the array is not of the type that the mask was planned for".to_owned(),
+            ));
         }
         let nulls = array.logical_nulls().map_or(0, |nulls| nulls.null_count());
         let values = (array.len() - nulls) as u64;
-        let all = |array: ArrayRef| Masked { array, values, altered: values };
+        let all = |array: ArrayRef| Masked {
+            array,
+            values,
+            altered: values,
+        };
         if let Step::Null = self.step {
             return Ok(all(new_null_array(&self.output, array.len())));
         }
-        let read = if *array.data_type() == self.read_as { ArrayRef::clone(array) } else { cast(array, &self.read_as)? };
+        let read = if *array.data_type() == self.read_as {
+            ArrayRef::clone(array)
+        } else {
+            cast(array, &self.read_as)?
+        };
         let (array, altered) = match &self.step {
             Step::Constant => return text::constant(&read, REDACTED).map(all),
             Step::Null => return Ok(all(new_null_array(&self.output, array.len()))),

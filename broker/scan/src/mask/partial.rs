@@ -12,7 +12,10 @@ pub(super) struct Partial {
 
 impl Partial {
     pub(super) fn new(keep_first: u8, keep_last: u8) -> Partial {
-        Partial { first: usize::from(keep_first), last: usize::from(keep_last) }
+        Partial {
+            first: usize::from(keep_first),
+            last: usize::from(keep_last),
+        }
     }
 }
 
@@ -26,7 +29,11 @@ impl TextMask for Partial {
             return out.extend_from_slice(bytes.get(value.len() - self.last..).unwrap_or_default());
         }
         // A value no longer in bytes is no longer in characters either.
-        let stars = if value.len() <= kept { 0 } else { value.chars().count().saturating_sub(kept) };
+        let stars = if value.len() <= kept {
+            0
+        } else {
+            value.chars().count().saturating_sub(kept)
+        };
         let (Some(head), Some(tail)) = (head_len(value, self.first), tail_start(value, self.last)) else {
             return out.extend_from_slice(REDACTED.as_bytes());
         };
@@ -54,5 +61,7 @@ fn tail_start(value: &str, count: usize) -> Option<usize> {
     if value.as_bytes().get(from..)?.is_ascii() {
         return Some(from);
     }
-    count.checked_sub(1).map_or(Some(value.len()), |back| value.char_indices().rev().nth(back).map(|(at, _)| at))
+    count
+        .checked_sub(1)
+        .map_or(Some(value.len()), |back| value.char_indices().rev().nth(back).map(|(at, _)| at))
 }

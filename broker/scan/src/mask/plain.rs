@@ -36,11 +36,19 @@ fn nullable(field: &FieldRef) -> FieldRef {
 
 /// Entries and keys of a map are never null.
 fn map_entries(entries: &FieldRef) -> FieldRef {
-    let DataType::Struct(fields) = entries.data_type() else { return nullable(entries) };
+    let DataType::Struct(fields) = entries.data_type() else {
+        return nullable(entries);
+    };
     let fields: Fields = fields
         .iter()
         .enumerate()
-        .map(|(place, field)| if place == 0 { Arc::new(Field::new(field.name(), plain(field.data_type()), false)) } else { nullable(field) })
+        .map(|(place, field)| {
+            if place == 0 {
+                Arc::new(Field::new(field.name(), plain(field.data_type()), false))
+            } else {
+                nullable(field)
+            }
+        })
         .collect();
     Arc::new(Field::new(entries.name(), DataType::Struct(fields), false))
 }
@@ -49,9 +57,12 @@ fn holds_union(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..) => true,
         DataType::Dictionary(_, value) => holds_union(value),
-        DataType::List(f) | DataType::ListView(f) | DataType::LargeList(f) | DataType::LargeListView(f) | DataType::FixedSizeList(f, _) | DataType::Map(f, _) => {
-            holds_union(f.data_type())
-        }
+        DataType::List(f)
+        | DataType::ListView(f)
+        | DataType::LargeList(f)
+        | DataType::LargeListView(f)
+        | DataType::FixedSizeList(f, _)
+        | DataType::Map(f, _) => holds_union(f.data_type()),
         DataType::RunEndEncoded(_, f) => holds_union(f.data_type()),
         DataType::Struct(fields) => fields.iter().any(|f| holds_union(f.data_type())),
         _ => false,

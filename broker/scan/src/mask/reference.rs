@@ -14,7 +14,13 @@ pub(super) fn partial(value: Option<&str>, first: usize, last: usize) -> Option<
         return Some("[redacted]".to_owned());
     }
     let is_kept = |place: usize| place < first || place >= characters.len() - last;
-    Some(characters.iter().enumerate().map(|(place, &c)| if is_kept(place) { c } else { '*' }).collect())
+    Some(
+        characters
+            .iter()
+            .enumerate()
+            .map(|(place, &c)| if is_kept(place) { c } else { '*' })
+            .collect(),
+    )
 }
 
 pub(super) fn prefix(value: Option<&str>, keep: usize) -> Option<String> {
@@ -35,7 +41,10 @@ pub(super) fn tokenize(value: Option<&str>, key: &[u8; 32]) -> Option<String> {
 }
 
 pub(super) fn floor_whole(value: i128, bucket: i128) -> i128 {
-    (i128::MIN / 2..=value).rev().find(|candidate| candidate % bucket == 0).unwrap_or(value)
+    (i128::MIN / 2..=value)
+        .rev()
+        .find(|candidate| candidate % bucket == 0)
+        .unwrap_or(value)
 }
 
 pub(super) fn floor_date(date: NaiveDate, unit: DateUnit) -> Option<NaiveDate> {

@@ -35,7 +35,10 @@ pub(super) fn test(array: &ArrayRef, output: &DataType) -> (ArrayRef, u64) {
     let is_kept = |row: usize| !is_null(row) && !is_hit(row);
     match copy(array.as_ref(), is_kept) {
         Ok(masked) if masked.data_type() == output => (masked, altered),
-        _ => (new_null_array(output, rows), (rows - nulls.as_ref().map_or(0, NullBuffer::null_count)) as u64),
+        _ => (
+            new_null_array(output, rows),
+            (rows - nulls.as_ref().map_or(0, NullBuffer::null_count)) as u64,
+        ),
     }
 }
 
@@ -68,7 +71,13 @@ fn hits(array: &dyn Array) -> Vec<bool> {
     let rows = array.len();
     match array.data_type() {
         // Their text forms have separators at fixed places, which no detector reads across.
-        DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..) => {
+        DataType::Null
+        | DataType::Boolean
+        | DataType::Date32
+        | DataType::Date64
+        | DataType::Time32(_)
+        | DataType::Time64(_)
+        | DataType::Timestamp(..) => {
             vec![false; rows]
         }
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => vec![false; rows],
@@ -83,21 +92,34 @@ fn hits(array: &dyn Array) -> Vec<bool> {
         }
         DataType::Binary => array.as_binary::<i32>().iter().map(|value| value.is_some_and(bytes_hit)).collect(),
         DataType::LargeBinary => array.as_binary::<i64>().iter().map(|value| value.is_some_and(bytes_hit)).collect(),
-        DataType::FixedSizeBinary(_) => array.as_fixed_size_binary().iter().map(|value| value.is_some_and(bytes_hit)).collect(),
+        DataType::FixedSizeBinary(_) => array
+            .as_fixed_size_binary()
+            .iter()
+            .map(|value| value.is_some_and(bytes_hit))
+            .collect(),
         DataType::List(_) => {
             let list = array.as_list::<i32>();
             let inner = hits(list.values().as_ref());
-            list.value_offsets().windows(2).map(|w| any(&inner, w.first().map_or(0, |&o| o.into()), w.last().map_or(0, |&o| o.into()))).collect()
+            list.value_offsets()
+                .windows(2)
+                .map(|w| any(&inner, w.first().map_or(0, |&o| o.into()), w.last().map_or(0, |&o| o.into())))
+                .collect()
         }
         DataType::LargeList(_) => {
             let list = array.as_list::<i64>();
             let inner = hits(list.values().as_ref());
-            list.value_offsets().windows(2).map(|w| any(&inner, w.first().copied().unwrap_or(0), w.last().copied().unwrap_or(0))).collect()
+            list.value_offsets()
+                .windows(2)
+                .map(|w| any(&inner, w.first().copied().unwrap_or(0), w.last().copied().unwrap_or(0)))
+                .collect()
         }
         DataType::Map(..) => {
             let map = array.as_map();
             let inner = hits(map.entries());
-            map.value_offsets().windows(2).map(|w| any(&inner, w.first().map_or(0, |&o| o.into()), w.last().map_or(0, |&o| o.into()))).collect()
+            map.value_offsets()
+                .windows(2)
+                .map(|w| any(&inner, w.first().map_or(0, |&o| o.into()), w.last().map_or(0, |&o| o.into())))
+                .collect()
         }
         DataType::FixedSizeList(_, size) => {
             let list = array.as_fixed_size_list();
@@ -107,7 +129,9 @@ fn hits(array: &dyn Array) -> Vec<bool> {
         }
         DataType::Struct(_) => {
             let columns: Vec<_> = array.as_struct().columns().iter().map(|column| hits(column.as_ref())).collect();
-            (0..rows).map(|row| columns.iter().any(|column| column.get(row).copied().unwrap_or(true))).collect()
+            (0..rows)
+                .map(|row| columns.iter().any(|column| column.get(row).copied().unwrap_or(true)))
+                .collect()
         }
         DataType::Int64 => formatted(array, |row| array.as_primitive::<Int64Type>().value(row).unsigned_abs() >= SUSPECT),
         DataType::UInt64 => formatted(array, |row| array.as_primitive::<UInt64Type>().value(row) >= SUSPECT),
@@ -116,7 +140,10 @@ fn hits(array: &dyn Array) -> Vec<bool> {
 }
 
 fn any(inner: &[bool], from: i64, to: i64) -> bool {
-    let range = usize::try_from(from).ok().zip(usize::try_from(to).ok()).and_then(|(from, to)| inner.get(from..to));
+    let range = usize::try_from(from)
+        .ok()
+        .zip(usize::try_from(to).ok())
+        .and_then(|(from, to)| inner.get(from..to));
     range.is_none_or(|items| items.contains(&true))
 }
 
@@ -128,7 +155,9 @@ fn bytes_hit(bytes: &[u8]) -> bool {
 /// Numbers, by their text form. Digits after a decimal point are no card: a fraction is left alone, or one in thirty measured
 /// values would be one.
 fn formatted(array: &dyn Array, is_suspect: impl Fn(usize) -> bool) -> Vec<bool> {
-    let Some(write) = form::writer(array) else { return vec![true; array.len()] };
+    let Some(write) = form::writer(array) else {
+        return vec![true; array.len()];
+    };
     let mut form = Vec::new();
     (0..array.len())
         .map(|row| {

@@ -39,11 +39,18 @@ pub(super) fn apply(mask: &impl TextMask, array: &ArrayRef) -> Result<(ArrayRef,
             masked.push(value.map(|value| {
                 let from = distinct.len();
                 mask.mask(value, &mut distinct);
-                Distinct { bytes: from..distinct.len(), altered: distinct.get(from..) != Some(value.as_bytes()) }
+                Distinct {
+                    bytes: from..distinct.len(),
+                    altered: distinct.get(from..) != Some(value.as_bytes()),
+                }
             }));
             Ok(())
         })?;
-        let keys = if values.is_empty() { vec![0; array.len()] } else { dictionary.normalized_keys() };
+        let keys = if values.is_empty() {
+            vec![0; array.len()]
+        } else {
+            dictionary.normalized_keys()
+        };
         for (row, key) in keys.into_iter().enumerate() {
             let value = masked.get(key).and_then(Option::as_ref).filter(|_| !array.is_null(row));
             altered += u64::from(value.is_some_and(|value| value.altered));
@@ -74,7 +81,11 @@ pub(super) fn constant(array: &ArrayRef, text: &str) -> Result<ArrayRef, ArrowEr
     count.checked_mul(step).ok_or_else(too_long)?;
     let offsets: Vec<i32> = (0..=count).map(|row| row.wrapping_mul(step)).collect();
     let values = Buffer::from(text.repeat(array.len()).into_bytes());
-    Ok(Arc::new(StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), values, array.logical_nulls())?))
+    Ok(Arc::new(StringArray::try_new(
+        OffsetBuffer::new(ScalarBuffer::from(offsets)),
+        values,
+        array.logical_nulls(),
+    )?))
 }
 
 /// Visits every row of a plain text array.
@@ -99,7 +110,11 @@ impl TextBuilder {
     pub(super) fn with_capacity(rows: usize) -> TextBuilder {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        TextBuilder { bytes: Vec::with_capacity(rows * 16), offsets, nulls: NullBufferBuilder::new(rows) }
+        TextBuilder {
+            bytes: Vec::with_capacity(rows * 16),
+            offsets,
+            nulls: NullBufferBuilder::new(rows),
+        }
     }
 
     /// Appends a whole row.
@@ -129,7 +144,11 @@ impl TextBuilder {
 
     pub(super) fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(self.bytes), self.nulls.finish())?))
+        Ok(Arc::new(StringArray::try_new(
+            offsets,
+            Buffer::from_vec(self.bytes),
+            self.nulls.finish(),
+        )?))
     }
 }
 

@@ -30,7 +30,9 @@ impl fmt::Debug for Token {
 impl Token {
     /// `None` if the key cannot be used, which HMAC never says of 32 bytes; the mask then redacts.
     pub(super) fn new(key: &MaskKey) -> Option<Token> {
-        Hmac::<Sha256>::new_from_slice(key.secret.as_slice()).ok().map(|keyed| Token { keyed })
+        Hmac::<Sha256>::new_from_slice(key.secret.as_slice())
+            .ok()
+            .map(|keyed| Token { keyed })
     }
 
     /// Appends the token of a value's text form.

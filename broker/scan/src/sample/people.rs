@@ -8,18 +8,64 @@ use super::random::Random;
 pub(super) const SEGMENTS: [&str; 6] = ["consumer", "consumer", "consumer", "business", "business", "public"];
 
 /// States of an order, the common ones more often.
-pub(super) const STATUSES: [&str; 8] = ["delivered", "delivered", "delivered", "delivered", "shipped", "paid", "returned", "cancelled"];
+pub(super) const STATUSES: [&str; 8] = [
+    "delivered",
+    "delivered",
+    "delivered",
+    "delivered",
+    "shipped",
+    "paid",
+    "returned",
+    "cancelled",
+];
 
 const FIRST: [&str; 40] = [
-    "Ada", "Amir", "Anja", "Björn", "Carmen", "Chloé", "Dmitri", "Elif", "Emeka", "Fatima", "Finn", "Giulia", "Hana", "Hugo", "Ines", "Ivan", "Jamal",
-    "Jana", "Kenji", "Lara", "Leila", "Liam", "Lucía", "Mads", "Maja", "Mei", "Milan", "Nadia", "Noah", "Olga", "Omar", "Paula", "Priya", "Rafael",
-    "Rosa", "Sofia", "Tomás", "Uma", "Yusuf", "Zoë",
+    "Ada", "Amir", "Anja", "Björn", "Carmen", "Chloé", "Dmitri", "Elif", "Emeka", "Fatima", "Finn", "Giulia", "Hana", "Hugo", "Ines",
+    "Ivan", "Jamal", "Jana", "Kenji", "Lara", "Leila", "Liam", "Lucía", "Mads", "Maja", "Mei", "Milan", "Nadia", "Noah", "Olga", "Omar",
+    "Paula", "Priya", "Rafael", "Rosa", "Sofia", "Tomás", "Uma", "Yusuf", "Zoë",
 ];
 
 const LAST: [&str; 40] = [
-    "Abbott", "Almeida", "Andersen", "Bakker", "Becker", "Bianchi", "Castillo", "Chandra", "Dubois", "Eriksen", "Fischer", "Fontaine", "García", "Haddad",
-    "Hansen", "Ito", "Jansen", "Kaya", "Keller", "Kowalski", "Larsen", "Lindqvist", "Marino", "Meyer", "Moreau", "Müller", "Nguyen", "Nowak", "Okafor",
-    "Oliveira", "Petrov", "Quinn", "Rossi", "Sato", "Schmidt", "Silva", "Sørensen", "Tanaka", "Weber", "Zhang",
+    "Abbott",
+    "Almeida",
+    "Andersen",
+    "Bakker",
+    "Becker",
+    "Bianchi",
+    "Castillo",
+    "Chandra",
+    "Dubois",
+    "Eriksen",
+    "Fischer",
+    "Fontaine",
+    "García",
+    "Haddad",
+    "Hansen",
+    "Ito",
+    "Jansen",
+    "Kaya",
+    "Keller",
+    "Kowalski",
+    "Larsen",
+    "Lindqvist",
+    "Marino",
+    "Meyer",
+    "Moreau",
+    "Müller",
+    "Nguyen",
+    "Nowak",
+    "Okafor",
+    "Oliveira",
+    "Petrov",
+    "Quinn",
+    "Rossi",
+    "Sato",
+    "Schmidt",
+    "Silva",
+    "Sørensen",
+    "Tanaka",
+    "Weber",
+    "Zhang",
 ];
 
 const DOMAINS: [&str; 4] = ["example.test", "mail.example.test", "post.example.test", "shop.example.test"];
@@ -33,19 +79,34 @@ pub(super) struct Place {
 
 const PLACES: [Place; 16] = [
     Place { city: "Aarhus", area: 80 },
-    Place { city: "Antwerpen", area: 20 },
-    Place { city: "Barcelona", area: 80 },
+    Place {
+        city: "Antwerpen",
+        area: 20,
+    },
+    Place {
+        city: "Barcelona",
+        area: 80,
+    },
     Place { city: "Berlin", area: 10 },
     Place { city: "Bologna", area: 40 },
     Place { city: "Boston", area: 21 },
     Place { city: "Denver", area: 80 },
-    Place { city: "Göteborg", area: 41 },
+    Place {
+        city: "Göteborg",
+        area: 41,
+    },
     Place { city: "Köln", area: 50 },
     Place { city: "Lyon", area: 69 },
     Place { city: "Málaga", area: 29 },
-    Place { city: "Nashville", area: 37 },
+    Place {
+        city: "Nashville",
+        area: 37,
+    },
     Place { city: "Oslo", area: 13 },
-    Place { city: "Portland", area: 97 },
+    Place {
+        city: "Portland",
+        area: 97,
+    },
     Place { city: "Utrecht", area: 35 },
     Place { city: "Zürich", area: 80 },
 ];
@@ -82,7 +143,11 @@ fn plain(name: &str) -> String {
 }
 
 pub(super) fn person(random: &mut Random) -> Person {
-    Person { first: random.pick(&FIRST), last: random.pick(&LAST), domain: random.pick(&DOMAINS) }
+    Person {
+        first: random.pick(&FIRST),
+        last: random.pick(&LAST),
+        domain: random.pick(&DOMAINS),
+    }
 }
 
 pub(super) fn place(random: &mut Random) -> Place {
@@ -114,12 +179,21 @@ pub(super) fn ssn(random: &mut Random) -> String {
 
 /// A card number of a test range with a valid check digit.
 pub(super) fn card(random: &mut Random) -> String {
-    let prefix: &[u8] = random.pick(&[&[4u8, 0, 0, 0, 0, 0] as &[u8], &[4, 2, 4, 2, 4, 2], &[5, 5, 5, 5, 5, 5], &[2, 2, 2, 3, 0, 0]]);
+    let prefix: &[u8] = random.pick(&[
+        &[4u8, 0, 0, 0, 0, 0] as &[u8],
+        &[4, 2, 4, 2, 4, 2],
+        &[5, 5, 5, 5, 5, 5],
+        &[2, 2, 2, 3, 0, 0],
+    ]);
     let mut digits = prefix.to_vec();
     while digits.len() < 15 {
         digits.push(random.digit());
     }
-    let sum: u32 = digits.iter().enumerate().map(|(place, &d)| doubled(u32::from(d), place % 2 == 0)).sum();
+    let sum: u32 = digits
+        .iter()
+        .enumerate()
+        .map(|(place, &d)| doubled(u32::from(d), place % 2 == 0))
+        .sum();
     digits.push(u8::try_from((10 - sum % 10) % 10).unwrap_or(0));
     digits.iter().map(|d| char::from(b'0' + d)).collect()
 }

@@ -11,7 +11,9 @@ pub(super) struct Random {
 impl Random {
     /// The stream of a row.
     pub(super) fn of(seed: u64, table: u64, row: u64) -> Random {
-        let mut random = Random { state: seed ^ table.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ row.wrapping_mul(0xA24B_AED4_963E_E407) };
+        let mut random = Random {
+            state: seed ^ table.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ row.wrapping_mul(0xA24B_AED4_963E_E407),
+        };
         random.state = random.next();
         random
     }

@@ -9,14 +9,30 @@ use super::*;
 use crate::detect::{self, Kind};
 
 fn read(path: &Path) -> Vec<RecordBatch> {
-    ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap().map(Result::unwrap).collect()
+    ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap())
+        .unwrap()
+        .build()
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
-    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let files: Vec<_> = [7, 7, 8].iter().zip(&dirs).map(|(&seed, dir)| write(dir.path(), 100, 20_000, seed).unwrap()).collect();
-    let bytes: Vec<_> = files.iter().map(|f| (std::fs::read(&f.customers).unwrap(), std::fs::read(&f.orders).unwrap())).collect();
+    let dirs = [
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    ];
+    let files: Vec<_> = [7, 7, 8]
+        .iter()
+        .zip(&dirs)
+        .map(|(&seed, dir)| write(dir.path(), 100, 20_000, seed).unwrap())
+        .collect();
+    let bytes: Vec<_> = files
+        .iter()
+        .map(|f| (std::fs::read(&f.customers).unwrap(), std::fs::read(&f.orders).unwrap()))
+        .collect();
     assert_eq!(bytes[0], bytes[1]);
     assert_ne!(bytes[0], bytes[2]);
 }
@@ -30,7 +46,11 @@ fn tables_have_their_rows_and_nothing_points_outside() {
     let orders = read(&files.orders);
     assert_eq!(orders.iter().map(RecordBatch::num_rows).sum::<usize>(), 20_000);
     for batch in orders {
-        let buyers = batch.column_by_name("customer_id").unwrap().as_primitive::<arrow::datatypes::Int64Type>().clone();
+        let buyers = batch
+            .column_by_name("customer_id")
+            .unwrap()
+            .as_primitive::<arrow::datatypes::Int64Type>()
+            .clone();
         assert!(buyers.values().iter().all(|id| (1..=500).contains(id)));
     }
 }
@@ -43,7 +63,10 @@ fn every_secret_of_the_sample_is_found() {
         for batch in batches {
             for value in batch.column_by_name(column).unwrap().as_string::<i32>().iter().flatten() {
                 let hits = detect::find(value);
-                assert!(hits.len() == 1 && hits[0].kind == kind && hits[0].end - hits[0].start == value.len(), "{column}: {value}: {hits:?}");
+                assert!(
+                    hits.len() == 1 && hits[0].kind == kind && hits[0].end - hits[0].start == value.len(),
+                    "{column}: {value}: {hits:?}"
+                );
             }
         }
     };
@@ -61,7 +84,10 @@ fn every_secret_of_the_sample_is_found() {
             assert!(!masked.contains('@') && !detect::contains(&masked), "{note} → {masked}");
         }
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [Kind::Phone, Kind::Email, Kind::Card, Kind::Iban]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        [Kind::Phone, Kind::Email, Kind::Card, Kind::Iban]
+    );
 }
 
 #[test]

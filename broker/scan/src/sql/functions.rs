@@ -72,7 +72,7 @@ const AGGREGATE: &[&str] = &[
     "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "avg", "bit_and", "bit_or", "bit_xor",
     "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp", "first_value", "grouping", "last_value", "max", "median",
     "min", "nth_value", "percentile_cont", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope",
-    "regr_sxx", "regr_sxy", "regr_syy", "stddev", "stddev_pop", "string_agg", "sum", "var", "var_pop", "var_samp",
+    "regr_sxx", "regr_sxy", "regr_syy", "stddev", "stddev_pop", "string_agg", "sum", "var", "var_pop",
 ];
 
 #[rustfmt::skip]

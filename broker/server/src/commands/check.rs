@@ -38,7 +38,8 @@ pub async fn check(file: &Path, connections: bool, ports: &Ports, env: &Env) -> 
             }
             if connections && unreadable.is_empty() {
                 crate::serve::install_crypto();
-                let scanner = (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
+                let scanner = (ports.scanner)(Arc::new(credentials))
+                    .map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
                 for dataset in config.datasets.values() {
                     for why in ask(scanner.as_ref(), dataset).await {
                         add(why);
@@ -60,8 +61,13 @@ async fn ask(scanner: &dyn Scanner, dataset: &Dataset) -> Vec<String> {
         // The operator's text is for the operator, who is the one who runs this.
         Err(fault) => return vec![format!("dataset `{}`: {}", dataset.name, fault.operator.unwrap_or(fault.public))],
     };
-    let unknown = dataset.classes.keys().filter(|name| !columns.iter().any(|column| column.name == **name));
-    unknown.map(|name| format!("`datasets.{}.columns.{name}`: the source has no such column", dataset.name)).collect()
+    let unknown = dataset
+        .classes
+        .keys()
+        .filter(|name| !columns.iter().any(|column| column.name == **name));
+    unknown
+        .map(|name| format!("`datasets.{}.columns.{name}`: the source has no such column", dataset.name))
+        .collect()
 }
 
 fn report(faults: &Faults) -> CommandError {
@@ -69,7 +75,10 @@ fn report(faults: &Faults) -> CommandError {
         tell(&fault.to_string());
     }
     let count = faults.iter().count();
-    CommandError::config(format!("{count} fault{} found; nothing was started.", if count == 1 { "" } else { "s" }))
+    CommandError::config(format!(
+        "{count} fault{} found; nothing was started.",
+        if count == 1 { "" } else { "s" }
+    ))
 }
 
 fn summary(config: &Config, connections: bool) -> String {
@@ -81,6 +90,10 @@ fn summary(config: &Config, connections: bool) -> String {
         config.datasets.len(),
         config.issuers.len(),
         config.policies.digest().get(..12).unwrap_or_default(),
-        if connections { " Every source answered." } else { " Sources were not asked; add `--connections`." }
+        if connections {
+            " Every source answered."
+        } else {
+            " Sources were not asked; add `--connections`."
+        }
     )
 }

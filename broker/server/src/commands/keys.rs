@@ -25,9 +25,8 @@ pub fn keygen(kind: KeyKind, output: Option<&Path>, env: &Env) -> Result<(), Com
     let text = match kind {
         KeyKind::Master => MasterKey::generate().map_err(CommandError::unavailable)?.encode(),
         KeyKind::Log => {
-            let master = MasterKey::from_env(env).and_then(|key| {
-                key.ok_or_else(|| format!("set {} or {}", config::env::MASTER_KEY, config::env::MASTER_KEY_FILE))
-            });
+            let master = MasterKey::from_env(env)
+                .and_then(|key| key.ok_or_else(|| format!("set {} or {}", config::env::MASTER_KEY, config::env::MASTER_KEY_FILE)));
             let master = master.map_err(|why| CommandError::config("A log key is sealed under the master key.").because(why))?;
             let key = LogSigner::generate_pkcs8().map_err(|e| CommandError::unavailable("The key could not be made.").because(e))?;
             let sealed = sealed::seal(&master, sealed::LOG_KEY, &key);
@@ -38,7 +37,8 @@ pub fn keygen(kind: KeyKind, output: Option<&Path>, env: &Env) -> Result<(), Com
     match output {
         None => print(&text),
         Some(path) => {
-            write_private(path, &text).map_err(|e| CommandError::refused(format!("{} was not written.", path.display())).because(e.kind()))?;
+            write_private(path, &text)
+                .map_err(|e| CommandError::refused(format!("{} was not written.", path.display())).because(e.kind()))?;
             tell(&format!("Wrote {}; only its owner may read it.", path.display()));
             Ok(())
         }
@@ -51,11 +51,19 @@ pub fn keygen(kind: KeyKind, output: Option<&Path>, env: &Env) -> Result<(), Com
 /// When there is no master key, or nothing to seal.
 pub fn seal(file: Option<&Path>, env: &Env) -> Result<(), CommandError> {
     let configured = match file {
-        Some(file) => config::load(file).map_err(|faults| CommandError::config(faults.to_string()).next("chunk-broker check"))?.broker.master_key_file,
+        Some(file) => {
+            config::load(file)
+                .map_err(|faults| CommandError::config(faults.to_string()).next("chunk-broker check"))?
+                .broker
+                .master_key_file
+        }
         None => None,
     };
-    let master = MasterKey::load(env, configured.as_deref())
-        .map_err(|why| CommandError::config("The master key cannot be read.").because(why).next("chunk-broker seal --config broker.toml"))?;
+    let master = MasterKey::load(env, configured.as_deref()).map_err(|why| {
+        CommandError::config("The master key cannot be read.")
+            .because(why)
+            .next("chunk-broker seal --config broker.toml")
+    })?;
     // Sized up front: a growing buffer would leave copies behind that nobody wipes.
     let mut secret = Zeroizing::new(Vec::with_capacity(4096 + 1));
     std::io::stdin()

@@ -13,7 +13,9 @@ use crate::error::CommandError;
 pub(crate) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::unavailable("Standard output cannot be written.").because(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CommandError::unavailable("Standard output cannot be written.").because(e))
+        }
         _ => Ok(()),
     }
 }

@@ -22,15 +22,29 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
     let section = raw.span();
     let raw = raw.into_inner();
     let name = check.text(raw.name, &section, "broker.name");
-    let public_url = check.required(raw.public_url, &section, "broker.public_url").and_then(|field| public_url(check, &field));
-    let listen = check.required(raw.listen, &section, "broker.listen").and_then(|field| address(check, &field, "broker.listen"));
+    let public_url = check
+        .required(raw.public_url, &section, "broker.public_url")
+        .and_then(|field| public_url(check, &field));
+    let listen = check
+        .required(raw.listen, &section, "broker.listen")
+        .and_then(|field| address(check, &field, "broker.listen"));
     let metrics_listen = raw.metrics_listen.and_then(|field| address(check, &field, "broker.metrics_listen"));
     if listen.is_some_and(|l| l.port() != 0 && Some(l) == metrics_listen) {
-        check.faults.at(&section, "`broker.metrics_listen` must differ from `broker.listen`");
+        check
+            .faults
+            .at(&section, "`broker.metrics_listen` must differ from `broker.listen`");
     }
-    let data_dir = raw.data_dir.and_then(|field| check.checked_text(field, "broker.data_dir")).unwrap_or_else(|| "data".into());
-    let policies = raw.policies.and_then(|field| check.checked_text(field, "broker.policies")).unwrap_or_else(|| "policies".into());
-    let master_key_file = raw.master_key_file.and_then(|field| check.checked_text(field, "broker.master_key_file"));
+    let data_dir = raw
+        .data_dir
+        .and_then(|field| check.checked_text(field, "broker.data_dir"))
+        .unwrap_or_else(|| "data".into());
+    let policies = raw
+        .policies
+        .and_then(|field| check.checked_text(field, "broker.policies"))
+        .unwrap_or_else(|| "policies".into());
+    let master_key_file = raw
+        .master_key_file
+        .and_then(|field| check.checked_text(field, "broker.master_key_file"));
     let session_h = check.number(raw.session_hours, "broker.session_hours", 1..=24, SESSION_S_DEFAULT / 3600);
     let tls = tls(check, raw.tls);
     if let (Some(url), Some(listen), Ok(has_tls)) = (&public_url, listen, tls.as_ref().map(Option::is_some)) {
@@ -53,7 +67,9 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
 fn transport(check: &mut Check<'_>, section: &Range<usize>, url: &Url, listen: SocketAddr, has_tls: bool) {
     let secure_url = url.scheme() == "https";
     if has_tls && !secure_url {
-        check.faults.at(section, "`broker.public_url` must be https:// when `broker.tls` is given");
+        check
+            .faults
+            .at(section, "`broker.public_url` must be https:// when `broker.tls` is given");
     }
     if !has_tls && (secure_url || !listen.ip().is_loopback()) {
         check.faults.at(
@@ -81,25 +97,40 @@ fn tls(check: &mut Check<'_>, raw: At<RawTls>) -> Result<Option<TlsFiles>, ()> {
 
 fn public_url(check: &mut Check<'_>, field: &Spanned<String>) -> Option<Url> {
     let Ok(url) = Url::parse(field.get_ref()) else {
-        check.faults.at(&field.span(), "`broker.public_url` is not a URL; write https://HOST[:PORT]");
+        check
+            .faults
+            .at(&field.span(), "`broker.public_url` is not a URL; write https://HOST[:PORT]");
         return None;
     };
-    let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let bare = matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     if !bare || url.host().is_none() {
-        check.faults.at(&field.span(), "`broker.public_url` must be https://HOST[:PORT] with nothing after it");
+        check.faults.at(
+            &field.span(),
+            "`broker.public_url` must be https://HOST[:PORT] with nothing after it",
+        );
         return None;
     }
     if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
         return Some(url);
     }
-    check.faults.at(&field.span(), "`broker.public_url` must be https://, or http:// on a loopback address");
+    check.faults.at(
+        &field.span(),
+        "`broker.public_url` must be https://, or http:// on a loopback address",
+    );
     None
 }
 
 fn address(check: &mut Check<'_>, field: &Spanned<String>, path: &str) -> Option<SocketAddr> {
     let parsed = field.get_ref().parse();
     if parsed.is_err() {
-        check.faults.at(&field.span(), format!("`{path}` must be ADDRESS:PORT, e.g. \"0.0.0.0:8443\" or \"[::]:8443\""));
+        check.faults.at(
+            &field.span(),
+            format!("`{path}` must be ADDRESS:PORT, e.g. \"0.0.0.0:8443\" or \"[::]:8443\""),
+        );
     }
     parsed.ok()
 }
@@ -115,32 +146,57 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 pub(super) fn is_loopback_host(host: &str) -> bool {
-    host == "localhost" || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 pub(super) fn issuers(check: &mut Check<'_>, raw: Vec<Spanned<RawIssuer>>, broker: Option<&BrokerConfig>) -> Vec<IssuerConfig> {
     if raw.is_empty() && !check.was_removed("issuer") {
-        check.faults.whole_file("no `[[issuer]]`: at least one identity provider must vouch for people");
+        check
+            .faults
+            .whole_file("no `[[issuer]]`: at least one identity provider must vouch for people");
     }
     let mut issuers: Vec<IssuerConfig> = Vec::new();
     for (i, raw) in raw.into_iter().enumerate() {
         let section = raw.span();
-        let Some(issuer) = issuer(check, &section, raw.into_inner(), &format!("issuer.{}", i + 1), broker) else { continue };
-        if issuers.iter().any(|other| other.settings.issuer == issuer.settings.issuer || other.settings.name == issuer.settings.name) {
-            check.faults.at(&section, format!("`issuer.{}` has the name or the issuer of an earlier one", i + 1));
+        let Some(issuer) = issuer(check, &section, raw.into_inner(), &format!("issuer.{}", i + 1), broker) else {
+            continue;
+        };
+        if issuers
+            .iter()
+            .any(|other| other.settings.issuer == issuer.settings.issuer || other.settings.name == issuer.settings.name)
+        {
+            check
+                .faults
+                .at(&section, format!("`issuer.{}` has the name or the issuer of an earlier one", i + 1));
         }
         issuers.push(issuer);
     }
     issuers
 }
 
-fn issuer(check: &mut Check<'_>, section: &Range<usize>, raw: RawIssuer, path: &str, broker: Option<&BrokerConfig>) -> Option<IssuerConfig> {
+fn issuer(
+    check: &mut Check<'_>,
+    section: &Range<usize>,
+    raw: RawIssuer,
+    path: &str,
+    broker: Option<&BrokerConfig>,
+) -> Option<IssuerConfig> {
     let name = check.text(raw.name, section, &format!("{path}.name"));
-    let issuer = check.required(raw.issuer, section, &format!("{path}.issuer")).and_then(|field| issuer_url(check, field, path));
+    let issuer = check
+        .required(raw.issuer, section, &format!("{path}.issuer"))
+        .and_then(|field| issuer_url(check, field, path));
     let client_id = check.text(raw.client_id, section, &format!("{path}.client_id"));
     let audience = raw.audience.and_then(|field| {
         if field.get_ref().contains('*') {
-            check.faults.at(&field.span(), format!("`{path}.audience` is compared byte for byte; wildcards are refused"));
+            check.faults.at(
+                &field.span(),
+                format!("`{path}.audience` is compared byte for byte; wildcards are refused"),
+            );
             return None;
         }
         check.checked_text(field, &format!("{path}.audience"))
@@ -148,9 +204,14 @@ fn issuer(check: &mut Check<'_>, section: &Range<usize>, raw: RawIssuer, path: &
     let scopes = match raw.scopes {
         None => ["openid", "profile", "email"].map(str::to_owned).to_vec(),
         Some(field) => {
-            let good = field.get_ref().iter().all(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\'));
+            let good = field
+                .get_ref()
+                .iter()
+                .all(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\'));
             if !good || !field.get_ref().iter().any(|s| s == "openid") {
-                check.faults.at(&field.span(), format!("`{path}.scopes` must be OAuth scopes and name `openid`"));
+                check
+                    .faults
+                    .at(&field.span(), format!("`{path}.scopes` must be OAuth scopes and name `openid`"));
             }
             field.into_inner()
         }
@@ -194,7 +255,12 @@ fn issuer(check: &mut Check<'_>, section: &Range<usize>, raw: RawIssuer, path: &
 fn issuer_url(check: &mut Check<'_>, field: Spanned<String>, path: &str) -> Option<(String, bool)> {
     let good = Url::parse(field.get_ref()).ok().filter(|url| {
         let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        scheme && url.host().is_some() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+        scheme
+            && url.host().is_some()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
     });
     match good {
         Some(url) => Some((field.into_inner(), is_loopback(&url))),

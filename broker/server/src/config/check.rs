@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, broker, data, parse, policies};
+use super::{Config, broker, classes, connections, datasets, parse, policies};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -20,14 +20,18 @@ pub(super) fn check(file: &Path, text: &str) -> Result<Config, Faults> {
     let mut faults = Collector::new(file, text);
     let parsed = parse::parse(text, &mut faults);
     let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
-    let mut check = Check { faults, dir, removed: parsed.removed };
+    let mut check = Check {
+        faults,
+        dir,
+        removed: parsed.removed,
+    };
     let raw = parsed.raw;
 
     let broker = broker::broker(&mut check, raw.broker);
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
-    let connections = data::connections(&mut check, raw.connections);
-    let classes = data::classes(&mut check, raw.classes);
-    let datasets = data::datasets(&mut check, raw.datasets, &connections, &classes);
+    let connections = connections::connections(&mut check, raw.connections);
+    let classes = classes::classes(&mut check, raw.classes);
+    let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
 
     let policies = broker.as_ref().map(|b| policies::load_policies(&b.policies));
     let mut faults = check.faults.into_faults();
@@ -48,7 +52,16 @@ pub(super) fn check(file: &Path, text: &str) -> Result<Config, Faults> {
     match (broker, policies) {
         (Some(broker), Some(policies)) if faults.is_empty() => {
             let digest = hex::encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()));
-            Ok(Config { file: file.to_owned(), digest, broker, issuers, connections, classes, datasets, policies })
+            Ok(Config {
+                file: file.to_owned(),
+                digest,
+                broker,
+                issuers,
+                connections,
+                classes,
+                datasets,
+                policies,
+            })
         }
         _ => Err(faults),
     }
@@ -70,7 +83,9 @@ impl Check<'_> {
     }
 
     pub(super) fn was_removed(&self, path: &str) -> bool {
-        self.removed.iter().any(|r| r.is_empty() || r == path || path.starts_with(&format!("{r}.")) || r.starts_with(&format!("{path}.")))
+        self.removed
+            .iter()
+            .any(|r| r.is_empty() || r == path || path.starts_with(&format!("{r}.")) || r.starts_with(&format!("{path}.")))
     }
 
     /// A field that has no business in this kind of table.
@@ -90,7 +105,10 @@ impl Check<'_> {
         if bounds.contains(field.get_ref()) {
             return Some(*field.get_ref());
         }
-        self.faults.at(&field.span(), format!("`{path}` must be between {} and {}", bounds.start(), bounds.end()));
+        self.faults.at(
+            &field.span(),
+            format!("`{path}` must be between {} and {}", bounds.start(), bounds.end()),
+        );
         None
     }
 
@@ -113,7 +131,8 @@ impl Check<'_> {
     pub(super) fn checked_text(&mut self, field: Spanned<String>, path: &str) -> Option<String> {
         let text = field.get_ref();
         if text.trim().is_empty() || text.chars().any(char::is_control) {
-            self.faults.at(&field.span(), format!("`{path}` must be one line of text that is not blank"));
+            self.faults
+                .at(&field.span(), format!("`{path}` must be one line of text that is not blank"));
             return None;
         }
         Some(field.into_inner())
@@ -134,7 +153,8 @@ impl Check<'_> {
                 None
             }
             Err(e) => {
-                self.faults.at(&field.span(), format!("`{path}`: {} cannot be read ({})", file.display(), e.kind()));
+                self.faults
+                    .at(&field.span(), format!("`{path}`: {} cannot be read ({})", file.display(), e.kind()));
                 None
             }
         }
@@ -146,7 +166,10 @@ impl Check<'_> {
         if !good {
             self.faults.at(
                 &name.span(),
-                format!("{what} `{}` must be 1 to 63 of a–z, 0–9 and _, starting with a letter", name.get_ref().escape_default()),
+                format!(
+                    "{what} `{}` must be 1 to 63 of a–z, 0–9 and _, starting with a letter",
+                    name.get_ref().escape_default()
+                ),
             );
         }
         good

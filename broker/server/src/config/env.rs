@@ -35,7 +35,9 @@ impl Env {
     /// A fixed set.
     #[must_use]
     pub fn of(variables: &[(&str, &str)]) -> Self {
-        Self(Source::Fixed(Arc::new(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())))
+        Self(Source::Fixed(Arc::new(
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        )))
     }
 
     /// The value of a variable; none when unset, empty, or not UTF-8.

@@ -23,7 +23,11 @@ impl Faults {
     /// A single fault of a whole file.
     #[must_use]
     pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self(vec![Fault { file: file.to_owned(), line: 0, message: message.into() }])
+        Self(vec![Fault {
+            file: file.to_owned(),
+            line: 0,
+            message: message.into(),
+        }])
     }
 
     /// Adds one.
@@ -88,16 +92,28 @@ pub(super) struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, faults: Faults::default() }
+        Self {
+            file,
+            text,
+            faults: Faults::default(),
+        }
     }
 
     pub(super) fn at(&mut self, span: &Range<usize>, message: impl Into<String>) {
         let line = self.line(span.start);
-        self.faults.push(Fault { file: self.file.to_owned(), line, message: message.into() });
+        self.faults.push(Fault {
+            file: self.file.to_owned(),
+            line,
+            message: message.into(),
+        });
     }
 
     pub(super) fn whole_file(&mut self, message: impl Into<String>) {
-        self.faults.push(Fault { file: self.file.to_owned(), line: 0, message: message.into() });
+        self.faults.push(Fault {
+            file: self.file.to_owned(),
+            line: 0,
+            message: message.into(),
+        });
     }
 
     pub(super) fn line(&self, offset: usize) -> usize {

@@ -5,7 +5,9 @@
 
 mod broker;
 mod check;
-mod data;
+mod classes;
+mod connections;
+mod datasets;
 pub mod env;
 mod faults;
 mod parse;
@@ -23,9 +25,9 @@ use chunk_core::scan::{DateUnit, Mask, PostgresTarget};
 use chunk_core::settings::IssuerSettings;
 use url::Url;
 
+pub(crate) use broker::is_loopback;
 pub use env::Env;
 pub use faults::{Fault, Faults};
-pub(crate) use broker::is_loopback;
 pub use policies::load_policies;
 
 use crate::secrets::master::MasterKey;
@@ -157,7 +159,10 @@ pub enum MaskConfig {
 pub fn load(file: &Path) -> Result<Config, Faults> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let text = std::fs::read_to_string(&file).map_err(|e| {
-        Faults::of_file(&file, format!("cannot be read ({}); `chunk-broker init DIR` writes a first one", e.kind()))
+        Faults::of_file(
+            &file,
+            format!("cannot be read ({}); `chunk-broker init DIR` writes a first one", e.kind()),
+        )
     })?;
     check::check(&file, &text)
 }
@@ -166,8 +171,19 @@ impl Config {
     /// The catalog that core works with; masking keys are derived from the master key here.
     #[must_use]
     pub fn catalog(&self, master: &MasterKey) -> Catalog {
-        let classes = self.classes.iter().map(|(name, mask)| (name.clone(), Class { name: name.clone(), mask: mask.keyed(name, master) }));
-        Catalog { datasets: self.datasets.clone(), classes: classes.collect() }
+        let classes = self.classes.iter().map(|(name, mask)| {
+            (
+                name.clone(),
+                Class {
+                    name: name.clone(),
+                    mask: mask.keyed(name, master),
+                },
+            )
+        });
+        Catalog {
+            datasets: self.datasets.clone(),
+            classes: classes.collect(),
+        }
     }
 }
 
@@ -176,7 +192,9 @@ impl MaskConfig {
         match self {
             MaskConfig::Redact => Mask::Redact,
             MaskConfig::Partial { keep_first, keep_last } => Mask::Partial { keep_first, keep_last },
-            MaskConfig::Tokenize { generation } => Mask::Tokenize { key: Arc::new(master.mask_key(class, generation)) },
+            MaskConfig::Tokenize { generation } => Mask::Tokenize {
+                key: Arc::new(master.mask_key(class, generation)),
+            },
             MaskConfig::Generalize { date, bucket, prefix } => Mask::Generalize { date, bucket, prefix },
             MaskConfig::Scan => Mask::Scan,
         }

@@ -30,7 +30,10 @@ pub(super) fn parse(text: &str, faults: &mut Collector<'_>) -> Parsed {
     }
     if !errors.is_empty() {
         // What follows a syntax error may have been read as something else: report no consequences of it.
-        return Parsed { raw: RawConfig::default(), removed: vec![String::new()] };
+        return Parsed {
+            raw: RawConfig::default(),
+            removed: vec![String::new()],
+        };
     }
     for _ in 0..FAULTS_MAX {
         let attempt: Result<RawConfig, toml::de::Error> = RawConfig::deserialize(document.clone().into_deserializer());
@@ -46,7 +49,10 @@ pub(super) fn parse(text: &str, faults: &mut Collector<'_>) -> Parsed {
         faults.at(&span, explain(&path, error.message()));
         removed.push(path);
     }
-    Parsed { raw: RawConfig::default(), removed: vec![String::new()] }
+    Parsed {
+        raw: RawConfig::default(),
+        removed: vec![String::new()],
+    }
 }
 
 /// Takes out the innermost entry whose key or value covers `span`; its dotted path.
@@ -76,9 +82,10 @@ fn remove_at(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
 fn remove_in(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
     match value.get_mut() {
         DeValue::Table(table) => remove_at(table, span),
-        DeValue::Array(items) => {
-            items.iter_mut().enumerate().find_map(|(i, item)| remove_in(item, span).map(|inner| format!("{}.{inner}", i + 1)))
-        }
+        DeValue::Array(items) => items
+            .iter_mut()
+            .enumerate()
+            .find_map(|(i, item)| remove_in(item, span).map(|inner| format!("{}.{inner}", i + 1))),
         _ => None,
     }
 }

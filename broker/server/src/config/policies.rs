@@ -18,7 +18,8 @@ const POLICY_BYTES_MAX: u64 = 1024 * 1024;
 /// # Errors
 /// When the folder cannot be read, holds no policy, or any policy does not fit the schema.
 pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
-    let entries = std::fs::read_dir(dir).map_err(|e| Faults::of_file(dir, format!("the folder of policies cannot be read ({})", e.kind())))?;
+    let entries =
+        std::fs::read_dir(dir).map_err(|e| Faults::of_file(dir, format!("the folder of policies cannot be read ({})", e.kind())))?;
     let mut faults = Faults::default();
     let mut files = Vec::new();
     for entry in entries {
@@ -38,7 +39,10 @@ pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
         }
     }
     if files.is_empty() && faults.is_empty() {
-        return Err(Faults::of_file(dir, "no `*.cedar` file here: without a policy nothing may be fetched"));
+        return Err(Faults::of_file(
+            dir,
+            "no `*.cedar` file here: without a policy nothing may be fetched",
+        ));
     }
     files.sort();
     match PolicySet::load(&files) {
@@ -46,7 +50,11 @@ pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
         Ok(_) => Err(faults.sorted()),
         Err(found) => {
             for fault in found {
-                faults.push(Fault { file: dir.join(&fault.file), line: fault.line, message: fault.message });
+                faults.push(Fault {
+                    file: dir.join(&fault.file),
+                    line: fault.line,
+                    message: fault.message,
+                });
             }
             Err(faults.sorted())
         }
@@ -68,8 +76,16 @@ pub(super) fn unknown_names(
         };
         if !known {
             let what = if named.kind == "Class" { "class" } else { "dataset" };
-            let message = format!("policy `{}` names the {what} `{}`, which broker.toml does not define{hint}", named.policy, named.name.escape_debug());
-            faults.push(Fault { file: dir.join(&named.file), line: named.line, message });
+            let message = format!(
+                "policy `{}` names the {what} `{}`, which broker.toml does not define{hint}",
+                named.policy,
+                named.name.escape_debug()
+            );
+            faults.push(Fault {
+                file: dir.join(&named.file),
+                line: named.line,
+                message,
+            });
         }
     }
     faults.sorted()

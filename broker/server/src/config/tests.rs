@@ -32,7 +32,9 @@ fn read(dir: &Path) -> Result<Config, Faults> {
 fn faults(text: &str) -> String {
     let dir = folder(text);
     let faults = read(dir.path()).err().map(|faults| faults.to_string()).unwrap_or_default();
-    faults.replace(&format!("{}/", dir.path().canonicalize().unwrap().display()), "").replace(&format!("{}/", dir.path().display()), "")
+    faults
+        .replace(&format!("{}/", dir.path().canonicalize().unwrap().display()), "")
+        .replace(&format!("{}/", dir.path().display()), "")
 }
 
 const GOOD: &str = r#"[broker]
@@ -50,22 +52,36 @@ client_id = "chunkctl"
 fn the_documented_example_is_good() {
     let dir = folder(include_str!("../../../../docs/examples/broker.toml"));
     for (name, text) in [
-        ("10-people.cedar", include_str!("../../../../docs/examples/policies/10-people.cedar")),
-        ("20-limits.cedar", include_str!("../../../../docs/examples/policies/20-limits.cedar")),
+        (
+            "10-people.cedar",
+            include_str!("../../../../docs/examples/policies/10-people.cedar"),
+        ),
+        (
+            "20-limits.cedar",
+            include_str!("../../../../docs/examples/policies/20-limits.cedar"),
+        ),
     ] {
         std::fs::write(dir.path().join("policies").join(name), text).unwrap();
     }
     let config = read(dir.path()).unwrap();
     assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (3, 4, 2));
     let customers = config.datasets.get("customers").unwrap();
-    assert_eq!((customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum), (5_000_000, 86_400, 3600, 1));
+    assert_eq!(
+        (customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum),
+        (5_000_000, 86_400, 3600, 1)
+    );
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
     assert!(matches!(&events.source, Source::Csv { path } if path.ends_with("lake/events/2026")));
-    assert_eq!((config.datasets.get("orders").unwrap().unclassified, events.unclassified), (Unclassified::Open, Unclassified::Scan));
+    assert_eq!(
+        (config.datasets.get("orders").unwrap().unclassified, events.unclassified),
+        (Unclassified::Open, Unclassified::Scan)
+    );
     assert_eq!(config.issuers.get(1).unwrap().settings.audience, "https://broker.acme.example:8443");
     assert_eq!(config.issuers.first().unwrap().settings.audience, "chunkctl");
-    assert!(matches!(config.connections.get("warehouse"), Some(Connection::Postgres { target, .. }) if !target.plaintext && target.ca_file.is_some()));
+    assert!(
+        matches!(config.connections.get("warehouse"), Some(Connection::Postgres { target, .. }) if !target.plaintext && target.ca_file.is_some())
+    );
 }
 
 #[test]
@@ -173,8 +189,15 @@ email = "emial"
 
 #[test]
 fn a_password_in_the_file_is_refused_without_being_shown() {
-    for password in ["\"hunter2\"", "{ plain = \"hunter2\" }", "{ env = \"A\", file = \"b\" }", "{}", "[\"hunter2\"]"] {
-        let text = format!("{GOOD}\n[connections.w]\nkind = \"postgres\"\nhost = \"h\"\ndatabase = \"d\"\nuser = \"u\"\npassword = {password}\n");
+    for password in [
+        "\"hunter2\"",
+        "{ plain = \"hunter2\" }",
+        "{ env = \"A\", file = \"b\" }",
+        "{}",
+        "[\"hunter2\"]",
+    ] {
+        let text =
+            format!("{GOOD}\n[connections.w]\nkind = \"postgres\"\nhost = \"h\"\ndatabase = \"d\"\nuser = \"u\"\npassword = {password}\n");
         let found = faults(&text);
         assert!(found.contains("`connections.w.password") && !found.contains("hunter2"), "{found}");
         assert_eq!(found.lines().count(), 1, "{found}");
@@ -199,9 +222,15 @@ fn an_empty_file_lacks_everything() {
 #[test]
 fn plain_http_is_for_loopback_only() {
     let with = |url: &str, listen: &str, tls: bool| {
-        let tls = if tls { "[broker.tls]\ncert_file = \"tls/cert.pem\"\nkey_file = \"tls/key.pem\"\n" } else { "" };
+        let tls = if tls {
+            "[broker.tls]\ncert_file = \"tls/cert.pem\"\nkey_file = \"tls/key.pem\"\n"
+        } else {
+            ""
+        };
         let issuer = GOOD.split_once("[[issuer]]").unwrap().1;
-        faults(&format!("[broker]\nname = \"b\"\npublic_url = \"{url}\"\nlisten = \"{listen}\"\n{tls}\n[[issuer]]{issuer}"))
+        faults(&format!(
+            "[broker]\nname = \"b\"\npublic_url = \"{url}\"\nlisten = \"{listen}\"\n{tls}\n[[issuer]]{issuer}"
+        ))
     };
     assert_eq!(with("http://127.0.0.1:1", "127.0.0.1:1", false), "");
     assert_eq!(with("http://[::1]:1", "[::1]:1", false), "");
@@ -235,7 +264,9 @@ fn the_development_issuer_is_for_loopback_only() {
 #[test]
 fn a_dataset_never_leads_out_of_its_folder() {
     let with = |path: &str| {
-        let dir = folder(&format!("{GOOD}\n[connections.lake]\nkind = \"files\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"lake\"\npath = \"{path}\"\nformat = \"csv\"\n"));
+        let dir = folder(&format!(
+            "{GOOD}\n[connections.lake]\nkind = \"files\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"lake\"\npath = \"{path}\"\nformat = \"csv\"\n"
+        ));
         std::os::unix::fs::symlink("/etc", dir.path().join("lake/out")).unwrap();
         std::fs::write(dir.path().join("lake/in"), "").unwrap();
         std::os::unix::fs::symlink("in", dir.path().join("lake/link")).unwrap();
@@ -244,7 +275,16 @@ fn a_dataset_never_leads_out_of_its_folder() {
     for good in ["in", "link", "not/yet/there"] {
         assert_eq!(with(good), "", "{good}");
     }
-    for bad in ["../secrets/warehouse-password", "/etc/passwd", "a/../../b", "", ".", "./in", "out/passwd", "out"] {
+    for bad in [
+        "../secrets/warehouse-password",
+        "/etc/passwd",
+        "a/../../b",
+        "",
+        ".",
+        "./in",
+        "out/passwd",
+        "out",
+    ] {
         assert!(with(bad).contains("datasets.d.path"), "{bad}");
     }
 }
@@ -252,7 +292,11 @@ fn a_dataset_never_leads_out_of_its_folder() {
 #[test]
 fn a_policy_that_names_nothing_known_is_a_fault() {
     let dir = folder(&format!("{GOOD}\n[classes.email]\nmask = \"redact\"\n"));
-    std::fs::write(dir.path().join("policies/b.cedar"), "\nforbid (principal, action == Action::\"reveal\", resource == Class::\"emial\");\n").unwrap();
+    std::fs::write(
+        dir.path().join("policies/b.cedar"),
+        "\nforbid (principal, action == Action::\"reveal\", resource == Class::\"emial\");\n",
+    )
+    .unwrap();
     let found = read(dir.path()).unwrap_err().to_string();
     assert!(found.contains("b.cedar:2: ") && found.contains("did you mean `email`?"), "{found}");
 }
@@ -260,7 +304,11 @@ fn a_policy_that_names_nothing_known_is_a_fault() {
 #[test]
 fn a_policy_with_a_fault_is_reported_with_file_and_line() {
     let dir = folder(GOOD);
-    std::fs::write(dir.path().join("policies/b.cedar"), "\n\npermit (principal, action == Action::\"fly\", resource);\n").unwrap();
+    std::fs::write(
+        dir.path().join("policies/b.cedar"),
+        "\n\npermit (principal, action == Action::\"fly\", resource);\n",
+    )
+    .unwrap();
     let found = read(dir.path()).unwrap_err().to_string();
     assert!(found.contains("policies/b.cedar:3: "), "{found}");
     std::fs::remove_dir_all(dir.path().join("policies")).unwrap();

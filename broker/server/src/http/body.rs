@@ -46,7 +46,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
             let refusal = Refusal::new(Code::InvalidRequest, "The body must be `content-type: application/json`.");
             return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+        let announced = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse::<u64>().ok());
         if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
             return Err(too_large());
         }
@@ -60,7 +64,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
                 return Err(refusal.status(StatusCode::REQUEST_TIMEOUT));
             }
         };
-        serde_json::from_slice(&bytes).map(Posted).map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)))
+        serde_json::from_slice(&bytes)
+            .map(Posted)
+            .map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)))
     }
 }
 
@@ -70,7 +76,11 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Gateway>) -> Result<Self, Refusal> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(_) => Err(Refusal::new(Code::InvalidRequest, "The query string has an unknown, missing or malformed parameter.").hint("see /openapi.json")),
+            Err(_) => Err(Refusal::new(
+                Code::InvalidRequest,
+                "The query string has an unknown, missing or malformed parameter.",
+            )
+            .hint("see /openapi.json")),
         }
     }
 }
@@ -109,7 +119,10 @@ fn too_large() -> Refusal {
 fn describe(fault: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", fault.line(), fault.column());
     let text = fault.to_string();
-    let shape = text.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
+    let shape = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split_once('`'))
+        .map(|(field, _)| field);
     match (shape, fault.classify()) {
         (Some(field), _) => format!("The body lacks the member `{field}` ({place})."),
         (None, serde_json::error::Category::Data) => format!("The body has a member that is unknown or of the wrong type ({place})."),

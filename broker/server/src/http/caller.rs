@@ -62,7 +62,9 @@ impl FromRequestParts<Arc<Gateway>> for Credential {
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
         let presented = presented(parts, gateway)?;
         if presented.access_token.is_none() {
-            return Err(unauthenticated("This route needs a session: `Authorization: DPoP <access token>` and a `DPoP` proof."));
+            return Err(unauthenticated(
+                "This route needs a session: `Authorization: DPoP <access token>` and a `DPoP` proof.",
+            ));
         }
         if presented.proof.is_none() {
             return Err(no_proof());
@@ -82,7 +84,11 @@ impl FromRequestParts<Arc<Gateway>> for SignedIn {
 }
 
 fn context(parts: &Parts) -> Result<Context, Refusal> {
-    parts.extensions.get::<Context>().cloned().ok_or_else(|| Refusal::new(Code::Internal, "The request came without its context."))
+    parts
+        .extensions
+        .get::<Context>()
+        .cloned()
+        .ok_or_else(|| Refusal::new(Code::Internal, "The request came without its context."))
 }
 
 fn presented(parts: &Parts, gateway: &Gateway) -> Result<Presented, Refusal> {
@@ -165,8 +171,14 @@ mod tests {
         for bad in ["Bearer a.b.c", "DPoP", "DPoP ", "DPoP  a", "DPoP a b", "DPoP a,b", "Basic eDp5", ""] {
             assert_eq!(token(&[("authorization", bad)]), Err("unauthenticated".into()), "{bad}");
         }
-        assert_eq!(token(&[("authorization", "DPoP a"), ("authorization", "DPoP a")]), Err("unauthenticated".into()));
-        assert_eq!(token(&[("authorization", "DPoP a"), ("authorization", "Bearer b")]), Err("unauthenticated".into()));
+        assert_eq!(
+            token(&[("authorization", "DPoP a"), ("authorization", "DPoP a")]),
+            Err("unauthenticated".into())
+        );
+        assert_eq!(
+            token(&[("authorization", "DPoP a"), ("authorization", "Bearer b")]),
+            Err("unauthenticated".into())
+        );
     }
 
     #[test]
@@ -174,7 +186,11 @@ mod tests {
         let read = |pairs: &[(&'static str, &'static str)]| proof(&headers(pairs)).map_err(|refusal| refusal.code().to_owned());
         assert_eq!(read(&[("dpop", "a.b.c")]), Ok(Some("a.b.c".into())));
         assert_eq!(read(&[]), Ok(None));
-        for bad in [&[("dpop", "a.b.c"), ("dpop", "a.b.c")][..], &[("dpop", "a.b.c, d.e.f")], &[("dpop", "")]] {
+        for bad in [
+            &[("dpop", "a.b.c"), ("dpop", "a.b.c")][..],
+            &[("dpop", "a.b.c, d.e.f")],
+            &[("dpop", "")],
+        ] {
             assert_eq!(read(bad), Err("invalid_dpop_proof".into()));
         }
     }

@@ -46,15 +46,24 @@ impl Counters {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         out.push_str("# HELP chunk_broker_http_requests_total Answers by method, route and status.\n# TYPE chunk_broker_http_requests_total counter\n");
         for ((method, route, status), count) in &inner.requests {
-            let _ = writeln!(out, "chunk_broker_http_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}} {count}");
+            let _ = writeln!(
+                out,
+                "chunk_broker_http_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}} {count}"
+            );
         }
         out.push_str("# HELP chunk_broker_http_request_duration_seconds Time until the head of the answer.\n# TYPE chunk_broker_http_request_duration_seconds histogram\n");
         for (route, histogram) in &inner.durations {
             for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS_S) {
-                let _ = writeln!(out, "chunk_broker_http_request_duration_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {bucket}");
+                let _ = writeln!(
+                    out,
+                    "chunk_broker_http_request_duration_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {bucket}"
+                );
             }
             let Histogram { count, sum_s, .. } = histogram;
-            let _ = writeln!(out, "chunk_broker_http_request_duration_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
+            let _ = writeln!(
+                out,
+                "chunk_broker_http_request_duration_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}"
+            );
             let _ = writeln!(out, "chunk_broker_http_request_duration_seconds_sum{{route=\"{route}\"}} {sum_s}");
             let _ = writeln!(out, "chunk_broker_http_request_duration_seconds_count{{route=\"{route}\"}} {count}");
         }
@@ -71,7 +80,13 @@ mod tests {
         counters.answered("GET", "/v1/info", 200, Duration::from_millis(60));
         let mut text = String::new();
         counters.write(&mut text);
-        assert!(text.contains("requests_total{method=\"GET\",route=\"/v1/info\",status=\"200\"} 1\n"), "{text}");
-        assert!(text.contains("le=\"0.05\"} 0\n") && text.contains("le=\"0.1\"} 1\n") && text.contains("le=\"+Inf\"} 1\n"), "{text}");
+        assert!(
+            text.contains("requests_total{method=\"GET\",route=\"/v1/info\",status=\"200\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("le=\"0.05\"} 0\n") && text.contains("le=\"0.1\"} 1\n") && text.contains("le=\"+Inf\"} 1\n"),
+            "{text}"
+        );
     }
 }

@@ -30,9 +30,15 @@ pub(super) async fn edge(State(gateway): State<Arc<Gateway>>, mut request: Reque
     let request_id = request_id();
     let ip = peer(&request);
     let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let span = tracing::info_span!("request", %request_id);
-    request.extensions_mut().insert(Context { request_id: request_id.clone(), ip });
+    request.extensions_mut().insert(Context {
+        request_id: request_id.clone(),
+        ip,
+    });
 
     let response = match gateway.running.try_acquire() {
         Ok(_permit) => run(request, next).instrument(span.clone()).await,
@@ -79,9 +85,9 @@ async fn run(request: Request, next: Next) -> Result<Response, Refusal> {
 fn by_status(status: StatusCode) -> Refusal {
     match status {
         StatusCode::NOT_FOUND => Refusal::new(Code::NotFound, "There is no such route.").hint("see /openapi.json"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Refusal::new(Code::InvalidRequest, "This route does not know this method.").status(status).hint("see /openapi.json")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => Refusal::new(Code::InvalidRequest, "This route does not know this method.")
+            .status(status)
+            .hint("see /openapi.json"),
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(Code::LimitReached, "The body is too large."),
         status if status.is_client_error() => Refusal::new(Code::InvalidRequest, "The request is malformed.").status(status),
         status => Refusal::new(Code::Internal, "The broker failed while answering.").status(status),
@@ -91,7 +97,10 @@ fn by_status(status: StatusCode) -> Refusal {
 fn standard_headers(headers: &mut HeaderMap, gateway: &Gateway, request_id: &str) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if gateway.public_url.scheme() == "https" {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
@@ -116,7 +125,10 @@ fn request_id() -> String {
 
 /// The peer's address; the unspecified one where the server did not tell it, which no policy permits anything from.
 fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical())
+    request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical())
 }
 
 fn known_method(method: &Method) -> &'static str {

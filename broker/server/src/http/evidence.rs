@@ -111,9 +111,15 @@ pub(super) async fn checkpoint(State(gateway): State<Arc<Gateway>>) -> Response 
 )]
 pub(super) async fn tile(State(gateway): State<Arc<Gateway>>, Named((level, index)): Named<(String, String)>) -> Result<Response, Refusal> {
     let missing = || Refusal::not_found("tile");
-    let level = level.parse::<u8>().ok().filter(|l| *l < 64 && l.to_string() == level).ok_or_else(missing)?;
+    let level = level
+        .parse::<u8>()
+        .ok()
+        .filter(|l| *l < 64 && l.to_string() == level)
+        .ok_or_else(missing)?;
     let (index, width) = tile_index(&index).ok_or_else(missing)?;
-    audit::tile(&gateway.broker, level, index, width).map(|bytes| typed(OCTETS, bytes)).ok_or_else(missing)
+    audit::tile(&gateway.broker, level, index, width)
+        .map(|bytes| typed(OCTETS, bytes))
+        .ok_or_else(missing)
 }
 
 /// A bundle of leaves (C2SP tlog-tiles).
@@ -128,7 +134,10 @@ pub(super) async fn entries_tile(
     Named(index): Named<String>,
 ) -> Result<Response, Refusal> {
     let (index, width) = tile_index(&index).ok_or_else(|| Refusal::not_found("tile"))?;
-    Ok(typed(OCTETS, audit::entries_tile(&gateway.broker, &cx, &caller, index, width).await?))
+    Ok(typed(
+        OCTETS,
+        audit::entries_tile(&gateway.broker, &cx, &caller, index, width).await?,
+    ))
 }
 
 /// Query of a consistency proof.
@@ -156,8 +165,13 @@ pub(super) struct Consistency {
 )]
 pub(super) async fn consistency(State(gateway): State<Arc<Gateway>>, Params(sizes): Params<Sizes>) -> Result<Answer<Consistency>, Refusal> {
     match audit::consistency(&gateway.broker, sizes.from, sizes.to) {
-        Some(proof) => Ok(Answer::ok(Consistency { proof: proof.iter().map(|hash| STANDARD.encode(hash)).collect() })),
-        None => Err(Refusal::new(Code::InvalidRequest, "`from` must not be larger than `to`, nor `to` than the log.")),
+        Some(proof) => Ok(Answer::ok(Consistency {
+            proof: proof.iter().map(|hash| STANDARD.encode(hash)).collect(),
+        })),
+        None => Err(Refusal::new(
+            Code::InvalidRequest,
+            "`from` must not be larger than `to`, nor `to` than the log.",
+        )),
     }
 }
 
@@ -169,7 +183,10 @@ fn typed(media_type: &'static str, bytes: Vec<u8>) -> Response {
 fn tile_index(text: &str) -> Option<(u64, u16)> {
     let (path, width) = match text.split_once(".p/") {
         Some((path, width)) => {
-            let parsed = width.parse::<u16>().ok().filter(|w| (1..256).contains(w) && w.to_string() == width)?;
+            let parsed = width
+                .parse::<u16>()
+                .ok()
+                .filter(|w| (1..256).contains(w) && w.to_string() == width)?;
             (path, parsed)
         }
         None => (text, 256),
@@ -204,7 +221,21 @@ mod tests {
         assert_eq!(tile_index("x001/x234/067"), Some((1_234_067, 256)));
         assert_eq!(tile_index("x001/x234/067.p/7"), Some((1_234_067, 7)));
         assert_eq!(tile_index("000"), Some((0, 256)));
-        for bad in ["", "67", "0067", "x000/067", "001/067", "x001/x067", "067.p/0", "067.p/256", "067.p/07", "067.p/", "+67", "x001//067", "x999/".repeat(9).as_str()] {
+        for bad in [
+            "",
+            "67",
+            "0067",
+            "x000/067",
+            "001/067",
+            "x001/x067",
+            "067.p/0",
+            "067.p/256",
+            "067.p/07",
+            "067.p/",
+            "+67",
+            "x001//067",
+            "x999/".repeat(9).as_str(),
+        ] {
             assert_eq!(tile_index(bad), None, "{bad}");
         }
     }

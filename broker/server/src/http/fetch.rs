@@ -109,13 +109,20 @@ pub(super) async fn deliver(
     // A task of its own: a client that goes away drops this handler wherever it stands, and a grant taken without a delivery
     // would be lost to the requester.
     let road = async move { fetch::fetch(&gateway.broker, &cx, presented, id, chunk).await };
-    let delivery = tokio::spawn(road.in_current_span())
-        .await
-        .map_err(|_| Refusal::new(Code::Internal, "The broker failed before the delivery began; the operator's log says where."))??;
+    let delivery = tokio::spawn(road.in_current_span()).await.map_err(|_| {
+        Refusal::new(
+            Code::Internal,
+            "The broker failed before the delivery began; the operator's log says where.",
+        )
+    })??;
     let content_type = HeaderValue::from_static(delivery.format().media_type());
     let intent = HeaderValue::from(delivery.intent());
     // An error of the stream becomes an aborted connection: no length was announced, and no last chunk is sent.
-    Ok(([(CONTENT_TYPE, content_type), (http::HeaderName::from_static(INTENT_HEADER), intent)], Body::from_stream(delivery)).into_response())
+    Ok((
+        [(CONTENT_TYPE, content_type), (http::HeaderName::from_static(INTENT_HEADER), intent)],
+        Body::from_stream(delivery),
+    )
+        .into_response())
 }
 
 pub(super) fn parse(id: &str) -> Result<RequestId, Refusal> {

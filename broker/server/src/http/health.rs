@@ -85,7 +85,10 @@ fn render(gateway: &Gateway) -> String {
         ("delivered_rows_total", "counter", "Rows that left since start.", rows_total),
         ("delivered_bytes_total", "counter", "Bytes that left since start.", bytes_total),
     ] {
-        let _ = writeln!(out, "# HELP chunk_broker_{name} {help}\n# TYPE chunk_broker_{name} {kind}\nchunk_broker_{name} {value}");
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_{name} {help}\n# TYPE chunk_broker_{name} {kind}\nchunk_broker_{name} {value}"
+        );
     }
     gateway.counters.write(&mut out);
     out

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::ParameterIn;
-use utoipa::openapi::{RefOr, Required};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
 use super::{catalog, evidence, fetch, health, review, session};
@@ -64,7 +64,8 @@ struct Credentials;
 impl Modify for Credentials {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        let header = |name: &str, description: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, description)));
+        let header =
+            |name: &str, description: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, description)));
         components.add_security_scheme("access_token", header("Authorization", "`DPoP <access token>` (RFC 9449 §7.1)."));
         components.add_security_scheme(
             "proof",

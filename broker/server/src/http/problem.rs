@@ -26,7 +26,10 @@ struct Refused {
 
 impl Refusal {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Box::new(Refused { problem: Problem::new(code, detail), operator: None }))
+        Self(Box::new(Refused {
+            problem: Problem::new(code, detail),
+            operator: None,
+        }))
     }
 
     /// Another status than the code's own, where HTTP has a more exact one.
@@ -53,7 +56,6 @@ impl Refusal {
         self.0.operator.as_deref()
     }
 
-
     /// The body and the headers that go with it.
     pub(super) fn render(mut self, request_id: &str) -> Response {
         self.0.problem.request_id = Some(request_id.to_owned());
@@ -74,7 +76,10 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self(Box::new(Refused { problem: error.problem(), operator: error.source.as_deref().map(|source| chain(source)) }))
+        Self(Box::new(Refused {
+            problem: error.problem(),
+            operator: error.source.as_deref().map(|source| chain(source)),
+        }))
     }
 }
 
@@ -112,7 +117,12 @@ mod tests {
             let response = Refusal::from(Error::new(code, "why")).render("r1");
             assert_eq!(response.status().as_u16(), code.status());
             assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
-            assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), code.status() == 401, "{}", code.as_str());
+            assert_eq!(
+                response.headers().contains_key(WWW_AUTHENTICATE),
+                code.status() == 401,
+                "{}",
+                code.as_str()
+            );
             let problem = body(response).await;
             assert_eq!((problem.known_code(), problem.request_id.as_deref()), (Some(code), Some("r1")));
         }

@@ -30,7 +30,10 @@ impl SignInRate {
                 key = None;
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { tokens: SIGN_INS_BURST, filled: now });
+        let bucket = buckets.entry(key).or_insert(Bucket {
+            tokens: SIGN_INS_BURST,
+            filled: now,
+        });
         bucket.tokens = bucket.refilled(now);
         bucket.filled = now;
         if bucket.tokens < 1.0 {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use chunk_core::approval;
 use chunk_core::context::Context;
 use chunk_core::identity::{self, Caller};
-use chunk_core::approval;
 use chunk_wire::fetch::{Acknowledge, RequestView};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::{Code, Problem};
@@ -38,7 +38,9 @@ pub(super) async fn review(
     Named(id): Named<String>,
     Posted(submit): Posted<SubmitReview>,
 ) -> Result<Answer<RequestView>, Refusal> {
-    Ok(Answer::ok(approval::review(&gateway.broker, &cx, caller, parse(&id)?, submit).await?))
+    Ok(Answer::ok(
+        approval::review(&gateway.broker, &cx, caller, parse(&id)?, submit).await?,
+    ))
 }
 
 /// The requester withdraws a request.
@@ -54,7 +56,9 @@ pub(super) async fn cancel(
     Named(id): Named<String>,
     Posted(withdraw): Posted<Withdraw>,
 ) -> Result<Answer<RequestView>, Refusal> {
-    Ok(Answer::ok(approval::cancel(&gateway.broker, &cx, caller, parse(&id)?, withdraw).await?))
+    Ok(Answer::ok(
+        approval::cancel(&gateway.broker, &cx, caller, parse(&id)?, withdraw).await?,
+    ))
 }
 
 /// A reviewer or administrator takes an approval back; a running delivery is cut.
@@ -70,7 +74,9 @@ pub(super) async fn revoke(
     Named(id): Named<String>,
     Posted(withdraw): Posted<Withdraw>,
 ) -> Result<Answer<RequestView>, Refusal> {
-    Ok(Answer::ok(approval::revoke(&gateway.broker, &cx, caller, parse(&id)?, withdraw).await?))
+    Ok(Answer::ok(
+        approval::revoke(&gateway.broker, &cx, caller, parse(&id)?, withdraw).await?,
+    ))
 }
 
 /// The requester has the bytes on disk.
@@ -112,8 +118,19 @@ pub(super) async fn events(
     let changes = approval::watch(&gateway.broker);
     // Asked once before the stream begins, so that "no such request" is a 404 and not an event.
     approval::show(&gateway.broker, &cx, &caller, &id)?;
-    let watcher = Watcher { gateway, cx, caller, id, changes, shown: None, over: false, _place: place };
-    let stream = stream::unfold(watcher, |mut watcher| async move { watcher.next().await.map(|event| (Ok(event), watcher)) });
+    let watcher = Watcher {
+        gateway,
+        cx,
+        caller,
+        id,
+        changes,
+        shown: None,
+        over: false,
+        _place: place,
+    };
+    let stream = stream::unfold(watcher, |mut watcher| async move {
+        watcher.next().await.map(|event| (Ok(event), watcher))
+    });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(EVENTS_KEEP_ALIVE).text("keep-alive")))
 }
 
@@ -140,7 +157,11 @@ impl Watcher {
                 Ok(None) => {}
                 Err(problem) => {
                     self.over = true;
-                    return Some(Event::default().event("problem").data(serde_json::to_string(&problem).unwrap_or_default()));
+                    return Some(
+                        Event::default()
+                            .event("problem")
+                            .data(serde_json::to_string(&problem).unwrap_or_default()),
+                    );
                 }
             }
             if !self.over {
@@ -155,7 +176,8 @@ impl Watcher {
         let broker = &self.gateway.broker;
         identity::still_open(broker, &self.caller).map_err(|fault| Box::new(fault.problem()))?;
         let view = approval::show(broker, &self.cx, &self.caller, &self.id).map_err(|fault| Box::new(fault.problem()))?;
-        let text = serde_json::to_string(&view).map_err(|_| Box::new(Problem::new(Code::Internal, "The request cannot be written as JSON.")))?;
+        let text =
+            serde_json::to_string(&view).map_err(|_| Box::new(Problem::new(Code::Internal, "The request cannot be written as JSON.")))?;
         self.over = view.state.is_final();
         if self.shown.as_deref() == Some(text.as_str()) {
             return Ok(None);

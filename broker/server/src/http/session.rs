@@ -36,7 +36,9 @@ pub(super) async fn open(
     if !gateway.sign_ins.take(cx.ip, Instant::now()) {
         return Err(Refusal::new(Code::RateLimited, "Too many sign-ins from this address."));
     }
-    Ok(Answer::created(identity::open_session(&gateway.broker, &cx, presented, open).await?))
+    Ok(Answer::created(
+        identity::open_session(&gateway.broker, &cx, presented, open).await?,
+    ))
 }
 
 /// Gives new tokens for an open session.
@@ -50,7 +52,9 @@ pub(super) async fn refresh(
     ProofOnly(presented): ProofOnly,
     Posted(refresh): Posted<RefreshSession>,
 ) -> Result<Answer<SessionTokens>, Refusal> {
-    Ok(Answer::ok(identity::refresh_session(&gateway.broker, &cx, presented, refresh).await?))
+    Ok(Answer::ok(
+        identity::refresh_session(&gateway.broker, &cx, presented, refresh).await?,
+    ))
 }
 
 /// Signs out.

@@ -30,12 +30,16 @@ async fn fixture() -> Fixture {
     let config = installation(&home.path().join("b"), false);
     let url = config.broker.public_url.clone();
     let broker = crate::serve::start(config, &ports(), Env::of(&[])).await.unwrap();
-    Fixture { gateway: Gateway::new(broker, url, false, CancellationToken::new()), _home: home }
+    Fixture {
+        gateway: Gateway::new(broker, url, false, CancellationToken::new()),
+        _home: home,
+    }
 }
 
 impl Fixture {
     async fn send(&self, request: Request<Body>) -> Response {
-        self.send_from([192, 0, 2, 7], router::api(Arc::clone(&self.gateway)), request).await
+        self.send_from([192, 0, 2, 7], router::api(Arc::clone(&self.gateway)), request)
+            .await
     }
 
     async fn send_from(&self, peer: [u8; 4], router: Router, mut request: Request<Body>) -> Response {
@@ -99,15 +103,41 @@ async fn a_credential_of_another_kind_opens_no_route() {
             (&[JSON, ("authorization", "Bearer a.b.c"), ("dpop", "a.b.c")][..], "unauthenticated"),
             (&[JSON, ("authorization", "DPoP a.b.c")][..], "invalid_dpop_proof"),
             (&[JSON, ("dpop", "a.b.c")][..], "unauthenticated"),
-            (&[JSON, ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c")][..], "invalid_dpop_proof"),
-            (&[JSON, ("authorization", "DPoP a.b.c"), ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c")][..], "unauthenticated"),
-            (&[JSON, ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c"), ("dpop", "a.b.c")][..], "invalid_dpop_proof"),
+            (
+                &[JSON, ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c")][..],
+                "invalid_dpop_proof",
+            ),
+            (
+                &[
+                    JSON,
+                    ("authorization", "DPoP a.b.c"),
+                    ("authorization", "DPoP a.b.c"),
+                    ("dpop", "a.b.c"),
+                ][..],
+                "unauthenticated",
+            ),
+            (
+                &[JSON, ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c"), ("dpop", "a.b.c")][..],
+                "invalid_dpop_proof",
+            ),
         ] {
             // Plans read their body before core looks at the proof, so theirs must be one.
-            let body = if path == "/v1/plans" { r#"{"query":{"kind":"sql","text":"select 1"},"format":"csv"}"# } else { "{}" };
+            let body = if path == "/v1/plans" {
+                r#"{"query":{"kind":"sql","text":"select 1"},"format":"csv"}"#
+            } else {
+                "{}"
+            };
             let response = fixture.send(request(route.method.clone(), &path, headers, body)).await;
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{} {path}", route.method);
-            assert!(response.headers().get("www-authenticate").unwrap().to_str().unwrap().starts_with("DPoP"));
+            assert!(
+                response
+                    .headers()
+                    .get("www-authenticate")
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with("DPoP")
+            );
             let found = problem(response).await.code;
             assert_eq!(found, code, "{} {path} {headers:?}", route.method);
         }
@@ -122,21 +152,48 @@ async fn a_proof_without_a_nonce_is_told_the_nonce() {
     let htu = format!("{}/v1/whoami", fixture.gateway.base());
     let iat = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
     let proof = |nonce: Option<String>, jti: &str| {
-        sign(&key, &ProofClaims { jti: jti.into(), htm: "GET".into(), htu: htu.clone(), iat, ath: Some(access_token_hash("a.b.c")), nonce })
+        sign(
+            &key,
+            &ProofClaims {
+                jti: jti.into(),
+                htm: "GET".into(),
+                htu: htu.clone(),
+                iat,
+                ath: Some(access_token_hash("a.b.c")),
+                nonce,
+            },
+        )
     };
-    let send = async |proof: String| fixture.send(request(Method::GET, "/v1/whoami?x=1", &[("authorization", "DPoP a.b.c"), ("dpop", &proof)], "")).await;
+    let send = async |proof: String| {
+        fixture
+            .send(request(
+                Method::GET,
+                "/v1/whoami?x=1",
+                &[("authorization", "DPoP a.b.c"), ("dpop", &proof)],
+                "",
+            ))
+            .await
+    };
     let first = send(proof(None, "jti-0000000000000001")).await;
-    assert_eq!(first.headers().get("www-authenticate").unwrap(), "DPoP error=\"use_dpop_nonce\", algs=\"EdDSA\"");
+    assert_eq!(
+        first.headers().get("www-authenticate").unwrap(),
+        "DPoP error=\"use_dpop_nonce\", algs=\"EdDSA\""
+    );
     let nonce = first.headers().get("dpop-nonce").unwrap().to_str().unwrap().to_owned();
     assert_eq!(problem(first).await.code, "use_dpop_nonce");
     // With it, the proof is good; the token is not.
-    assert_eq!(problem(send(proof(Some(nonce), "jti-0000000000000002")).await).await.code, "unauthenticated");
+    assert_eq!(
+        problem(send(proof(Some(nonce), "jti-0000000000000002")).await).await.code,
+        "unauthenticated"
+    );
 }
 
 #[tokio::test]
 async fn every_error_is_a_problem() {
     let fixture = fixture().await;
-    let send = async |method: Method, path: &str, headers: &[(&str, &str)], body: &str| problem(fixture.send(request(method, path, headers, body)).await).await;
+    let send = async |method: Method, path: &str, headers: &[(&str, &str)], body: &str| {
+        problem(fixture.send(request(method, path, headers, body)).await).await
+    };
     let found = send(Method::GET, "/nowhere", &[], "").await;
     assert_eq!((found.status, found.code.as_str()), (404, "not_found"));
     let found = send(Method::PUT, "/v1/info", &[], "").await;
@@ -145,11 +202,29 @@ async fn every_error_is_a_problem() {
     assert_eq!((found.status, found.code.as_str()), (415, "invalid_request"));
     let found = send(Method::POST, "/v1/sessions", &[("dpop", "a.b.c"), JSON], "{").await;
     assert_eq!((found.status, found.code.as_str()), (400, "invalid_request"));
-    let found = send(Method::POST, "/v1/sessions", &[("dpop", "a.b.c"), JSON], &" ".repeat(1024 * 1024 + 1)).await;
+    let found = send(
+        Method::POST,
+        "/v1/sessions",
+        &[("dpop", "a.b.c"), JSON],
+        &" ".repeat(1024 * 1024 + 1),
+    )
+    .await;
     assert_eq!((found.status, found.code.as_str()), (413, "limit_reached"));
-    let found = send(Method::POST, "/v1/sessions", &[("dpop", "a.b.c"), JSON, ("content-length", "999999999")], "").await;
+    let found = send(
+        Method::POST,
+        "/v1/sessions",
+        &[("dpop", "a.b.c"), JSON, ("content-length", "999999999")],
+        "",
+    )
+    .await;
     assert_eq!((found.status, found.code.as_str()), (413, "limit_reached"));
-    let found = send(Method::POST, "/v1/sessions", &[("authorization", "DPoP a"), ("dpop", "a.b.c"), JSON], "{}").await;
+    let found = send(
+        Method::POST,
+        "/v1/sessions",
+        &[("authorization", "DPoP a"), ("dpop", "a.b.c"), JSON],
+        "{}",
+    )
+    .await;
     assert_eq!((found.status, found.code.as_str()), (400, "invalid_request"));
     let found = send(Method::GET, "/consistency?from=2&to=1", &[], "").await;
     assert_eq!((found.status, found.code.as_str()), (400, "invalid_request"));
@@ -167,7 +242,9 @@ async fn a_panic_is_one_failed_request() {
     }
     let fixture = fixture().await;
     let router = router::dress(Router::new().route("/boom", get(boom)), Arc::clone(&fixture.gateway));
-    let response = fixture.send_from([127, 0, 0, 1], router, request(Method::GET, "/boom", &[], "")).await;
+    let response = fixture
+        .send_from([127, 0, 0, 1], router, request(Method::GET, "/boom", &[], ""))
+        .await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(problem(response).await.code, "internal");
 }
@@ -177,7 +254,9 @@ async fn every_answer_carries_the_standard_headers_and_an_id_of_our_own() {
     let fixture = fixture().await;
     let mut ids = BTreeSet::new();
     for path in ["/v1/info", "/nowhere", "/v1/whoami", "/healthz", "/checkpoint"] {
-        let response = fixture.send(request(Method::GET, path, &[("x-request-id", "chosen-by-client")], "")).await;
+        let response = fixture
+            .send(request(Method::GET, path, &[("x-request-id", "chosen-by-client")], ""))
+            .await;
         let headers: HeaderMap = response.headers().clone();
         let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
         assert_eq!(text("cache-control"), "no-store", "{path}");
@@ -196,17 +275,29 @@ async fn metrics_are_for_loopback_or_their_own_listener() {
     let ask = async |peer: [u8; 4], router: Router| {
         let response = fixture.send_from(peer, router, request(Method::GET, "/metrics", &[], "")).await;
         let status = response.status().as_u16();
-        (status, String::from_utf8(axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap())
+        (
+            status,
+            String::from_utf8(axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap(),
+        )
     };
     assert_eq!(ask([192, 0, 2, 7], router::api(Arc::clone(&fixture.gateway))).await.0, 404);
     let (status, text) = ask([127, 0, 0, 1], router::api(Arc::clone(&fixture.gateway))).await;
     assert_eq!(status, 200);
-    for line in ["chunk_broker_ready 1", "chunk_broker_log_writable 1", "chunk_broker_sessions_open 0"] {
+    for line in [
+        "chunk_broker_ready 1",
+        "chunk_broker_log_writable 1",
+        "chunk_broker_sessions_open 0",
+    ] {
         assert!(text.lines().any(|l| l == line), "{line} in {text}");
     }
     assert!(text.contains("route=\"/metrics\",status=\"404\""), "{text}");
     assert_eq!(ask([192, 0, 2, 7], router::operations(Arc::clone(&fixture.gateway))).await.0, 200);
-    let apart = Gateway::new(Arc::clone(&fixture.gateway.broker), fixture.gateway.public_url.clone(), true, CancellationToken::new());
+    let apart = Gateway::new(
+        Arc::clone(&fixture.gateway.broker),
+        fixture.gateway.public_url.clone(),
+        true,
+        CancellationToken::new(),
+    );
     assert_eq!(ask([127, 0, 0, 1], router::api(apart)).await.0, 404);
 }
 
@@ -217,8 +308,16 @@ fn described() -> BTreeSet<String> {
     for (path, item) in document.get("paths").unwrap().as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let security = operation.get("security").unwrap().as_array().unwrap();
-            let needs: BTreeSet<&str> = security.iter().flat_map(|s| s.as_object().unwrap().keys()).map(String::as_str).collect();
-            found.insert(format!("{} {path} {}", method.to_uppercase(), needs.into_iter().collect::<Vec<_>>().join("+")));
+            let needs: BTreeSet<&str> = security
+                .iter()
+                .flat_map(|s| s.as_object().unwrap().keys())
+                .map(String::as_str)
+                .collect();
+            found.insert(format!(
+                "{} {path} {}",
+                method.to_uppercase(),
+                needs.into_iter().collect::<Vec<_>>().join("+")
+            ));
         }
     }
     found
@@ -260,7 +359,10 @@ fn operations_have_names_of_their_own_and_queries_are_queries() {
 #[test]
 fn the_description_in_the_documentation_is_current() {
     let written = include_str!("../../../../docs/openapi.json");
-    assert!(written == openapi::document(), "docs/openapi.json is stale; run `chunk-broker openapi > docs/openapi.json`");
+    assert!(
+        written == openapi::document(),
+        "docs/openapi.json is stale; run `chunk-broker openapi > docs/openapi.json`"
+    );
 }
 
 #[test]

@@ -13,7 +13,9 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     let file = std::fs::File::open(path).map_err(|e| fail(&e.kind().to_string()))?;
     // Sized up front: a growing buffer would leave copies behind that nobody wipes.
     let mut text = Zeroizing::new(String::with_capacity(4096 + 1));
-    file.take(CREDENTIAL_BYTES_MAX + 1).read_to_string(&mut text).map_err(|e| fail(&e.kind().to_string()))?;
+    file.take(CREDENTIAL_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| fail(&e.kind().to_string()))?;
     if text.len() as u64 > CREDENTIAL_BYTES_MAX {
         return Err(fail("larger than 4096 bytes"));
     }

@@ -28,7 +28,9 @@ impl MasterKey {
     /// When the system gives no randomness.
     pub fn generate() -> Result<Self, String> {
         let mut bytes = Zeroizing::new([0_u8; 32]);
-        SystemRandom::new().fill(bytes.as_mut_slice()).map_err(|_| "the system gives no randomness".to_owned())?;
+        SystemRandom::new()
+            .fill(bytes.as_mut_slice())
+            .map_err(|_| "the system gives no randomness".to_owned())?;
         Ok(Self(bytes))
     }
 
@@ -39,7 +41,9 @@ impl MasterKey {
     pub fn parse(text: &str) -> Result<Self, String> {
         let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).ok();
         let bytes = bytes.and_then(|b| <[u8; 32]>::try_from(b.as_slice()).ok());
-        bytes.map(|b| Self(Zeroizing::new(b))).ok_or_else(|| "a master key is base64 of 32 bytes; `chunk-broker keygen` makes one".to_owned())
+        bytes
+            .map(|b| Self(Zeroizing::new(b)))
+            .ok_or_else(|| "a master key is base64 of 32 bytes; `chunk-broker keygen` makes one".to_owned())
     }
 
     /// The key as [`MasterKey::parse`] reads it.
@@ -57,7 +61,9 @@ impl MasterKey {
             return Self::parse(&text).map(Some).map_err(|why| format!("{MASTER_KEY}: {why}"));
         }
         match env.get(MASTER_KEY_FILE) {
-            Some(path) => Self::from_file(Path::new(path.as_str())).map(Some).map_err(|why| format!("{MASTER_KEY_FILE}: {why}")),
+            Some(path) => Self::from_file(Path::new(path.as_str()))
+                .map(Some)
+                .map_err(|why| format!("{MASTER_KEY_FILE}: {why}")),
             None => Ok(None),
         }
     }
@@ -72,7 +78,9 @@ impl MasterKey {
         }
         match configured {
             Some(path) => Self::from_file(path).map_err(|why| format!("broker.master_key_file: {why}")),
-            None => Err(format!("no master key: set {MASTER_KEY} or {MASTER_KEY_FILE}, or `broker.master_key_file`")),
+            None => Err(format!(
+                "no master key: set {MASTER_KEY} or {MASTER_KEY_FILE}, or `broker.master_key_file`"
+            )),
         }
     }
 
@@ -92,7 +100,10 @@ impl MasterKey {
         }
         let mut out = Zeroizing::new([0_u8; 32]);
         let info = [parts.as_slice()];
-        let filled = Salt::new(HKDF_SHA256, SALT).extract(self.0.as_slice()).expand(&info, Bytes32).and_then(|okm| okm.fill(out.as_mut_slice()));
+        let filled = Salt::new(HKDF_SHA256, SALT)
+            .extract(self.0.as_slice())
+            .expand(&info, Bytes32)
+            .and_then(|okm| okm.fill(out.as_mut_slice()));
         // HKDF refuses only outputs longer than 255 hashes.
         debug_assert!(filled.is_ok());
         out
@@ -101,7 +112,10 @@ impl MasterKey {
     /// The masking key of a class.
     #[must_use]
     pub fn mask_key(&self, class: &str, generation: u32) -> MaskKey {
-        MaskKey { id: format!("{class}/{generation}"), secret: self.derive(&[b"mask/v1", class.as_bytes(), &generation.to_be_bytes()]) }
+        MaskKey {
+            id: format!("{class}/{generation}"),
+            secret: self.derive(&[b"mask/v1", class.as_bytes(), &generation.to_be_bytes()]),
+        }
     }
 
     fn from_file(path: &Path) -> Result<Self, String> {

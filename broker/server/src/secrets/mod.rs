@@ -31,24 +31,36 @@ impl Credentials {
             Connection::Postgres { password, .. } => Some((name.clone(), password.clone())),
             Connection::Files { .. } => None,
         });
-        Self { places: places.collect(), env, master }
+        Self {
+            places: places.collect(),
+            env,
+            master,
+        }
     }
 
     /// Every connection whose credential cannot be read now, and why.
     #[must_use]
     pub fn faults(&self) -> Vec<(String, String)> {
-        self.places.keys().filter_map(|name| self.password(name).err().map(|why| (name.clone(), why))).collect()
+        self.places
+            .keys()
+            .filter_map(|name| self.password(name).err().map(|why| (name.clone(), why)))
+            .collect()
     }
 }
 
 impl Secrets for Credentials {
     fn password(&self, connection: &str) -> Result<Zeroizing<String>, String> {
-        let place = self.places.get(connection).ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
+        let place = self
+            .places
+            .get(connection)
+            .ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
         match place {
             SecretRef::Env(name) => env::read(&self.env, name),
             SecretRef::File(path) => file::read(path),
             SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
-                String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| "the sealed credential is not text".to_owned())
+                String::from_utf8(bytes.to_vec())
+                    .map(Zeroizing::new)
+                    .map_err(|_| "the sealed credential is not text".to_owned())
             }),
         }
         .map_err(|why| format!("password of connection `{connection}`: {why}"))

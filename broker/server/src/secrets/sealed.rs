@@ -23,7 +23,9 @@ const PREFIX: &str = "v1.";
 /// When the system gives no randomness.
 pub fn seal(master: &MasterKey, purpose: &str, secret: &[u8]) -> Result<String, String> {
     let mut nonce = [0_u8; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| "the system gives no randomness".to_owned())?;
+    SystemRandom::new()
+        .fill(&mut nonce)
+        .map_err(|_| "the system gives no randomness".to_owned())?;
     let mut sealed = secret.to_vec();
     key(master)?
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose.as_bytes()), &mut sealed)
@@ -38,7 +40,9 @@ pub fn seal(master: &MasterKey, purpose: &str, secret: &[u8]) -> Result<String, 
 /// When it is malformed, was changed, was sealed under another master key, or for another purpose.
 pub fn open(master: &MasterKey, purpose: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let malformed = || "not a sealed secret; `chunk-broker seal` makes one".to_owned();
-    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX).ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text.strip_prefix(PREFIX).ok_or_else(malformed)?)
+        .map_err(|_| malformed())?;
     let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>().ok_or_else(malformed)?;
     let mut secret = Zeroizing::new(sealed.to_vec());
     let length = key(master)?
@@ -51,5 +55,7 @@ pub fn open(master: &MasterKey, purpose: &str, text: &str) -> Result<Zeroizing<V
 
 fn key(master: &MasterKey) -> Result<LessSafeKey, String> {
     let bytes = master.derive(&[b"seal/v1"]);
-    UnboundKey::new(&AES_256_GCM, bytes.as_slice()).map(LessSafeKey::new).map_err(|_| "the sealing key cannot be made".to_owned())
+    UnboundKey::new(&AES_256_GCM, bytes.as_slice())
+        .map(LessSafeKey::new)
+        .map_err(|_| "the sealing key cannot be made".to_owned())
 }

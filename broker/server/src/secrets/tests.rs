@@ -25,7 +25,10 @@ fn credentials(place: SecretRef, env: Env) -> Credentials {
         plaintext: false,
         statement_timeout_s: 1,
     };
-    let connection = Connection::Postgres { target: Arc::new(target), password: place };
+    let connection = Connection::Postgres {
+        target: Arc::new(target),
+        password: place,
+    };
     Credentials::new(&std::iter::once(("pg".to_owned(), connection)).collect(), env, master())
 }
 
@@ -71,10 +74,17 @@ fn a_password_comes_from_where_the_configuration_says() {
 #[test]
 fn a_password_that_cannot_be_read_is_named_and_not_shown() {
     let env = Env::of(&[]);
-    let why = credentials(SecretRef::Env("PG_PASSWORD".into()), env.clone()).password("pg").unwrap_err();
-    assert_eq!(why, "password of connection `pg`: the environment variable PG_PASSWORD is not set, or empty");
+    let why = credentials(SecretRef::Env("PG_PASSWORD".into()), env.clone())
+        .password("pg")
+        .unwrap_err();
+    assert_eq!(
+        why,
+        "password of connection `pg`: the environment variable PG_PASSWORD is not set, or empty"
+    );
     let other = sealed::seal(&MasterKey::generate().unwrap(), sealed::CREDENTIAL, b"hunter2").unwrap();
-    let why = credentials(SecretRef::Sealed(other.clone()), env.clone()).password("pg").unwrap_err();
+    let why = credentials(SecretRef::Sealed(other.clone()), env.clone())
+        .password("pg")
+        .unwrap_err();
     assert!(!why.contains(&other) && !why.contains("hunter2"), "{why}");
     assert!(credentials(SecretRef::Env("X".into()), env).password("other").is_err());
 }
@@ -98,7 +108,10 @@ fn mask_keys_differ_by_class_and_generation_and_stay_the_same() {
 #[test]
 fn a_derived_key_is_hkdf_sha256() {
     // HKDF-SHA256(salt "chunkctl.dev/master/v1", key 00..1f, info u64 7 || "seal/v1"), by Python's hmac module.
-    assert_eq!(hex::encode(master().derive(&[b"seal/v1"]).as_slice()), "dedad87a0285b267aa1bc04ea9a7570de65143ac72eda2359e8a84e421135ecd");
+    assert_eq!(
+        hex::encode(master().derive(&[b"seal/v1"]).as_slice()),
+        "dedad87a0285b267aa1bc04ea9a7570de65143ac72eda2359e8a84e421135ecd"
+    );
 }
 
 #[test]

@@ -34,11 +34,18 @@ impl Scanner for Down {
 }
 
 fn down() -> ScanError {
-    ScanError { kind: ScanErrorKind::Source, public: "down".into(), operator: None }
+    ScanError {
+        kind: ScanErrorKind::Source,
+        public: "down".into(),
+        operator: None,
+    }
 }
 
 pub(crate) fn ports() -> Ports {
-    Ports { clock: Arc::new(SystemClock), scanner: Arc::new(|_| Ok(Arc::new(Down))) }
+    Ports {
+        clock: Arc::new(SystemClock),
+        scanner: Arc::new(|_| Ok(Arc::new(Down))),
+    }
 }
 
 /// Makes an installation in `dir` that listens at a free loopback port.
@@ -60,7 +67,10 @@ pub(crate) fn installation(dir: &Path, tls: bool) -> Config {
         std::fs::write(dir.join("key.pem"), issued.signing_key.serialize_pem()).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         let text = text.replace("\"http://127.0.0.1:", "\"https://localhost:");
-        let text = text.replace("\n[[issuer]]", "\n[broker.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\n[[issuer]]");
+        let text = text.replace(
+            "\n[[issuer]]",
+            "\n[broker.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\n[[issuer]]",
+        );
         std::fs::write(&file, text).unwrap();
     }
     config::load(&file).unwrap()

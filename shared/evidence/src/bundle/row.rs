@@ -1,6 +1,6 @@
 //! One entry as one line: full, partly opened, header only, or erased.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::input::{BundleEntry, BundleError, EntryBody};
 use super::level::open_set;
@@ -83,28 +83,32 @@ pub(super) fn read(line: &str, with_proof: bool) -> Result<(Disclosed, Vec<Hash>
     if row.is_empty() { Ok((disclosed, proof)) } else { Err(MALFORMED) }
 }
 
-/// The value an entry has in `views/entries.jsonl`: header members by their full names and the opened groups.
+/// The line an entry has in `views/entries.jsonl`: header members by their full names and the opened groups, as canonical JSON.
 pub(super) fn view(entry: &Disclosed, time: &str, disclosed: &str) -> Result<String, EncodeError> {
     let header = &entry.leaf.header;
-    let mut view = json!({ "disclosed": disclosed, "index": entry.index, "kind": header.kind.as_str(), "time": time });
-    let mut put = |name: &str, value: Option<Value>| {
-        if let (Some(value), Some(view)) = (value, view.as_object_mut()) {
-            view.insert(name.to_owned(), value);
-        }
-    };
-    put("actor", header.act.clone().map(Value::from));
-    put("dataset", header.ds.clone().map(Value::from));
-    put("decision", header.dec.map(|dec| dec.as_str().into()));
-    put("policy", header.pol.map(Value::from));
-    put("refs", (!header.refs.is_empty()).then(|| header.refs.clone().into()));
-    put("session", header.sid.clone().map(Value::from));
+    let text = |value: &str| canonical(&Value::from(value)).map(Some);
+    let members = [
+        ("actor", header.act.as_deref().map_or(Ok(None), text)?),
+        ("dataset", header.ds.as_deref().map_or(Ok(None), text)?),
+        ("decision", header.dec.map_or(Ok(None), |dec| text(dec.as_str()))?),
+        ("disclosed", text(disclosed)?),
+        ("index", Some(entry.index.to_string())),
+        ("kind", text(header.kind.as_str())?),
+        ("policy", header.pol.map(|pol| pol.to_string())),
+        ("refs", (!header.refs.is_empty()).then(|| format!("{:?}", header.refs).replace(' ', ""))),
+        ("session", header.sid.as_deref().map_or(Ok(None), text)?),
+        ("time", text(time)?),
+    ];
+    let mut members: Vec<_> = members.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
     for group in Group::ALL {
-        put(
-            group.as_str(),
-            Some(entry.body().get(group).clone()).filter(|value| !value.is_null()),
-        );
+        let value = entry.body().get(group);
+        if !value.is_null() {
+            members.push((group.as_str(), canonical(value)?));
+        }
     }
-    canonical(&view)
+    members.sort_unstable_by_key(|(name, _)| *name);
+    let members: Vec<String> = members.into_iter().map(|(name, text)| format!("\"{name}\":{text}")).collect();
+    Ok(format!("{{{}}}", members.join(",")))
 }
 
 fn texts(map: &Map<String, Value>) -> Result<Vec<(&str, &str)>, &'static str> {

@@ -31,7 +31,10 @@ fn what_init_makes_passes_the_check_and_is_private() {
         let data = crate::data_dir::open(&config.broker.data_dir, &master).unwrap();
         assert!(data.origin.starts_with("acme.example/prod/"));
         let mode = |name: &str| std::fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("master.key"), mode("broker.toml"), mode("data"), mode("policies")), (0o600, 0o600, 0o700, 0o700));
+        assert_eq!(
+            (mode("master.key"), mode("broker.toml"), mode("data"), mode("policies")),
+            (0o600, 0o600, 0o700, 0o700)
+        );
     }
 }
 

@@ -234,3 +234,7 @@ where
         .why(why)
         .hint("chunkctl doctor")
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

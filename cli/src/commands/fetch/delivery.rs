@@ -1,79 +1,33 @@
-//! `chunkctl fetch`: the main job, from a question to a file with its receipt.
-//!
-//! Ask, sign, wait, receive, verify, and only then name the file. A file that has its name has been checked.
+//! Receiving one delivery: bytes into the sink, the receipt checked, the log's history compared, and only then a name.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::receipt::ReceiptStory;
-use chunk_wire::fetch::{
-    Acknowledge, INTENT_HEADER, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView,
-    SubmitRequest,
-};
-use chunk_wire::id::RequestId;
-use clap::{ArgGroup, Args};
+use chunk_wire::fetch::{Acknowledge, INTENT_HEADER, RequestState, RequestView};
 use serde::Serialize;
 
-use crate::args::words;
 use crate::client::session::Session;
 use crate::client::{connection, read_bytes};
-use crate::commands::approval_wait::{self, Patience};
-use crate::commands::query::{self, FormatArg, SliceArgs};
+use crate::commands::approval_wait;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::memory::Memory;
 use crate::proof::{self, Believed};
 use crate::sink::{Arrived, Sink, Target, receipt_path};
-use crate::{document, figures, progress, text};
-
-/// Arguments of `fetch`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["dataset", "sql", "request"])))]
-pub(crate) struct FetchArgs {
-    /// Dataset to slice.
-    pub(crate) dataset: Option<String>,
-    /// One SELECT over datasets, instead of a slice; it sees masked values only.
-    #[arg(long, value_name = "SQL")]
-    pub(crate) sql: Option<String>,
-    #[command(flatten)]
-    pub(crate) query: SliceArgs,
-    /// Why you need it. Reviewers and auditors read it.
-    #[arg(long, value_name = "TEXT", value_parser = words, required_unless_present = "request", conflicts_with = "request")]
-    reason: Option<String>,
-    /// Ticket this belongs to.
-    #[arg(long, conflicts_with = "request")]
-    ticket: Option<String>,
-    /// Encoding; without it, what the file's name says, or Parquet.
-    #[arg(long, value_enum, conflicts_with = "request")]
-    format: Option<FormatArg>,
-    /// File to write, or `-` for standard output. ./DATASET.parquet without it.
-    #[arg(short, long, value_name = "PATH")]
-    output: Option<PathBuf>,
-    /// Wait for approval at most this long (`90s`, `10m`, `1h30m`).
-    #[arg(long, value_name = "DURATION", value_parser = figures::parse_duration)]
-    wait: Option<Duration>,
-    /// Do not wait for approval.
-    #[arg(long, conflicts_with = "wait")]
-    no_wait: bool,
-    /// Go on with a request that was made before.
-    #[arg(long, value_name = "ID")]
-    request: Option<RequestId>,
-    /// Overwrite the file.
-    #[arg(long)]
-    force: bool,
-}
+use crate::{figures, progress, text};
 
 /// One delivery to be received.
-struct Delivery<'a> {
-    cx: &'a Context<'a>,
-    session: &'a Session<'a>,
-    view: RequestView,
-    target: Target,
-    force: bool,
-    believed: Believed,
+pub(super) struct Delivery<'a> {
+    pub(super) cx: &'a Context<'a>,
+    pub(super) session: &'a Session<'a>,
+    pub(super) view: RequestView,
+    pub(super) target: Target,
+    pub(super) force: bool,
+    pub(super) believed: Believed,
     /// The command that goes on after a cut.
-    pick_up: String,
+    pub(super) pick_up: String,
 }
 
 #[derive(Serialize)]
@@ -96,115 +50,9 @@ struct Done<'a> {
     outcome: u64,
 }
 
-pub(crate) fn run(cx: &Context<'_>, args: &FetchArgs) -> Result<()> {
-    if args.output.as_deref() == Some(Path::new("-")) {
-        cx.ui.give_stdout_to_data();
-    }
-    let patience = match (args.wait, args.no_wait) {
-        (_, true) => Patience::None,
-        (Some(limit), false) => Patience::Limited(limit),
-        (None, false) => Patience::Unlimited,
-    };
-    match &args.request {
-        Some(id) => go_on(cx, args, id, patience),
-        None => ask(cx, args, patience),
-    }
-}
-
-/// A new request.
-fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
-    let format = query::format(args.format, args.output.as_deref());
-    let asked = PlanRequest {
-        query: args.query.query(args.dataset.as_deref(), args.sql.as_deref())?,
-        format,
-        reason: args.reason.clone().unwrap_or_default(),
-        ticket: args.ticket.clone(),
-    };
-    let target = Target::choose(args.output.as_deref(), name_of(&asked.query), format);
-    target.check(args.force, format)?;
-    cx.with_session(async |session| {
-        let believed = Believed::pinned(cx)?;
-        let answer: PlanAnswer = session
-            .post(&["v1", "plans"], &asked)
-            .await
-            .map_err(|failure| plan_hint(failure, args))?;
-        if answer.decision == "denied" || (answer.document.is_none() && !answer.reasons.is_empty()) {
-            return Err(super::plan::denied(&answer, args.dataset.as_deref()));
-        }
-        let me = session.person();
-        let (text, _) = document::check_planned(&answer, &asked, &me, session.key().thumbprint(), figures::now_ms())?;
-        let body = SubmitRequest {
-            envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
-        };
-        let view: RequestView = session.post(&["v1", "requests"], &body).await?;
-        if view.document != text {
-            return Err(
-                Failure::no("document_mismatch", "the broker took another document than the one that was signed")
-                    .hint(format!("chunkctl request cancel {}", view.id)),
-            );
-        }
-        cx.ui.event("request", &view)?;
-        let pick_up = pick_up(&view.id, &target);
-        let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        Delivery {
-            cx,
-            session,
-            view,
-            target,
-            force: args.force,
-            believed,
-            pick_up,
-        }
-        .receive()
-        .await
-    })
-}
-
-/// A request that was made before.
-fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience) -> Result<()> {
-    if !args.query.is_empty() {
-        return Err(Failure::usage("a request that was made before cannot be changed")
-            .why("`--columns`, `--where`, `--order-by` and `--limit` are for a new one")
-            .hint(format!("chunkctl request show {id}")));
-    }
-    cx.with_session(async |session| {
-        let believed = Believed::pinned(cx)?;
-        let view: RequestView = session
-            .get(&["v1", "requests", id.as_str()])
-            .await
-            .map_err(|failure| failure.hint("chunkctl requests --mine"))?;
-        if view.id != *id {
-            return Err(Failure::no(
-                "document_mismatch",
-                "the broker showed another request than the one that was named",
-            ));
-        }
-        let document: RequestDocument = document::check_shown(&view)?;
-        let target = Target::choose(args.output.as_deref(), name_of(&document.query), document.format);
-        target.check(args.force, document.format)?;
-        cx.ui.event("request", &view)?;
-        let pick_up = pick_up(id, &target);
-        let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        let delivery = Delivery {
-            cx,
-            session,
-            view,
-            target,
-            force: args.force,
-            believed,
-            pick_up,
-        };
-        if delivery.view.state == RequestState::Completed {
-            delivery.confirm_aside().await
-        } else {
-            delivery.receive().await
-        }
-    })
-}
-
 impl Delivery<'_> {
     /// Receives the bytes, checks them against their receipt, and names the file.
-    async fn receive(self) -> Result<()> {
+    pub(super) async fn receive(self) -> Result<()> {
         let id = self.view.id.as_str();
         let call = self.session.broker.post(&["v1", "requests", id, "chunks", "0"]).stream("*/*");
         let mut sink = Sink::open(&self.target)?;
@@ -239,7 +87,11 @@ impl Delivery<'_> {
             });
         }
         let arrived = sink.finish()?;
-        match self.receipt().await {
+        let receipt = tokio::select! {
+            receipt = self.receipt() => receipt,
+            () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "the receipt was not waited for")),
+        };
+        match receipt {
             Ok(text) => self.conclude(arrived, &text).await,
             Err(failure) => Err(self.keep_unverified(arrived, failure)?),
         }
@@ -258,18 +110,22 @@ impl Delivery<'_> {
     /// What to say of a stream that was cut: the broker's own record of it, if it still tells.
     async fn was_cut(&self, failure: Failure) -> Failure {
         let id = self.view.id.as_str();
-        let now: Result<RequestView> = self.session.get(&["v1", "requests", id]).await;
+        // Nobody waits long for an explanation, least of all after Ctrl-C.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let segments = ["v1", "requests", id];
+        let asked = self.session.get::<RequestView>(&segments);
+        let now = tokio::time::timeout(PATIENCE, asked).await;
         let failure = Failure {
             exit: Exit::CannotTell,
             ..failure
         };
         match now {
-            Ok(now) if now.state == RequestState::Revoked => {
+            Ok(Ok(now)) if now.state == RequestState::Revoked => {
                 Failure::no("revoked", format!("request {id} was revoked while it was delivered"))
                     .why("nothing of it was kept")
                     .hint(format!("chunkctl request show {id}"))
             }
-            Ok(now) => {
+            Ok(Ok(now)) => {
                 let end = now.deliveries.last().and_then(|delivery| delivery.end.as_deref());
                 let failure = match end {
                     Some(end) => failure.why(format!("the broker recorded `{end}`; the request is now {}", now.state.as_str())),
@@ -281,7 +137,7 @@ impl Delivery<'_> {
                     failure.hint(&self.pick_up)
                 }
             }
-            Err(_) => failure.why("nothing of it was kept").hint(&self.pick_up),
+            _ => failure.why("nothing of it was kept").hint(&self.pick_up),
         }
     }
 
@@ -324,7 +180,7 @@ impl Delivery<'_> {
     }
 
     /// Names a file that an earlier run could not confirm.
-    async fn confirm_aside(self) -> Result<()> {
+    pub(super) async fn confirm_aside(self) -> Result<()> {
         let aside = match &self.target {
             Target::File(path) => Arrived::from_aside(path)?.map(|found| (found, path.clone())),
             Target::Stdout => None,
@@ -437,38 +293,5 @@ impl Delivery<'_> {
             self.cx.ui.next(&format!("chunkctl verify {}", text::shell(&path)));
         }
         Ok(())
-    }
-}
-
-fn name_of(query: &Query) -> Option<&str> {
-    match query {
-        Query::Slice { dataset, .. } => Some(dataset),
-        Query::Sql { .. } => None,
-    }
-}
-
-fn pick_up(id: &RequestId, target: &Target) -> String {
-    format!("chunkctl fetch --request {id} -o {}", text::shell(&target.typed()))
-}
-
-fn plan_hint(failure: Failure, args: &FetchArgs) -> Failure {
-    match &args.dataset {
-        Some(dataset) if failure.exit == Exit::Usage => failure.hint(format!("chunkctl describe {dataset}")),
-        _ => failure.hint("chunkctl datasets"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chunk_wire::fetch::Format;
-
-    use super::*;
-
-    #[test]
-    fn a_fetch_can_always_be_picked_up_where_it_was_left() {
-        let id = RequestId::from_random([0; 10]);
-        assert_eq!(pick_up(&id, &Target::Stdout), "chunkctl fetch --request req_0000000000000000 -o -");
-        let target = Target::choose(None, Some("orders"), Format::Csv);
-        assert_eq!(pick_up(&id, &target), "chunkctl fetch --request req_0000000000000000 -o orders.csv");
     }
 }

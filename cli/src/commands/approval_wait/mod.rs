@@ -220,3 +220,7 @@ async fn sleep_at_most(limit: Duration) {
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     tokio::time::sleep(limit.min(YEAR)).await;
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -233,6 +233,7 @@ pub(crate) fn close_interrupted(state: &State, now_ms: i64) -> Vec<Event> {
         .iter()
         .map(|(index, open)| {
             Event::Outcome(OutcomeEntry {
+                request: open.request.clone(),
                 intent: *index,
                 end: "interrupted".to_owned(),
                 rows: open.rows,
@@ -388,7 +389,7 @@ impl Job {
         }
         if self.progress.is_none() && self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX / 2 {
             let broker = Arc::clone(&self.broker);
-            let event = Event::Progress { intent: self.intent, rows: self.rows, bytes: self.bytes };
+            let event = Event::Progress { request: self.id.clone(), intent: self.intent, rows: self.rows, bytes: self.bytes };
             let commit = async move { broker.log.commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()])).await.map(|_| ()) };
             self.progress = Some((self.bytes, self.broker.jobs.spawn(commit)));
         }
@@ -403,6 +404,7 @@ impl Job {
     async fn record_outcome(&self, end: &End, counts: Option<Arc<dyn MaskCounts>>) -> Result<(), Error> {
         let digest = hex::encode(self.hasher.clone().finish());
         let outcome = OutcomeEntry {
+            request: self.id.clone(),
             intent: self.intent,
             end: end.word.to_owned(),
             rows: self.rows,

@@ -180,7 +180,7 @@ impl State {
                     request.deliveries.push(Delivered { chunk: intent.chunk, intent: index, outcome: None, ack: None });
                 });
             }
-            Event::Progress { intent, rows, bytes } => {
+            Event::Progress { intent, rows, bytes, .. } => {
                 if let Some(open) = self.open_intents.get_mut(intent) {
                     open.rows = *rows;
                     open.bytes = *bytes;

@@ -1,7 +1,8 @@
 //! The append-only table everything rests on: compare-and-swap on its size, durable when `append` returns.
 //!
 //! Its integrity is not trusted (tree, witnesses and receipts see to that); its durability is. Whoever implements this trait
-//! promises: an acknowledged record is there after any crash, with the same index and bytes; a refused one is not, ever.
+//! promises: an acknowledged record is there after any crash, with the same index and bytes; one refused by a conflict or for
+//! want of space is not, ever. After a failure nobody knows, and only opening the journal anew tells.
 
 /// One entry as stored.
 #[derive(Clone, PartialEq, Eq)]

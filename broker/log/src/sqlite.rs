@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use crate::journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
@@ -139,6 +140,9 @@ impl SqliteJournal {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_unchanged() => Err(AppendError::NoSpace),
             Err(error) => {
                 self.poisoned = true;
+                // Closing would otherwise sync and move the WAL once more, and a second sync may lie.
+                let kept = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+                tracing::error!(%error, wal_kept = kept.is_ok(), "the journal failed and takes no more entries");
                 Err(AppendError::Failed(error.into()))
             }
         }

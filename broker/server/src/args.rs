@@ -14,7 +14,7 @@ const CONFIG_DEFAULT: &str = "/etc/chunk-broker/broker.toml";
 
 /// The enforcement layer between identity provider and data: alone holds the credentials of sources, decides, masks, records.
 #[derive(Debug, Parser)]
-#[command(name = "chunk-broker", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "chunk-broker", version, propagate_version = true, max_term_width = 100)]
 pub struct Args {
     /// What to do
     #[command(subcommand)]

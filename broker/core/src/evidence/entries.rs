@@ -47,7 +47,7 @@ pub(crate) enum Event {
     /// Data is about to be read.
     Intent(IntentEntry),
     /// So much has left.
-    Progress { intent: u64, rows: u64, bytes: u64 },
+    Progress { request: RequestId, intent: u64, rows: u64, bytes: u64 },
     /// How a delivery ended.
     Outcome(OutcomeEntry),
     /// The client holds the bytes.
@@ -215,6 +215,8 @@ pub(crate) struct MaskColumn {
 /// `fetch.outcome`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutcomeEntry {
+    /// Request.
+    pub(crate) request: RequestId,
     /// Index of the intent.
     pub(crate) intent: u64,
     /// `done`, `cut`, `source_failed`, `limit`, `failed`, `revoked`, `interrupted`.
@@ -297,8 +299,9 @@ impl Event {
                 body.set(Group::Why, why(reason, None));
             }
             Event::Intent(intent) => intent.write(&mut header, &mut body),
-            Event::Progress { intent, rows, bytes } => {
+            Event::Progress { request, intent, rows, bytes } => {
                 header.refs = vec![*intent];
+                body.set(Group::What, json!({ "request": request }));
                 body.set(Group::Out, json!({ "bytes": bytes, "rows": rows }));
             }
             Event::Outcome(outcome) => outcome.write(&mut header, &mut body),
@@ -394,6 +397,7 @@ impl Event {
             },
             Kind::FetchIntent => Event::Intent(IntentEntry::read(&read)?),
             Kind::FetchProgress => Event::Progress {
+                request: read.member(Group::What, "request")?,
                 intent: read.reference(0)?,
                 rows: read.member(Group::Out, "rows")?,
                 bytes: read.member(Group::Out, "bytes")?,
@@ -626,6 +630,7 @@ impl IntentEntry {
 impl OutcomeEntry {
     fn write(&self, header: &mut Header, body: &mut Body) {
         header.refs = vec![self.intent];
+        body.set(Group::What, json!({ "request": self.request }));
         let mut out = json!({ "bytes": self.bytes, "end": self.end, "ms": self.ms, "rows": self.rows });
         put(&mut out, "sha256", self.sha256.as_deref());
         put(&mut out, "bytes_max", self.bytes_max);
@@ -635,6 +640,7 @@ impl OutcomeEntry {
 
     fn read(read: &Read<'_>) -> Result<Self, EventError> {
         Ok(Self {
+            request: read.member(Group::What, "request")?,
             intent: read.reference(0)?,
             end: read.member(Group::Out, "end")?,
             rows: read.member(Group::Out, "rows")?,

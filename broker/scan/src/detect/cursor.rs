@@ -44,6 +44,6 @@ pub(super) fn announced(h: &[u8], i: usize, words: &[&str]) -> bool {
         let is_at = |word: &&str| {
             word.as_bytes().first() == Some(&b.to_ascii_lowercase()) && cut(near, k, k + word.len()).eq_ignore_ascii_case(word.as_bytes())
         };
-        begins && words.iter().any(|word| is_at(word))
+        begins && words.iter().any(is_at)
     })
 }

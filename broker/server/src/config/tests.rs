@@ -316,3 +316,20 @@ fn a_policy_with_a_fault_is_reported_with_file_and_line() {
     std::fs::create_dir(dir.path().join("policies")).unwrap();
     assert!(read(dir.path()).unwrap_err().to_string().contains("nothing may be fetched"));
 }
+
+#[test]
+fn every_key_is_in_the_documentation() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let keys = include_str!("raw.rs")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub(super) ")?.split_once(": At<"));
+    let mut count = 0;
+    for (key, _) in keys {
+        count += 1;
+        assert!(
+            page.contains(&format!("`{key}`")) || page.contains(&format!(".{key}`")) || page.contains(&format!("{{ {key} =")),
+            "{key}"
+        );
+    }
+    assert!(count > 40, "{count}");
+}

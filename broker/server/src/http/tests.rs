@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use axum::routing::get;
-use chunk_wire::problem::Problem;
+use chunk_wire::problem::{Code, Problem};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -370,6 +370,15 @@ fn every_route_is_in_the_documentation() {
     let page = include_str!("../../../../docs/api.md");
     for route in router::routes() {
         let line = format!("| `{} {}` |", route.method, route.path.replace("{*", "{"));
+        assert!(page.contains(&line), "docs/api.md lacks {line}");
+    }
+}
+
+#[test]
+fn every_error_code_is_in_the_documentation() {
+    let page = include_str!("../../../../docs/api.md");
+    for code in Code::ALL {
+        let line = format!("| `{}` | {} | {} |", code.as_str(), code.status(), code.exit());
         assert!(page.contains(&line), "docs/api.md lacks {line}");
     }
 }

@@ -90,6 +90,12 @@ impl Failure {
         self
     }
 
+    /// Sets the next command, whatever was set before.
+    pub(crate) fn instead(mut self, command: impl Into<String>) -> Self {
+        self.hint = Some(command.into());
+        self
+    }
+
     /// A local file could not be used.
     pub(crate) fn file(verb: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(Exit::Usage, "file", format!("cannot {verb} `{}`", path.display())).why(io_words(error))

@@ -54,9 +54,22 @@ fn start() -> Exit {
     match dispatch(&ui, &cli) {
         Ok(()) => Exit::Yes,
         Err(failure) => {
+            let general = general_hint(failure.exit);
+            let failure = failure.hint(general);
             ui.failure(&failure);
             failure.exit
         }
+    }
+}
+
+/// What to do next where nothing better is known.
+fn general_hint(exit: Exit) -> &'static str {
+    match exit {
+        Exit::No => "chunkctl whoami",
+        Exit::SignIn => "chunkctl login",
+        Exit::Pending => "chunkctl requests --mine",
+        Exit::Usage => "chunkctl config",
+        Exit::Yes | Exit::CannotTell | Exit::Bug => "chunkctl doctor",
     }
 }
 

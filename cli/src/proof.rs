@@ -82,7 +82,9 @@ impl Believed {
                     .why(format!("looked for in {}", self.source))
                     .hint("chunkctl verify FILE --trust TRUST-FILE")
             } else {
-                Failure::no("evidence_false", "the evidence does not hold").why(error.to_string())
+                Failure::no("evidence_false", "the evidence does not hold")
+                    .why(error.to_string())
+                    .hint("chunkctl requests --mine")
             }
         })?;
         self.judge_reviewers(&story)?;

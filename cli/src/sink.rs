@@ -66,7 +66,8 @@ impl Target {
         match self {
             Target::Stdout if matches!(format, Format::Parquet | Format::Arrow) && std::io::stdout().is_terminal() => {
                 Err(Failure::usage(format!("a terminal cannot show {}", format.as_str()))
-                    .why("redirect standard output, name a file, or ask for `--format csv`"))
+                    .why("redirect standard output, or name a file")
+                    .hint(format!("{} --format csv", typed_command())))
             }
             Target::Stdout => Ok(()),
             Target::File(path) => {
@@ -79,11 +80,17 @@ impl Target {
                 }
                 if !force && path.symlink_metadata().is_ok() {
                     return Err(Failure::usage(format!("`{}` exists already", path.display()))
-                        .why("name another file with `-o`, or overwrite it with `--force`"));
+                        .why("it is overwritten only when told to; `-o` names another file")
+                        .hint(format!("{} --force", typed_command())));
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Whether the bytes are shown to a person, who needs no other sign of progress.
+    pub(crate) fn is_terminal(&self) -> bool {
+        *self == Target::Stdout && std::io::stdout().is_terminal()
     }
 
     /// The target as it would be typed.
@@ -265,6 +272,15 @@ fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
+}
+
+/// This very command, as it would be typed again.
+fn typed_command() -> String {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once("chunkctl".to_owned())
+        .chain(arguments.map(|argument| text::shell(&argument).into_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Shows text on a terminal, whose escape sequences could come from the data.

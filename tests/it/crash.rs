@@ -15,7 +15,7 @@ use crate::support::oracle::{Checkpoint, assert_extends, assert_whole, outcomes_
 use crate::support::{Answer, Api, Setup, World, random, sha256};
 
 const KILLS: usize = 50;
-const CALLERS: usize = 3;
+const CALLERS: usize = 4;
 
 /// What the broker has acknowledged.
 #[derive(Default)]
@@ -30,12 +30,9 @@ struct Told {
 
 /// Plans, submits and fetches until told to stop; every answer that arrived whole is remembered.
 fn work(api: &Api, told: &Mutex<Told>, stop: &AtomicBool) {
-    for round in 0_u64.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
+    while !stop.load(Ordering::Relaxed) {
         // From a few rows to some megabytes, so that the blow falls before, in and after the bytes.
-        let limit = [10, 1_000, 60_000][(round % 3) as usize];
+        let limit = [10, 30_000, 400_000, 1_000_000][usize::from(random::<1>()[0] % 4)];
         if one_fetch(api, told, limit).is_none() {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -118,13 +118,24 @@ impl Scene {
             answer.text()
         );
         assert_eq!(reads(), before, "the source was read although nothing could be recorded");
-        let log = self.world.log_text();
         assert!(
-            log.contains("ERROR") || log.contains("\"level\":\"error\""),
-            "the operator's log says nothing loud:\n{log}"
+            self.world.log_text().contains("\"level\":\"ERROR\""),
+            "the operator's log says nothing loud:\n{}",
+            self.world.log_text()
         );
+    }
+
+    /// A failed write or sync leaves a log that cannot be trusted to grow: the broker says that it is not ready, for good.
+    fn assert_not_ready(&self) {
         let ready = self.drew.raw("GET", "/readyz", None, &[]);
         assert_eq!(ready.status, 503, "readiness must tell: {}", ready.text());
+    }
+
+    /// With room on the disk again the same process goes on, and the grants are unspent.
+    fn assert_goes_on(&self) {
+        self.dana.run(&["fetch", "--request", &self.request, "-o", "people.csv"]).exits(0);
+        assert!(self.drew.fetch(&self.other).complete);
+        assert_whole(&self.world.api("anna").entries());
     }
 
     /// With a disk that works again, a new start finds everything that was acknowledged, and the grants unspent.
@@ -140,86 +151,99 @@ impl Scene {
     }
 }
 
-fn fails_closed(calls: &str, error: &str) {
+fn poisoned_by(calls: &str, error: &str) {
     let mut setup = Setup::standard();
     setup.wrapper = traceable();
     let scene = Scene::new(setup);
     let strace = inject(&scene.world, calls, error);
     scene.assert_closed();
+    scene.assert_not_ready();
     strace.terminate();
+    scene.assert_not_ready();
     scene.assert_recovers();
 }
 
 #[test]
 fn an_io_error_while_syncing_stops_everything_before_the_source_is_asked() {
-    fails_closed("fdatasync,fsync", "EIO");
+    poisoned_by("fdatasync,fsync", "EIO");
 }
 
 #[test]
 fn an_io_error_while_writing_stops_everything_before_the_source_is_asked() {
-    fails_closed("pwrite64,write,writev,pwritev,ftruncate,fallocate", "EIO");
-}
-
-#[test]
-fn no_space_while_writing_stops_everything_before_the_source_is_asked() {
-    fails_closed("pwrite64,write,writev,pwritev,ftruncate,fallocate", "ENOSPC");
+    poisoned_by(WRITES, "EIO");
 }
 
 #[test]
 fn a_failed_sync_is_never_tried_again() {
+    // After a failed fdatasync the kernel may have dropped the dirty pages: a second one that succeeds proves nothing.
+    poisoned_by("fdatasync,fsync", "EIO:when=1");
+}
+
+#[test]
+fn no_space_while_writing_stops_everything_before_the_source_is_asked_and_is_waited_out() {
     let mut setup = Setup::standard();
     setup.wrapper = traceable();
     let scene = Scene::new(setup);
-    // After a failed fdatasync the kernel may have dropped the dirty pages: a second one that succeeds proves nothing.
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-p",
-        &scene.world.broker().pid().to_string(),
-        "-e",
-        "trace=fdatasync,fsync",
-        "-e",
-        "inject=fdatasync,fsync:error=EIO:when=1",
-    ]);
-    let mut strace = Running::start(&mut command, &scene.world.path().join("strace.log"));
-    poll("strace to attach", Duration::from_secs(20), || {
-        assert!(
-            strace.ended().is_none(),
-            "strace could not attach (it needs ptrace):\n{}",
-            strace.log_text()
-        );
-        strace.log_text().contains("attached").then_some(())
-    });
+    let strace = inject(&scene.world, WRITES, "ENOSPC");
     scene.assert_closed();
     strace.terminate();
-    scene.assert_recovers();
+    scene.assert_goes_on();
+}
+
+const WRITES: &str = "pwrite64,write,writev,pwritev,ftruncate,fallocate";
+
+/// A broker whose data folder is a small file system of its own, so that nothing else on this machine runs out of space.
+fn on_a_small_disk() -> Setup {
+    let mut setup = Setup::standard();
+    let mount = "set -e; cd \"$HOME/broker\"; cp -a data data.kept; mount -t tmpfs -o size=64m,mode=700 tmpfs data; cp -a data.kept/. data/; exec \"$@\"";
+    setup.wrapper = ["unshare", "-r", "-m", "sh", "-c", mount, "sh"].map(str::to_owned).to_vec();
+    setup
+}
+
+/// Fills the broker's file system to the last byte; gives the file that does.
+fn fill(world: &World) -> PathBuf {
+    let inside = format!(
+        "/proc/{}/root{}",
+        world.broker().pid(),
+        world.broker_dir().join("data/ballast").display()
+    );
+    let mut ballast = std::fs::File::create(&inside).expect("the broker's own mount can be entered");
+    for size in [1 << 20, 4096, 1] {
+        let block = vec![0; size];
+        while std::io::Write::write_all(&mut ballast, &block).is_ok() {}
+    }
+    PathBuf::from(inside)
 }
 
 #[test]
 fn a_file_system_that_is_really_full_stops_everything_before_the_source_is_asked() {
-    // The broker gets a mount of its own, so that nothing else on this machine runs out of space.
-    let mut setup = Setup::standard();
-    let mount =
-        "set -e; cd \"$HOME/broker\"; cp -a data data.kept; mount -t tmpfs -o size=4m tmpfs data; cp -a data.kept/. data/; exec \"$@\"";
-    setup.wrapper = ["unshare", "-r", "-m", "sh", "-c", mount, "sh"].map(str::to_owned).to_vec();
-    let scene = Scene::new(setup);
-    let inside = PathBuf::from(format!(
-        "/proc/{}/root{}",
-        scene.world.broker().pid(),
-        scene.world.broker_dir().join("data/ballast").display()
-    ));
-    let mut ballast = std::fs::File::create(&inside).expect("the broker's own mount can be entered");
-    while std::io::Write::write(&mut ballast, &[0; 4096]).is_ok_and(|written| written > 0) {}
+    let scene = Scene::new(on_a_small_disk());
+    let ballast = fill(&scene.world);
     scene.assert_closed();
-    // The operator makes room; a restart is all it takes. The journal lives in the mount, so the mount must stay.
-    std::fs::remove_file(&inside).unwrap();
-    let kept = scene.world.broker_dir().join("data");
-    let copied = Command::new("cp")
-        .arg("-a")
-        .arg(format!("{}/.", inside.parent().unwrap().display()))
-        .arg(&kept)
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    scene.assert_recovers();
+    std::fs::remove_file(ballast).unwrap();
+    scene.assert_goes_on();
+}
+
+#[test]
+fn a_disk_that_fills_during_a_delivery_does_not_lose_its_outcome() {
+    let world = World::with(on_a_small_disk());
+    let (dana, anna) = (world.api("dana"), world.api("anna"));
+    let request = dana.request(&slice("people", None, None), Format::Csv);
+    world.api("rita").approve(&request);
+    let (answer, ballast) = std::thread::scope(|scope| {
+        let fetch = scope.spawn(|| dana.fetch(&request));
+        poll("the delivery to run", Duration::from_secs(20), || {
+            (dana.show(&request).state == RequestState::Running).then_some(())
+        });
+        let ballast = fill(&world);
+        (fetch.join().unwrap(), ballast)
+    });
+    std::fs::remove_file(ballast).unwrap();
+    let entries = anna.entries();
+    assert_whole(&entries);
+    let outcome = entries
+        .iter()
+        .find(|entry| entry.header["k"] == "fetch.outcome")
+        .expect("the outcome is in the log");
+    assert_eq!(answer.complete, outcome.body["out"]["end"] == "done", "{outcome:?}");
 }

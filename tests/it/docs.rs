@@ -21,17 +21,28 @@ fn commands(text: &str) -> Vec<String> {
         };
         for span in spans {
             let span = span.trim().trim_start_matches("$ ");
+            let span = without_substitutions(span.split(" # ").next().unwrap_or_default());
             if span.starts_with("chunkctl ") || span.starts_with("chunk-broker ") {
-                found.push(span.to_owned());
+                found.push(span);
             }
         }
     }
     found
 }
 
+/// A command line with what the shell fills in (`$(…)`) taken out; it has commands and options of its own.
+fn without_substitutions(line: &str) -> String {
+    let mut rest = line;
+    let mut kept = String::new();
+    while let Some((before, after)) = rest.split_once("$(") {
+        kept.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    kept + rest
+}
+
 /// Program and subcommands of a line, and the long options it shows.
 fn parts(command: &str) -> (Vec<&str>, Vec<&str>) {
-    let command = command.split(" #").next().unwrap_or_default();
     let words: Vec<&str> = command.split_whitespace().collect();
     let verbs = words
         .iter()

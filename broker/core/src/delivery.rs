@@ -317,16 +317,25 @@ impl Job {
             drop(progress.await);
         }
         let recorded = self.record_outcome(&end, counts).await;
-        match (end.sentence, recorded) {
-            (None, Ok(())) => finished.store(true, Ordering::Release),
-            (Some(sentence), _) => drop(out.send(Err(Cut(sentence))).await),
-            (None, Err(_)) => drop(out.send(Err(Cut("the outcome could not be recorded".to_owned()))).await),
+        let sentence = match (end.sentence, recorded) {
+            (None, Ok(())) => return finished.store(true, Ordering::Release),
+            (Some(sentence), _) => sentence,
+            (None, Err(_)) => "the outcome could not be recorded".to_owned(),
+        };
+        // A client that does not read must not hold up a stop; the stream tells of an end without a word by itself.
+        tokio::select! {
+            _ = out.send(Err(Cut(sentence))) => {}
+            () = self.broker.stopping.cancelled() => {}
         }
     }
 
     async fn carry(&mut self, mut frames: Frames, out: &mpsc::Sender<Result<Bytes, Cut>>) -> End {
         let mut changes = self.broker.log.watch();
         let stopping = self.broker.stopping.clone();
+        // What changed before the subscription is not told by it.
+        if let Err(end) = self.still_allowed() {
+            return end;
+        }
         loop {
             let frame = tokio::select! {
                 frame = frames.stream.next() => frame,

@@ -50,8 +50,7 @@ pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id:
 ///
 /// # Errors
 /// When the query cannot be planned (recorded), or the log cannot be written. A denial is an answer, not an error.
-pub async fn plan(broker: &Broker, cx: &Context, presented: Presented, request: PlanRequest) -> Result<PlanAnswer, Error> {
-    let caller = authenticate(broker, cx, presented).await?;
+pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<PlanAnswer, Error> {
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let columns = plan.output();
     match authorize(broker, cx, plan) {

@@ -60,8 +60,6 @@ pub(crate) struct Request {
     pub(crate) index: u64,
     /// As recorded.
     pub(crate) id: RequestId,
-    /// Requester's session.
-    pub(crate) session: SessionId,
     /// Requester's pseudonym.
     pub(crate) actor: ActorId,
     /// Who asks.
@@ -105,8 +103,6 @@ pub(crate) struct Review {
     pub(crate) actor: ActorId,
     /// Reviewer.
     pub(crate) person: Person,
-    /// Reviewer's session.
-    pub(crate) session: SessionId,
     /// Verdict.
     pub(crate) verdict: Verdict,
     /// Why.
@@ -227,7 +223,6 @@ impl State {
         let request = Request {
             index,
             id: create.id.clone(),
-            session: create.session.clone(),
             actor: create.actor.clone(),
             person: session.map_or_else(
                 || Person {
@@ -275,7 +270,6 @@ impl State {
                 time_ms,
                 actor: review.actor.clone(),
                 person,
-                session: review.session.clone(),
                 verdict: review.verdict,
                 reason: review.reason.clone(),
             });

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -122,7 +123,7 @@ impl DataKeys {
     pub fn create(path: impl AsRef<Path>, master: &[u8; 32]) -> Result<Self, DataKeyError> {
         let path = path.as_ref();
         let lock = lock(path)?;
-        match File::options().write(true).create_new(true).open(path) {
+        match File::options().write(true).create_new(true).mode(0o600).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(DataKeyError::Exists(path.to_owned())),
             made => drop(made?),
         }
@@ -335,7 +336,7 @@ fn derive(master: &[u8; 32], purpose: &str) -> Secret {
 fn lock(file: &Path) -> Result<File, DataKeyError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
-    let lock = File::options().write(true).create(true).truncate(false).open(PathBuf::from(name))?;
+    let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(DataKeyError::InUse(file.to_owned())),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -79,7 +80,7 @@ impl Reserve {
 }
 
 fn allocate(path: &Path) -> io::Result<()> {
-    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
         // File systems without fallocate get written blocks.
         Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&file),

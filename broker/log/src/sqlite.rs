@@ -9,6 +9,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,7 @@ impl SqliteJournal {
     pub fn create(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let lock = lock(path)?;
-        match File::options().write(true).create_new(true).open(path) {
+        match File::options().write(true).create_new(true).mode(0o600).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(OpenError::Exists(path.to_owned())),
             made => drop(made?),
         }
@@ -211,7 +212,7 @@ impl JournalReader for SqliteReader {
 fn lock(journal: &Path) -> Result<File, OpenError> {
     let mut name = journal.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().write(true).create(true).truncate(false).open(PathBuf::from(name))?;
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(journal.to_owned())),

@@ -96,6 +96,15 @@ pub(crate) fn read(expr: &Expr, schema: &Schema) -> Option<Condition> {
         }
         Expr::IsNull(inner) => at(column(inner, schema)?.0, Test::IsNull),
         Expr::IsNotNull(inner) => at(column(inner, schema)?.0, Test::IsNotNull),
+        // The engine writes short IN lists this way.
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => match (read(left, schema)?, read(right, schema)?) {
+            (Condition { column, test: left }, Condition { column: other, test: right }) if column == other => {
+                let mut values = equal_to_any(left)?;
+                values.extend(equal_to_any(right)?);
+                if values.len() <= IN_LIST_MAX { at(column, Test::In { negated: false, values }) } else { None }
+            }
+            _ => None,
+        },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let comparison = Comparison::read(*op)?;
             if let Some((column, data_type)) = column(left, schema) {
@@ -163,6 +172,14 @@ impl Comparison {
     }
 }
 
+fn equal_to_any(test: Test) -> Option<Vec<ScalarValue>> {
+    match test {
+        Test::Compare(Comparison::Eq, value) => Some(vec![value]),
+        Test::In { negated: false, values } => Some(values),
+        _ => None,
+    }
+}
+
 fn column(expr: &Expr, schema: &Schema) -> Option<(usize, DataType)> {
     let Expr::Column(column) = expr else { return None };
     let index = schema.index_of(&column.name).ok()?;
@@ -220,7 +237,9 @@ mod tests {
         assert_eq!(read(&col("id").eq(lit(5_i64)), &schema), id(Test::Compare(Comparison::Eq, five.clone())));
         assert_eq!(read(&lit(5_i64).lt(col("id")), &schema), id(Test::Compare(Comparison::Gt, five.clone())));
         assert_eq!(read(&col("id").between(lit(5_i64), lit(5_i64)), &schema), id(Test::Between(five.clone(), five.clone())));
-        assert_eq!(read(&col("id").in_list(vec![lit(5_i64)], true), &schema), id(Test::In { negated: true, values: vec![five] }));
+        assert_eq!(read(&col("id").in_list(vec![lit(5_i64)], true), &schema), id(Test::In { negated: true, values: vec![five.clone()] }));
+        let either = col("id").eq(lit(5_i64)).or(col("id").eq(lit(5_i64)));
+        assert_eq!(read(&either, &schema), id(Test::In { negated: false, values: vec![five.clone(), five] }));
         assert_eq!(read(&col("id").is_null(), &schema), id(Test::IsNull));
         assert_eq!(read(&col("name").like(lit("ab%")), &schema), Some(Condition { column: 1, test: Test::Prefix("ab".to_owned()) }));
         assert_eq!(read(&Expr::Not(Box::new(col("ok"))), &schema), Some(Condition { column: 2, test: Test::Is(false) }));
@@ -233,7 +252,8 @@ mod tests {
             col("id").eq(col("id")),
             col("id").eq(lit(5_i32)),
             col("id").eq(lit(ScalarValue::Int64(None))),
-            col("id").eq(lit(5_i64)).or(col("id").eq(lit(6_i64))),
+            col("id").eq(lit(5_i64)).or(col("id").gt(lit(6_i64))),
+            col("id").eq(lit(5_i64)).or(col("name").eq(lit("a"))),
             (col("id") + lit(1_i64)).eq(lit(5_i64)),
             col("name").like(lit("a_b%")),
             col("name").like(lit("%a%")),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::auth::passphrase::Passphrase;
 use crate::error::{Failure, Result};
 
-/// 2^15 · 8 · 128 B = 32 MiB a guess: about a tenth of a second here, which a person does not notice at every command.
+/// 2^15 · 8 · 128 B = 32 MiB a guess: a fraction of a second, which a person bears at every command.
 const WORK_FACTOR_LOG2: u8 = 15;
 /// A file that asks for more is not ours, and would stall the program.
 const WORK_FACTOR_LOG2_MAX: u8 = 20;

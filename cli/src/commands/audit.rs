@@ -226,7 +226,7 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
             .stream("application/vnd.chunkctl.bundle");
         let mut response = session.send(&call).await?;
         let mut sink = Sink::open(&target)?;
-        let bar = progress::delivery(cx.ui);
+        let bar = progress::delivery(cx.ui, &target);
         let received = async {
             while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
                 sink.write(&part)?;

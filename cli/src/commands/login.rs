@@ -75,13 +75,13 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
         let broker = cx.broker()?;
         let (credentials, info) = open_session(cx, &broker, args.issuer.as_deref(), !args.no_browser_hint).await?;
         let kept = vault.save(&credentials).and_then(|()| remember(cx, url.as_str(), storage, &info));
-        if let Err(failure) = kept {
-            let key = credentials.key()?;
+        let key = credentials.key()?;
+        if kept.is_err() || storage == Storage::Memory {
+            // Nobody could use it again, so it is not left open; that the broker could not be told changes nothing.
             let end = broker.delete(&["v1", "sessions", "current"]);
             broker.send(&end, Proof::Session(&key, &credentials.access_token)).await.ok();
-            return Err(failure.why("the session was ended again, because it could not be kept"));
         }
-        let key = credentials.key()?;
+        kept.map_err(|failure| failure.why("the session was ended again, because it could not be kept"))?;
         cx.ui.event(
             "login.done",
             &Done {
@@ -96,14 +96,19 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
                 log_key: &credentials.log_key,
             },
         )?;
-        let expires = figures::from_now(credentials.session_expires_ms, figures::now_ms());
         cx.ui.say(&format!(
             "Signed in to {} as {}.",
             url.as_str(),
             text::line(&credentials.person.name)
         ));
-        cx.ui
-            .say(&format!("The session ends {expires} and is kept in {}.", storage.words()));
+        if storage == Storage::Memory {
+            cx.ui
+                .say("Nothing is kept: this session has ended again, and every command will ask you to sign in.");
+        } else {
+            let expires = figures::from_now(credentials.session_expires_ms, figures::now_ms());
+            cx.ui
+                .say(&format!("The session ends {expires} and is kept in {}.", storage.words()));
+        }
         cx.ui.next("chunkctl datasets");
         Ok(())
     })

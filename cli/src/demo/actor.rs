@@ -1,15 +1,19 @@
 //! One of the three people: a name, a folder, and commands that are really run.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::config::{private_folder, write_private};
 use crate::error::{Failure, Result};
 use crate::output::Ui;
+
+/// A command that says nothing for so long is waiting for somebody.
+const SILENCE: Duration = Duration::from_millis(250);
 
 /// Somebody with a desk of their own: configuration, state and files apart from everybody else's.
 #[derive(Debug)]
@@ -75,48 +79,60 @@ impl Actor {
     }
 
     /// Runs `chunkctl` with these arguments. For people, the command is shown as they would type it, then its output as it
-    /// comes; with events, it is asked for events, which are kept. `hear` is called with every line while it runs.
-    pub(super) fn run(&self, ui: &Ui, arguments: &[&str], mut hear: impl FnMut(&str) -> Result<()>) -> Result<Ran> {
+    /// comes; with events, it is asked for events, which are kept. `hear` is called with every line, and with none when the
+    /// command has fallen silent, as it does when it waits for somebody.
+    pub(super) fn run(&self, ui: &Ui, arguments: &[&str], mut hear: impl FnMut(Option<&str>) -> Result<()>) -> Result<Ran> {
         let typed = typed(arguments);
         ui.say(&format!("{}$ {typed}", self.name));
+        let failed = |error: std::io::Error| Failure::file("run", &self.program, &error);
+        // One pipe for both, so that words and answers stay in the order in which they were written.
+        let (read, write) = std::io::pipe().map_err(failed)?;
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .envs(self.environment())
             .env("NO_COLOR", "1")
-            .env_remove("CHUNKCTL_PROFILE")
             .current_dir(&self.desk);
-        for token in ["CHUNKCTL_ID_TOKEN", "CHUNKCTL_ID_TOKEN_FILE"] {
-            command.env_remove(token);
+        for variable in [
+            "CHUNKCTL_PROFILE",
+            "CHUNKCTL_ID_TOKEN",
+            "CHUNKCTL_ID_TOKEN_FILE",
+            "CHUNKCTL_CA_FILE",
+        ] {
+            command.env_remove(variable);
         }
         if ui.is_json() {
             command.arg("--json");
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Failure::file("start", &self.program, &error))?;
-        let (send, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            forward(stdout, send.clone());
-        }
-        if let Some(stderr) = child.stderr.take() {
-            forward(stderr, send);
-        }
+        command
+            .stdin(Stdio::null())
+            .stdout(write.try_clone().map_err(failed)?)
+            .stderr(write);
+        let mut child = command.spawn().map_err(failed)?;
+        drop(command); // and with it our ends of the pipe: it closes when the child is over
+        let lines = lines_of(read);
         let mut ran = Ran { typed, ..Ran::default() };
-        // Ends when both pipes are closed, which is when the command is over.
-        for line in lines {
-            ui.say(&format!("  {line}"));
-            if let Err(failure) = hear(&line) {
+        loop {
+            let line = match lines.recv_timeout(SILENCE) {
+                Ok(line) => Some(line),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Some(line) = &line {
+                ui.say(format!("  {line}").trim_end());
+            }
+            if let Err(failure) = hear(line.as_deref()) {
                 child.kill().ok();
                 child.wait().ok();
                 return Err(failure);
             }
+            let Some(line) = line else { continue };
             if let Ok(event @ Value::Object(_)) = serde_json::from_str(&line) {
                 ran.events.push(event);
             }
             ran.lines.push(line);
         }
-        let status = child.wait().map_err(|error| Failure::file("wait for", &self.program, &error))?;
-        ran.exit = status.code();
+        ran.exit = child.wait().map_err(failed)?.code();
         Ok(ran)
     }
 }
@@ -169,14 +185,17 @@ fn typed(arguments: &[&str]) -> String {
     line
 }
 
-fn forward(from: impl Read + Send + 'static, to: Sender<String>) {
+/// The lines of a pipe, from a thread of its own: a pipe has no time limit.
+fn lines_of(pipe: PipeReader) -> Receiver<String> {
+    let (send, receive) = channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(std::io::Result::ok) {
-            if to.send(line).is_err() {
+        for line in BufReader::new(pipe).lines().map_while(std::io::Result::ok) {
+            if send.send(line).is_err() {
                 break;
             }
         }
     });
+    receive
 }
 
 #[cfg(test)]

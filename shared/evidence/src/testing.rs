@@ -276,12 +276,19 @@ impl Log {
         self.append(header, &body)
     }
 
+    /// The `what` of what follows an intent.
+    fn of_request(&self, intent: u64) -> Value {
+        let (_, body) = Body::parse_document(&self.documents[intent as usize]).unwrap();
+        json!({"request": body.text(Group::What, "request")})
+    }
+
     pub(crate) fn outcome(&mut self, intent: u64, end: &str) -> u64 {
         let mut out = json!({"bytes": FILE.len(), "end": end, "ms": 12, "rows": 1});
         if end == "done" {
             out["sha256"] = sha256_hex(FILE).into();
         }
         let body = Body::new()
+            .with(Group::What, self.of_request(intent))
             .with(Group::Out, out)
             .with(Group::Mask, json!({"columns": mask_columns("redact", Some(1))}));
         self.append(
@@ -303,7 +310,9 @@ impl Log {
         let grant = self.grant(requester, request, &document, &reviews);
         self.take(requester, grant, request);
         let intent = self.intent(requester, grant, request, "redact");
-        let body = Body::new().with(Group::Out, json!({"bytes": 5, "rows": 0}));
+        let body = Body::new()
+            .with(Group::What, self.of_request(intent))
+            .with(Group::Out, json!({"bytes": 5, "rows": 0}));
         self.append(
             Header {
                 refs: vec![intent],

@@ -108,7 +108,8 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
 }
 
 /// Withdraws a request by its requester.
-pub(crate) fn cancel(state: &State, id: &RequestId, by: &By, reason: &str) -> Result<Vec<Event>, Error> {
+pub(crate) fn cancel(state: &State, id: &RequestId, by: &By, reason: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
+    session_open(state, &by.session, now_ms)?;
     let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
     match request.state {
         RequestState::Pending => Ok(vec![Event::RequestEnd {
@@ -125,7 +126,8 @@ pub(crate) fn cancel(state: &State, id: &RequestId, by: &By, reason: &str) -> Re
 }
 
 /// Withdraws a grant.
-pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str) -> Result<Vec<Event>, Error> {
+pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
+    session_open(state, &by.session, now_ms)?;
     let request = state.requests.get(id).ok_or_else(|| not_found(id))?;
     match request.state {
         RequestState::Approved | RequestState::Running | RequestState::Paused => Ok(end_grant(request, true, Some(by), reason)),
@@ -134,7 +136,8 @@ pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str) -> Re
 }
 
 /// Records the client's acknowledgement of its newest complete delivery, once.
-pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str) -> Result<Vec<Event>, Error> {
+pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
+    session_open(state, &by.session, now_ms)?;
     let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
     let done = request.deliveries.iter().rev().find_map(|d| {
         let (index, outcome) = d.outcome.as_ref()?;

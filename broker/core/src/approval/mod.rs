@@ -143,7 +143,7 @@ pub async fn cancel(broker: &Broker, _cx: &Context, caller: Caller, id: RequestI
     let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
     let committed = {
         let id = id.clone();
-        broker.log.commit(Urgency::Closing, move |state, _| decide::cancel(state, &id, &by, &withdraw.reason)).await?
+        broker.log.commit(Urgency::Closing, move |state, now_ms| decide::cancel(state, &id, &by, &withdraw.reason, now_ms)).await?
     };
     found(&committed.published.state.requests, &id)
 }
@@ -163,7 +163,7 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
     let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
     let committed = {
         let id = id.clone();
-        broker.log.commit(Urgency::Closing, move |state, _| decide::revoke(state, &id, &by, &withdraw.reason)).await?
+        broker.log.commit(Urgency::Closing, move |state, now_ms| decide::revoke(state, &id, &by, &withdraw.reason, now_ms)).await?
     };
     found(&committed.published.state.requests, &id)
 }
@@ -174,7 +174,7 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
 /// When the request is not the caller's, nothing was delivered, or the digest is another.
 pub async fn acknowledge(broker: &Broker, _cx: &Context, caller: Caller, id: RequestId, ack: Acknowledge) -> Result<(), Error> {
     let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
-    broker.log.commit(Urgency::Closing, move |state, _| decide::acknowledge(state, &id, &by, &ack.sha256)).await?;
+    broker.log.commit(Urgency::Closing, move |state, now_ms| decide::acknowledge(state, &id, &by, &ack.sha256, now_ms)).await?;
     Ok(())
 }
 

@@ -1,18 +1,18 @@
 //! Receipts and bundles: what leaves the log so that others can check it without us.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
 use chunk_evidence::bundle::{BundleEntry, BundleInput, Consistency, ContextEntry, EntryBody, context_indices, write_bundle};
 use chunk_evidence::leaf::{Header, Kind};
-use chunk_evidence::receipt::{Receipt, ReceiptEntry, ReceiptFile};
+use chunk_evidence::receipt::{Receipt, ReceiptEntry, ReceiptFile, entries_needed};
 use chunk_wire::problem::Code;
 use serde_json::Value;
 
 use super::log::{Opened, Published};
-use crate::approval::{approves, wrong_state};
+use crate::approval::wrong_state;
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::state::Request;
@@ -21,32 +21,38 @@ use crate::state::Request;
 pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Request, chunk: u32) -> Result<String, Error> {
     let delivered = request.deliveries.iter().rev().filter(|d| d.chunk == chunk).find_map(|d| {
         let (index, outcome) = d.outcome.as_ref()?;
-        outcome.sha256.as_ref().map(|digest| (d.intent, *index, Arc::clone(outcome), digest.clone()))
+        outcome.sha256.as_ref().map(|digest| (*index, Arc::clone(outcome), digest.clone()))
     });
-    let Some((intent, outcome_index, outcome, sha256)) = delivered else {
+    let Some((outcome_index, outcome, sha256)) = delivered else {
         return Err(wrong_state(request, "show a receipt: nothing was delivered to its end"));
     };
-    let approvals = request.reviews.iter().filter(|r| approves(r.verdict));
-    let sessions = approvals.clone().map(|r| &r.session).chain([&request.session]);
-    let mut indices: BTreeSet<u64> = sessions.filter_map(|id| head.state.sessions.get(id)).map(|s| s.index).collect();
-    indices.extend(approvals.map(|r| r.index));
-    indices.extend([request.index, intent, outcome_index]);
-    indices.extend(request.grant);
-    let mut entries = Vec::new();
-    for index in indices {
-        entries.push(receipt_entry(broker, head, index).await?);
-    }
+    let entries = receipt_entries(broker, head, outcome_index).await?;
     let file = ReceiptFile { bytes: outcome.bytes, format: request.document.format.as_str().to_owned(), name: None, sha256 };
     Receipt::new(&head.checkpoint, file, entries).to_text().map_err(|fault| broken(fault.into()))
 }
 
-async fn receipt_entry(broker: &Broker, head: &Published, index: u64) -> Result<ReceiptEntry, Error> {
-    let opened = broker.log.read_one(index).await?;
+/// The outcome and all it rests on, read as the references lead from one entry to the next.
+async fn receipt_entries(broker: &Broker, head: &Published, outcome: u64) -> Result<Vec<ReceiptEntry>, Error> {
+    let mut read: BTreeMap<u64, Opened> = BTreeMap::new();
+    loop {
+        match entries_needed(outcome, |index| read.get(&index).map(|entry| entry.leaf.header.clone()).ok_or(index)) {
+            Ok(indices) => {
+                return indices.iter().filter_map(|index| read.get(index)).map(|entry| receipt_entry(broker, head, entry)).collect();
+            }
+            Err(missing) => {
+                read.insert(missing, broker.log.read_one(missing).await?);
+            }
+        }
+    }
+}
+
+fn receipt_entry(broker: &Broker, head: &Published, opened: &Opened) -> Result<ReceiptEntry, Error> {
+    let index = opened.index;
     let proof = broker
         .log
         .with_tree(|tree| tree.inclusion(index, head.state.size))
         .ok_or_else(|| broken(format!("entry {index} is not in the tree").into()))?;
-    ReceiptEntry::new(index, &opened.leaf.to_bytes(), &document(&opened)?, &proof).map_err(|fault| broken(fault.into()))
+    ReceiptEntry::new(index, &opened.leaf.to_bytes(), &document(opened)?, &proof).map_err(|fault| broken(fault.into()))
 }
 
 /// The body document of an entry, as it was sealed.

@@ -397,7 +397,7 @@ impl Someone {
     }
 
     pub(crate) async fn plan(&self, world: &World, request: PlanRequest) -> Result<PlanAnswer, Error> {
-        crate::fetch::plan(&world.broker, &cx(), self.present(world, "POST", "/v1/plans", true), request).await
+        crate::fetch::plan(&world.broker, &cx(), self.caller(world).await?, request).await
     }
 
     pub(crate) async fn submit(&self, world: &World, document: &str) -> Result<RequestView, Error> {

@@ -11,7 +11,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::barrier::Work;
@@ -24,14 +24,13 @@ const BATCHES_WAITING_MAX: usize = 12;
 pub(super) fn read(work: Arc<Work>, context: Arc<TaskContext>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
     let workers = work.workers.max(1).min(work.scan.units());
     let left = work.limit;
-    let state = Reader { permits: Arc::new(Semaphore::new(workers)), workers, next: 0, units: VecDeque::new(), left, work, context };
+    let state = Reader { workers, next: 0, units: VecDeque::new(), left, work, context };
     stream::try_unfold(state, |mut state| async move { Ok(state.batch().await?.map(|batch| (batch, state))) })
 }
 
 struct Reader {
     work: Arc<Work>,
     context: Arc<TaskContext>,
-    permits: Arc<Semaphore>,
     workers: usize,
     next: usize,
     units: VecDeque<Unit>,
@@ -51,8 +50,9 @@ impl Reader {
                 self.units.clear();
                 return Ok(None);
             }
-            // One more than can run: it starts the moment a permit is free, not when its turn comes.
-            while self.units.len() <= self.workers && self.next < self.work.scan.units() {
+            // A unit whose rows all wait here no longer counts as running. The first unit always has a task: were tasks to
+            // wait for each other, a later one could fill its channel and stop the one whose turn it is.
+            while self.running() < self.workers && self.units.len() <= self.workers && self.next < self.work.scan.units() {
                 self.units.push_back(self.start(self.next));
                 self.next += 1;
             }
@@ -84,12 +84,14 @@ impl Reader {
         }
     }
 
+    fn running(&self) -> usize {
+        self.units.iter().filter(|u| !u.task.is_finished()).count()
+    }
+
     fn start(&self, unit: usize) -> Unit {
         let (send, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-        let (work, context, permits) = (Arc::clone(&self.work), Arc::clone(&self.context), Arc::clone(&self.permits));
+        let (work, context) = (Arc::clone(&self.work), Arc::clone(&self.context));
         let task = tokio::spawn(async move {
-            // The semaphore is fair and never closed: units start in order.
-            let Ok(_permit) = permits.acquire_owned().await else { return };
             let mut kernels = None;
             let mut rows = Arc::clone(&work.scan).open(unit, context);
             while let Some(batch) = rows.next().await {

@@ -326,10 +326,15 @@ fn every_key_is_in_the_documentation() {
     let mut count = 0;
     for (key, _) in keys {
         count += 1;
-        assert!(
-            page.contains(&format!("`{key}`")) || page.contains(&format!(".{key}`")) || page.contains(&format!("{{ {key} =")),
-            "{key}"
-        );
+        let spellings = [
+            format!("`{key}`"),
+            format!(".{key}`"),
+            format!("`{key}."),
+            format!("{{ {key} ="),
+            format!("`{key} ="),
+            format!("`[{key}]`"),
+        ];
+        assert!(spellings.iter().any(|spelling| page.contains(spelling)), "{key}");
     }
     assert!(count > 40, "{count}");
 }

@@ -28,10 +28,10 @@ use super::problem::Refusal;
 pub(super) async fn plan(
     State(gateway): State<Arc<Gateway>>,
     Cx(cx): Cx,
-    Credential(presented): Credential,
+    SignedIn(caller): SignedIn,
     Posted(request): Posted<PlanRequest>,
 ) -> Result<Answer<PlanAnswer>, Refusal> {
-    Ok(Answer::ok(fetch::plan(&gateway.broker, &cx, presented, request).await?))
+    Ok(Answer::ok(fetch::plan(&gateway.broker, &cx, caller, request).await?))
 }
 
 /// Submits a request document signed with the session's key.

@@ -56,7 +56,7 @@ impl Delivery<'_> {
         let id = self.view.id.as_str();
         let call = self.session.broker.post(&["v1", "requests", id, "chunks", "0"]).stream("*/*");
         let mut sink = Sink::open(&self.target)?;
-        let bar = progress::delivery(self.cx.ui);
+        let bar = progress::delivery(self.cx.ui, &self.target);
         let mut started = false;
         let body = async {
             let mut response = self.session.send(&call).await?;
@@ -123,7 +123,7 @@ impl Delivery<'_> {
             Ok(Ok(now)) if now.state == RequestState::Revoked => {
                 Failure::no("revoked", format!("request {id} was revoked while it was delivered"))
                     .why("nothing of it was kept")
-                    .hint(format!("chunkctl request show {id}"))
+                    .instead(format!("chunkctl request show {id}"))
             }
             Ok(Ok(now)) => {
                 let end = now.deliveries.last().and_then(|delivery| delivery.end.as_deref());
@@ -132,12 +132,12 @@ impl Delivery<'_> {
                     None => failure.why("nothing of it was kept"),
                 };
                 if now.state.is_final() {
-                    failure.hint(format!("chunkctl request show {id}"))
+                    failure.instead(format!("chunkctl request show {id}"))
                 } else {
-                    failure.hint(&self.pick_up)
+                    failure.instead(&self.pick_up)
                 }
             }
-            _ => failure.why("nothing of it was kept").hint(&self.pick_up),
+            _ => failure.why("nothing of it was kept").instead(&self.pick_up),
         }
     }
 
@@ -227,7 +227,7 @@ impl Delivery<'_> {
                     "all bytes came, but no receipt could be checked; they are kept as `{}`",
                     path.display()
                 ))
-                .hint(&self.pick_up),
+                .instead(&self.pick_up),
             None => failure.why("all bytes came, but no receipt could be checked"),
         })
     }

@@ -95,7 +95,10 @@ pub(super) fn view(entry: &Disclosed, time: &str, disclosed: &str) -> Result<Str
         ("index", Some(entry.index.to_string())),
         ("kind", text(header.kind.as_str())?),
         ("policy", header.pol.map(|pol| pol.to_string())),
-        ("refs", (!header.refs.is_empty()).then(|| format!("{:?}", header.refs).replace(' ', ""))),
+        (
+            "refs",
+            (!header.refs.is_empty()).then(|| format!("{:?}", header.refs).replace(' ', "")),
+        ),
         ("session", header.sid.as_deref().map_or(Ok(None), text)?),
         ("time", text(time)?),
     ];

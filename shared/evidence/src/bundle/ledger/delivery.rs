@@ -33,6 +33,7 @@ impl Ledger<'_> {
             entry.index,
             Intent {
                 masks: planned,
+                request: entry.text(Group::What, "request").map(str::to_owned),
                 withheld: is_withheld(entry),
                 ..Intent::default()
             },
@@ -96,8 +97,15 @@ impl Ledger<'_> {
     }
 }
 
-/// Rows and bytes only grow from progress to outcome.
+/// It names the request of its intent, and rows and bytes only grow from progress to outcome.
 fn figures(entry: &Disclosed, intent: &mut Intent, report: &mut Report<'_>) {
+    if let (true, Some(request)) = (entry.shows(Group::What), &intent.request) {
+        report.check(
+            entry.text(Group::What, "request") == Some(request),
+            TERMS,
+            "it names another request than its intent",
+        );
+    }
     if entry.shows(Group::Out) {
         match (entry.body().number(Group::Out, "rows"), entry.body().number(Group::Out, "bytes")) {
             (Some(rows), Some(bytes)) => {

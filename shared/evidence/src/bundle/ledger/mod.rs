@@ -63,6 +63,7 @@ struct Intent {
     rows: u64,
     bytes: u64,
     masks: Option<Masks>,
+    request: Option<String>,
     withheld: bool,
 }
 

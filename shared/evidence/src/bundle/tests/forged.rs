@@ -165,6 +165,24 @@ fn what_an_operator_could_invent_is_found() {
         }),
         ["closure"]
     );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            let intent = log.intent(ada, grant, request, "redact");
+            let body = Body::new()
+                .with(Group::What, json!({"request": "req_0"}))
+                .with(Group::Out, json!({"bytes": 5, "rows": 0}));
+            log.append(
+                Header {
+                    refs: vec![intent],
+                    ..Header::new(Kind::FetchProgress)
+                },
+                &body,
+            );
+        }),
+        ["terms"]
+    );
     // Times, sessions, pseudonyms.
     assert_eq!(
         twisted(|log, _, _| _ = log.append_as_is(Header::new(Kind::BrokerStop).at(5), &Body::new())),

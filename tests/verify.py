@@ -1,0 +1,674 @@
+#!/usr/bin/env python3
+"""Checks a chunkctl bundle with Python's standard library alone, from docs/evidence.md. Shares no code with the product.
+
+usage: verify.py BUNDLE TRUST.toml        exit 0 true, 1 false, 2 cannot tell, 3 usage
+"""
+import base64, datetime, hashlib, hmac, json, re, struct, sys, tomllib, unicodedata, zlib
+
+sha = lambda b: hashlib.sha256(b).digest()
+KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
+request.deny request.cancel request.expire review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
+fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind key.enroll key.rotate breakglass.open breakglass.review
+erase retention.dispose log.seal clock.status anchor.observe""".split()
+GROUPS = "who net what obj why out mask env".split()
+REFS = {"session.close": "S", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
+        "review.reject": "RS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G", "fetch.intent": "GS", "fetch.progress": "I",
+        "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S"}
+FAMILIES = {
+    "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
+    "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
+    "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
+    "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
+    "fetch": "what.request what.fetch what.chunk obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
+    "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
+    "audit": "what.query out.entries out.from out.to out.level", "broker": "env.version env.instance", "log": "env.origin env.version what.log_key"}
+
+
+class Malformed(Exception):
+    """A fault of form: nothing after it can be judged."""
+
+
+def need(holds, what):
+    if not holds:
+        raise Malformed(what)
+
+
+# --- encodings (§1) ---------------------------------------------------------------------------------------------------------
+def b64(b): return base64.urlsafe_b64encode(b).rstrip(b"=").decode()
+
+
+def unb64(s, size=None):
+    need(isinstance(s, str) and re.fullmatch(r"[A-Za-z0-9_-]*", s), "base64url")
+    try:
+        b = base64.urlsafe_b64decode(s + "=" * (-len(s) % 4))
+    except ValueError:
+        raise Malformed("base64url")
+    need(b64(b) == s and (size is None or len(b) == size), "base64url")
+    return b
+
+
+def std64(s):
+    try:
+        b = base64.b64decode(s, validate=True)
+    except ValueError:
+        raise Malformed("base64")
+    need(base64.b64encode(b).decode() == s, "base64")
+    return b
+
+
+def canon(v, depth=32):
+    need(depth > 0, "depth")
+    if v is None: return "null"
+    if v is True: return "true"
+    if v is False: return "false"
+    if isinstance(v, int):
+        need(abs(v) < 2**53, "integer")
+        return str(v)
+    if isinstance(v, str):
+        short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+        return '"' + "".join(short.get(c) or ("\\u%04x" % ord(c) if ord(c) < 32 else c) for c in v) + '"'
+    if isinstance(v, list): return "[" + ",".join(canon(x, depth - 1) for x in v) + "]"
+    need(isinstance(v, dict) and all(all(32 <= ord(c) < 127 for c in k) for k in v), "key")
+    return "{" + ",".join(canon(k) + ":" + canon(v[k], depth - 1) for k in sorted(v)) + "}"
+
+
+def parse(text):
+    try:
+        v = json.loads(text, parse_float=lambda s: need(False, "float"), parse_constant=lambda s: need(False, "constant"))
+        need(canon(v) == text, "not canonical JSON")
+    except (ValueError, RecursionError):
+        raise Malformed("JSON")
+    return v
+
+
+# --- Ed25519 (RFC 8032 §6) --------------------------------------------------------------------------------------------------
+P = 2**255 - 19; L = 2**252 + 27742317777372353535851937790883648493; D = -121665 * pow(121666, P - 2, P) % P; I = pow(2, (P - 1) // 4, P)
+
+
+def add(a, b):
+    A = (a[1] - a[0]) * (b[1] - b[0]) % P; B = (a[1] + a[0]) * (b[1] + b[0]) % P; C = 2 * a[3] * b[3] * D % P; E = 2 * a[2] * b[2] % P
+    e, f, g, h = B - A, E - C, E + C, B + A
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def mul(s, p):
+    q = (0, 1, 1, 0)
+    while s:
+        if s & 1: q = add(q, p)
+        p = add(p, p); s >>= 1
+    return q
+
+
+def point(b):
+    y = int.from_bytes(b, "little"); sign = y >> 255; y &= (1 << 255) - 1
+    if y >= P: return None
+    x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    if x2 == 0: return None if sign else (0, y, 1, 0)
+    x = pow(x2, (P + 3) // 8, P)
+    if (x * x - x2) % P: x = x * I % P
+    if (x * x - x2) % P: return None
+    if x & 1 != sign: x = P - x
+    return x, y, 1, x * y % P
+
+
+G = point(bytes.fromhex("58" + "66" * 31))
+SEEN = {}
+
+
+def ed25519(key, message, sig):
+    if len(key) != 32 or len(sig) != 64: return False
+    if (key, message, sig) not in SEEN:
+        a, r, s = point(key), point(sig[:32]), int.from_bytes(sig[32:], "little")
+        ok = a is not None and r is not None and s < L
+        if ok:
+            k = int.from_bytes(hashlib.sha512(sig[:32] + key + message).digest(), "little") % L
+            p, q = mul(s, G), add(r, mul(k, a))
+            ok = (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+        SEEN[key, message, sig] = ok
+    return SEEN[key, message, sig]
+
+
+def thumb(key): return b64(sha(('{"crv":"Ed25519","kty":"OKP","x":"%s"}' % b64(key)).encode()))
+
+
+def dsse(env, key, kind):
+    """The payload of an envelope signed by this key, or None."""
+    try:
+        need(set(env) == {"payload", "payloadType", "signatures"} and env["payloadType"] == kind, "envelope")
+        [sig] = env["signatures"]
+        need(set(sig) == {"keyid", "sig"} and sig["keyid"] == "ed25519:" + thumb(key), "keyid")
+        payload = std64(env["payload"])
+        return payload if ed25519(key, b"DSSEv1 %d %s %d " % (len(kind), kind.encode(), len(payload)) + payload, std64(sig["sig"])) else None
+    except (Malformed, TypeError, ValueError):
+        return None
+
+
+# --- tree (RFC 6962, RFC 9162 §2.1) -----------------------------------------------------------------------------------------
+def node(a, b): return sha(b"\1" + a + b)
+EMPTY = sha(b"")
+
+
+class Frontier:
+    def __init__(self, size=0, nodes=()):
+        need(len(nodes) == bin(size).count("1"), "frontier")
+        self.size, self.nodes = size, list(nodes)
+
+    def push(self, h):
+        n = self.size
+        while n & 1: h = node(self.nodes.pop(), h); n >>= 1
+        self.nodes.append(h); self.size += 1
+
+    def root(self):
+        if not self.nodes: return EMPTY
+        h = self.nodes[-1]
+        for left in self.nodes[-2::-1]: h = node(left, h)
+        return h
+
+
+def climb(fn, sn, proof, step):
+    for p in proof:
+        if sn == 0: return False
+        right = fn & 1 or fn == sn
+        step(p, right)
+        if right:
+            while not fn & 1 and fn: fn >>= 1; sn >>= 1
+        fn >>= 1; sn >>= 1
+    return sn == 0
+
+
+def included(h, index, size, proof, root):
+    if index >= size: return False
+    at = [h]
+    def step(p, right): at[0] = node(p, at[0]) if right else node(at[0], p)
+    return climb(index, size - 1, proof, step) and at[0] == root
+
+
+def consistent(a, b, proof, ra, rb):
+    if a > b: return False
+    if a == b: return not proof and ra == rb
+    if a == 0: return not proof and ra == EMPTY
+    fn, sn, proof = a - 1, b - 1, list(proof)
+    while fn & 1: fn >>= 1; sn >>= 1
+    if a & (a - 1) == 0: proof.insert(0, ra)
+    if not proof: return False
+    at = [proof[0], proof[0]]
+    def step(p, right):
+        if right: at[0] = node(p, at[0])
+        at[1] = node(p, at[1]) if right else node(at[1], p)
+    return climb(fn, sn, proof[1:], step) and at == [ra, rb]
+
+
+# --- notes and checkpoints (§6) ---------------------------------------------------------------------------------------------
+def vkey(text):
+    name, hash_, key = text.split("+", 2)
+    raw = std64(key)
+    need(len(raw) == 33 and raw[0] == 1 and name and not re.search(r"\s", name), "verifier key")
+    need(sha(name.encode() + b"\n" + raw)[:4].hex() == hash_, "verifier key")
+    return name, bytes.fromhex(hash_), raw[1:]
+
+
+class Checkpoint:
+    def __init__(self, text):
+        need(not any(unicodedata.category(c) == "Cc" and c != "\n" for c in text), "note")
+        cut = text.rfind("\n\n")
+        need(cut >= 0 and text.endswith("\n"), "note")
+        self.text, self.sigs = text[:cut + 1], []
+        for line in text[cut + 2:-1].split("\n"):
+            m = re.fullmatch(r"— (\S+) (\S+)", line)
+            need(m and "+" not in m[1], "signature line")
+            raw = std64(m[2]); need(len(raw) > 4, "signature line")
+            self.sigs.append((m[1], raw[:4], raw[4:]))
+        need(len(self.sigs) <= 100, "signatures")
+        parts = self.text.split("\n")
+        need(len(parts) == 4 and re.fullmatch(r"0|[1-9][0-9]*", parts[1]), "checkpoint")
+        self.origin, self.size, self.root = parts[0], int(parts[1]), std64(parts[2])
+        need(self.origin and not re.search(r"[\s+]", self.origin) and self.size < 2**64 and len(self.root) == 32, "checkpoint")
+        need(self.size or self.root == EMPTY, "checkpoint")
+
+    def signer(self, keys):
+        """The first of these keys that signed; None for none; False when a signature by one of them is wrong."""
+        found = []
+        for name, hash_, sig in self.sigs:
+            for key in keys:
+                if key[:2] == (name, hash_):
+                    if not ed25519(key[2], self.text.encode(), sig) or key in found: return False
+                    found.append(key)
+        if not found: return None
+        return found[0] if found[0][0] == self.origin else None
+
+
+# --- archive (§8) -----------------------------------------------------------------------------------------------------------
+def header(name, size):
+    need(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", name) and len(name) < 100, "member name")
+    h = bytearray(512)
+    for at, field in ((0, name), (100, "0000644\0"), (108, "0000000\0"), (116, "0000000\0"), (124, "%011o\0" % size), (136, "0" * 11 + "\0"),
+                      (148, " " * 8), (156, "0"), (257, "ustar\x0000")):
+        h[at:at + len(field)] = field.encode()
+    h[148:156] = b"%06o\0 " % sum(h)
+    return bytes(h)
+
+
+def untar(data):
+    members, at, last = {}, 0, ""
+    while True:
+        head = data[at:at + 512]
+        need(len(head) == 512, "archive cut short")
+        if head == bytes(512):
+            need(data[at:] == bytes(1024), "end of archive")
+            return members
+        try:
+            name, size = head[:100].split(b"\0")[0].decode("ascii"), int(head[124:135], 8)
+        except ValueError:
+            raise Malformed("header")
+        need(header(name, size) == head and name > last, "header or order")
+        body = data[at + 512:at + 512 + size]; pad = -size % 512
+        need(len(body) == size and data[at + 512 + size:at + 512 + size + pad] == bytes(pad), "padding")
+        members[name] = body; at += 512 + size + pad; last = name
+
+
+class Stored:
+    def __init__(self, members): self.m = dict(members)
+
+    def plain(self, name):
+        need(name in self.m, f"{name} is missing")
+        return self.m.pop(name)
+
+    def text(self, name): return self.decode(self.plain(name))
+
+    def take(self, name):
+        if name in self.m:
+            need(len(self.m[name]) <= 16384, "long member not compressed")
+            return self.decode(self.m.pop(name))
+        raw = self.plain(name + ".gz")
+        need(raw[:10] == bytes.fromhex("1f8b08000000000000ff") and len(raw) > 18, "gzip")
+        z = zlib.decompressobj(-15)
+        try:
+            out = z.decompress(raw[10:-8]) + z.flush()
+        except zlib.error:
+            raise Malformed("gzip")
+        need(z.eof and not z.unused_data and struct.pack("<II", zlib.crc32(out), len(out) % 2**32) == raw[-8:] and len(out) > 16384, "gzip")
+        return self.decode(out)
+
+    @staticmethod
+    def decode(b):
+        try:
+            return b.decode()
+        except ValueError:
+            raise Malformed("text")
+
+
+# --- entries (§2, §3) -------------------------------------------------------------------------------------------------------
+def is_int(v): return isinstance(v, int) and not isinstance(v, bool)
+
+
+def parse_header(text):
+    h = parse(text)
+    need(isinstance(h, dict) and len(text.encode()) <= 16384 and set(h) <= {"act", "dec", "ds", "k", "pol", "refs", "sid", "t", "v"}, "header")
+    need(h.get("k") in KINDS and is_int(h.get("t")) and h["t"] >= 0 and is_int(h.get("v")) and h["v"] == 1, "header")
+    need(all(isinstance(h[k], str) and h[k] for k in ("act", "ds", "sid", "dec") if k in h) and h.get("dec", "allow") in ("allow", "deny"), "header")
+    need("pol" not in h or is_int(h["pol"]) and h["pol"] >= 0, "header")
+    need("refs" not in h or isinstance(h["refs"], list) and h["refs"] and all(is_int(r) and r >= 0 for r in h["refs"]), "header")
+    return h
+
+
+def body_root(digests):
+    return sha(b"chunkctl.dev/evidence/body/v1\n\x08" + b"".join(bytes([len(g)]) + g.encode() + d for g, d in zip(GROUPS, digests)))
+
+
+class Entry:
+    def __init__(self, line, with_proof):
+        r = parse(line)
+        need(isinstance(r, dict) and isinstance(r.get("h"), str) and is_int(r.get("i")) and r["i"] >= 0, "row")
+        self.i, self.text, self.h = r["i"], r["h"], parse_header(r["h"])
+        self.refs, self.k, self.t = self.h.get("refs", []), self.h["k"], self.h["t"]
+        self.proof = [unb64(p, 32) for p in r["p"]] if with_proof else None
+        self.body, self.shown, self.erased_by = {}, set(), None
+        rest = set(r) - {"h", "i"} - ({"p"} if with_proof else set())
+        if rest == {"b", "rk"}:
+            need(isinstance(r["b"], dict) and set(r["b"]) <= set(GROUPS) and None not in r["b"].values(), "body")
+            rk, self.body, self.form, self.shown = unb64(r["rk"], 16), r["b"], "full", set(GROUPS)
+            salt = lambda n: hmac.new(rk, b"chunkctl.dev/salt/v1" + bytes([n]), hashlib.sha256).digest()[:16]
+            root = body_root([sha(b64(canon([b64(salt(n)), g, self.body.get(g)]).encode()).encode()) for n, g in enumerate(GROUPS)])
+        elif rest == {"d", "g"}:
+            need(isinstance(r["d"], dict) and isinstance(r["g"], dict) and not set(r["d"]) & set(r["g"]) and set(r["d"]) | set(r["g"]) == set(GROUPS), "row")
+            digests = {g: unb64(d, 32) for g, d in r["d"].items()}
+            for g, disclosure in r["g"].items():
+                d = parse(Stored.decode(unb64(disclosure)))
+                need(isinstance(d, list) and len(d) == 3 and d[1] == g, "disclosure"); unb64(d[0], 16)
+                digests[g] = sha(disclosure.encode())
+                if d[2] is not None: self.body[g] = d[2]
+            self.form, self.shown, root = "partly", set(r["g"]), body_root([digests[g] for g in GROUPS])
+        else:
+            need(rest in ({"r"}, {"e", "r"}), "row")
+            root, self.form = unb64(r["r"], 32), "erased" if "e" in r else "header"
+            if "e" in r: need(is_int(r["e"]) and r["e"] >= 0, "row"); self.erased_by = r["e"]
+        self.leaf = sha(b"\0" + self.text.encode() + b"\n" + b64(root).encode())
+
+    def get(self, group, member):
+        value = self.body.get(group)
+        return value.get(member) if isinstance(value, dict) else None
+
+    def text_of(self, group, member):
+        v = self.get(group, member)
+        return v if isinstance(v, str) else None
+
+
+def open_groups(level, k):
+    if level < 2: return set()
+    if level == 4: return set(GROUPS)
+    groups = {"what", "obj", "mask", "out"} | ({"who", "net"} if level == 3 else set())
+    if k in ("request.create", "review.approve", "review.reject") or (level == 2 and k in ("audit.read", "audit.export")): groups -= {"what"}
+    return groups
+
+
+# --- views (§9) -------------------------------------------------------------------------------------------------------------
+UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def guard(s):
+    s = UNSAFE.sub(" ", "".join(" " if unicodedata.category(c) == "Cc" else c for c in s))
+    if s.lstrip()[:1] and s.lstrip()[0] in "=+-@\uff1d\uff0b\uff0d\uff20": s = "'" + s
+    return '"' + s.replace('"', '""') + '"' if re.search("[,\"; ']", s) else s
+
+
+def cell(v):
+    if v is None: return ""
+    if isinstance(v, (bool, int)): return canon(v)
+    if isinstance(v, str): return guard(v)
+    if isinstance(v, list) and all(isinstance(x, str) for x in v): return guard(";".join(v))
+    return guard(canon(v))
+
+
+class Views:
+    COMMON = "index,time,kind,actor,session,dataset,decision,policy,refs,disclosed"
+
+    def __init__(self): self.v = {"views/entries.jsonl": [], "views/population.csv": [self.COMMON + "\r\n"]}
+
+    def add(self, e):
+        h = e.h
+        time = (datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=e.t)).isoformat(timespec="milliseconds") + "Z"
+        view = {"disclosed": e.form, "index": e.i, "kind": e.k, "time": time, **{g: v for g, v in e.body.items() if v is not None}}
+        for name, short in (("actor", "act"), ("dataset", "ds"), ("decision", "dec"), ("policy", "pol"), ("refs", "refs"), ("session", "sid")):
+            if short in h: view[name] = h[short]
+        self.v["views/entries.jsonl"].append(canon(view) + "\n")
+        common = ",".join([str(e.i), time, e.k, guard(h.get("act", "")), guard(h.get("sid", "")), guard(h.get("ds", "")), h.get("dec", ""),
+                           str(h.get("pol", "")), ";".join(map(str, e.refs)), e.form])
+        self.v["views/population.csv"].append(common + "\r\n")
+        family = e.k.split(".")[0]
+        columns = [c.split("=")[-1].split(".") for c in FAMILIES.get(family, "").split()]
+        titles = [c.split("=")[0].split(".")[-1] for c in FAMILIES.get(family, "").split()]
+        table = self.v.setdefault(f"views/{family}.csv", [",".join([self.COMMON] + titles) + "\r\n"])
+        table.append(",".join([common] + [cell(e.get(*c)) for c in columns]) + "\r\n")
+
+
+# --- the log's rules (§5, §8) -----------------------------------------------------------------------------------------------
+class O:
+    def __init__(self, **kw): self.__dict__.update(kw)
+
+
+def masks(columns, name):
+    if not isinstance(columns, list): return None
+    found = set()
+    for c in columns:
+        row = tuple(c.get(k) for k in ("dataset", name, "mask")) if isinstance(c, dict) else (None,)
+        if not all(isinstance(x, str) for x in row): return None
+        found.add(row)
+    return found
+
+
+class Ledger:
+    def __init__(self, first, origin, trust, fault, unknown):
+        self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
+        self.t, self.S, self.R, self.V, self.G, self.I, self.O, self.pol = 0, {}, {}, {}, {}, {}, {}, {}
+        self.sids, self.people = set(), {}
+
+    def admit(self, e):
+        def check(holds, what):
+            if not holds: self.fault_(f"entry {e.i} ({e.k}): {what}")
+        h, hidden = e.h, e.form == "header"
+        check(e.t >= self.t, "time goes back"); self.t = max(self.t, e.t)
+        check(all(r < e.i for r in e.refs + ([h["pol"]] if "pol" in h else [])), "points forward")
+        if "pol" in h: check(h["pol"] in self.pol and (hidden or not self.pol[h["pol"]]), "its policy")
+        check((e.i == 0) == (e.k == "log.genesis"), "genesis")
+        kinds = {"S": self.S, "R": self.R, "G": self.G, "I": self.I, "O": self.O}
+        if e.k == "grant.issue": right = e.refs and e.refs[0] in self.R and all(r in self.V for r in e.refs[1:])
+        elif e.k in REFS: right = len(e.refs) == len(REFS[e.k]) and all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k]))
+        else: right = True
+        check(right, "points to the wrong entries")
+        if not right: return
+
+        def rests_on(o): check(hidden or not o.hidden, "rests on a withheld entry")
+        def under(n):
+            s = self.S[e.refs[n]]; rests_on(s)
+            check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed, "session")
+            return s
+        def columns(group, name):
+            if group not in e.shown: return None
+            m = masks(e.get(group, "columns"), name); check(m is not None, "columns")
+            return m
+        def figures(i):
+            if "what" in e.shown and i.request is not None: check(e.get("what", "request") == i.request, "another request than its intent")
+            if "out" in e.shown:
+                rows, size = e.get("out", "rows"), e.get("out", "bytes")
+                ok = is_int(rows) and is_int(size) and rows >= i.rows and size >= i.bytes
+                check(ok, "figures")
+                if ok: i.rows, i.bytes = rows, size
+
+        if e.k == "log.genesis": check("env" not in e.shown or e.get("env", "origin") == self.origin, "origin")
+        elif e.k == "policy.load": self.pol[e.i] = hidden
+        elif e.k == "session.open":
+            check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
+            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
+            if "who" in e.shown:
+                try:
+                    key = unb64(e.text_of("who", "public_key"), 32)
+                    s.who = O(person=(e.text_of("who", "issuer"), e.text_of("who", "subject")), key=e.text_of("who", "key"), pub=key)
+                    need(thumb(key) == s.who.key and all(s.who.person), "key")
+                    check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
+                except Malformed:
+                    s.who = None; check(False, "who")
+            self.S[e.i] = s
+        elif e.k == "session.close":
+            s = self.S[e.refs[0]]; rests_on(s); check(not s.closed and h.get("sid") == s.sid, "close"); s.closed = True
+        elif e.k == "request.create":
+            s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
+            r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None,
+                  quorum=e.get("out", "quorum"), masks=columns("obj", "name"))
+            check("out" not in e.shown or is_int(r.quorum), "quorum")
+            if "what" in e.shown and s.who:
+                r.signed = self.request(e, s.who); check(r.signed, "the requester's signature")
+            self.R[e.i] = r
+        elif e.k == "request.deny": under(0); check(h.get("dec") == "deny", "decision")
+        elif e.k in ("request.cancel", "request.expire"):
+            r = self.R[e.refs[0]]; rests_on(r); check(not r.ended and not r.granted, "ended before"); r.ended = True
+        elif e.k.startswith("review."):
+            s, r, yes = under(1), self.R[e.refs[0]], e.k == "review.approve"
+            rests_on(r); check(h.get("dec") == ("allow" if yes else "deny"), "decision")
+            check(not r.ended and not r.granted and h.get("act") != r.act and h.get("act") not in r.reviewers, "review")
+            r.reviewers.append(h.get("act")); r.ended |= not yes
+            if s.who and r.who: check(s.who.person != r.who.person and s.who.pub != r.who.pub, "the requester reviewed")
+            if "what" in e.shown and s.who and r.signed:
+                ok = self.review(e, s.who, r.signed, "approve" if yes else "reject"); check(ok, "the reviewer's signature")
+                if ok and self.trust["reviewer_keys"] != "session":
+                    pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
+                    if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
+                    else: check(s.who.key in pins, "another key than those pinned")
+            self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
+        elif e.k == "grant.issue":
+            r, votes = self.R[e.refs[0]], [self.V[x] for x in e.refs[1:]]
+            for o in [r] + votes: rests_on(o)
+            check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
+            check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
+            if is_int(r.quorum): check(len({v.act for v in votes}) >= r.quorum, "quorum")
+            people = [v.who.person for v in votes if v.who]; check(len(set(people)) == len(people), "one person twice")
+            if "what" in e.shown and r.signed: check((e.get("what", "id"), e.get("what", "digest")) == r.signed, "another request")
+            self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=e.get("out", "expires_ms"), hidden=hidden)
+        elif e.k == "grant.take":
+            under(1); g = self.G[e.refs[0]]; rests_on(g)
+            check(not g.taken and not g.ended and h.get("act") == g.act and (g.end is None or e.t <= g.end), "take"); g.taken = True
+        elif e.k in ("grant.revoke", "grant.expire"):
+            g = self.G[e.refs[0]]; rests_on(g); check(not g.ended, "ended before"); g.ended = True
+        elif e.k == "fetch.intent":
+            under(1); g, m = self.G[e.refs[0]], columns("mask", "column"); rests_on(g)
+            check((g.taken or e.refs[0] < self.first) and not g.ended and h.get("act") == g.act and h.get("ds") == g.r.ds, "intent")
+            if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
+            if "what" in e.shown and g.r.signed: check(e.get("what", "request") == g.r.signed[0], "another request")
+            self.I[e.i] = O(ended=False, rows=0, bytes=0, masks=m, request=e.text_of("what", "request"), hidden=hidden)
+        elif e.k == "fetch.progress":
+            i = self.I[e.refs[0]]; rests_on(i); check(not i.ended, "after its outcome"); figures(i)
+        elif e.k == "fetch.outcome":
+            i, m = self.I[e.refs[0]], columns("mask", "column"); rests_on(i); check(not i.ended, "second outcome"); i.ended = True; figures(i)
+            if m is not None and i.masks is not None: check(m <= i.masks, "masks")
+            end, digest = e.get("out", "end"), e.get("out", "sha256")
+            if "out" in e.shown:
+                check(end in "done cut source_failed interrupted limit revoked failed".split(), "end")
+                check(end != "done" or isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), "digest")
+            self.O[e.i] = O(done="out" not in e.shown or end == "done", sha=digest, hidden=hidden)
+        elif e.k == "delivery.ack":
+            o, got = self.O[e.refs[0]], e.get("out", "sha256"); rests_on(o); check(o.done and (None in (o.sha, got) or o.sha == got), "ack")
+        elif e.k in ("audit.read", "audit.export"): under(0)
+
+    @staticmethod
+    def request(e, who):
+        try:
+            payload = dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.request.v1+json")
+            need(payload is not None and sha(payload).hex() == e.get("what", "digest"), "signature")
+            d = parse(payload.decode())
+            need(d["v"] == 1 and [d["requester"][k] for k in ("issuer", "subject", "key")] == [*who.person, who.key], "requester")
+            need(is_int(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
+            need("out" not in e.shown or e.get("out", "quorum") == d["quorum"], "quorum")
+            need("obj" not in e.shown or all(e.get("obj", k) == d.get(k) for k in ("columns", "connections", "datasets")), "obj")
+            need("why" not in e.shown or all(e.get("why", k) == d.get(k) for k in ("reason", "ticket")), "why")
+            return e.get("what", "id"), e.get("what", "digest")
+        except (Malformed, KeyError, TypeError, ValueError):
+            return None
+
+    @staticmethod
+    def review(e, who, request, verdict):
+        try:
+            need((e.get("what", "id"), e.get("what", "digest")) == request, "request")
+            d = parse(dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.review.v1+json").decode())
+            need(d["v"] == 1 and d["verdict"] == verdict and (d["request"], d["digest"]) == request, "verdict")
+            need([d[k] for k in ("issuer", "subject", "key")] == [*who.person, who.key] and d["reason"].strip(), "reviewer")
+            need("who" not in e.shown or all(e.get("who", k) == d[k] for k in ("issuer", "subject", "key")), "who")
+            need("why" not in e.shown or e.get("why", "reason") == d["reason"], "why")
+            return True
+        except (Malformed, KeyError, TypeError, ValueError, AttributeError):
+            return False
+
+
+# --- the bundle (§8) --------------------------------------------------------------------------------------------------------
+def lines(text):
+    need(not text or text.endswith("\n"), "line cut short")
+    return text[:-1].split("\n") if text else []
+
+
+def verify(data, trust, fault, unknown):
+    members = untar(data); stored = Stored(members)
+    statement = parse(stored.text("statement.dsse"))
+    need(isinstance(statement, dict), "statement")
+    said = parse(Stored.decode(std64(statement.get("payload", ""))))
+    need(set(said) == {"members", "origin", "v"} and said["v"] == 1 and said["members"] == {n: sha(b).hex() for n, b in stored.m.items()}, "statement")
+    m = re.fullmatch(r"chunkctl\.dev/bundle/v1\nlevel ([0-4])\nrange (0|[1-9]\d*) (0|[1-9]\d*)\nfilter (none|\{.*\})\n", stored.text("format.txt"))
+    need(m, "format.txt")
+    level, a, b, filtered = int(m[1]), int(m[2]), int(m[3]), m[4] != "none"
+    if filtered: parse(m[4])
+    start, head = Checkpoint(stored.text("start.checkpoint")), Checkpoint(stored.text("head.checkpoint"))
+    need(start.origin == head.origin == said["origin"] and start.size == a <= b <= head.size, "range or origin")
+    own_text = stored.text("keys/log.txt"); need(own_text.endswith("\n"), "log key"); own = vkey(own_text[:-1]); need(own[0] == head.origin, "log key")
+    if trust["origin"] != head.origin: fault("another log than the trusted one")
+    for name, cp in (("head", head), ("start", start)):
+        signer = cp.signer(trust["keys"])
+        if signer is None and cp.signer([own]): unknown(f"the {name} is signed by a key that is not trusted")
+        elif not signer: fault(f"the {name}'s signature")
+        elif name == "head" and signer != own: fault("the bundle names another log key")
+    if not head.signer([own]): fault("the head is not signed by the key the bundle names")
+    if dsse(statement, own[2], "application/vnd.chunkctl.export.v1+json") is None: fault("the statement's signature")
+
+    proofs = parse(stored.text("proof/consistency")); need(set(proofs) == {"proofs"} and proofs["proofs"], "proofs")
+    shown = {0: EMPTY, head.size: head.root}
+    for n, p in enumerate(proofs["proofs"]):
+        need(set(p) == {"from", "hashes", "root", "to"} and p["to"] == head.size, "proofs")
+        root = unb64(p["root"], 32)
+        need(n or (p["from"], root) == (a, start.root), "first proof")
+        if consistent(p["from"], p["to"], [unb64(x, 32) for x in p["hashes"]], root, head.root): shown.setdefault(p["from"], root)
+        else: fault(f"the head does not extend size {p['from']}")
+    last = trust["last"]
+    if level: rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknown)
+    if last and last.size > head.size: unknown("the auditor has seen a larger log")
+    elif last and last.size not in shown: unknown("nothing shows the log at the auditor's last checkpoint")
+    elif last and shown[last.size] != last.root: fault("history was rewritten")
+    need(not stored.m, "members that do not belong: " + " ".join(stored.m))
+
+
+def rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknown):
+    r = parse(stored.text("proof/range")); need(set(r) == {"from", "frontier", "tail", "to"} and (r["from"], r["to"]) == (a, b), "range")
+    frontier = Frontier(a, [unb64(x, 32) for x in r["frontier"]])
+    if frontier.root() != start.root: fault("the fold does not begin at the start")
+    context = [Entry(x, True) for x in lines(stored.take("rows/context.jsonl"))]
+    need(all(x.i < y.i for x, y in zip(context, context[1:])) and not any(a <= e.i < b for e in context), "context order")
+    for e in context:
+        if not included(e.leaf, e.i, head.size, e.proof, head.root): fault(f"entry {e.i} is not under the head")
+    ledger, views, attached, needed, erased, erasers = Ledger(a, head.origin, trust, fault, unknown), Views(), {}, set(), [], set()
+
+    def step(e):
+        groups = open_groups(level, e.k)
+        if e.form == "erased": erased.append(e); needed.add(e.erased_by)
+        elif e.form == "header":
+            if level >= 2 and not filtered: fault(f"entry {e.i}: its body is missing")
+        else: need(level >= 2 and e.shown == groups and (e.form == "full") == (groups == set(GROUPS)), "a row opens other groups than its level")
+        if e.k in ("erase", "retention.dispose"): erasers.add(e.i)
+        needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
+        ledger.admit(e)
+        if e.k == "session.open" and "who" in e.shown and ledger.S.get(e.i) and ledger.S[e.i].who:
+            w = ledger.S[e.i].who
+            attached[f"keys/{sha(w.key.encode()).hex()}.json"] = canon({"public_key": b64(w.pub), "thumbprint": w.key})
+        if e.k == "policy.load":
+            for member, folder, ext in (("text", "policies", "cedar"), ("schema", "schema", "cedarschema")):
+                text = e.text_of("what", member)
+                if text is not None: attached[f"{folder}/{sha(text.encode()).hex()}.{ext}"] = text
+
+    for e in context:
+        if e.i < a: step(e)
+    for n in range(-(-(b - a) // 4096)):
+        part = lines(stored.take(f"rows/{n:08}.jsonl")); need(len(part) == min(4096, b - a - n * 4096), "rows in a member")
+        for line in part:
+            e = Entry(line, False); need(e.i == frontier.size, "gap"); frontier.push(e.leaf)
+            if trust["last"] and frontier.size == trust["last"].size: shown.setdefault(frontier.size, frontier.root())
+            step(e); views.add(e)
+    if not consistent(b, head.size, [unb64(x, 32) for x in r["tail"]], frontier.root(), head.root): fault("the rows do not fold into the head")
+    for e in context:
+        if e.i >= b: step(e)
+    need(sorted(x for x in needed if not a <= x < b) == [e.i for e in context], "context is not what the rows rest on")
+    for e in erased:
+        if e.erased_by <= e.i or e.erased_by not in erasers: fault(f"entry {e.i}: erased by an entry that erases nothing")
+    for name, text in list(attached.items()) + [(n, "".join(v)) for n, v in views.v.items()]:
+        if stored.take(name) != text: fault(f"{name} is not what the rows give")
+
+
+def main(argv):
+    if len(argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 3
+    faults, unknowns = [], []
+    with open(argv[2], "rb") as f: t = tomllib.load(f)
+    try:
+        trust = {"origin": t["origin"], "keys": [vkey(k.strip()) for k in t["log_keys"]], "last": None,
+                 "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
+        if t.get("last_checkpoint"): trust["last"] = Checkpoint(t["last_checkpoint"])
+        need(trust["keys"] and not trust["last"] or trust["last"].signer(trust["keys"]), "trust file")
+    except (Malformed, KeyError, ValueError) as e:
+        print(f"trust file: {e}", file=sys.stderr)
+        return 3
+    with open(argv[1], "rb") as f: data = f.read()
+    try:
+        verify(data, trust, faults.append, unknowns.append)
+    except (Malformed, KeyError, TypeError, AttributeError) as e:
+        faults.append(f"form: {e}")
+    for line in faults or unknowns: print(line)
+    print("false" if faults else "cannot tell" if unknowns else "true")
+    return 1 if faults else 2 if unknowns else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

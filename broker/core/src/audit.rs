@@ -32,7 +32,13 @@ pub async fn search(broker: &Broker, cx: &Context, caller: &Caller, query: Entry
     demand(broker, cx, caller, Action::AuditRead, "reading the evidence")?;
     let published = broker.log.published();
     let limit = usize::try_from(query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)).unwrap_or(1);
-    let filter = Filter::new(&published.state, query.user.as_deref(), query.dataset.as_deref(), query.request.as_deref(), query.kind.as_deref());
+    let filter = Filter::new(
+        &published.state,
+        query.user.as_deref(),
+        query.dataset.as_deref(),
+        query.request.as_deref(),
+        query.kind.as_deref(),
+    );
     let mut found = Vec::new();
     let mut end = query.before.unwrap_or(published.state.size).min(published.state.size);
     let mut next_before = None;
@@ -58,7 +64,10 @@ pub async fn search(broker: &Broker, cx: &Context, caller: &Caller, query: Entry
         end = from;
     }
     record_read(broker, caller, query_value(&query)?, found.len()).await?;
-    Ok(EntryPage { entries: found, next_before })
+    Ok(EntryPage {
+        entries: found,
+        next_before,
+    })
 }
 
 /// One entry, opened.
@@ -101,7 +110,13 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
             Ok(vec![event.clone()])
         })
         .await?;
-    let filter = Filter::new(&head.state, request.user.as_deref(), request.dataset.as_deref(), request.request.as_deref(), None);
+    let filter = Filter::new(
+        &head.state,
+        request.user.as_deref(),
+        request.dataset.as_deref(),
+        request.request.as_deref(),
+        None,
+    );
     let described = filter.described();
     proofs::bundle(broker, &head, from, to, level, described.as_ref(), |entry| filter.matches(entry)).await
 }
@@ -134,7 +149,12 @@ pub async fn sessions(broker: &Broker, cx: &Context, caller: &Caller, all: bool)
     }
     let published = broker.log.published();
     let now_ms = broker.clock.now_ms();
-    let mut sessions: Vec<_> = published.state.sessions.values().filter(|s| all || s.open.actor == *caller.actor()).collect();
+    let mut sessions: Vec<_> = published
+        .state
+        .sessions
+        .values()
+        .filter(|s| all || s.open.actor == *caller.actor())
+        .collect();
     sessions.sort_by_key(|s| std::cmp::Reverse(s.index));
     sessions.truncate(LISTED_MAX);
     Ok(sessions.into_iter().map(|s| session_view(s, now_ms)).collect())
@@ -146,7 +166,8 @@ pub async fn sessions(broker: &Broker, cx: &Context, caller: &Caller, all: bool)
 /// `not_found` unless it is the caller's own or they may read the evidence.
 pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &SessionId) -> Result<SessionView, Error> {
     let published = broker.log.published();
-    let missing = || Error::new(Code::NotFound, format!("There is no session `{id}` that you may see.")).hint("run `chunkctl sessions list`");
+    let missing =
+        || Error::new(Code::NotFound, format!("There is no session `{id}` that you may see.")).hint("run `chunkctl sessions list`");
     let session = published.state.sessions.get(id).ok_or_else(missing)?;
     let own = session.open.actor == *caller.actor();
     if !own {
@@ -200,7 +221,13 @@ pub fn tile(broker: &Broker, level: u8, index: u64, width: u16) -> Option<Vec<u8
 /// Proof that the tree of size `to` extends the one of size `from`.
 #[must_use]
 pub fn consistency(broker: &Broker, from: u64, to: u64) -> Option<Vec<[u8; 32]>> {
-    broker.log.with_tree(|tree| if from <= to && to <= tree.size() { tree.consistency(from, to) } else { None })
+    broker.log.with_tree(|tree| {
+        if from <= to && to <= tree.size() {
+            tree.consistency(from, to)
+        } else {
+            None
+        }
+    })
 }
 
 /// A bundle of leaves (C2SP tlog-tiles entry bundle): each as a big-endian u16 length and the leaf's bytes.
@@ -209,7 +236,9 @@ pub fn consistency(broker: &Broker, from: u64, to: u64) -> Option<Vec<[u8; 32]>>
 /// As [`search`], and `not_found` when the tree is not that large.
 pub async fn entries_tile(broker: &Broker, cx: &Context, caller: &Caller, index: u64, width: u16) -> Result<Vec<u8>, Error> {
     demand(broker, cx, caller, Action::AuditRead, "reading the evidence")?;
-    let from = index.checked_mul(TILE_WIDTH).ok_or_else(|| Error::new(Code::NotFound, "There is no such tile."))?;
+    let from = index
+        .checked_mul(TILE_WIDTH)
+        .ok_or_else(|| Error::new(Code::NotFound, "There is no such tile."))?;
     let entries = broker.log.read(from, usize::from(width)).await?;
     if entries.len() < usize::from(width) || width == 0 {
         return Err(Error::new(Code::NotFound, "There is no such tile."));
@@ -243,7 +272,12 @@ impl Filter {
             state.sessions.values().filter(is).map(|s| s.open.actor.to_string()).collect()
         });
         let own = |text: Option<&str>| text.map(ToOwned::to_owned);
-        Self { actors, dataset: own(dataset), request: own(request), kind: own(kind) }
+        Self {
+            actors,
+            dataset: own(dataset),
+            request: own(request),
+            kind: own(kind),
+        }
     }
 
     /// What was asked for, as the bundle states it; `None` when everything was.
@@ -261,16 +295,27 @@ impl Filter {
 
     fn matches(&self, entry: &Opened) -> bool {
         let header = &entry.leaf.header;
-        let actor = self.actors.as_ref().is_none_or(|a| header.act.as_ref().is_some_and(|act| a.contains(act)));
-        let dataset = self.dataset.as_ref().is_none_or(|d| header.ds.as_deref().is_some_and(|ds| ds.split(',').any(|name| name == d)));
-        let kind = self.kind.as_ref().is_none_or(|k| header.kind.as_str() == k || header.kind.family() == k);
+        let actor = self
+            .actors
+            .as_ref()
+            .is_none_or(|a| header.act.as_ref().is_some_and(|act| a.contains(act)));
+        let dataset = self
+            .dataset
+            .as_ref()
+            .is_none_or(|d| header.ds.as_deref().is_some_and(|ds| ds.split(',').any(|name| name == d)));
+        let kind = self
+            .kind
+            .as_ref()
+            .is_none_or(|k| header.kind.as_str() == k || header.kind.family() == k);
         actor && dataset && kind && self.request.as_ref().is_none_or(|r| names_request(entry, r))
     }
 }
 
 fn names_request(entry: &Opened, request: &str) -> bool {
     let Some((_, body)) = &entry.body else { return false };
-    ["id", "request"].iter().any(|member| body.text(Group::What, member) == Some(request))
+    ["id", "request"]
+        .iter()
+        .any(|member| body.text(Group::What, member) == Some(request))
 }
 
 async fn time_range(broker: &Broker, size: u64, from_ms: Option<i64>, to_ms: Option<i64>) -> Result<(u64, u64), Error> {
@@ -331,11 +376,19 @@ fn entry_view(entry: &Opened) -> EntryView {
     if let Some((_, opened)) = &entry.body {
         body = opened.present();
     }
-    EntryView { index: entry.index, header, body: Value::Object(body), summary: summary(entry) }
+    EntryView {
+        index: entry.index,
+        header,
+        body: Value::Object(body),
+        summary: summary(entry),
+    }
 }
 
 fn summary(entry: &Opened) -> String {
-    let event = entry.body.as_ref().and_then(|(_, body)| Event::read(entry.index, &entry.leaf.header, body).ok());
+    let event = entry
+        .body
+        .as_ref()
+        .and_then(|(_, body)| Event::read(entry.index, &entry.leaf.header, body).ok());
     event.map_or_else(|| "erased".to_owned(), |event| narrate(&event))
 }
 

@@ -62,10 +62,10 @@ impl Denial {
 }
 
 /// Asks policy about every dataset of the plan: may it be fetched, and does somebody have to approve?
-pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, (Plan, Denial)> {
+pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, Box<(Plan, Denial)>> {
     match judge(broker, cx, &plan) {
         Ok((quorum, policies)) => Ok(Permit { plan, quorum, policies }),
-        Err(denial) => Err((plan, denial)),
+        Err(denial) => Err(Box::new((plan, denial))),
     }
 }
 
@@ -141,7 +141,9 @@ fn deny_action(broker: &Broker, answer: &Answer, what: &str) -> Denial {
     if !answer.faults.is_empty() {
         return Denial {
             code: Code::PolicyFault,
-            reasons: vec![format!("The policies could not be evaluated for {what}, so the answer is no; the operator's log says which.")],
+            reasons: vec![format!(
+                "The policies could not be evaluated for {what}, so the answer is no; the operator's log says which."
+            )],
             policies: answer.policies.clone(),
         };
     }
@@ -153,7 +155,11 @@ fn deny_action(broker: &Broker, answer: &Answer, what: &str) -> Denial {
     };
     let mut reasons = vec![reason];
     reasons.extend(broker.policy.load().reasons(answer));
-    Denial { code: Code::Denied, reasons, policies: answer.policies.clone() }
+    Denial {
+        code: Code::Denied,
+        reasons,
+        policies: answer.policies.clone(),
+    }
 }
 
 fn add(policies: &mut Vec<String>, more: Vec<String>) {

@@ -120,7 +120,10 @@ impl Broker {
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
-            tokens: TokenSigner::new(&parts.token_seed, parts.settings.public_url.as_str().trim_end_matches('/').to_owned()),
+            tokens: TokenSigner::new(
+                &parts.token_seed,
+                parts.settings.public_url.as_str().trim_end_matches('/').to_owned(),
+            ),
             settings: parts.settings,
             clock: parts.clock,
             log,
@@ -147,7 +150,14 @@ impl Broker {
         self.jobs.close();
         self.jobs.wait().await;
         let instance = self.settings.instance.clone();
-        let stop = self.log.commit(Urgency::Closing, move |_, _| Ok(vec![Event::Stop { instance: instance.clone() }])).await;
+        let stop = self
+            .log
+            .commit(Urgency::Closing, move |_, _| {
+                Ok(vec![Event::Stop {
+                    instance: instance.clone(),
+                }])
+            })
+            .await;
         if let Err(fault) = stop {
             tracing::error!(error = %fault, "the stop could not be recorded");
         }
@@ -202,7 +212,11 @@ impl Broker {
         let published = self.log.published();
         let now_ms = self.clock.now_ms();
         let state = &published.state;
-        let pending = state.waiting.iter().filter_map(|id| state.requests.get(id)).filter(|r| r.state == RequestState::Pending);
+        let pending = state
+            .waiting
+            .iter()
+            .filter_map(|id| state.requests.get(id))
+            .filter(|r| r.state == RequestState::Pending);
         Metrics {
             entries: state.size,
             commits_total: published.commits,
@@ -224,7 +238,10 @@ impl Broker {
         let load = policy_load(&policies);
         self.log
             .commit(Urgency::Normal, move |state, _| {
-                let same = state.policy.as_ref().is_some_and(|(_, digest)| matches!(&load, Event::PolicyLoad { digest: d, .. } if d == digest));
+                let same = state
+                    .policy
+                    .as_ref()
+                    .is_some_and(|(_, digest)| matches!(&load, Event::PolicyLoad { digest: d, .. } if d == digest));
                 Ok(if same { Vec::new() } else { vec![load.clone()] })
             })
             .await?;
@@ -235,7 +252,9 @@ impl Broker {
     /// Random bits for ids and nonces.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Error> {
         let mut bits = [0; N];
-        self.random.fill(&mut bits).map_err(|_| Error::new(Code::Internal, "The random generator failed."))?;
+        self.random
+            .fill(&mut bits)
+            .map_err(|_| Error::new(Code::Internal, "The random generator failed."))?;
         Ok(bits)
     }
 
@@ -253,7 +272,10 @@ impl Broker {
                 });
             }
             events.extend(delivery::close_interrupted(state, now_ms));
-            events.push(Event::Start { version: settings.version.clone(), instance: settings.instance.clone() });
+            events.push(Event::Start {
+                version: settings.version.clone(),
+                instance: settings.instance.clone(),
+            });
             if state.config.as_deref() != Some(&settings.config_digest) {
                 events.push(Event::ConfigLoad {
                     digest: settings.config_digest.clone(),
@@ -278,7 +300,12 @@ impl Broker {
             }
             let now_ms = self.clock.now_ms();
             if approval::any_expired(&self.log.published().state, now_ms) {
-                self.report(self.log.commit(Urgency::Closing, |state, now_ms| Ok(approval::expire(state, now_ms))).await.map(|_| ()));
+                self.report(
+                    self.log
+                        .commit(Urgency::Closing, |state, now_ms| Ok(approval::expire(state, now_ms)))
+                        .await
+                        .map(|_| ()),
+                );
             }
             let failures = self.failures.take(now_ms);
             if !failures.is_empty() {
@@ -295,7 +322,11 @@ impl Broker {
 }
 
 fn policy_load(policies: &PolicySet) -> Event {
-    Event::PolicyLoad { digest: policies.digest().to_owned(), text: policies.text().to_owned(), schema: SCHEMA.to_owned() }
+    Event::PolicyLoad {
+        digest: policies.digest().to_owned(),
+        text: policies.text().to_owned(),
+        schema: SCHEMA.to_owned(),
+    }
 }
 
 fn count(items: impl Iterator) -> u64 {

@@ -122,16 +122,29 @@ impl futures::Stream for Delivery {
 /// When it is not the caller's, not approved, or has no such chunk.
 pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: u32) -> Result<Approved, Error> {
     let published = broker.log.published();
-    let request = published.state.requests.get(id).filter(|r| r.actor == *caller.actor()).ok_or_else(|| not_found(id))?;
+    let request = published
+        .state
+        .requests
+        .get(id)
+        .filter(|r| r.actor == *caller.actor())
+        .ok_or_else(|| not_found(id))?;
     if request.document.requester.key != caller.key() {
-        return Err(Error::new(Code::Denied, "The request was signed with the key of another session, and only that key may fetch it.")
-            .hint("run the same `chunkctl fetch` again"));
+        return Err(Error::new(
+            Code::Denied,
+            "The request was signed with the key of another session, and only that key may fetch it.",
+        )
+        .hint("run the same `chunkctl fetch` again"));
     }
     if chunk != 0 {
         return Err(Error::new(Code::NotFound, format!("Request `{id}` has one chunk, number 0.")));
     }
     let grant = may_start(request)?;
-    Ok(Approved { id: id.clone(), chunk, document: Arc::clone(&request.document), grant })
+    Ok(Approved {
+        id: id.clone(),
+        chunk,
+        document: Arc::clone(&request.document),
+        grant,
+    })
 }
 
 /// Binds a permit that policy gives *now* to the grant that was given *then*: the mask plan is the approved one.
@@ -140,8 +153,11 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 /// When policy would now ask for more approvals, or the plan has changed.
 pub(crate) fn require(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {
     if permit.quorum() > approved.document.quorum {
-        return Err(Error::new(Code::DocumentMismatch, "Since the request was approved, policy asks for more approvals; ask again.")
-            .hint("run the same `chunkctl fetch` again"));
+        return Err(Error::new(
+            Code::DocumentMismatch,
+            "Since the request was approved, policy asks for more approvals; ask again.",
+        )
+        .hint("run the same `chunkctl fetch` again"));
     }
     let fetch = FetchId::from_random(broker.random()?);
     let metadata = vec![
@@ -150,7 +166,12 @@ pub(crate) fn require(broker: &Broker, permit: Permit, approved: Approved) -> Re
         ("chunkctl.chunk".to_owned(), approved.chunk.to_string()),
     ];
     let (caller, order) = permit.into_plan().pinned(&approved.document, fetch.to_string(), metadata)?;
-    Ok(Grant { caller, approved, order, fetch })
+    Ok(Grant {
+        caller,
+        approved,
+        order,
+        fetch,
+    })
 }
 
 /// A place among the deliveries that may run at once.
@@ -196,7 +217,10 @@ pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recor
         columns,
         instance: broker.settings.instance.clone(),
     };
-    let committed = broker.log.commit(Urgency::Normal, move |state, now_ms| decide_intent(state, &entry, now_ms)).await?;
+    let committed = broker
+        .log
+        .commit(Urgency::Normal, move |state, now_ms| decide_intent(state, &entry, now_ms))
+        .await?;
     let request = committed.published.state.requests.get(&grant.approved.id);
     let taken_here = request.and_then(|r| r.taken).is_some_and(|taken| taken == committed.first);
     let intent = committed.first + u64::from(taken_here);
@@ -207,8 +231,13 @@ pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recor
 pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
     let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
     let finished = Arc::new(AtomicBool::new(false));
-    let delivery =
-        Delivery { intent: recorded.intent, format: recorded.grant.order.format, frames, finished: Arc::clone(&finished), told: false };
+    let delivery = Delivery {
+        intent: recorded.intent,
+        format: recorded.grant.order.format,
+        frames,
+        finished: Arc::clone(&finished),
+        told: false,
+    };
     broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
     let job = Job {
         broker: Arc::clone(broker),
@@ -271,8 +300,10 @@ fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<
 fn may_start(request: &crate::state::Request) -> Result<u64, Error> {
     match (request.state, request.grant) {
         (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
-        (RequestState::Pending, _) => Err(Error::new(Code::ApprovalPending, format!("Request `{}` waits for approval.", request.id))
-            .hint(format!("run `chunkctl fetch --request {}` once it is approved", request.id))),
+        (RequestState::Pending, _) => Err(
+            Error::new(Code::ApprovalPending, format!("Request `{}` waits for approval.", request.id))
+                .hint(format!("run `chunkctl fetch --request {}` once it is approved", request.id)),
+        ),
         _ => Err(wrong_state(request, "be fetched")),
     }
 }
@@ -344,7 +375,12 @@ impl Job {
                 _ = changes.changed() => match self.still_allowed() { Ok(()) => continue, Err(end) => return end },
             };
             let frame = match frame {
-                None => return End { word: "done", sentence: None },
+                None => {
+                    return End {
+                        word: "done",
+                        sentence: None,
+                    };
+                }
                 Some(Err(fault)) => return scan_end(&self.id, fault),
                 Some(Ok(frame)) => frame,
             };
@@ -393,18 +429,37 @@ impl Job {
     async fn leave_trace(&mut self, next: u64) -> Result<(), End> {
         let lost = |_| End::cut("failed", "the evidence log cannot be written");
         if let Some((bytes, progress)) = self.progress.take_if(|(_, p)| p.is_finished()) {
-            progress.await.map_err(|_| Error::new(Code::Internal, "")).and_then(|r| r).map_err(lost)?;
+            progress
+                .await
+                .map_err(|_| Error::new(Code::Internal, ""))
+                .and_then(|r| r)
+                .map_err(lost)?;
             self.recorded_bytes = bytes;
         }
         if self.progress.is_none() && self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX / 2 {
             let broker = Arc::clone(&self.broker);
-            let event = Event::Progress { request: self.id.clone(), intent: self.intent, rows: self.rows, bytes: self.bytes };
-            let commit = async move { broker.log.commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()])).await.map(|_| ()) };
+            let event = Event::Progress {
+                request: self.id.clone(),
+                intent: self.intent,
+                rows: self.rows,
+                bytes: self.bytes,
+            };
+            let commit = async move {
+                broker
+                    .log
+                    .commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()]))
+                    .await
+                    .map(|_| ())
+            };
             self.progress = Some((self.bytes, self.broker.jobs.spawn(commit)));
         }
         while self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX {
             let Some((bytes, progress)) = self.progress.take() else { break };
-            progress.await.map_err(|_| Error::new(Code::Internal, "")).and_then(|r| r).map_err(lost)?;
+            progress
+                .await
+                .map_err(|_| Error::new(Code::Internal, ""))
+                .and_then(|r| r)
+                .map_err(lost)?;
             self.recorded_bytes = bytes;
         }
         Ok(())
@@ -424,7 +479,11 @@ impl Job {
             columns: counts.map(|c| c.counts().into_iter().map(counted).collect()).unwrap_or_default(),
         };
         let decide = move |state: &State, _now_ms: i64| {
-            Ok(if state.open_intents.contains_key(&outcome.intent) { vec![Event::Outcome(outcome.clone())] } else { Vec::new() })
+            Ok(if state.open_intents.contains_key(&outcome.intent) {
+                vec![Event::Outcome(outcome.clone())]
+            } else {
+                Vec::new()
+            })
         };
         let recorded = self.broker.log.commit(Urgency::Closing, decide).await;
         if let Err(fault) = &recorded {
@@ -436,7 +495,10 @@ impl Job {
 
 impl End {
     fn cut(word: &'static str, sentence: &str) -> Self {
-        Self { word, sentence: Some(sentence.to_owned()) }
+        Self {
+            word,
+            sentence: Some(sentence.to_owned()),
+        }
     }
 }
 
@@ -448,7 +510,10 @@ fn scan_end(id: &RequestId, fault: crate::scan::ScanError) -> End {
         _ => "failed",
     };
     tracing::warn!(request = %id, end = word, operator = fault.operator.as_deref().unwrap_or(""), "a delivery ended early: {}", fault.public);
-    End { word, sentence: Some(fault.public) }
+    End {
+        word,
+        sentence: Some(fault.public),
+    }
 }
 
 fn counted(count: MaskCount) -> MaskColumn {

@@ -28,7 +28,14 @@ impl Error {
     /// An error of this code with this public text.
     #[must_use]
     pub fn new(code: Code, public: impl Into<String>) -> Self {
-        Self { code, public: public.into(), hint: None, policies: Vec::new(), position: None, source: None }
+        Self {
+            code,
+            public: public.into(),
+            hint: None,
+            policies: Vec::new(),
+            position: None,
+            source: None,
+        }
     }
 
     /// Names the next command to type.

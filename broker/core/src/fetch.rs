@@ -38,7 +38,7 @@ pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id:
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let permit = match authorize(broker, cx, plan) {
         Ok(permit) => permit,
-        Err((plan, denial)) => return Err(record_denial(broker, &plan, denial).await),
+        Err(denied) => return Err(record_denial(broker, *denied).await),
     };
     let grant = delivery::require(broker, permit, approved)?;
     let slot = delivery::slot(broker)?;
@@ -59,7 +59,8 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
             let digest = broker.policy.load().digest().to_owned();
             let nonce = hex::encode(broker.random::<16>()?);
             let document = plan.document(permit.quorum(), &digest, nonce, not_after_ms(broker.clock.now_ms()));
-            let text = canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
+            let text =
+                canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
             Ok(PlanAnswer {
                 decision: if permit.quorum() == 0 { "allowed" } else { "needs_approval" }.to_owned(),
                 policies: permit.policies().to_vec(),
@@ -73,17 +74,13 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
                 document: Some(text),
             })
         }
-        Err((plan, denial)) => {
-            let reasons = denial.reasons.clone();
-            let policies = denial.policies.clone();
-            let answer = record_denial(broker, &plan, denial).await;
-            if answer.code == Code::EvidenceUnavailable {
-                return Err(answer);
-            }
+        Err(denied) => {
+            let (plan, denial) = *denied;
+            record(broker, plan.caller(), plan.request(), denial.code, denial.policies.clone()).await?;
             Ok(PlanAnswer {
                 decision: "denied".to_owned(),
-                policies,
-                reasons,
+                policies: denial.policies,
+                reasons: denial.reasons,
                 columns,
                 rows_estimated: plan.scan().rows_estimated,
                 bytes_estimated: plan.scan().bytes_estimated,
@@ -101,7 +98,10 @@ pub(crate) async fn plan_or_record(broker: &Broker, cx: &Context, caller: Caller
     match plan::plan(broker, cx, caller.clone(), request.clone()).await {
         Ok(plan) => Ok(plan),
         Err(fault) => {
-            let refused = matches!(fault.code, Code::NotFound | Code::InvalidSql | Code::StatementRefused | Code::Denied | Code::PolicyFault);
+            let refused = matches!(
+                fault.code,
+                Code::NotFound | Code::InvalidSql | Code::StatementRefused | Code::Denied | Code::PolicyFault
+            );
             if refused {
                 record(broker, &caller, &request, fault.code, fault.policies.clone()).await?;
             }
@@ -111,7 +111,7 @@ pub(crate) async fn plan_or_record(broker: &Broker, cx: &Context, caller: Caller
 }
 
 /// Records a denial and gives it as the answer.
-pub(crate) async fn record_denial(broker: &Broker, plan: &Plan, denial: Denial) -> Error {
+pub(crate) async fn record_denial(broker: &Broker, (plan, denial): (Plan, Denial)) -> Error {
     match record(broker, plan.caller(), plan.request(), denial.code, denial.policies.clone()).await {
         Ok(()) => denial.into_error(),
         Err(unrecorded) => unrecorded,
@@ -119,7 +119,8 @@ pub(crate) async fn record_denial(broker: &Broker, plan: &Plan, denial: Denial) 
 }
 
 async fn record(broker: &Broker, caller: &Caller, request: &PlanRequest, code: Code, policies: Vec<String>) -> Result<(), Error> {
-    let query = serde_json::to_value(&request.query).map_err(|fault| Error::new(Code::Internal, "The query does not serialise.").operator(fault))?;
+    let query = serde_json::to_value(&request.query)
+        .map_err(|fault| Error::new(Code::Internal, "The query does not serialise.").operator(fault))?;
     let deny = RequestDeny {
         session: caller.session().clone(),
         actor: caller.actor().clone(),

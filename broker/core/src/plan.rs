@@ -59,7 +59,12 @@ impl Plan {
             ticket: self.request.ticket.clone().unwrap_or_default(),
             rows_estimated: unknown_is_most(self.scan.rows_estimated),
             bytes_estimated: unknown_is_most(self.scan.bytes_estimated),
-            columns: self.inspection.columns.iter().map(|(dataset, column)| format!("{dataset}.{column}")).collect(),
+            columns: self
+                .inspection
+                .columns
+                .iter()
+                .map(|(dataset, column)| format!("{dataset}.{column}"))
+                .collect(),
             statement: self.inspection.statement.clone(),
             functions: self.inspection.functions.clone(),
             format: self.request.format.as_str().to_owned(),
@@ -73,7 +78,12 @@ impl Plan {
             .columns
             .iter()
             .map(|column| {
-                let read: Vec<_> = self.tables.iter().flat_map(|t| &t.columns).filter(|c| c.name == column.name).collect();
+                let read: Vec<_> = self
+                    .tables
+                    .iter()
+                    .flat_map(|t| &t.columns)
+                    .filter(|c| c.name == column.name)
+                    .collect();
                 let source = match read.as_slice() {
                     [one] => Some(*one),
                     _ => None,
@@ -100,7 +110,12 @@ impl Plan {
             datasets: self.datasets.iter().map(|d| d.name.clone()).collect(),
             connections,
             columns: self.document_columns(),
-            filtered: self.tables.iter().filter(|t| t.row_filter.is_some()).map(|t| t.table.dataset.clone()).collect(),
+            filtered: self
+                .tables
+                .iter()
+                .filter(|t| t.row_filter.is_some())
+                .map(|t| t.table.dataset.clone())
+                .collect(),
             format: self.request.format,
             reason: self.request.reason.clone(),
             ticket: self.request.ticket.clone(),
@@ -121,12 +136,23 @@ impl Plan {
     ///
     /// # Errors
     /// When what this caller may see has become less than what was approved, or the source has changed.
-    pub(crate) fn pinned(self, approved: &RequestDocument, tag: String, metadata: Vec<(String, String)>) -> Result<(Caller, ScanOrder), Error> {
+    pub(crate) fn pinned(
+        self,
+        approved: &RequestDocument,
+        tag: String,
+        metadata: Vec<(String, String)>,
+    ) -> Result<(Caller, ScanOrder), Error> {
         let changed = |what: &str| {
-            Error::new(Code::DocumentMismatch, format!("Since the request was signed, {what}; ask again.")).hint("run the same `chunkctl fetch` again")
+            Error::new(Code::DocumentMismatch, format!("Since the request was signed, {what}; ask again."))
+                .hint("run the same `chunkctl fetch` again")
         };
         let now = self.document_columns();
-        if now.len() != approved.columns.len() || now.iter().zip(&approved.columns).any(|(a, b)| a.dataset != b.dataset || a.name != b.name || a.class != b.class) {
+        if now.len() != approved.columns.len()
+            || now
+                .iter()
+                .zip(&approved.columns)
+                .any(|(a, b)| a.dataset != b.dataset || a.name != b.name || a.class != b.class)
+        {
             return Err(changed("the source's columns or their classes have changed"));
         }
         let mut tables = self.tables.clone();
@@ -135,7 +161,11 @@ impl Plan {
                 continue;
             }
             // Looser never widens what was approved: keep the mask that was signed, if it is still the class's mask.
-            let column = tables.iter_mut().filter(|t| t.table.dataset == now.dataset).flat_map(|t| &mut t.columns).find(|c| c.name == now.name);
+            let column = tables
+                .iter_mut()
+                .filter(|t| t.table.dataset == now.dataset)
+                .flat_map(|t| &mut t.columns)
+                .find(|c| c.name == now.name);
             let pinned = column.filter(|c| c.treatment.is_identity()).zip(self.classes_mask(now));
             match pinned {
                 Some((column, mask)) if mask.to_string() == then.mask => column.treatment = mask,
@@ -153,7 +183,14 @@ impl Plan {
         }
         Ok((
             self.caller,
-            ScanOrder { query: approved.query.clone(), tables, format: approved.format, budget: approved.budget, tag, metadata },
+            ScanOrder {
+                query: approved.query.clone(),
+                tables,
+                format: approved.format,
+                budget: approved.budget,
+                tag,
+                metadata,
+            },
         ))
     }
 
@@ -200,8 +237,10 @@ pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request:
     let mut datasets = Vec::new();
     let mut tables = Vec::new();
     for name in &inspection.datasets {
-        let dataset =
-            visible(broker, cx, &caller).find(|d| d.name == *name).cloned().ok_or_else(|| catalog::unknown(broker, cx, &caller, name))?;
+        let dataset = visible(broker, cx, &caller)
+            .find(|d| d.name == *name)
+            .cloned()
+            .ok_or_else(|| catalog::unknown(broker, cx, &caller, name))?;
         let columns = schema(broker, &dataset).await?;
         tables.push(govern(broker, cx, &caller, &dataset, &columns)?);
         datasets.push(dataset);
@@ -223,8 +262,23 @@ pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request:
         metadata: Vec::new(),
     };
     let scan = broker.scanner.plan(&order).await.map_err(scan_error)?;
-    let class_masks = broker.settings.catalog.classes.values().map(|c| (c.name.clone(), Treatment::Mask(c.mask.clone()))).collect();
-    Ok(Plan { caller, datasets, request, inspection, tables: order.tables, scan, budget, class_masks })
+    let class_masks = broker
+        .settings
+        .catalog
+        .classes
+        .values()
+        .map(|c| (c.name.clone(), Treatment::Mask(c.mask.clone())))
+        .collect();
+    Ok(Plan {
+        caller,
+        datasets,
+        request,
+        inspection,
+        tables: order.tables,
+        scan,
+        budget,
+        class_masks,
+    })
 }
 
 /// When a plan made now can no longer be submitted, ms since 1970.
@@ -234,17 +288,25 @@ pub(crate) fn not_after_ms(now_ms: i64) -> i64 {
 
 fn check_bounds(request: &PlanRequest) -> Result<(), Error> {
     let sql = match &request.query {
-        Query::Slice { columns, filter, order_by, .. } => {
+        Query::Slice {
+            columns, filter, order_by, ..
+        } => {
             let columns: usize = columns.iter().flatten().map(String::len).sum();
             columns + filter.as_ref().map_or(0, String::len) + order_by.as_ref().map_or(0, String::len)
         }
         Query::Sql { text } => text.len(),
     };
     if sql > SQL_BYTES_MAX {
-        return Err(Error::new(Code::LimitReached, format!("The query is longer than {SQL_BYTES_MAX} bytes.")));
+        return Err(Error::new(
+            Code::LimitReached,
+            format!("The query is longer than {SQL_BYTES_MAX} bytes."),
+        ));
     }
     if request.reason.len() > REASON_BYTES_MAX || request.ticket.as_ref().is_some_and(|t| t.len() > REASON_BYTES_MAX) {
-        return Err(Error::new(Code::LimitReached, format!("A reason or ticket is longer than {REASON_BYTES_MAX} bytes.")));
+        return Err(Error::new(
+            Code::LimitReached,
+            format!("A reason or ticket is longer than {REASON_BYTES_MAX} bytes."),
+        ));
     }
     Ok(())
 }

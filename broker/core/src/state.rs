@@ -152,7 +152,11 @@ impl State {
             }
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
             Event::RequestEnd { id, cancelled, .. } => {
-                let state = if *cancelled { RequestState::Cancelled } else { RequestState::Expired };
+                let state = if *cancelled {
+                    RequestState::Cancelled
+                } else {
+                    RequestState::Expired
+                };
                 self.change(id, |request| request.state = state);
             }
             Event::Review(review) => self.apply_review(index, review, time_ms),
@@ -169,11 +173,22 @@ impl State {
             Event::Intent(intent) => {
                 self.open_intents.insert(
                     index,
-                    OpenIntent { request: intent.request.clone(), intent: Arc::new(intent.clone()), time_ms, rows: 0, bytes: 0 },
+                    OpenIntent {
+                        request: intent.request.clone(),
+                        intent: Arc::new(intent.clone()),
+                        time_ms,
+                        rows: 0,
+                        bytes: 0,
+                    },
                 );
                 self.change(&intent.request, |request| {
                     request.state = RequestState::Running;
-                    request.deliveries.push(Delivered { chunk: intent.chunk, intent: index, outcome: None, ack: None });
+                    request.deliveries.push(Delivered {
+                        chunk: intent.chunk,
+                        intent: index,
+                        outcome: None,
+                        ack: None,
+                    });
                 });
             }
             Event::Progress { intent, rows, bytes, .. } => {
@@ -211,10 +226,18 @@ impl State {
         let person = (open.person.issuer.clone(), open.person.subject.clone());
         self.actors.entry(person).or_insert_with(|| open.actor.clone());
         self.id_tokens.insert(open.id_token.clone(), time_ms + ID_TOKEN_REMEMBERED_MS);
-        if self.size % 256 == 0 {
+        if self.size.is_multiple_of(256) {
             self.id_tokens.retain(|_, until| *until > time_ms);
         }
-        self.sessions.insert(open.session.clone(), Arc::new(Session { index, opened_ms: time_ms, open: open.clone(), closed: None }));
+        self.sessions.insert(
+            open.session.clone(),
+            Arc::new(Session {
+                index,
+                opened_ms: time_ms,
+                open: open.clone(),
+                closed: None,
+            }),
+        );
     }
 
     fn apply_request_create(&mut self, index: u64, create: &RequestCreate, time_ms: i64) {
@@ -280,7 +303,9 @@ impl State {
     }
 
     fn apply_outcome(&mut self, index: u64, outcome: &OutcomeEntry) {
-        let Some(open) = self.open_intents.remove(&outcome.intent) else { return };
+        let Some(open) = self.open_intents.remove(&outcome.intent) else {
+            return;
+        };
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {
                 delivered.outcome = Some((index, Arc::new(outcome.clone())));

@@ -336,7 +336,12 @@ fn derive(master: &[u8; 32], purpose: &str) -> Secret {
 fn lock(file: &Path) -> Result<File, DataKeyError> {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
-    let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
+    let lock = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(PathBuf::from(name))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(DataKeyError::InUse(file.to_owned())),

@@ -212,7 +212,12 @@ impl JournalReader for SqliteReader {
 fn lock(journal: &Path) -> Result<File, OpenError> {
     let mut name = journal.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(PathBuf::from(name))?;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(PathBuf::from(name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(journal.to_owned())),

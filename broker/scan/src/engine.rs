@@ -12,9 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chunk_core::scan::{
-    Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table,
-};
+use chunk_core::scan::{Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::execution::SessionState;
 use tokio::runtime::Runtime;
@@ -81,8 +79,15 @@ impl Engine {
             .build()
             .map_err(|e| fault::internal(format!("threads of the engine: {e}")))?;
         let template = Arc::new(template::session(settings)?);
-        let core = Core { template, connector: Arc::new(Connector::new(secrets)), readers: settings.readers.max(1) };
-        Ok(Arc::new(Self { runtime: Some(runtime), core }))
+        let core = Core {
+            template,
+            connector: Arc::new(Connector::new(secrets)),
+            readers: settings.readers.max(1),
+        };
+        Ok(Arc::new(Self {
+            runtime: Some(runtime),
+            core,
+        }))
     }
 
     /// Runs on the engine's threads; stops when the caller no longer waits.
@@ -93,7 +98,9 @@ impl Engine {
         W: FnOnce(Core) -> F,
     {
         let runtime = self.runtime.as_ref().ok_or_else(|| fault::internal("the engine is stopping"))?;
-        AbortOnDropHandle::new(runtime.spawn(work(self.core.clone()))).await.map_err(|e| fault::internal(e.to_string()))?
+        AbortOnDropHandle::new(runtime.spawn(work(self.core.clone())))
+            .await
+            .map_err(|e| fault::internal(e.to_string()))?
     }
 }
 
@@ -132,7 +139,10 @@ impl Scanner for Engine {
         self.run(|core| async move {
             let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
             let (parsed, datasets) = plan::parse(&core.template, &query, &known)?;
-            let named: Vec<Table> = datasets.iter().filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned()).collect();
+            let named: Vec<Table> = datasets
+                .iter()
+                .filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned())
+                .collect();
             let opened = core.open(&named, METADATA_TAG, METADATA_S).await?;
             let schemas: Vec<_> = datasets.into_iter().zip(opened.iter().map(|t| t.schema())).collect();
             plan::inspect(&core.template, &query, &parsed, &schemas).await
@@ -142,7 +152,8 @@ impl Scanner for Engine {
 
     async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError> {
         let order = order.clone();
-        self.run(|core| async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) }).await
+        self.run(|core| async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) })
+            .await
     }
 
     async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
@@ -172,4 +183,3 @@ impl Core {
         plan::prepare(&self.template, order, &parsed, opened, self.readers).await
     }
 }
-

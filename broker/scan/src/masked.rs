@@ -67,13 +67,20 @@ impl MaskedTable {
             .iter()
             .zip(&treatments)
             .map(|(field, (treatment, _))| match treatment {
-                Treatment::Mask(mask) => {
-                    Field::new(field.name(), MaskKernel::new(mask, field.data_type()).output_type().clone(), true)
-                }
+                Treatment::Mask(mask) => Field::new(field.name(), MaskKernel::new(mask, field.data_type()).output_type().clone(), true),
                 Treatment::Open | Treatment::Reveal => field.as_ref().clone(),
             })
             .collect();
-        Self { dataset: dataset.to_owned(), raw, treatments, row_filter, raw_schema, schema: Arc::new(Schema::new(fields)), ledger, workers }
+        Self {
+            dataset: dataset.to_owned(),
+            raw,
+            treatments,
+            row_filter,
+            raw_schema,
+            schema: Arc::new(Schema::new(fields)),
+            ledger,
+            workers,
+        }
     }
 
     /// The dataset's name.
@@ -92,13 +99,20 @@ impl MaskedTable {
         (support != Support::No).then_some((condition, support))
     }
 
-    fn plan(&self, session: &dyn Session, projection: &[usize], filters: &[Expr], limit: Option<usize>) -> Result<MaskedScan, DataFusionError> {
+    fn plan(
+        &self,
+        session: &dyn Session,
+        projection: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<MaskedScan, DataFusionError> {
         let mut conditions = Vec::new();
         let mut tested = Vec::new();
         let mut exact = true;
         for filter in filters {
-            let (condition, support) =
-                self.admit(filter).ok_or_else(|| fault::carry(fault::internal("the engine pushed a filter that was not admitted")))?;
+            let (condition, support) = self
+                .admit(filter)
+                .ok_or_else(|| fault::carry(fault::internal("the engine pushed a filter that was not admitted")))?;
             exact &= support == Support::Exact;
             if !self.raw.can_filter() {
                 tested.push(bare(filter)?);
@@ -128,13 +142,20 @@ impl MaskedTable {
         needed.extend(&visible);
         let columns: Vec<WantColumn> = needed
             .iter()
-            .map(|&index| WantColumn { index, blank: !visible.contains(&index) && self.is_redacted(index) && self.raw.can_blank(index) })
+            .map(|&index| WantColumn {
+                index,
+                blank: !visible.contains(&index) && self.is_redacted(index) && self.raw.can_blank(index),
+            })
             .collect();
         let indices: Vec<usize> = needed.iter().copied().collect();
         let read_schema = Arc::new(self.raw_schema.project(&indices)?);
         let df_schema = DFSchema::try_from(Arc::clone(&read_schema))?;
-        let predicate =
-            conjunction_opt(tested.into_iter().map(|e| session.create_physical_expr(e, &df_schema)).collect::<Result<Vec<_>, _>>()?);
+        let predicate = conjunction_opt(
+            tested
+                .into_iter()
+                .map(|e| session.create_physical_expr(e, &df_schema))
+                .collect::<Result<Vec<_>, _>>()?,
+        );
         let can_limit = exact && predicate.is_none();
         let scan = self.raw.read(Want {
             columns,
@@ -145,13 +166,25 @@ impl MaskedTable {
         let outputs = projection
             .iter()
             .map(|&index| {
-                let from = indices.binary_search(&index).map_err(|_| fault::carry(fault::internal("a column was not read")))?;
-                let (treatment, class) = self.treatments.get(index).ok_or_else(|| fault::carry(fault::internal("no treatment")))?;
-                let field = self.raw_schema.fields().get(index).ok_or_else(|| fault::carry(fault::internal("no column")))?;
+                let from = indices
+                    .binary_search(&index)
+                    .map_err(|_| fault::carry(fault::internal("a column was not read")))?;
+                let (treatment, class) = self
+                    .treatments
+                    .get(index)
+                    .ok_or_else(|| fault::carry(fault::internal("no treatment")))?;
+                let field = self
+                    .raw_schema
+                    .fields()
+                    .get(index)
+                    .ok_or_else(|| fault::carry(fault::internal("no column")))?;
                 Ok(match treatment {
                     Treatment::Mask(mask) => {
                         let counter = self.ledger.counter(&self.dataset, field.name(), class.as_deref(), mask);
-                        barrier::Output { from, mask: Some((mask.clone(), counter)) }
+                        barrier::Output {
+                            from,
+                            mask: Some((mask.clone(), counter)),
+                        }
                     }
                     Treatment::Open | Treatment::Reveal => barrier::Output { from, mask: None },
                 })
@@ -161,7 +194,16 @@ impl MaskedTable {
         let note = self.note(projection, filters, asked, limit.filter(|_| can_limit));
         // Only a superset or a policy's filter above the source makes the limit one of rows that pass.
         let limit = limit.filter(|_| exact);
-        Ok(MaskedScan::new(scan, predicate, outputs, schema, limit, note, self.raw.size(), self.workers))
+        Ok(MaskedScan::new(
+            scan,
+            predicate,
+            outputs,
+            schema,
+            limit,
+            note,
+            self.raw.size(),
+            self.workers,
+        ))
     }
 
     /// Redaction looks at no value.
@@ -173,7 +215,10 @@ impl MaskedTable {
         let total = self.raw_schema.fields().len();
         let mut note = format!("{}: read {} of {total} columns", self.dataset, projection.len());
         if asked > 0 {
-            let filters: Vec<String> = filters.iter().map(|f| bare(f).map_or_else(|_| "…".to_owned(), |f| f.to_string())).collect();
+            let filters: Vec<String> = filters
+                .iter()
+                .map(|f| bare(f).map_or_else(|_| "…".to_owned(), |f| f.to_string()))
+                .collect();
             note.push_str(&format!(", filtered at the source: {}", filters.join(" AND ")));
         }
         if let Some(limit) = limit {
@@ -210,18 +255,28 @@ fn bare(expr: &Expr) -> Result<Expr, DataFusionError> {
 pub(crate) fn row_filter(expr: &Expr) -> Result<RowFilter, DataFusionError> {
     let mut odd = false;
     expr.apply(|e| {
-        odd |= matches!(e, Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_));
+        odd |= matches!(
+            e,
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_)
+        );
         Ok(TreeNodeRecursion::Continue)
     })?;
     if odd {
         return Err(DataFusionError::Plan("a row filter tests one row".to_owned()));
     }
-    Ok(RowFilter { conjuncts: datafusion::logical_expr::utils::split_conjunction(expr).into_iter().map(bare).collect::<Result<_, _>>()? })
+    Ok(RowFilter {
+        conjuncts: datafusion::logical_expr::utils::split_conjunction(expr)
+            .into_iter()
+            .map(bare)
+            .collect::<Result<_, _>>()?,
+    })
 }
 
 impl fmt::Debug for MaskedTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MaskedTable").field("dataset", &self.dataset).finish_non_exhaustive()
+        f.debug_struct("MaskedTable")
+            .field("dataset", &self.dataset)
+            .finish_non_exhaustive()
     }
 }
 
@@ -236,7 +291,10 @@ impl TableProvider for MaskedTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        Ok(filters.iter().map(|f| self.admit(f).map_or(Support::No, |(_, support)| support).into()).collect())
+        Ok(filters
+            .iter()
+            .map(|f| self.admit(f).map_or(Support::No, |(_, support)| support).into())
+            .collect())
     }
 
     async fn scan(

@@ -28,8 +28,8 @@ use crate::sql::{self, Touched, touched};
 
 pub(crate) use guard::{Stop, guard};
 pub(crate) use output::Output;
-pub(crate) use register::{CATALOG, SCHEMA};
 use register::Outline;
+pub(crate) use register::{CATALOG, SCHEMA};
 
 /// A query, understood as far as that goes without its tables.
 #[derive(Debug)]
@@ -105,7 +105,11 @@ async fn outline(
     retype: impl Fn(&DataType) -> DataType,
 ) -> Result<Touched, DataFusionError> {
     let retyped = |schema: &SchemaRef| {
-        let fields: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), retype(f.data_type()), true)).collect();
+        let fields: Vec<Field> = schema
+            .fields()
+            .iter()
+            .map(|f| Field::new(f.name(), retype(f.data_type()), true))
+            .collect();
         Arc::new(Schema::new(fields))
     };
     let providers: Vec<(String, Arc<dyn TableProvider>)> = tables
@@ -119,7 +123,10 @@ async fn outline(
 
 fn everything(tables: &[(String, SchemaRef)]) -> Touched {
     let all = |s: &SchemaRef| s.fields().iter().map(|f| f.name().clone()).collect();
-    Touched { columns: tables.iter().map(|(d, s)| (d.clone(), all(s))).collect(), functions: Default::default() }
+    Touched {
+        columns: tables.iter().map(|(d, s)| (d.clone(), all(s))).collect(),
+        functions: Default::default(),
+    }
 }
 
 /// Whether an error has nothing to do with types.
@@ -138,10 +145,29 @@ async fn logical(
     tables: &[(String, Arc<dyn TableProvider>)],
 ) -> Result<LogicalPlan, DataFusionError> {
     match (query, parsed) {
-        (Query::Slice { dataset, columns, filter, order_by, limit }, _) => {
-            let (_, provider) =
-                tables.iter().find(|(d, _)| d == dataset).ok_or_else(|| fault::carry(register::unknown(dataset)))?;
-            slice::plan(state, dataset, provider, columns.as_deref(), filter.as_deref(), order_by.as_deref(), *limit)
+        (
+            Query::Slice {
+                dataset,
+                columns,
+                filter,
+                order_by,
+                limit,
+            },
+            _,
+        ) => {
+            let (_, provider) = tables
+                .iter()
+                .find(|(d, _)| d == dataset)
+                .ok_or_else(|| fault::carry(register::unknown(dataset)))?;
+            slice::plan(
+                state,
+                dataset,
+                provider,
+                columns.as_deref(),
+                filter.as_deref(),
+                order_by.as_deref(),
+                *limit,
+            )
         }
         (Query::Sql { .. }, Parsed::Select(statement, references)) => {
             let mut state = state.clone();
@@ -185,19 +211,36 @@ pub(crate) async fn prepare(
         let treatments = schema
             .fields()
             .iter()
-            .map(|f| governed.columns.iter().find(|c| c.name == *f.name()).map(|c| (c.treatment.clone(), c.class.clone())))
+            .map(|f| {
+                governed
+                    .columns
+                    .iter()
+                    .find(|c| c.name == *f.name())
+                    .map(|c| (c.treatment.clone(), c.class.clone()))
+            })
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| changed(dataset))?;
-        let filter = governed.row_filter.as_deref().map(|f| plan_row_filter(&state, dataset, f, &schema)).transpose()?;
+        let filter = governed
+            .row_filter
+            .as_deref()
+            .map(|f| plan_row_filter(&state, dataset, f, &schema))
+            .transpose()?;
         tables.push((
             dataset.to_owned(),
             Arc::new(MaskedTable::new(dataset, raw, treatments, filter, Arc::clone(&ledger), workers)),
         ));
     }
-    let logical = logical(&state, &order.query, parsed, &tables).await.map_err(|e| fault::from_plan(&e))?;
+    let logical = logical(&state, &order.query, parsed, &tables)
+        .await
+        .map_err(|e| fault::from_plan(&e))?;
     let physical = state.create_physical_plan(&logical).await.map_err(|e| fault::from_plan(&e))?;
     let output = Output::new(&physical.schema())?;
-    Ok(Prepared { state, physical, output, ledger })
+    Ok(Prepared {
+        state,
+        physical,
+        output,
+        ledger,
+    })
 }
 
 impl Prepared {
@@ -205,7 +248,13 @@ impl Prepared {
     pub(crate) async fn describe(&self) -> ScanPlan {
         let scans = self.ledger.scans();
         let mut explain: Vec<String> = scans.iter().map(|s| s.explain().to_owned()).collect();
-        explain.extend(displayable(self.physical.as_ref()).indent(false).to_string().lines().map(str::to_owned));
+        explain.extend(
+            displayable(self.physical.as_ref())
+                .indent(false)
+                .to_string()
+                .lines()
+                .map(str::to_owned),
+        );
         let estimate = estimate::of(&self.physical, &scans).await;
         ScanPlan {
             columns: source_columns(&self.output.schema),
@@ -218,7 +267,11 @@ impl Prepared {
 
 /// Columns as the port names them.
 pub(crate) fn source_columns(schema: &Schema) -> Vec<SourceColumn> {
-    let column = |f: &Arc<Field>| SourceColumn { name: f.name().clone(), data_type: type_name(f.data_type()), nullable: f.is_nullable() };
+    let column = |f: &Arc<Field>| SourceColumn {
+        name: f.name().clone(),
+        data_type: type_name(f.data_type()),
+        nullable: f.is_nullable(),
+    };
     schema.fields().iter().map(column).collect()
 }
 
@@ -236,7 +289,12 @@ fn changed(dataset: &str) -> ScanError {
 }
 
 fn plan_row_filter(state: &SessionState, dataset: &str, text: &str, schema: &SchemaRef) -> Result<RowFilter, ScanError> {
-    let failed = |operator: String| fault::source(format!("the row filter of `{dataset}` cannot be applied, so nothing is read"), operator);
+    let failed = |operator: String| {
+        fault::source(
+            format!("the row filter of `{dataset}` cannot be applied, so nothing is read"),
+            operator,
+        )
+    };
     let expr = sql::parse_filter(text).map_err(|e| failed(e.public))?;
     let plan = || -> Result<RowFilter, DataFusionError> {
         let df_schema = Arc::new(DFSchema::try_from(Arc::clone(schema))?);

@@ -88,20 +88,42 @@ pub(crate) fn read(expr: &Expr, schema: &Schema) -> Option<Condition> {
     match expr {
         Expr::Column(_) => {
             let (column, data_type) = column(expr, schema)?;
-            if data_type == DataType::Boolean { at(column, Test::Is(true)) } else { None }
+            if data_type == DataType::Boolean {
+                at(column, Test::Is(true))
+            } else {
+                None
+            }
         }
         Expr::Not(inner) => {
             let (column, data_type) = column(inner, schema)?;
-            if data_type == DataType::Boolean { at(column, Test::Is(false)) } else { None }
+            if data_type == DataType::Boolean {
+                at(column, Test::Is(false))
+            } else {
+                None
+            }
         }
         Expr::IsNull(inner) => at(column(inner, schema)?.0, Test::IsNull),
         Expr::IsNotNull(inner) => at(column(inner, schema)?.0, Test::IsNotNull),
         // The engine writes short IN lists this way.
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => match (read(left, schema)?, read(right, schema)?) {
-            (Condition { column, test: left }, Condition { column: other, test: right }) if column == other => {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => match (read(left, schema)?, read(right, schema)?) {
+            (
+                Condition { column, test: left },
+                Condition {
+                    column: other,
+                    test: right,
+                },
+            ) if column == other => {
                 let mut values = equal_to_any(left)?;
                 values.extend(equal_to_any(right)?);
-                if values.len() <= IN_LIST_MAX { at(column, Test::In { negated: false, values }) } else { None }
+                if values.len() <= IN_LIST_MAX {
+                    at(column, Test::In { negated: false, values })
+                } else {
+                    None
+                }
             }
             _ => None,
         },
@@ -114,7 +136,12 @@ pub(crate) fn read(expr: &Expr, schema: &Schema) -> Option<Condition> {
                 at(column, Test::Compare(comparison.mirrored(), literal(left, &data_type)?))
             }
         }
-        Expr::Between(Between { expr, negated: false, low, high }) => {
+        Expr::Between(Between {
+            expr,
+            negated: false,
+            low,
+            high,
+        }) => {
             let (column, data_type) = column(expr, schema)?;
             at(column, Test::Between(literal(low, &data_type)?, literal(high, &data_type)?))
         }
@@ -123,11 +150,23 @@ pub(crate) fn read(expr: &Expr, schema: &Schema) -> Option<Condition> {
             let values = list.iter().map(|v| literal(v, &data_type)).collect::<Option<Vec<_>>>()?;
             at(column, Test::In { negated: *negated, values })
         }
-        Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) => {
+        Expr::Like(Like {
+            negated: false,
+            expr,
+            pattern,
+            escape_char: None,
+            case_insensitive: false,
+        }) => {
             let (column, data_type) = column(expr, schema)?;
-            let ScalarValue::Utf8(Some(pattern)) = text(literal(pattern, &data_type)?) else { return None };
+            let ScalarValue::Utf8(Some(pattern)) = text(literal(pattern, &data_type)?) else {
+                return None;
+            };
             let prefix = pattern.strip_suffix('%')?;
-            if prefix.is_empty() || prefix.contains(['%', '_', '\\']) { None } else { at(column, Test::Prefix(prefix.to_owned())) }
+            if prefix.is_empty() || prefix.contains(['%', '_', '\\']) {
+                None
+            } else {
+                at(column, Test::Prefix(prefix.to_owned()))
+            }
         }
         _ => None,
     }
@@ -234,15 +273,48 @@ mod tests {
         let schema = schema();
         let id = |test| Some(Condition { column: 0, test });
         let five = ScalarValue::Int64(Some(5));
-        assert_eq!(read(&col("id").eq(lit(5_i64)), &schema), id(Test::Compare(Comparison::Eq, five.clone())));
-        assert_eq!(read(&lit(5_i64).lt(col("id")), &schema), id(Test::Compare(Comparison::Gt, five.clone())));
-        assert_eq!(read(&col("id").between(lit(5_i64), lit(5_i64)), &schema), id(Test::Between(five.clone(), five.clone())));
-        assert_eq!(read(&col("id").in_list(vec![lit(5_i64)], true), &schema), id(Test::In { negated: true, values: vec![five.clone()] }));
+        assert_eq!(
+            read(&col("id").eq(lit(5_i64)), &schema),
+            id(Test::Compare(Comparison::Eq, five.clone()))
+        );
+        assert_eq!(
+            read(&lit(5_i64).lt(col("id")), &schema),
+            id(Test::Compare(Comparison::Gt, five.clone()))
+        );
+        assert_eq!(
+            read(&col("id").between(lit(5_i64), lit(5_i64)), &schema),
+            id(Test::Between(five.clone(), five.clone()))
+        );
+        assert_eq!(
+            read(&col("id").in_list(vec![lit(5_i64)], true), &schema),
+            id(Test::In {
+                negated: true,
+                values: vec![five.clone()]
+            })
+        );
         let either = col("id").eq(lit(5_i64)).or(col("id").eq(lit(5_i64)));
-        assert_eq!(read(&either, &schema), id(Test::In { negated: false, values: vec![five.clone(), five] }));
+        assert_eq!(
+            read(&either, &schema),
+            id(Test::In {
+                negated: false,
+                values: vec![five.clone(), five]
+            })
+        );
         assert_eq!(read(&col("id").is_null(), &schema), id(Test::IsNull));
-        assert_eq!(read(&col("name").like(lit("ab%")), &schema), Some(Condition { column: 1, test: Test::Prefix("ab".to_owned()) }));
-        assert_eq!(read(&Expr::Not(Box::new(col("ok"))), &schema), Some(Condition { column: 2, test: Test::Is(false) }));
+        assert_eq!(
+            read(&col("name").like(lit("ab%")), &schema),
+            Some(Condition {
+                column: 1,
+                test: Test::Prefix("ab".to_owned())
+            })
+        );
+        assert_eq!(
+            read(&Expr::Not(Box::new(col("ok"))), &schema),
+            Some(Condition {
+                column: 2,
+                test: Test::Is(false)
+            })
+        );
     }
 
     #[test]

@@ -90,13 +90,21 @@ pub(crate) trait RawScan: Debug + Send + Sync {
 pub(crate) type RawStream = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
 /// Opens tables, in their order: metadata is read, and the tables of one connection share one snapshot.
-pub(crate) async fn open(connector: &Arc<Connector>, tables: &[Table], tag: &str, limit_s: u32) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
+pub(crate) async fn open(
+    connector: &Arc<Connector>,
+    tables: &[Table],
+    tag: &str,
+    limit_s: u32,
+) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
     let mut servers: Vec<(&Arc<PostgresTarget>, Vec<(usize, PgName)>)> = Vec::new();
     let mut opened: Vec<Option<Arc<dyn RawTable>>> = Vec::new();
     for (n, table) in tables.iter().enumerate() {
         opened.push(match &table.source {
             Source::Postgres { target, schema, table } => {
-                let name = PgName { schema: schema.clone(), table: table.clone() };
+                let name = PgName {
+                    schema: schema.clone(),
+                    table: table.clone(),
+                };
                 match servers.iter_mut().find(|(t, _)| *t == target) {
                     Some((_, names)) => names.push((n, name)),
                     None => servers.push((target, vec![(n, name)])),
@@ -115,7 +123,10 @@ pub(crate) async fn open(connector: &Arc<Connector>, tables: &[Table], tag: &str
             let found = found.ok_or_else(|| {
                 let dataset = tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
                 fault::source(
-                    format!("the source behind `{}` has no table for `{dataset}`, or the broker's role may not see it", target.connection),
+                    format!(
+                        "the source behind `{}` has no table for `{dataset}`, or the broker's role may not see it",
+                        target.connection
+                    ),
                     format!("{}.{}", name.schema, name.table),
                 )
             })?;
@@ -124,5 +135,8 @@ pub(crate) async fn open(connector: &Arc<Connector>, tables: &[Table], tag: &str
             }
         }
     }
-    opened.into_iter().map(|t| t.ok_or_else(|| fault::internal("a table was not opened"))).collect()
+    opened
+        .into_iter()
+        .map(|t| t.ok_or_else(|| fault::internal("a table was not opened")))
+        .collect()
 }

@@ -35,7 +35,10 @@ pub(crate) fn parse_select(text: &str) -> Result<Statement, ScanError> {
 /// One boolean expression, checked. It sees the columns of one dataset and nothing else, so it may hold no subquery.
 pub(crate) fn parse_filter(text: &str) -> Result<Expr, ScanError> {
     let mut parser = parser(text)?;
-    let expr = parser.parse_expr().and_then(|e| end(&parser).map(|()| e)).map_err(|e| fault::from_parser(&e))?;
+    let expr = parser
+        .parse_expr()
+        .and_then(|e| end(&parser).map(|()| e))
+        .map_err(|e| fault::from_parser(&e))?;
     check::expression(&expr)?;
     Ok(expr)
 }
@@ -72,15 +75,23 @@ fn parser(text: &str) -> Result<Parser<'static>, ScanError> {
         .tokenize_with_location()
         .map_err(|e| fault::from_parser(&ParserError::TokenizerError(e.to_string())))?;
     bound(&tokens)?;
-    Ok(Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens))
+    Ok(Parser::new(&DIALECT)
+        .with_recursion_limit(NESTING_MAX)
+        .with_tokens_with_locations(tokens))
 }
 
 fn bound(tokens: &[TokenWithSpan]) -> Result<(), ScanError> {
     let (mut operators, mut sets) = (0_usize, 0_usize);
     for token in tokens {
         match &token.token {
-            Token::Word(Word { keyword: Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT, .. }) => sets += 1,
-            Token::Word(Word { keyword: Keyword::NoKeyword, .. })
+            Token::Word(Word {
+                keyword: Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT,
+                ..
+            }) => sets += 1,
+            Token::Word(Word {
+                keyword: Keyword::NoKeyword,
+                ..
+            })
             | Token::Whitespace(_)
             | Token::Number(..)
             | Token::SingleQuotedString(_)
@@ -91,14 +102,21 @@ fn bound(tokens: &[TokenWithSpan]) -> Result<(), ScanError> {
         }
     }
     if operators > OPERATORS_MAX || sets > SET_OPERATIONS_MAX {
-        return Err(fault::refused("size", "the statement has too many operators; use IN with a list, or a join"));
+        return Err(fault::refused(
+            "size",
+            "the statement has too many operators; use IN with a list, or a join",
+        ));
     }
     Ok(())
 }
 
 fn end(parser: &Parser<'_>) -> Result<(), ParserError> {
     let next = parser.peek_token();
-    if next.token == Token::EOF { Ok(()) } else { parser.expected("the end of the text", next) }
+    if next.token == Token::EOF {
+        Ok(())
+    } else {
+        parser.expected("the end of the text", next)
+    }
 }
 
 #[cfg(test)]
@@ -183,13 +201,23 @@ mod tests {
     #[test]
     fn a_syntax_error_has_a_position() {
         let error = parse_select("SELECT id\nFROM WHERE id = 1").unwrap_err();
-        assert!(matches!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, .. }))), "{error:?}");
+        assert!(
+            matches!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, .. }))),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn a_filter_is_one_expression_without_subqueries() {
         parse_filter("id > 5 AND lower(name) = 'a'").unwrap();
-        for text in ["id > 5; DROP TABLE x", "id > 5 ORDER BY id", "id > 5) OR (true", "id IN (SELECT id FROM other)", "EXISTS (SELECT 1)", ""] {
+        for text in [
+            "id > 5; DROP TABLE x",
+            "id > 5 ORDER BY id",
+            "id > 5) OR (true",
+            "id IN (SELECT id FROM other)",
+            "EXISTS (SELECT 1)",
+            "",
+        ] {
             parse_filter(text).unwrap_err();
         }
     }

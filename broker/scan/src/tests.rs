@@ -9,13 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chunk_core::scan::{
-    DateUnit, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, Source,
-    Table, Treatment,
+    DateUnit, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan, Scanner,
+    Secrets, Source, Table, Treatment,
 };
 use chunk_wire::fetch::{Budget, Format, Query};
-use datafusion::arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder,
-};
+use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder};
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -26,8 +24,22 @@ use zeroize::Zeroizing;
 use crate::{Engine, Settings};
 
 /// Raw values that must never leave masked.
-pub(super) const SSNS: [&str; 6] = ["078-05-1120", "219-09-9999", "457-55-5462", "078-05-1120", "001-01-0001", "987-65-4321"];
-pub(super) const EMAILS: [&str; 6] = ["ada@example.com", "bob@example.com", "cyd@example.org", "dee@example.org", "eve@example.net", "fay@example.net"];
+pub(super) const SSNS: [&str; 6] = [
+    "078-05-1120",
+    "219-09-9999",
+    "457-55-5462",
+    "078-05-1120",
+    "001-01-0001",
+    "987-65-4321",
+];
+pub(super) const EMAILS: [&str; 6] = [
+    "ada@example.com",
+    "bob@example.com",
+    "cyd@example.org",
+    "dee@example.org",
+    "eve@example.net",
+    "fay@example.net",
+];
 pub(super) const SALARIES: [i64; 6] = [71_234_567, 82_345_678, 93_456_789, 64_567_891, 55_678_912, 46_789_123];
 
 struct NoSecrets;
@@ -45,14 +57,27 @@ pub(super) struct House {
 }
 
 pub(super) fn house() -> House {
-    house_with(&Settings { threads: 2, ..Settings::default() })
+    house_with(&Settings {
+        threads: 2,
+        ..Settings::default()
+    })
 }
 
 pub(super) fn house_with(settings: &Settings) -> House {
     let folder = tempfile::tempdir().unwrap();
     let people = RecordBatch::try_from_iter([
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5, 6])) as ArrayRef),
-        ("name", Arc::new(StringArray::from(vec![Some("Ada"), Some("Bob"), Some("Cyd"), Some("Dee"), None, Some("Fay")]))),
+        (
+            "name",
+            Arc::new(StringArray::from(vec![
+                Some("Ada"),
+                Some("Bob"),
+                Some("Cyd"),
+                Some("Dee"),
+                None,
+                Some("Fay"),
+            ])),
+        ),
         ("ssn", Arc::new(StringArray::from(SSNS.to_vec()))),
         ("email", Arc::new(StringArray::from(EMAILS.to_vec()))),
         ("salary", Arc::new(Int64Array::from(SALARIES.to_vec()))),
@@ -71,14 +96,27 @@ pub(super) fn house_with(settings: &Settings) -> House {
     let orders = RecordBatch::try_from_iter([
         ("order_id", Arc::new(Int64Array::from(vec![100, 101, 102])) as ArrayRef),
         ("person", Arc::new(Int64Array::from(vec![1, 1, 3]))),
-        ("buyer_ssn", Arc::new(StringArray::from(vec!["078-05-1120", "078-05-1120", "457-55-5462"]))),
-        ("amount", Arc::new(Decimal128Array::from(vec![1000, 250, 99]).with_precision_and_scale(9, 2).unwrap())),
+        (
+            "buyer_ssn",
+            Arc::new(StringArray::from(vec!["078-05-1120", "078-05-1120", "457-55-5462"])),
+        ),
+        (
+            "amount",
+            Arc::new(Decimal128Array::from(vec![1000, 250, 99]).with_precision_and_scale(9, 2).unwrap()),
+        ),
         ("tags", Arc::new(tags.finish())),
     ])
     .unwrap();
     parquet(&folder.path().join("orders.parquet"), &[orders]);
-    std::fs::write(folder.path().join("towns.csv"), "code,town,people\n0101,\"Aa, \"\"upper\"\"\",10\n0202,\"two\nlines\",20\n1303,Cc,\n").unwrap();
-    House { engine: Engine::new(Arc::new(NoSecrets), settings).unwrap(), folder }
+    std::fs::write(
+        folder.path().join("towns.csv"),
+        "code,town,people\n0101,\"Aa, \"\"upper\"\"\",10\n0202,\"two\nlines\",20\n1303,Cc,\n",
+    )
+    .unwrap();
+    House {
+        engine: Engine::new(Arc::new(NoSecrets), settings).unwrap(),
+        folder,
+    }
 }
 
 /// One row group for each batch.
@@ -93,7 +131,10 @@ pub(super) fn parquet(path: &std::path::Path, batches: &[RecordBatch]) {
 }
 
 pub(super) fn key() -> Arc<MaskKey> {
-    Arc::new(MaskKey { id: "pii/1".to_owned(), secret: Zeroizing::new([7; 32]) })
+    Arc::new(MaskKey {
+        id: "pii/1".to_owned(),
+        secret: Zeroizing::new([7; 32]),
+    })
 }
 
 pub(super) fn redact() -> Treatment {
@@ -101,7 +142,10 @@ pub(super) fn redact() -> Treatment {
 }
 
 pub(super) fn last4() -> Treatment {
-    Treatment::Mask(Mask::Partial { keep_first: 0, keep_last: 4 })
+    Treatment::Mask(Mask::Partial {
+        keep_first: 0,
+        keep_last: 4,
+    })
 }
 
 pub(super) fn token() -> Treatment {
@@ -109,7 +153,11 @@ pub(super) fn token() -> Treatment {
 }
 
 pub(super) fn bucket() -> Treatment {
-    Treatment::Mask(Mask::Generalize { date: DateUnit::Year, bucket: Some(10_000_000), prefix: None })
+    Treatment::Mask(Mask::Generalize {
+        date: DateUnit::Year,
+        bucket: Some(10_000_000),
+        prefix: None,
+    })
 }
 
 impl House {
@@ -119,28 +167,55 @@ impl House {
 
     pub(super) fn table(&self, dataset: &str) -> Table {
         let source = match dataset {
-            "towns" => Source::Csv { path: self.path("towns.csv") },
-            "sales.orders" => Source::Parquet { path: self.path("orders.parquet") },
-            other => Source::Parquet { path: self.path(&format!("{other}.parquet")) },
+            "towns" => Source::Csv {
+                path: self.path("towns.csv"),
+            },
+            "sales.orders" => Source::Parquet {
+                path: self.path("orders.parquet"),
+            },
+            other => Source::Parquet {
+                path: self.path(&format!("{other}.parquet")),
+            },
         };
-        Table { dataset: dataset.to_owned(), connection: "files".to_owned(), source }
+        Table {
+            dataset: dataset.to_owned(),
+            connection: "files".to_owned(),
+            source,
+        }
     }
 
     /// Treatments by column name; the rest is open.
     pub(super) async fn governed(&self, dataset: &str, treatments: &[(&str, Treatment)]) -> GovernedTable {
         let table = self.table(dataset);
         let columns = self.engine.describe(&table).await.unwrap();
-        let treatment = |name: &str| treatments.iter().find(|(n, _)| *n == name).map_or(Treatment::Open, |(_, t)| t.clone());
+        let treatment = |name: &str| {
+            treatments
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map_or(Treatment::Open, |(_, t)| t.clone())
+        };
         let columns = columns
             .into_iter()
-            .map(|c| GovernedColumn { treatment: treatment(&c.name), class: None, name: c.name })
+            .map(|c| GovernedColumn {
+                treatment: treatment(&c.name),
+                class: None,
+                name: c.name,
+            })
             .collect();
-        GovernedTable { table, columns, row_filter: None }
+        GovernedTable {
+            table,
+            columns,
+            row_filter: None,
+        }
     }
 
     /// The whole of people, as a caller without any right sees it.
     pub(super) async fn masked_people(&self) -> GovernedTable {
-        self.governed("people", &[("ssn", token()), ("email", last4()), ("salary", bucket()), ("name", redact())]).await
+        self.governed(
+            "people",
+            &[("ssn", token()), ("email", last4()), ("salary", bucket()), ("name", redact())],
+        )
+        .await
     }
 
     pub(super) async fn inspect(&self, query: &Query, datasets: &[&str]) -> Result<Inspection, ScanError> {
@@ -186,6 +261,17 @@ pub(super) fn slice(dataset: &str, columns: Option<&[&str]>, filter: Option<&str
 }
 
 pub(super) fn order(query: Query, tables: Vec<GovernedTable>, format: Format) -> ScanOrder {
-    let budget = Budget { rows: 1_000_000, bytes: 1 << 30, duration_s: 60 };
-    ScanOrder { query, tables, format, budget, tag: "test".to_owned(), metadata: vec![("origin".to_owned(), "test".to_owned())] }
+    let budget = Budget {
+        rows: 1_000_000,
+        bytes: 1 << 30,
+        duration_s: 60,
+    };
+    ScanOrder {
+        query,
+        tables,
+        format,
+        budget,
+        tag: "test".to_owned(),
+        metadata: vec![("origin".to_owned(), "test".to_owned())],
+    }
 }

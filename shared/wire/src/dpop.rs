@@ -78,7 +78,11 @@ impl Jwk {
     /// The JWK of an Ed25519 public key.
     #[must_use]
     pub fn ed25519(public_key: &[u8; 32]) -> Self {
-        Self { kty: "OKP".into(), crv: "Ed25519".into(), x: URL_SAFE_NO_PAD.encode(public_key) }
+        Self {
+            kty: "OKP".into(),
+            crv: "Ed25519".into(),
+            x: URL_SAFE_NO_PAD.encode(public_key),
+        }
     }
 
     /// The public key's 32 bytes.
@@ -113,7 +117,11 @@ pub fn sign(key: &ring::signature::Ed25519KeyPair, claims: &ProofClaims) -> Stri
     use ring::signature::KeyPair as _;
     let mut public_key = [0_u8; 32];
     public_key.copy_from_slice(key.public_key().as_ref());
-    let header = ProofHeader { typ: PROOF_TYP.into(), alg: "EdDSA".into(), jwk: Jwk::ed25519(&public_key) };
+    let header = ProofHeader {
+        typ: PROOF_TYP.into(),
+        alg: "EdDSA".into(),
+        jwk: Jwk::ed25519(&public_key),
+    };
     let part = |json: Vec<u8>| URL_SAFE_NO_PAD.encode(json);
     let signed = format!(
         "{}.{}",
@@ -142,24 +150,39 @@ pub fn verify(proof: &str) -> Result<SignedProof, ProofError> {
     ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public_key)
         .verify(signed.as_bytes(), &decode(signature)?)
         .map_err(|_| ProofError::Signature)?;
-    Ok(SignedProof { public_key, thumbprint: thumbprint(&public_key), claims })
+    Ok(SignedProof {
+        public_key,
+        thumbprint: thumbprint(&public_key),
+        claims,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
 
     #[test]
     fn the_thumbprint_is_rfc_8037_appendix_a_3() {
-        let x: [u8; 32] = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap().try_into().unwrap();
+        let x: [u8; 32] = URL_SAFE_NO_PAD
+            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+            .unwrap()
+            .try_into()
+            .unwrap();
         assert_eq!(thumbprint(&x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
     fn a_proof_verifies_and_a_changed_one_does_not() {
         let key = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
-        let claims = ProofClaims { jti: "a".into(), htm: "GET".into(), htu: "https://b/v1/info".into(), iat: 1, ath: None, nonce: None };
+        let claims = ProofClaims {
+            jti: "a".into(),
+            htm: "GET".into(),
+            htu: "https://b/v1/info".into(),
+            iat: 1,
+            ath: None,
+            nonce: None,
+        };
         let proof = sign(&key, &claims);
         assert_eq!(verify(&proof).unwrap().claims, claims);
         for i in 0..proof.len() {
@@ -167,7 +190,11 @@ mod tests {
             bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
             assert!(verify(&String::from_utf8(bytes).unwrap()).is_err(), "byte {i}");
         }
-        let none = proof.replacen(&URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"EdDSA""#)[..30], &URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"none","#)[..30], 1);
+        let none = proof.replacen(
+            &URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"EdDSA""#)[..30],
+            &URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"none","#)[..30],
+            1,
+        );
         assert!(verify(&none).is_err());
     }
 }

@@ -89,7 +89,10 @@ fn base32(random: [u8; 10]) -> String {
     for byte in random {
         bits = bits << 8 | u128::from(byte);
     }
-    (0..16).rev().map(|i| ALPHABET.get((bits >> (i * 5) & 31) as usize).copied().map_or('0', char::from)).collect()
+    (0..16)
+        .rev()
+        .map(|i| ALPHABET.get((bits >> (i * 5) & 31) as usize).copied().map_or('0', char::from))
+        .collect()
 }
 
 #[cfg(test)]
@@ -101,7 +104,14 @@ mod tests {
         let id = RequestId::from_random([0xff, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(id.as_str().parse::<RequestId>(), Ok(id.clone()));
         assert_eq!(id.as_str().len(), 20);
-        for bad in ["", "req_", "req_ILOU000000000000", "ses_0000000000000000", "req_00000000000000000", "req_../../etc/passwd"] {
+        for bad in [
+            "",
+            "req_",
+            "req_ILOU000000000000",
+            "ses_0000000000000000",
+            "req_00000000000000000",
+            "req_../../etc/passwd",
+        ] {
             assert!(bad.parse::<RequestId>().is_err(), "{bad}");
         }
     }

@@ -31,9 +31,13 @@ pub(crate) struct By {
 pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<Event>, Error> {
     let mut create = order.create.clone();
     session_open(state, &create.session, now_ms)?;
-    let Some((policy, digest)) = &state.policy else { return Err(Error::new(Code::Internal, "No policies are in force.")) };
+    let Some((policy, digest)) = &state.policy else {
+        return Err(Error::new(Code::Internal, "No policies are in force."));
+    };
     if *digest != order.policy_digest {
-        return Err(Error::new(Code::DocumentMismatch, "The policies changed while the request was on its way.").hint("run the same command again"));
+        return Err(
+            Error::new(Code::DocumentMismatch, "The policies changed while the request was on its way.").hint("run the same command again"),
+        );
     }
     if now_ms >= create.document.not_after_ms {
         return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
@@ -41,10 +45,17 @@ pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<E
     if state.documents.contains(&create.digest) {
         return Err(Error::new(Code::WrongState, "This very document was submitted before.").hint("run `chunkctl requests --mine`"));
     }
-    let waiting = state.waiting.iter().filter_map(|id| state.requests.get(id)).filter(|r| r.actor == create.actor && r.state == RequestState::Pending);
+    let waiting = state
+        .waiting
+        .iter()
+        .filter_map(|id| state.requests.get(id))
+        .filter(|r| r.actor == create.actor && r.state == RequestState::Pending);
     if waiting.count() >= PENDING_PER_PERSON_MAX {
-        return Err(Error::new(Code::RateLimited, format!("You have {PENDING_PER_PERSON_MAX} requests waiting already."))
-            .hint("run `chunkctl requests --mine` and cancel some"));
+        return Err(Error::new(
+            Code::RateLimited,
+            format!("You have {PENDING_PER_PERSON_MAX} requests waiting already."),
+        )
+        .hint("run `chunkctl requests --mine` and cancel some"));
     }
     create.policy = *policy;
     let quorum = create.document.quorum;
@@ -72,7 +83,10 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
         return Err(wrong_state(request, "be reviewed"));
     }
     if request.digest != entry.digest {
-        return Err(Error::new(Code::DocumentMismatch, "The verdict is over another document than the request's."));
+        return Err(Error::new(
+            Code::DocumentMismatch,
+            "The verdict is over another document than the request's.",
+        ));
     }
     let requester = &request.document.requester;
     let same_person = request.actor == entry.actor || (requester.issuer == entry.issuer && requester.subject == entry.subject);
@@ -110,7 +124,11 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
 /// Withdraws a request by its requester.
 pub(crate) fn cancel(state: &State, id: &RequestId, by: &By, reason: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
     session_open(state, &by.session, now_ms)?;
-    let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
+    let request = state
+        .requests
+        .get(id)
+        .filter(|r| r.actor == by.actor)
+        .ok_or_else(|| not_found(id))?;
     match request.state {
         RequestState::Pending => Ok(vec![Event::RequestEnd {
             id: id.clone(),
@@ -138,14 +156,23 @@ pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str, now_m
 /// Records the client's acknowledgement of its newest complete delivery, once.
 pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
     session_open(state, &by.session, now_ms)?;
-    let request = state.requests.get(id).filter(|r| r.actor == by.actor).ok_or_else(|| not_found(id))?;
+    let request = state
+        .requests
+        .get(id)
+        .filter(|r| r.actor == by.actor)
+        .ok_or_else(|| not_found(id))?;
     let done = request.deliveries.iter().rev().find_map(|d| {
         let (index, outcome) = d.outcome.as_ref()?;
         outcome.sha256.as_ref().map(|digest| (d, *index, digest))
     });
-    let Some((delivery, outcome, digest)) = done else { return Err(wrong_state(request, "be acknowledged")) };
+    let Some((delivery, outcome, digest)) = done else {
+        return Err(wrong_state(request, "be acknowledged"));
+    };
     if digest != sha256 {
-        return Err(Error::new(Code::DocumentMismatch, "The acknowledged bytes are not the bytes that were delivered."));
+        return Err(Error::new(
+            Code::DocumentMismatch,
+            "The acknowledged bytes are not the bytes that were delivered.",
+        ));
     }
     if delivery.ack.is_some() {
         return Ok(Vec::new());
@@ -203,18 +230,31 @@ pub(crate) fn session_open(state: &State, session: &SessionId, now_ms: i64) -> R
 /// The answer when a request has gone too far, or not far enough.
 pub(crate) fn wrong_state(request: &Request, what: &str) -> Error {
     let hint = format!("run `chunkctl request show {}`", request.id);
-    Error::new(Code::WrongState, format!("Request `{}` is {} and cannot {what}.", request.id, request.state.as_str())).hint(hint)
+    Error::new(
+        Code::WrongState,
+        format!("Request `{}` is {} and cannot {what}.", request.id, request.state.as_str()),
+    )
+    .hint(hint)
 }
 
 fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
-    state.waiting.iter().filter_map(|id| state.requests.get(id)).map(AsRef::as_ref).filter(move |r| {
-        let waits = matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused);
-        waits && now_ms >= r.expires_ms
-    })
+    state
+        .waiting
+        .iter()
+        .filter_map(|id| state.requests.get(id))
+        .map(AsRef::as_ref)
+        .filter(move |r| {
+            let waits = matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused);
+            waits && now_ms >= r.expires_ms
+        })
 }
 
 fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &crate::state::Session> {
-    state.sessions.values().map(AsRef::as_ref).filter(move |s| s.closed.is_none() && now_ms >= s.open.expires_ms)
+    state
+        .sessions
+        .values()
+        .map(AsRef::as_ref)
+        .filter(move |s| s.closed.is_none() && now_ms >= s.open.expires_ms)
 }
 
 fn end_grant(request: &Request, revoked: bool, by: Option<&By>, reason: &str) -> Vec<Event> {

@@ -10,9 +10,7 @@ mod view;
 use chunk_evidence::dsse::Envelope;
 use chunk_evidence::encode::{canonical_of, parse_canonical, sha256};
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{
-    Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest,
-};
+use chunk_wire::fetch::{Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict, Withdraw};
@@ -56,19 +54,22 @@ pub async fn submit(broker: &Broker, cx: &Context, caller: Caller, submit: Submi
     let plan = crate::fetch::plan_or_record(broker, cx, caller, request).await?;
     let permit = match authorize(broker, cx, plan) {
         Ok(permit) => permit,
-        Err((plan, denial)) => return Err(crate::fetch::record_denial(broker, &plan, denial).await),
+        Err(denied) => return Err(crate::fetch::record_denial(broker, *denied).await),
     };
     let policy_digest = broker.policy.load().digest().to_owned();
-    let expected = permit.plan().document(permit.quorum(), &policy_digest, document.nonce.clone(), document.not_after_ms);
+    let expected = permit
+        .plan()
+        .document(permit.quorum(), &policy_digest, document.nonce.clone(), document.not_after_ms);
     if expected != document {
-        return Err(Error::new(Code::DocumentMismatch, "The signed document is not what the broker would plan now.")
-            .hint("run the same command again"));
+        return Err(
+            Error::new(Code::DocumentMismatch, "The signed document is not what the broker would plan now.")
+                .hint("run the same command again"),
+        );
     }
     let id = RequestId::from_random(broker.random()?);
-    let (pending_s, grant_s) = permit
-        .plan()
-        .datasets()
-        .fold((i64::MAX, i64::MAX), |(pending, grant), d| (pending.min(d.pending_s), grant.min(d.grant_s)));
+    let (pending_s, grant_s) = permit.plan().datasets().fold((i64::MAX, i64::MAX), |(pending, grant), d| {
+        (pending.min(d.pending_s), grant.min(d.grant_s))
+    });
     let quorum = permit.quorum();
     let plan = permit.into_plan();
     let create = RequestCreate {
@@ -78,14 +79,23 @@ pub async fn submit(broker: &Broker, cx: &Context, caller: Caller, submit: Submi
         open: plan.caller().open_index(),
         policy: 0,
         digest: hex::encode(sha256(payload.as_bytes())),
-        envelope: serde_json::to_value(&submit.envelope).map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
+        envelope: serde_json::to_value(&submit.envelope)
+            .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
         rows_estimated: plan.scan().rows_estimated,
         state: if quorum == 0 { "approved" } else { "pending" }.to_owned(),
         expires_ms: 0,
         document,
     };
-    let order = decide::Create { create, policy_digest, pending_ms: pending_s * 1000, grant_ms: grant_s * 1000 };
-    let committed = broker.log.commit(Urgency::Normal, move |state, now_ms| decide::create(state, &order, now_ms)).await?;
+    let order = decide::Create {
+        create,
+        policy_digest,
+        pending_ms: pending_s * 1000,
+        grant_ms: grant_s * 1000,
+    };
+    let committed = broker
+        .log
+        .commit(Urgency::Normal, move |state, now_ms| decide::create(state, &order, now_ms))
+        .await?;
     found(&committed.published.state.requests, &id)
 }
 
@@ -98,7 +108,12 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
     let (_, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, &caller)?;
     let request = reviewable(broker, cx, &caller, &id)?;
     let person = caller.person();
-    let mismatch = |what: &str| Err(Error::new(Code::DocumentMismatch, format!("The signed verdict names another {what}.")));
+    let mismatch = |what: &str| {
+        Err(Error::new(
+            Code::DocumentMismatch,
+            format!("The signed verdict names another {what}."),
+        ))
+    };
     if document.v != 1 || document.request != id {
         return mismatch("request");
     }
@@ -123,13 +138,16 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
         verdict: document.verdict,
         digest: document.digest,
         reason: document.reason,
-        envelope: serde_json::to_value(&submit.envelope).map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
+        envelope: serde_json::to_value(&submit.envelope)
+            .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
     };
     let grant_ms = grant_ms(broker, &request);
     let email = person.email.clone();
     let committed = broker
         .log
-        .commit(Urgency::Normal, move |state, now_ms| decide::review(state, &entry, email.as_deref(), grant_ms, now_ms))
+        .commit(Urgency::Normal, move |state, now_ms| {
+            decide::review(state, &entry, email.as_deref(), grant_ms, now_ms)
+        })
         .await?;
     found(&committed.published.state.requests, &id)
 }
@@ -140,10 +158,18 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
 /// When it is not the caller's, or has gone too far.
 pub async fn cancel(broker: &Broker, _cx: &Context, caller: Caller, id: RequestId, withdraw: Withdraw) -> Result<RequestView, Error> {
     check_reason(&withdraw.reason)?;
-    let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
+    let by = decide::By {
+        actor: caller.actor().clone(),
+        session: caller.session().clone(),
+    };
     let committed = {
         let id = id.clone();
-        broker.log.commit(Urgency::Closing, move |state, now_ms| decide::cancel(state, &id, &by, &withdraw.reason, now_ms)).await?
+        broker
+            .log
+            .commit(Urgency::Closing, move |state, now_ms| {
+                decide::cancel(state, &id, &by, &withdraw.reason, now_ms)
+            })
+            .await?
     };
     found(&committed.published.state.requests, &id)
 }
@@ -160,10 +186,18 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
     if !authorize::ask(broker, cx, &caller, Action::Administer, &Resource::Broker).allowed {
         reviewable(broker, cx, &caller, &id)?;
     }
-    let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
+    let by = decide::By {
+        actor: caller.actor().clone(),
+        session: caller.session().clone(),
+    };
     let committed = {
         let id = id.clone();
-        broker.log.commit(Urgency::Closing, move |state, now_ms| decide::revoke(state, &id, &by, &withdraw.reason, now_ms)).await?
+        broker
+            .log
+            .commit(Urgency::Closing, move |state, now_ms| {
+                decide::revoke(state, &id, &by, &withdraw.reason, now_ms)
+            })
+            .await?
     };
     found(&committed.published.state.requests, &id)
 }
@@ -173,8 +207,16 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
 /// # Errors
 /// When the request is not the caller's, nothing was delivered, or the digest is another.
 pub async fn acknowledge(broker: &Broker, _cx: &Context, caller: Caller, id: RequestId, ack: Acknowledge) -> Result<(), Error> {
-    let by = decide::By { actor: caller.actor().clone(), session: caller.session().clone() };
-    broker.log.commit(Urgency::Closing, move |state, now_ms| decide::acknowledge(state, &id, &by, &ack.sha256, now_ms)).await?;
+    let by = decide::By {
+        actor: caller.actor().clone(),
+        session: caller.session().clone(),
+    };
+    broker
+        .log
+        .commit(Urgency::Closing, move |state, now_ms| {
+            decide::acknowledge(state, &id, &by, &ack.sha256, now_ms)
+        })
+        .await?;
     Ok(())
 }
 
@@ -189,7 +231,13 @@ pub fn list(broker: &Broker, cx: &Context, caller: &Caller, state: Option<Reques
         .requests
         .values()
         .filter(|r| state.is_none_or(|s| r.state == s))
-        .filter(|r| if mine { r.actor == *caller.actor() } else { may_see(broker, cx, caller, r) })
+        .filter(|r| {
+            if mine {
+                r.actor == *caller.actor()
+            } else {
+                may_see(broker, cx, caller, r)
+            }
+        })
         .collect();
     requests.sort_by_key(|r| std::cmp::Reverse(r.index));
     requests.truncate(LISTED_MAX);
@@ -236,18 +284,33 @@ fn may_review(broker: &Broker, cx: &Context, caller: &Caller, request: &Request)
 
 fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<Request, Error> {
     let published = broker.log.published();
-    let request = published.state.requests.get(id).filter(|r| may_see(broker, cx, caller, r)).ok_or_else(|| not_found(id))?;
+    let request = published
+        .state
+        .requests
+        .get(id)
+        .filter(|r| may_see(broker, cx, caller, r))
+        .ok_or_else(|| not_found(id))?;
     if request.actor == *caller.actor() {
-        return Err(Error::new(Code::ReviewRefused, "A requester never reviews their own request; somebody else has to."));
+        return Err(Error::new(
+            Code::ReviewRefused,
+            "A requester never reviews their own request; somebody else has to.",
+        ));
     }
     if !may_review(broker, cx, caller, request) {
-        return Err(Error::new(Code::ReviewRefused, "No policy permits you to review every dataset of this request."));
+        return Err(Error::new(
+            Code::ReviewRefused,
+            "No policy permits you to review every dataset of this request.",
+        ));
     }
     Ok(Request::clone(request))
 }
 
 fn grant_ms(broker: &Broker, request: &Request) -> i64 {
-    let datasets = request.document.datasets.iter().filter_map(|name| broker.settings.catalog.datasets.get(name));
+    let datasets = request
+        .document
+        .datasets
+        .iter()
+        .filter_map(|name| broker.settings.catalog.datasets.get(name));
     datasets.map(|d| d.grant_s * 1000).min().unwrap_or(0)
 }
 
@@ -258,7 +321,9 @@ fn found(requests: &imbl::OrdMap<RequestId, std::sync::Arc<Request>>, id: &Reque
 /// Checks that an envelope is signed by the caller's session key and holds a canonical document of type `T`.
 fn open_envelope<T: DeserializeOwned + Serialize>(envelope: &Envelope, payload_type: &str, caller: &Caller) -> Result<(String, T), Error> {
     let refused = |why: &dyn std::fmt::Display| Error::new(Code::InvalidSignature, format!("The signed document was refused: {why}."));
-    let payload = envelope.verify(&caller.public_key()?, payload_type).map_err(|fault| refused(&fault))?;
+    let payload = envelope
+        .verify(&caller.public_key()?, payload_type)
+        .map_err(|fault| refused(&fault))?;
     if envelope.signatures.iter().any(|s| s.keyid != format!("ed25519:{}", caller.key())) {
         return Err(refused(&"it names another key than the session's"));
     }
@@ -274,7 +339,10 @@ fn open_envelope<T: DeserializeOwned + Serialize>(envelope: &Envelope, payload_t
 
 fn check_reason(reason: &str) -> Result<(), Error> {
     if reason.len() > REASON_BYTES_MAX {
-        return Err(Error::new(Code::LimitReached, format!("A reason is longer than {REASON_BYTES_MAX} bytes.")));
+        return Err(Error::new(
+            Code::LimitReached,
+            format!("A reason is longer than {REASON_BYTES_MAX} bytes."),
+        ));
     }
     Ok(())
 }

@@ -87,11 +87,19 @@ impl Dataset {
     /// The dataset as the scanner finds it.
     #[must_use]
     pub fn table(&self) -> Table {
-        Table { dataset: self.name.clone(), connection: self.connection.clone(), source: self.source.clone() }
+        Table {
+            dataset: self.name.clone(),
+            connection: self.connection.clone(),
+            source: self.source.clone(),
+        }
     }
 
     pub(crate) fn resource(&self) -> Resource<'_> {
-        Resource::Dataset { name: &self.name, connection: &self.connection, labels: &self.labels }
+        Resource::Dataset {
+            name: &self.name,
+            connection: &self.connection,
+            labels: &self.labels,
+        }
     }
 }
 
@@ -100,7 +108,9 @@ impl Dataset {
 /// # Errors
 /// None today; the signature leaves room for a catalog that is read.
 pub fn list(broker: &Broker, cx: &Context, caller: &Caller) -> Result<Vec<DatasetSummary>, Error> {
-    Ok(visible(broker, cx, caller).map(|dataset| summary(broker, cx, caller, dataset)).collect())
+    Ok(visible(broker, cx, caller)
+        .map(|dataset| summary(broker, cx, caller, dataset))
+        .collect())
 }
 
 /// One dataset: its columns and what each would look like to this caller.
@@ -109,7 +119,9 @@ pub fn list(broker: &Broker, cx: &Context, caller: &Caller) -> Result<Vec<Datase
 /// `not_found` for a dataset that does not exist or that this caller may not know of (the same answer), or when its source
 /// cannot be asked for its columns.
 pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str) -> Result<DatasetDetail, Error> {
-    let dataset = visible(broker, cx, caller).find(|d| d.name == name).ok_or_else(|| unknown(broker, cx, caller, name))?;
+    let dataset = visible(broker, cx, caller)
+        .find(|d| d.name == name)
+        .ok_or_else(|| unknown(broker, cx, caller, name))?;
     let schema = schema(broker, dataset).await?;
     let governed = govern(broker, cx, caller, dataset, &schema)?;
     let columns = schema
@@ -134,7 +146,10 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
 
 /// The answer to a name that is unknown or not the caller's to know, with a suggestion only from what they may see.
 pub(crate) fn unknown(broker: &Broker, cx: &Context, caller: &Caller, name: &str) -> Error {
-    let near = visible(broker, cx, caller).map(|d| (distance(&d.name, name), &d.name)).filter(|(far, _)| *far <= 2).min();
+    let near = visible(broker, cx, caller)
+        .map(|d| (distance(&d.name, name), &d.name))
+        .filter(|(far, _)| *far <= 2)
+        .min();
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     let error = Error::new(Code::NotFound, format!("There is no dataset `{shown}` that you may see."));
     match near {
@@ -145,7 +160,12 @@ pub(crate) fn unknown(broker: &Broker, cx: &Context, caller: &Caller, name: &str
 
 /// The datasets that this caller may know of.
 pub(crate) fn visible<'a>(broker: &'a Broker, cx: &'a Context, caller: &'a Caller) -> impl Iterator<Item = &'a Dataset> {
-    broker.settings.catalog.datasets.values().filter(|d| authorize::ask(broker, cx, caller, Action::Describe, &d.resource()).allowed)
+    broker
+        .settings
+        .catalog
+        .datasets
+        .values()
+        .filter(|d| authorize::ask(broker, cx, caller, Action::Describe, &d.resource()).allowed)
 }
 
 /// Columns of datasets, kept for a while: metadata, asked of the source when first needed.
@@ -159,10 +179,8 @@ pub(crate) async fn schema(broker: &Broker, dataset: &Dataset) -> Result<Arc<Vec
     let now_ms = broker.clock.now_ms();
     {
         let known = broker.schemas.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((until_ms, schema)) = known.get(&dataset.name) {
-            if now_ms < *until_ms {
-                return Ok(Arc::clone(schema));
-            }
+        if let Some((_, schema)) = known.get(&dataset.name).filter(|(until_ms, _)| now_ms < *until_ms) {
+            return Ok(Arc::clone(schema));
         }
     }
     let schema = Arc::new(broker.scanner.describe(&dataset.table()).await.map_err(scan_error)?);

@@ -24,8 +24,11 @@ pub(crate) fn govern(
     schema: &[SourceColumn],
 ) -> Result<GovernedTable, Error> {
     if let Some(lost) = dataset.classes.keys().find(|name| schema.iter().all(|c| c.name != **name)) {
-        return Err(Error::new(Code::SourceFailed, format!("Dataset `{}` does not have the columns its configuration classifies.", dataset.name))
-            .operator(format!("datasets.{}.columns: the source has no column `{lost}`", dataset.name)));
+        return Err(Error::new(
+            Code::SourceFailed,
+            format!("Dataset `{}` does not have the columns its configuration classifies.", dataset.name),
+        )
+        .operator(format!("datasets.{}.columns: the source has no column `{lost}`", dataset.name)));
     }
     let columns = schema
         .iter()
@@ -39,15 +42,26 @@ pub(crate) fn govern(
                     Unclassified::Open => Treatment::Open,
                 },
             };
-            Ok(GovernedColumn { name: column.name.clone(), class: class.cloned(), treatment })
+            Ok(GovernedColumn {
+                name: column.name.clone(),
+                class: class.cloned(),
+                treatment,
+            })
         })
         .collect::<Result<_, Error>>()?;
     let filtered = dataset.row_filter.is_some() && !authorize::ask(broker, cx, caller, Action::Unfiltered, &dataset.resource()).allowed;
-    Ok(GovernedTable { table: dataset.table(), columns, row_filter: dataset.row_filter.clone().filter(|_| filtered) })
+    Ok(GovernedTable {
+        table: dataset.table(),
+        columns,
+        row_filter: dataset.row_filter.clone().filter(|_| filtered),
+    })
 }
 
 fn treat_class(broker: &Broker, cx: &Context, caller: &Caller, dataset: &Dataset, class: &str) -> Result<Treatment, Error> {
-    let resource = Resource::Class { name: class, dataset: &dataset.name };
+    let resource = Resource::Class {
+        name: class,
+        dataset: &dataset.name,
+    };
     if authorize::ask(broker, cx, caller, Action::Reveal, &resource).allowed {
         return Ok(Treatment::Reveal);
     }

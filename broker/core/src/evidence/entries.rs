@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 
 /// One log entry before it has an index and a time.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events live for one commit; boxing the largest would cost every reader a hop"
+)]
 pub(crate) enum Event {
     /// First entry of every log.
     Genesis { origin: String, version: String, log_key: String },
@@ -27,7 +31,12 @@ pub(crate) enum Event {
     /// A person signed in.
     SessionOpen(SessionOpen),
     /// A session ended; `open` is the index of its `session.open`.
-    SessionClose { session: SessionId, actor: ActorId, open: u64, cause: String },
+    SessionClose {
+        session: SessionId,
+        actor: ActorId,
+        open: u64,
+        cause: String,
+    },
     /// Failed sign-ins since the last such entry, aggregated so that a flood cannot fill the log.
     SessionFail { ip: String, code: String, count: u64 },
     /// A request, signed by the person who asks.
@@ -35,27 +44,77 @@ pub(crate) enum Event {
     /// A request that was denied, or could not be planned.
     RequestDeny(RequestDeny),
     /// A pending request was withdrawn (`false`: it expired).
-    RequestEnd { id: RequestId, request: u64, cancelled: bool, actor: Option<ActorId>, session: Option<SessionId>, reason: String },
+    RequestEnd {
+        id: RequestId,
+        request: u64,
+        cancelled: bool,
+        actor: Option<ActorId>,
+        session: Option<SessionId>,
+        reason: String,
+    },
     /// A reviewer's signed verdict.
     Review(ReviewEntry),
     /// The right to fetch, given by approvals or by policy alone.
-    GrantIssue { id: RequestId, digest: String, actor: ActorId, refs: Vec<u64>, expires_ms: i64 },
+    GrantIssue {
+        id: RequestId,
+        digest: String,
+        actor: ActorId,
+        refs: Vec<u64>,
+        expires_ms: i64,
+    },
     /// The grant is used; it is used once.
-    GrantTake { id: RequestId, actor: ActorId, session: SessionId, refs: Vec<u64> },
+    GrantTake {
+        id: RequestId,
+        actor: ActorId,
+        session: SessionId,
+        refs: Vec<u64>,
+    },
     /// The grant ended unused or was withdrawn (`revoked`).
-    GrantEnd { id: RequestId, grant: u64, revoked: bool, actor: Option<ActorId>, session: Option<SessionId>, reason: String },
+    GrantEnd {
+        id: RequestId,
+        grant: u64,
+        revoked: bool,
+        actor: Option<ActorId>,
+        session: Option<SessionId>,
+        reason: String,
+    },
     /// Data is about to be read.
     Intent(IntentEntry),
     /// So much has left.
-    Progress { request: RequestId, intent: u64, rows: u64, bytes: u64 },
+    Progress {
+        request: RequestId,
+        intent: u64,
+        rows: u64,
+        bytes: u64,
+    },
     /// How a delivery ended.
     Outcome(OutcomeEntry),
     /// The client holds the bytes.
-    Ack { id: RequestId, outcome: u64, actor: ActorId, session: SessionId, sha256: String },
+    Ack {
+        id: RequestId,
+        outcome: u64,
+        actor: ActorId,
+        session: SessionId,
+        sha256: String,
+    },
     /// Somebody read the evidence.
-    AuditRead { actor: ActorId, session: SessionId, open: u64, query: Value, entries: u64 },
+    AuditRead {
+        actor: ActorId,
+        session: SessionId,
+        open: u64,
+        query: Value,
+        entries: u64,
+    },
     /// Somebody exported evidence: entries `[from, to)` at a disclosure level.
-    AuditExport { actor: ActorId, session: SessionId, open: u64, query: Value, from: u64, to: u64, level: u8 },
+    AuditExport {
+        actor: ActorId,
+        session: SessionId,
+        open: u64,
+        query: Value,
+        from: u64,
+        to: u64,
+        level: u8,
+    },
 }
 
 /// `session.open`.
@@ -262,7 +321,12 @@ impl Event {
                 body.set(Group::What, json!({ "digest": digest, "schema": schema, "text": text }));
             }
             Event::SessionOpen(open) => open.write(&mut header, &mut body),
-            Event::SessionClose { session, actor, open, cause } => {
+            Event::SessionClose {
+                session,
+                actor,
+                open,
+                cause,
+            } => {
                 by(&mut header, Some(actor), Some(session));
                 header.refs = vec![*open];
                 body.set(Group::Why, json!({ "cause": cause }));
@@ -273,14 +337,27 @@ impl Event {
             }
             Event::RequestCreate(request) => request.write(&mut header, &mut body),
             Event::RequestDeny(deny) => deny.write(&mut header, &mut body),
-            Event::RequestEnd { id, request, actor, session, reason, .. } => {
+            Event::RequestEnd {
+                id,
+                request,
+                actor,
+                session,
+                reason,
+                ..
+            } => {
                 by(&mut header, actor.as_ref(), session.as_ref());
                 header.refs = vec![*request];
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Why, why(reason, None));
             }
             Event::Review(review) => review.write(&mut header, &mut body),
-            Event::GrantIssue { id, digest, actor, refs, expires_ms } => {
+            Event::GrantIssue {
+                id,
+                digest,
+                actor,
+                refs,
+                expires_ms,
+            } => {
                 by(&mut header, Some(actor), None);
                 header.dec = Some(Decision::Allow);
                 header.refs.clone_from(refs);
@@ -292,32 +369,64 @@ impl Event {
                 header.refs.clone_from(refs);
                 body.set(Group::What, json!({ "id": id }));
             }
-            Event::GrantEnd { id, grant, actor, session, reason, .. } => {
+            Event::GrantEnd {
+                id,
+                grant,
+                actor,
+                session,
+                reason,
+                ..
+            } => {
                 by(&mut header, actor.as_ref(), session.as_ref());
                 header.refs = vec![*grant];
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Why, why(reason, None));
             }
             Event::Intent(intent) => intent.write(&mut header, &mut body),
-            Event::Progress { request, intent, rows, bytes } => {
+            Event::Progress {
+                request,
+                intent,
+                rows,
+                bytes,
+            } => {
                 header.refs = vec![*intent];
                 body.set(Group::What, json!({ "request": request }));
                 body.set(Group::Out, json!({ "bytes": bytes, "rows": rows }));
             }
             Event::Outcome(outcome) => outcome.write(&mut header, &mut body),
-            Event::Ack { id, outcome, actor, session, sha256 } => {
+            Event::Ack {
+                id,
+                outcome,
+                actor,
+                session,
+                sha256,
+            } => {
                 by(&mut header, Some(actor), Some(session));
                 header.refs = vec![*outcome];
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Out, json!({ "sha256": sha256 }));
             }
-            Event::AuditRead { actor, session, open, query, entries } => {
+            Event::AuditRead {
+                actor,
+                session,
+                open,
+                query,
+                entries,
+            } => {
                 by(&mut header, Some(actor), Some(session));
                 header.refs = vec![*open];
                 body.set(Group::What, json!({ "query": query }));
                 body.set(Group::Out, json!({ "entries": entries }));
             }
-            Event::AuditExport { actor, session, open, query, from, to, level } => {
+            Event::AuditExport {
+                actor,
+                session,
+                open,
+                query,
+                from,
+                to,
+                level,
+            } => {
                 by(&mut header, Some(actor), Some(session));
                 header.refs = vec![*open];
                 body.set(Group::What, json!({ "query": query }));
@@ -339,13 +448,17 @@ impl Event {
                 version: read.member(Group::Env, "version")?,
                 log_key: read.member(Group::What, "log_key")?,
             },
-            Kind::BrokerStart => {
-                Event::Start { version: read.member(Group::Env, "version")?, instance: read.member(Group::Env, "instance")? }
-            }
-            Kind::BrokerStop => Event::Stop { instance: read.member(Group::Env, "instance")? },
-            Kind::ConfigLoad => {
-                Event::ConfigLoad { digest: read.member(Group::What, "digest")?, datasets: read.member(Group::What, "datasets")? }
-            }
+            Kind::BrokerStart => Event::Start {
+                version: read.member(Group::Env, "version")?,
+                instance: read.member(Group::Env, "instance")?,
+            },
+            Kind::BrokerStop => Event::Stop {
+                instance: read.member(Group::Env, "instance")?,
+            },
+            Kind::ConfigLoad => Event::ConfigLoad {
+                digest: read.member(Group::What, "digest")?,
+                datasets: read.member(Group::What, "datasets")?,
+            },
             Kind::PolicyLoad => Event::PolicyLoad {
                 digest: read.member(Group::What, "digest")?,
                 text: read.member(Group::What, "text")?,
@@ -474,7 +587,10 @@ impl SessionOpen {
         put(&mut who, "email", self.person.email.as_deref());
         put(&mut who, "auth_time", self.auth_time);
         body.set(Group::Who, who);
-        body.set(Group::Net, json!({ "client": self.client.version, "host": self.client.host, "ip": self.ip }));
+        body.set(
+            Group::Net,
+            json!({ "client": self.client.version, "host": self.client.host, "ip": self.ip }),
+        );
         body.set(Group::Out, json!({ "expires_ms": self.expires_ms, "id_token": self.id_token }));
     }
 
@@ -494,7 +610,10 @@ impl SessionOpen {
             key: read.member(Group::Who, "key")?,
             public_key: read.member(Group::Who, "public_key")?,
             ip: read.member(Group::Net, "ip")?,
-            client: ClientInfo { version: read.member(Group::Net, "client")?, host: read.member(Group::Net, "host")? },
+            client: ClientInfo {
+                version: read.member(Group::Net, "client")?,
+                host: read.member(Group::Net, "host")?,
+            },
             expires_ms: read.member(Group::Out, "expires_ms")?,
             id_token: read.member(Group::Out, "id_token")?,
         })
@@ -508,7 +627,10 @@ impl RequestCreate {
         header.pol = Some(self.policy);
         header.ds = Some(self.document.datasets.join(","));
         header.refs = vec![self.open];
-        body.set(Group::What, json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }));
+        body.set(
+            Group::What,
+            json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }),
+        );
         body.set(
             Group::Obj,
             json!({
@@ -576,8 +698,14 @@ impl ReviewEntry {
             Verdict::Reject => Decision::Deny,
         });
         header.refs = vec![self.request, self.open];
-        body.set(Group::Who, json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject }));
-        body.set(Group::What, json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }));
+        body.set(
+            Group::Who,
+            json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject }),
+        );
+        body.set(
+            Group::What,
+            json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }),
+        );
         body.set(Group::Why, why(&self.reason, None));
     }
 
@@ -591,7 +719,11 @@ impl ReviewEntry {
             issuer: read.member(Group::Who, "issuer")?,
             subject: read.member(Group::Who, "subject")?,
             key: read.member(Group::Who, "key")?,
-            verdict: if read.header.kind == Kind::ReviewApprove { Verdict::Approve } else { Verdict::Reject },
+            verdict: if read.header.kind == Kind::ReviewApprove {
+                Verdict::Approve
+            } else {
+                Verdict::Reject
+            },
             digest: read.member(Group::What, "digest")?,
             reason: read.member(Group::Why, "reason")?,
             envelope: read.member(Group::What, "envelope")?,
@@ -604,9 +736,15 @@ impl IntentEntry {
         by(header, Some(&self.actor), Some(&self.session));
         header.ds = Some(self.datasets.join(","));
         header.refs = vec![self.grant, self.open];
-        body.set(Group::What, json!({ "chunk": self.chunk, "fetch": self.fetch, "request": self.request }));
+        body.set(
+            Group::What,
+            json!({ "chunk": self.chunk, "fetch": self.fetch, "request": self.request }),
+        );
         body.set(Group::Obj, json!({ "connections": self.connections, "datasets": self.datasets }));
-        body.set(Group::Mask, json!({ "columns": serde_json::to_value(&self.columns).unwrap_or_default() }));
+        body.set(
+            Group::Mask,
+            json!({ "columns": serde_json::to_value(&self.columns).unwrap_or_default() }),
+        );
         body.set(Group::Env, json!({ "instance": self.instance }));
     }
 
@@ -635,7 +773,10 @@ impl OutcomeEntry {
         put(&mut out, "sha256", self.sha256.as_deref());
         put(&mut out, "bytes_max", self.bytes_max);
         body.set(Group::Out, out);
-        body.set(Group::Mask, json!({ "columns": serde_json::to_value(&self.columns).unwrap_or_default() }));
+        body.set(
+            Group::Mask,
+            json!({ "columns": serde_json::to_value(&self.columns).unwrap_or_default() }),
+        );
     }
 
     fn read(read: &Read<'_>) -> Result<Self, EventError> {
@@ -662,22 +803,33 @@ struct Read<'a> {
 
 impl Read<'_> {
     fn fault(&self, what: impl ToString) -> EventError {
-        EventError { index: self.index, kind: self.header.kind.as_str(), what: what.to_string() }
+        EventError {
+            index: self.index,
+            kind: self.header.kind.as_str(),
+            what: what.to_string(),
+        }
     }
 
     fn optional<T: DeserializeOwned>(&self, group: Group, name: &str) -> Result<Option<T>, EventError> {
         match self.body.get(group).get(name) {
             None => Ok(None),
-            Some(value) => T::deserialize(value).map(Some).map_err(|e| self.fault(format!("{}.{name}: {e}", group.as_str()))),
+            Some(value) => T::deserialize(value)
+                .map(Some)
+                .map_err(|e| self.fault(format!("{}.{name}: {e}", group.as_str()))),
         }
     }
 
     fn member<T: DeserializeOwned>(&self, group: Group, name: &str) -> Result<T, EventError> {
-        self.optional(group, name)?.ok_or_else(|| self.fault(format!("{}.{name} is missing", group.as_str())))
+        self.optional(group, name)?
+            .ok_or_else(|| self.fault(format!("{}.{name} is missing", group.as_str())))
     }
 
     fn reference(&self, n: usize) -> Result<u64, EventError> {
-        self.header.refs.get(n).copied().ok_or_else(|| self.fault(format!("reference {n} is missing")))
+        self.header
+            .refs
+            .get(n)
+            .copied()
+            .ok_or_else(|| self.fault(format!("reference {n} is missing")))
     }
 
     fn actor_if_any(&self) -> Result<Option<ActorId>, EventError> {

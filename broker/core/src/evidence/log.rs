@@ -102,15 +102,28 @@ impl Log {
         let checkpoint = signer.sign(tree.size(), root_of(&tree)?)?;
         let (size, _) = watch::channel(state.size);
         let shared = Arc::new(Shared {
-            published: ArcSwap::from_pointee(Published { state, checkpoint, commits: 0, broken: None }),
+            published: ArcSwap::from_pointee(Published {
+                state,
+                checkpoint,
+                commits: 0,
+                broken: None,
+            }),
             tree: RwLock::new(tree),
             reader: Mutex::new(reader),
             data_keys,
             size,
         });
         let (commands, queue) = mpsc::sync_channel(COMMANDS_QUEUED_MAX);
-        let writer = Writer { journal, signer, clock, shared: Arc::clone(&shared), random: SystemRandom::new() };
-        std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run(&queue))?;
+        let writer = Writer {
+            journal,
+            signer,
+            clock,
+            shared: Arc::clone(&shared),
+            random: SystemRandom::new(),
+        };
+        std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || writer.run(&queue))?;
         Ok(Self { commands, shared })
     }
 
@@ -122,10 +135,17 @@ impl Log {
         decide: impl Fn(&State, i64) -> Result<Vec<Event>, Error> + Send + 'static,
     ) -> Result<Committed, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.commands.try_send(Command { decide: Box::new(decide), weight, reply }) {
+        match self.commands.try_send(Command {
+            decide: Box::new(decide),
+            weight,
+            reply,
+        }) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Full(_)) => {
-                return Err(Error::new(Code::RateLimited, "The broker's log has more to record than it can take now."));
+                return Err(Error::new(
+                    Code::RateLimited,
+                    "The broker's log has more to record than it can take now.",
+                ));
             }
             Err(mpsc::TrySendError::Disconnected(_)) => return Err(unavailable("the log's writer has stopped")),
         }
@@ -165,7 +185,10 @@ impl Log {
 
     /// Reads and opens one entry.
     pub(crate) async fn read_one(&self, index: u64) -> Result<Opened, Error> {
-        self.read(index, 1).await?.pop().ok_or_else(|| Error::new(Code::NotFound, format!("There is no entry {index} in the log.")))
+        self.read(index, 1)
+            .await?
+            .pop()
+            .ok_or_else(|| Error::new(Code::NotFound, format!("There is no entry {index} in the log.")))
     }
 }
 
@@ -202,7 +225,11 @@ impl Writer {
         if let Some(broken) = &self.shared.published.load().broken {
             return refuse(batch, || unavailable(broken));
         }
-        let weight = if batch.iter().any(|c| c.weight == Urgency::Closing) { Urgency::Closing } else { Urgency::Normal };
+        let weight = if batch.iter().any(|c| c.weight == Urgency::Closing) {
+            Urgency::Closing
+        } else {
+            Urgency::Normal
+        };
         let (mixed, normal): (Vec<_>, Vec<_>) = batch.into_iter().partition(|c| c.weight == weight);
         // Closing commands have a commit of their own ahead of the others, so that what opens something new can be refused for
         // lack of space without touching what ends something old.
@@ -259,7 +286,10 @@ impl Writer {
     fn append(&mut self, before: &Published, state: State, records: &[Record], weight: Urgency) -> Result<Arc<Published>, AppendError> {
         let size = self.journal.append(before.state.size, records, weight)?;
         if size != state.size {
-            return Err(AppendError::Conflict { expected: state.size, found: size });
+            return Err(AppendError::Conflict {
+                expected: state.size,
+                found: size,
+            });
         }
         let root = {
             let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
@@ -269,7 +299,12 @@ impl Writer {
             root_of(&tree).map_err(AppendError::Failed)?
         };
         let checkpoint = self.signer.sign(size, root).map_err(|fault| AppendError::Failed(fault.into()))?;
-        let published = Arc::new(Published { state, checkpoint, commits: before.commits + 1, broken: None });
+        let published = Arc::new(Published {
+            state,
+            checkpoint,
+            commits: before.commits + 1,
+            broken: None,
+        });
         self.shared.published.store(Arc::clone(&published));
         self.shared.size.send_replace(size);
         Ok(published)
@@ -296,7 +331,11 @@ fn seal(
     let subject = header.act.as_deref().unwrap_or("broker");
     let data_key = data_keys.key_for(subject, &month(header.t))?;
     let sealed = data_keys.seal(&data_key, &sha256(&leaf), body.to_document(&key)?.as_bytes())?;
-    Ok(Record { leaf, sealed, data_key: Some(data_key.to_string()) })
+    Ok(Record {
+        leaf,
+        sealed,
+        data_key: Some(data_key.to_string()),
+    })
 }
 
 fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::error::Error + Send + Sync>> {
@@ -304,13 +343,19 @@ fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::err
 }
 
 fn month(time_ms: i64) -> String {
-    let date = jiff::Timestamp::from_millisecond(time_ms).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let date = jiff::Timestamp::from_millisecond(time_ms)
+        .unwrap_or_default()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
     format!("{:04}-{:02}", date.year(), date.month())
 }
 
 fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
     for Decided { command, first } in decided {
-        drop(command.reply.send(Ok(Committed { first, published: Arc::clone(published) })));
+        drop(command.reply.send(Ok(Committed {
+            first,
+            published: Arc::clone(published),
+        })));
     }
 }
 
@@ -340,13 +385,18 @@ fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tr
 }
 
 fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<Opened>, Box<dyn std::error::Error + Send + Sync>> {
-    (from..).zip(records).map(|(index, record)| open(index, record, data_keys)).collect()
+    (from..)
+        .zip(records)
+        .map(|(index, record)| open(index, record, data_keys))
+        .collect()
 }
 
 /// Opens a record and checks that the body is the one its leaf commits to.
 fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
     let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
-    let Some(data_key) = &record.data_key else { return Ok(Opened { index, leaf, body: None }) };
+    let Some(data_key) = &record.data_key else {
+        return Ok(Opened { index, leaf, body: None });
+    };
     let Some(document) = data_keys.unseal(&DataKeyId::from_stored(data_key.clone()), &sha256(&record.leaf), &record.sealed)? else {
         return Ok(Opened { index, leaf, body: None });
     };
@@ -354,13 +404,20 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
     if body.root(&key)? != leaf.body_root {
         return Err(format!("entry {index}: the stored body is not the one its leaf commits to").into());
     }
-    Ok(Opened { index, leaf, body: Some((key, body)) })
+    Ok(Opened {
+        index,
+        leaf,
+        body: Some((key, body)),
+    })
 }
 
 fn unavailable(why: &str) -> Error {
-    Error::new(Code::EvidenceUnavailable, "The evidence log cannot be written, so nothing is read or changed.")
-        .hint("ask the operator to look at the broker's log: disk space and the journal's health come first")
-        .operator(why.to_owned())
+    Error::new(
+        Code::EvidenceUnavailable,
+        "The evidence log cannot be written, so nothing is read or changed.",
+    )
+    .hint("ask the operator to look at the broker's log: disk space and the journal's health come first")
+    .operator(why.to_owned())
 }
 
 fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {

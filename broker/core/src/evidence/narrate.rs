@@ -31,9 +31,16 @@ pub(crate) fn narrate(event: &Event) -> String {
         },
         Event::GrantIssue { id, .. } => format!("request {id} may be fetched, once"),
         Event::GrantTake { id, .. } => format!("grant of request {id} taken"),
-        Event::GrantEnd { id, revoked: true, reason, .. } => format!("grant of request {id} revoked: {reason}"),
+        Event::GrantEnd {
+            id, revoked: true, reason, ..
+        } => format!("grant of request {id} revoked: {reason}"),
         Event::GrantEnd { id, .. } => format!("grant of request {id} expired"),
-        Event::Intent(intent) => format!("fetch {} reads {} for request {}", intent.fetch, intent.datasets.join(", "), intent.request),
+        Event::Intent(intent) => format!(
+            "fetch {} reads {} for request {}",
+            intent.fetch,
+            intent.datasets.join(", "),
+            intent.request
+        ),
         Event::Progress { rows, bytes, .. } => format!("{rows} rows, {bytes} bytes have left"),
         Event::Outcome(outcome) => format!("delivery {}: {} rows, {} bytes", outcome.end, outcome.rows, outcome.bytes),
         Event::Ack { id, .. } => format!("client holds the bytes of request {id}"),

@@ -27,17 +27,30 @@ pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Re
         return Err(wrong_state(request, "show a receipt: nothing was delivered to its end"));
     };
     let entries = receipt_entries(broker, head, outcome_index).await?;
-    let file = ReceiptFile { bytes: outcome.bytes, format: request.document.format.as_str().to_owned(), name: None, sha256 };
-    Receipt::new(&head.checkpoint, file, entries).to_text().map_err(|fault| broken(fault.into()))
+    let file = ReceiptFile {
+        bytes: outcome.bytes,
+        format: request.document.format.as_str().to_owned(),
+        name: None,
+        sha256,
+    };
+    Receipt::new(&head.checkpoint, file, entries)
+        .to_text()
+        .map_err(|fault| broken(fault.into()))
 }
 
 /// The outcome and all it rests on, read as the references lead from one entry to the next.
 async fn receipt_entries(broker: &Broker, head: &Published, outcome: u64) -> Result<Vec<ReceiptEntry>, Error> {
     let mut read: BTreeMap<u64, Opened> = BTreeMap::new();
     loop {
-        match entries_needed(outcome, |index| read.get(&index).map(|entry| entry.leaf.header.clone()).ok_or(index)) {
+        match entries_needed(outcome, |index| {
+            read.get(&index).map(|entry| entry.leaf.header.clone()).ok_or(index)
+        }) {
             Ok(indices) => {
-                return indices.iter().filter_map(|index| read.get(index)).map(|entry| receipt_entry(broker, head, entry)).collect();
+                return indices
+                    .iter()
+                    .filter_map(|index| read.get(index))
+                    .map(|entry| receipt_entry(broker, head, entry))
+                    .collect();
             }
             Err(missing) => {
                 read.insert(missing, broker.log.read_one(missing).await?);
@@ -57,7 +70,12 @@ fn receipt_entry(broker: &Broker, head: &Published, opened: &Opened) -> Result<R
 
 /// The body document of an entry, as it was sealed.
 fn document(entry: &Opened) -> Result<String, Error> {
-    let erased = || Error::new(Code::NotFound, format!("Entry {} was erased, so this can no longer be proven.", entry.index));
+    let erased = || {
+        Error::new(
+            Code::NotFound,
+            format!("Entry {} was erased, so this can no longer be proven.", entry.index),
+        )
+    };
     let (key, body) = entry.body.as_ref().ok_or_else(erased)?;
     body.to_document(key).map_err(|fault| broken(fault.into()))
 }
@@ -78,16 +96,33 @@ pub(crate) async fn bundle(
 ) -> Result<Vec<u8>, Error> {
     let size = head.state.size;
     let opened = broker.log.read(from, usize::try_from(to - from).unwrap_or(usize::MAX)).await?;
-    let rows: Vec<Row> = opened.iter().map(|entry| Row::new(entry, matches(entry))).collect::<Result<_, _>>()?;
-    let context = if level == 0 { Vec::new() } else { context(broker, from..to, &opened).await? };
+    let rows: Vec<Row> = opened
+        .iter()
+        .map(|entry| Row::new(entry, matches(entry)))
+        .collect::<Result<_, _>>()?;
+    let context = if level == 0 {
+        Vec::new()
+    } else {
+        context(broker, from..to, &opened).await?
+    };
     let parts = broker.log.with_tree(|tree| {
         let proofs: Option<Vec<_>> = context.iter().map(|row| tree.inclusion(row.index, size)).collect();
-        Some((tree.root(from)?, tree.frontier(from)?, tree.consistency(from, size)?, tree.consistency(to, size)?, proofs?))
+        Some((
+            tree.root(from)?,
+            tree.frontier(from)?,
+            tree.consistency(from, size)?,
+            tree.consistency(to, size)?,
+            proofs?,
+        ))
     });
     let (root, frontier, proof, tail, proofs) = parts.ok_or_else(|| broken("the tree does not reach the head".into()))?;
     let start = broker.signer.sign(from, root).map_err(|fault| broken(fault.into()))?;
     let rows: Vec<_> = rows.iter().map(Row::entry).collect();
-    let context: Vec<_> = context.iter().zip(&proofs).map(|(row, proof)| ContextEntry { entry: row.entry(), proof }).collect();
+    let context: Vec<_> = context
+        .iter()
+        .zip(&proofs)
+        .map(|(row, proof)| ContextEntry { entry: row.entry(), proof })
+        .collect();
     write_bundle(&BundleInput {
         level,
         filter,
@@ -124,7 +159,11 @@ async fn context(broker: &Broker, range: Range<u64>, opened: &[Opened]) -> Resul
         };
         let Ok(indices) = context_indices(range.clone(), headers, look);
         if missing.is_empty() {
-            return indices.iter().filter_map(|index| found.get(index)).map(|entry| Row::new(entry, false)).collect();
+            return indices
+                .iter()
+                .filter_map(|index| found.get(index))
+                .map(|entry| Row::new(entry, false))
+                .collect();
         }
         for index in missing {
             found.insert(index, broker.log.read_one(index).await?);
@@ -142,10 +181,20 @@ struct Row {
 
 impl Row {
     fn new(entry: &Opened, matches: bool) -> Result<Self, Error> {
-        Ok(Self { index: entry.index, leaf: entry.leaf.to_bytes(), document: document(entry)?, matches })
+        Ok(Self {
+            index: entry.index,
+            leaf: entry.leaf.to_bytes(),
+            document: document(entry)?,
+            matches,
+        })
     }
 
     fn entry(&self) -> BundleEntry<'_> {
-        BundleEntry { index: self.index, leaf: &self.leaf, body: EntryBody::Document(&self.document), matches: self.matches }
+        BundleEntry {
+            index: self.index,
+            leaf: &self.leaf,
+            body: EntryBody::Document(&self.document),
+            matches: self.matches,
+        }
     }
 }

@@ -19,12 +19,12 @@ use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
 
+use crate::authorize;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
 use crate::evidence::entries::{self, Event};
 use crate::limits::ACCESS_TOKEN_S;
-use crate::authorize;
 use crate::policy::{Action, Principal, Resource};
 use crate::state::{Session, State};
 use dpop::ProofRefused;
@@ -130,17 +130,30 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
     let identity = match broker.issuers.verify(&open.id_token, now_ms).await {
         Ok(identity) => identity,
         Err(fault @ oidc::IdTokenError::Unavailable { .. }) => {
-            return Err(Error::new(Code::Unavailable, fault.to_string()).hint("try again in a moment").operator(fault));
+            return Err(Error::new(Code::Unavailable, fault.to_string())
+                .hint("try again in a moment")
+                .operator(fault));
         }
         Err(fault) => {
             broker.failures.add(cx, "invalid_id_token");
-            return Err(Error::new(Code::InvalidIdToken, fault.to_string()).hint("run `chunkctl login`").operator(fault));
+            return Err(Error::new(Code::InvalidIdToken, fault.to_string())
+                .hint("run `chunkctl login`")
+                .operator(fault));
         }
     };
     let session = SessionId::from_random(broker.random()?);
     let draft = draft_session(broker, cx, identity, &proof, open.client, session.clone(), now_ms)?;
-    let committed = broker.log.commit(Urgency::Normal, move |state, now_ms| decide_open(state, &draft, now_ms)).await?;
-    let session = committed.published.state.sessions.get(&session).cloned().ok_or_else(|| Error::new(Code::Internal, "The session is not in the state."))?;
+    let committed = broker
+        .log
+        .commit(Urgency::Normal, move |state, now_ms| decide_open(state, &draft, now_ms))
+        .await?;
+    let session = committed
+        .published
+        .state
+        .sessions
+        .get(&session)
+        .cloned()
+        .ok_or_else(|| Error::new(Code::Internal, "The session is not in the state."))?;
     Ok(issue_tokens(broker, &session, now_ms))
 }
 
@@ -148,7 +161,12 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
 ///
 /// # Errors
 /// When the refresh token or the proof is refused, or the session has ended.
-pub async fn refresh_session(broker: &Broker, _cx: &Context, presented: Presented, refresh: RefreshSession) -> Result<SessionTokens, Error> {
+pub async fn refresh_session(
+    broker: &Broker,
+    _cx: &Context,
+    presented: Presented,
+    refresh: RefreshSession,
+) -> Result<SessionTokens, Error> {
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
     let session = session_of(broker, Purpose::Refresh, &refresh.refresh_token, &proof, now_ms)?;
@@ -161,7 +179,10 @@ pub async fn refresh_session(broker: &Broker, _cx: &Context, presented: Presente
 /// When there is no token, the token or the proof is refused, or the session has ended.
 pub async fn authenticate(broker: &Broker, _cx: &Context, presented: Presented) -> Result<Caller, Error> {
     let now_ms = broker.clock.now_ms();
-    let token = presented.access_token.as_deref().ok_or_else(|| unauthenticated("This call needs `Authorization: DPoP <access token>`."))?;
+    let token = presented
+        .access_token
+        .as_deref()
+        .ok_or_else(|| unauthenticated("This call needs `Authorization: DPoP <access token>`."))?;
     let proof = check_proof(broker, &presented, Some(token), now_ms)?;
     let session = session_of(broker, Purpose::Access, token, &proof, now_ms)?;
     Ok(Caller { session })
@@ -183,9 +204,22 @@ pub fn still_open(broker: &Broker, caller: &Caller) -> Result<(), Error> {
 #[must_use]
 pub fn whoami(broker: &Broker, cx: &Context, caller: &Caller) -> WhoAmI {
     let may = |action| authorize::ask(broker, cx, caller, action, &Resource::Broker).allowed;
-    let actions = [(Action::AuditRead, "audit_read"), (Action::AuditExport, "audit_export"), (Action::Administer, "administer")];
-    let mut actions: Vec<String> = actions.into_iter().filter(|(action, _)| may(*action)).map(|(_, name)| name.to_owned()).collect();
-    let reviews = broker.settings.catalog.datasets.values().any(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed);
+    let actions = [
+        (Action::AuditRead, "audit_read"),
+        (Action::AuditExport, "audit_export"),
+        (Action::Administer, "administer"),
+    ];
+    let mut actions: Vec<String> = actions
+        .into_iter()
+        .filter(|(action, _)| may(*action))
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    let reviews = broker
+        .settings
+        .catalog
+        .datasets
+        .values()
+        .any(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed);
     if reviews {
         actions.insert(0, "review".to_owned());
     }
@@ -220,7 +254,12 @@ pub async fn close_session(broker: &Broker, cx: &Context, caller: &Caller, sessi
         .commit(Urgency::Closing, move |state, _| {
             Ok(match state.sessions.get(&id) {
                 Some(session) if session.closed.is_none() => {
-                    vec![Event::SessionClose { session: id.clone(), actor: actor.clone(), open: session.index, cause: cause.to_owned() }]
+                    vec![Event::SessionClose {
+                        session: id.clone(),
+                        actor: actor.clone(),
+                        open: session.index,
+                        cause: cause.to_owned(),
+                    }]
                 }
                 _ => Vec::new(),
             })
@@ -230,23 +269,38 @@ pub async fn close_session(broker: &Broker, cx: &Context, caller: &Caller, sessi
 }
 
 fn check_proof(broker: &Broker, presented: &Presented, token: Option<&str>, now_ms: i64) -> Result<SignedProof, Error> {
-    let proof = presented.proof.as_deref().ok_or_else(|| Error::new(Code::InvalidDpopProof, "This call needs exactly one `DPoP` header."))?;
-    broker.proofs.check(proof, &presented.method, &presented.url, token, now_ms).map_err(|refused| match refused {
-        ProofRefused::UseNonce => Error::new(Code::UseDpopNonce, "The proof must carry the nonce of the `DPoP-Nonce` header."),
-        ProofRefused::Invalid(why) => Error::new(Code::InvalidDpopProof, why),
-        ProofRefused::Overloaded => Error::new(Code::RateLimited, "Too many proofs in a short time."),
-    })
+    let proof = presented
+        .proof
+        .as_deref()
+        .ok_or_else(|| Error::new(Code::InvalidDpopProof, "This call needs exactly one `DPoP` header."))?;
+    broker
+        .proofs
+        .check(proof, &presented.method, &presented.url, token, now_ms)
+        .map_err(|refused| match refused {
+            ProofRefused::UseNonce => Error::new(Code::UseDpopNonce, "The proof must carry the nonce of the `DPoP-Nonce` header."),
+            ProofRefused::Invalid(why) => Error::new(Code::InvalidDpopProof, why),
+            ProofRefused::Overloaded => Error::new(Code::RateLimited, "Too many proofs in a short time."),
+        })
 }
 
 fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &SignedProof, now_ms: i64) -> Result<Arc<Session>, Error> {
-    let claims = broker.tokens.verify(purpose, token, now_ms).map_err(|fault| unauthenticated(&fault.to_string()))?;
+    let claims = broker
+        .tokens
+        .verify(purpose, token, now_ms)
+        .map_err(|fault| unauthenticated(&fault.to_string()))?;
     if claims.key != proof.thumbprint {
-        return Err(Error::new(Code::InvalidDpopProof, "The token is bound to another key than the proof's."));
+        return Err(Error::new(
+            Code::InvalidDpopProof,
+            "The token is bound to another key than the proof's.",
+        ));
     }
     let published = broker.log.published();
     let session = published.state.open_session(&claims.session, now_ms).ok_or_else(session_ended)?;
     if session.open.key != proof.thumbprint {
-        return Err(Error::new(Code::InvalidDpopProof, "The session is bound to another key than the proof's."));
+        return Err(Error::new(
+            Code::InvalidDpopProof,
+            "The session is bound to another key than the proof's.",
+        ));
     }
     Ok(Arc::clone(session))
 }
@@ -275,7 +329,10 @@ fn draft_session(
         key: proof.thumbprint.clone(),
         public_key: b64(&proof.public_key),
         ip: cx.ip.to_string(),
-        client: ClientInfo { version: short(client.version), host: short(client.host) },
+        client: ClientInfo {
+            version: short(client.version),
+            host: short(client.host),
+        },
         expires_ms: now_ms + broker.settings.session_s * 1000,
         id_token: hex::encode(identity.token_sha256),
     })
@@ -283,7 +340,11 @@ fn draft_session(
 
 fn decide_open(state: &State, draft: &entries::SessionOpen, _now_ms: i64) -> Result<Vec<Event>, Error> {
     if state.id_tokens.contains_key(&draft.id_token) {
-        return Err(Error::new(Code::InvalidIdToken, "This ID token has opened a session before; each is accepted once.").hint("run `chunkctl login`"));
+        return Err(Error::new(
+            Code::InvalidIdToken,
+            "This ID token has opened a session before; each is accepted once.",
+        )
+        .hint("run `chunkctl login`"));
     }
     let mut open = draft.clone();
     if let Some(actor) = state.actors.get(&(open.person.issuer.clone(), open.person.subject.clone())) {
@@ -297,9 +358,13 @@ fn issue_tokens(broker: &Broker, session: &Session, now_ms: i64) -> SessionToken
     let access_expires_ms = open.expires_ms.min(now_ms + ACCESS_TOKEN_S * 1000);
     SessionTokens {
         session: open.session.clone(),
-        access_token: broker.tokens.issue(Purpose::Access, &open.session, &open.key, now_ms, access_expires_ms),
+        access_token: broker
+            .tokens
+            .issue(Purpose::Access, &open.session, &open.key, now_ms, access_expires_ms),
         access_expires_ms,
-        refresh_token: broker.tokens.issue(Purpose::Refresh, &open.session, &open.key, now_ms, open.expires_ms),
+        refresh_token: broker
+            .tokens
+            .issue(Purpose::Refresh, &open.session, &open.key, now_ms, open.expires_ms),
         session_expires_ms: open.expires_ms,
         person: open.person.clone(),
     }
@@ -341,7 +406,11 @@ impl Failures {
         counts.0 = now_ms;
         std::mem::take(&mut counts.1)
             .into_iter()
-            .map(|((ip, code), count)| Event::SessionFail { ip, code: code.to_owned(), count })
+            .map(|((ip, code), count)| Event::SessionFail {
+                ip,
+                code: code.to_owned(),
+                count,
+            })
             .collect()
     }
 }

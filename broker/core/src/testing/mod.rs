@@ -1,6 +1,6 @@
 //! A broker in memory: a clock that stands still, a journal that fails on command, a scanner that plays a script, an identity
 //! provider with one key. The stories below run the whole road in milliseconds.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod roles;
 mod stories;
@@ -85,7 +85,10 @@ impl Journal for MemJournal {
         }
         let mut stored = self.records.lock().unwrap();
         if stored.len() as u64 != expected {
-            return Err(AppendError::Conflict { expected, found: stored.len() as u64 });
+            return Err(AppendError::Conflict {
+                expected,
+                found: stored.len() as u64,
+            });
         }
         stored.extend_from_slice(records);
         self.appends.fetch_add(1, Ordering::SeqCst);
@@ -93,7 +96,15 @@ impl Journal for MemJournal {
     }
 
     fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
-        Ok(self.records.lock().unwrap().iter().skip(usize::try_from(from).unwrap()).take(max).cloned().collect())
+        Ok(self
+            .records
+            .lock()
+            .unwrap()
+            .iter()
+            .skip(usize::try_from(from).unwrap())
+            .take(max)
+            .cloned()
+            .collect())
     }
 
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
@@ -140,18 +151,28 @@ impl MaskCounts for NoCounts {
 }
 
 fn fault(kind: ScanErrorKind) -> ScanError {
-    ScanError { kind, public: "The source could not be read.".into(), operator: Some("secret driver text 4711".into()) }
+    ScanError {
+        kind,
+        public: "The source could not be read.".into(),
+        operator: Some("secret driver text 4711".into()),
+    }
 }
 
 #[async_trait]
 impl Scanner for ScriptedScanner {
     async fn describe(&self, _table: &Table) -> Result<Vec<SourceColumn>, ScanError> {
-        let column = |name: &str| SourceColumn { name: name.into(), data_type: "Utf8".into(), nullable: true };
+        let column = |name: &str| SourceColumn {
+            name: name.into(),
+            data_type: "Utf8".into(),
+            nullable: true,
+        };
         Ok(vec![column("customer_id"), column("email"), column("city")])
     }
 
     async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
-        let Query::Slice { dataset, .. } = query else { return Err(fault(ScanErrorKind::Refused)) };
+        let Query::Slice { dataset, .. } = query else {
+            return Err(fault(ScanErrorKind::Refused));
+        };
         if tables.iter().all(|t| t.dataset != *dataset) {
             return Err(fault(ScanErrorKind::UnknownDataset));
         }
@@ -164,7 +185,12 @@ impl Scanner for ScriptedScanner {
     }
 
     async fn plan(&self, _order: &ScanOrder) -> Result<ScanPlan, ScanError> {
-        Ok(ScanPlan { columns: Vec::new(), rows_estimated: *self.rows_estimated.lock().unwrap(), bytes_estimated: None, explain: Vec::new() })
+        Ok(ScanPlan {
+            columns: Vec::new(),
+            rows_estimated: *self.rows_estimated.lock().unwrap(),
+            bytes_estimated: None,
+            explain: Vec::new(),
+        })
     }
 
     async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
@@ -177,9 +203,15 @@ impl Scanner for ScriptedScanner {
             while hold.load(Ordering::SeqCst) {
                 tokio::task::yield_now().await;
             }
-            Ok(Frame { bytes: Bytes::from_static(b"end"), rows: 0 })
+            Ok(Frame {
+                bytes: Bytes::from_static(b"end"),
+                rows: 0,
+            })
         });
-        Ok(Frames { stream: frames.chain(end).boxed(), counts: Arc::new(NoCounts) })
+        Ok(Frames {
+            stream: frames.chain(end).boxed(),
+            counts: Arc::new(NoCounts),
+        })
     }
 }
 
@@ -193,7 +225,9 @@ impl HttpGet for Provider {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         match url {
             "https://id.example.test/.well-known/openid-configuration" => {
-                Ok(json!({ "issuer": ISSUER, "jwks_uri": "https://id.example.test/jwks" }).to_string().into_bytes())
+                Ok(json!({ "issuer": ISSUER, "jwks_uri": "https://id.example.test/jwks" })
+                    .to_string()
+                    .into_bytes())
             }
             "https://id.example.test/jwks" => Ok(self.jwks.clone().into_bytes()),
             other => Err(format!("nothing at {other}")),
@@ -226,12 +260,28 @@ impl World {
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
         let broker = start(&journal, &scanner, &clock, &provider, &dir, policies).await.unwrap();
-        Self { broker, journal, scanner, clock, provider, dir, serial: AtomicU64::new(0) }
+        Self {
+            broker,
+            journal,
+            scanner,
+            clock,
+            provider,
+            dir,
+            serial: AtomicU64::new(0),
+        }
     }
 
     /// Forgets the running broker without stopping it and starts another on the same journal, as after `kill -9`.
     pub(crate) async fn crash_and_restart(self) -> Self {
-        let Self { broker, journal, scanner, clock, provider, dir, serial } = self;
+        let Self {
+            broker,
+            journal,
+            scanner,
+            clock,
+            provider,
+            dir,
+            serial,
+        } = self;
         broker.stopping.cancel();
         broker.jobs.close();
         // What the dying broker would still have said is lost with it.
@@ -248,7 +298,15 @@ impl World {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         let broker = start(&journal, &scanner, &clock, &provider, &dir, POLICIES).await.unwrap();
-        Self { broker, journal, scanner, clock, provider, dir, serial }
+        Self {
+            broker,
+            journal,
+            scanner,
+            clock,
+            provider,
+            dir,
+            serial,
+        }
     }
 
     pub(crate) fn advance_ms(&self, ms: i64) {
@@ -260,9 +318,16 @@ impl World {
         let serial = self.serial.fetch_add(1, Ordering::SeqCst);
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&(serial + 1).to_be_bytes());
-        let mut someone = Someone { key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(), tokens: None, serial: AtomicU64::new(serial << 32) };
+        let mut someone = Someone {
+            key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
+            tokens: None,
+            serial: AtomicU64::new(serial << 32),
+        };
         let presented = someone.present(self, "POST", "/v1/sessions", false);
-        let open = OpenSession { id_token: self.id_token(subject, groups), client: ClientInfo::default() };
+        let open = OpenSession {
+            id_token: self.id_token(subject, groups),
+            client: ClientInfo::default(),
+        };
         someone.tokens = Some(crate::identity::open_session(&self.broker, &cx(), presented, open).await.unwrap());
         someone
     }
@@ -274,12 +339,24 @@ impl World {
             "iss": ISSUER, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300, "groups": groups, "jti": serial.to_string(),
             "email": format!("{subject}@example.test"), "email_verified": true, "name": subject,
         });
-        let signed = format!("{}.{}", b64(br#"{"alg":"EdDSA","kid":"k1","typ":"JWT"}"#), b64(claims.to_string().as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            b64(br#"{"alg":"EdDSA","kid":"k1","typ":"JWT"}"#),
+            b64(claims.to_string().as_bytes())
+        );
         format!("{signed}.{}", b64(self.provider.sign(signed.as_bytes()).as_ref()))
     }
 
     pub(crate) fn script(&self, frames: Vec<Result<&'static [u8], ScanErrorKind>>) {
-        *self.scanner.frames.lock().unwrap() = frames.into_iter().map(|f| f.map(|bytes| Frame { bytes: Bytes::from_static(bytes), rows: 1 })).collect();
+        *self.scanner.frames.lock().unwrap() = frames
+            .into_iter()
+            .map(|f| {
+                f.map(|bytes| Frame {
+                    bytes: Bytes::from_static(bytes),
+                    rows: 1,
+                })
+            })
+            .collect();
     }
 
     /// Kinds of all entries, in order.
@@ -330,7 +407,11 @@ fn settings() -> Settings {
         pending_s: 3600,
         grant_s: 600,
     };
-    let two = Dataset { name: "salaries".into(), quorum: 2, ..customers.clone() };
+    let two = Dataset {
+        name: "salaries".into(),
+        quorum: 2,
+        ..customers.clone()
+    };
     Settings {
         name: "test".into(),
         public_url: "https://broker.example.test".parse().unwrap(),
@@ -351,19 +432,34 @@ fn settings() -> Settings {
         session_s: 12 * 3600,
         catalog: Catalog {
             datasets: [customers, two].into_iter().map(|d| (d.name.clone(), d)).collect(),
-            classes: BTreeMap::from([("pii.email".to_owned(), Class { name: "pii.email".into(), mask: Mask::Redact })]),
+            classes: BTreeMap::from([(
+                "pii.email".to_owned(),
+                Class {
+                    name: "pii.email".into(),
+                    mask: Mask::Redact,
+                },
+            )]),
         },
         config_digest: "c0ffee".into(),
     }
 }
 
 pub(crate) fn cx() -> Context {
-    Context { request_id: "r1".into(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+    Context {
+        request_id: "r1".into(),
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
 }
 
 pub(crate) fn slice(dataset: &str) -> PlanRequest {
     PlanRequest {
-        query: Query::Slice { dataset: dataset.to_owned(), columns: None, filter: None, order_by: None, limit: None },
+        query: Query::Slice {
+            dataset: dataset.to_owned(),
+            columns: None,
+            filter: None,
+            order_by: None,
+            limit: None,
+        },
         format: Format::Csv,
         reason: "incident 42".into(),
         ticket: None,
@@ -389,7 +485,12 @@ impl Someone {
             ath: token.as_deref().map(dpop::access_token_hash),
             nonce: Some(world.broker.nonce()),
         };
-        Presented { access_token: token, proof: Some(dpop::sign(&self.key, &claims)), method: method.into(), url }
+        Presented {
+            access_token: token,
+            proof: Some(dpop::sign(&self.key, &claims)),
+            method: method.into(),
+            url,
+        }
     }
 
     pub(crate) async fn caller(&self, world: &World) -> Result<Caller, Error> {

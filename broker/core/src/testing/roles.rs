@@ -13,13 +13,35 @@ use super::{Someone, World, cx, drain};
 
 #[derive(Debug, Clone)]
 enum Step {
-    SignIn { person: usize, groups: u8 },
-    Ask { by: usize, two: bool },
-    Review { by: usize, request: usize, approve: bool, digest_of: usize },
-    Fetch { by: usize, request: usize },
-    Cancel { by: usize, request: usize },
-    Revoke { by: usize, request: usize },
-    Wait { s: i64 },
+    SignIn {
+        person: usize,
+        groups: u8,
+    },
+    Ask {
+        by: usize,
+        two: bool,
+    },
+    Review {
+        by: usize,
+        request: usize,
+        approve: bool,
+        digest_of: usize,
+    },
+    Fetch {
+        by: usize,
+        request: usize,
+    },
+    Cancel {
+        by: usize,
+        request: usize,
+    },
+    Revoke {
+        by: usize,
+        request: usize,
+    },
+    Wait {
+        s: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,34 +66,54 @@ async fn play(steps: Vec<Step>) -> World {
         // Refusals are the point: whatever is refused, the log must stay right.
         match step {
             Step::SignIn { person, groups } => {
-                let names: Vec<_> = ["data-eng", "data-owners"].into_iter().enumerate().filter(|(bit, _)| groups >> bit & 1 == 1).map(|(_, g)| g).collect();
+                let names: Vec<_> = ["data-eng", "data-owners"]
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(bit, _)| groups >> bit & 1 == 1)
+                    .map(|(_, g)| g)
+                    .collect();
                 people.push(world.sign_in(["ann", "bob", "cyd", "dee"][person], &names).await);
             }
             Step::Ask { by, two } => {
                 let Some(person) = people.get(by) else { continue };
                 let dataset = if two { "salaries" } else { "customers" };
-                let Ok(plan) = person.plan(&world, super::slice(dataset)).await else { continue };
+                let Ok(plan) = person.plan(&world, super::slice(dataset)).await else {
+                    continue;
+                };
                 let Some(document) = plan.document else { continue };
                 requests.extend(person.submit(&world, &document).await);
             }
-            Step::Review { by, request, approve, digest_of } => {
-                let (Some(person), Some(request), Some(other)) = (people.get(by), requests.get(request), requests.get(digest_of)) else { continue };
+            Step::Review {
+                by,
+                request,
+                approve,
+                digest_of,
+            } => {
+                let (Some(person), Some(request), Some(other)) = (people.get(by), requests.get(request), requests.get(digest_of)) else {
+                    continue;
+                };
                 let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
                 drop(person.review_digest(&world, request, verdict, &other.digest).await);
             }
             Step::Fetch { by, request } => {
-                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else {
+                    continue;
+                };
                 if let Ok(delivery) = person.fetch(&world, &request.id).await {
                     drop(drain(delivery).await);
                 }
             }
             Step::Cancel { by, request } => {
-                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else {
+                    continue;
+                };
                 let Ok(caller) = person.caller(&world).await else { continue };
                 drop(crate::approval::cancel(&world.broker, &cx(), caller, request.id.clone(), Withdraw { reason: "no".into() }).await);
             }
             Step::Revoke { by, request } => {
-                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else { continue };
+                let (Some(person), Some(request)) = (people.get(by), requests.get(request)) else {
+                    continue;
+                };
                 let Ok(caller) = person.caller(&world).await else { continue };
                 drop(crate::approval::revoke(&world.broker, &cx(), caller, request.id.clone(), Withdraw { reason: "no".into() }).await);
             }
@@ -133,8 +175,18 @@ async fn the_property_is_not_empty() {
         Step::SignIn { person: 1, groups: 2 },
         Step::SignIn { person: 2, groups: 2 },
         Step::Ask { by: 0, two: true },
-        Step::Review { by: 1, request: 0, approve: true, digest_of: 0 },
-        Step::Review { by: 2, request: 0, approve: true, digest_of: 0 },
+        Step::Review {
+            by: 1,
+            request: 0,
+            approve: true,
+            digest_of: 0,
+        },
+        Step::Review {
+            by: 2,
+            request: 0,
+            approve: true,
+            digest_of: 0,
+        },
         Step::Fetch { by: 0, request: 0 },
     ];
     let world = play(steps).await;

@@ -39,24 +39,46 @@ async fn a_fetch_goes_from_sign_in_to_an_outcome_with_the_digest_of_the_bytes() 
     assert_eq!(outcome.sha256.as_deref(), Some(sha256_hex(&bytes).as_str()));
     assert_eq!(state_of(&world.broker, &request), RequestState::Completed);
     let order = world.scanner.order.lock().unwrap().clone().unwrap();
-    assert!(matches!(order.tables[0].columns[1].treatment, Treatment::Mask(_)), "the classified column is masked");
+    assert!(
+        matches!(order.tables[0].columns[1].treatment, Treatment::Mask(_)),
+        "the classified column is masked"
+    );
     assert_eq!(
         world.kinds().await,
         [
-            "log.genesis", "broker.start", "config.load", "policy.load", "session.open", "session.open", "request.create",
-            "review.approve", "grant.issue", "grant.take", "fetch.intent", "fetch.outcome",
+            "log.genesis",
+            "broker.start",
+            "config.load",
+            "policy.load",
+            "session.open",
+            "session.open",
+            "request.create",
+            "review.approve",
+            "grant.issue",
+            "grant.take",
+            "fetch.intent",
+            "fetch.outcome",
         ]
     );
 }
 
 #[tokio::test]
 async fn a_requester_never_reviews_their_own_request() {
-    let world = World::with_policies("permit(principal, action, resource) unless { action == Action::\"fetch_unapproved\" || action == Action::\"reveal\" };").await;
+    let world = World::with_policies(
+        "permit(principal, action, resource) unless { action == Action::\"fetch_unapproved\" || action == Action::\"reveal\" };",
+    )
+    .await;
     let dana = world.sign_in("dana", &["data-eng", "data-owners"]).await;
     let request = dana.ask(&world, "customers").await;
-    assert_eq!(dana.review(&world, &request, Verdict::Approve).await.unwrap_err().code, Code::ReviewRefused);
+    assert_eq!(
+        dana.review(&world, &request, Verdict::Approve).await.unwrap_err().code,
+        Code::ReviewRefused
+    );
     let again = world.sign_in("dana", &["data-owners"]).await;
-    assert_eq!(again.review(&world, &request, Verdict::Approve).await.unwrap_err().code, Code::ReviewRefused);
+    assert_eq!(
+        again.review(&world, &request, Verdict::Approve).await.unwrap_err().code,
+        Code::ReviewRefused
+    );
     assert_eq!(state_of(&world.broker, &request), RequestState::Pending);
 }
 
@@ -66,12 +88,21 @@ async fn a_quorum_counts_distinct_people() {
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let rey = world.sign_in("rey", &["data-owners"]).await;
     let request = dana.ask(&world, "salaries").await;
-    assert_eq!(rey.review(&world, &request, Verdict::Approve).await.unwrap().state, RequestState::Pending);
+    assert_eq!(
+        rey.review(&world, &request, Verdict::Approve).await.unwrap().state,
+        RequestState::Pending
+    );
     let rey_elsewhere = world.sign_in("rey", &["data-owners"]).await;
-    assert_eq!(rey_elsewhere.review(&world, &request, Verdict::Approve).await.unwrap_err().code, Code::ReviewRefused);
+    assert_eq!(
+        rey_elsewhere.review(&world, &request, Verdict::Approve).await.unwrap_err().code,
+        Code::ReviewRefused
+    );
     assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::ApprovalPending);
     let uma = world.sign_in("uma", &["data-owners"]).await;
-    assert_eq!(uma.review(&world, &request, Verdict::Approve).await.unwrap().state, RequestState::Approved);
+    assert_eq!(
+        uma.review(&world, &request, Verdict::Approve).await.unwrap().state,
+        RequestState::Approved
+    );
 }
 
 #[tokio::test]
@@ -80,7 +111,10 @@ async fn only_those_whom_policy_names_review() {
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let eve = world.sign_in("eve", &["data-eng"]).await;
     let request = dana.ask(&world, "customers").await;
-    assert_eq!(eve.review(&world, &request, Verdict::Approve).await.unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        eve.review(&world, &request, Verdict::Approve).await.unwrap_err().code,
+        Code::NotFound
+    );
 }
 
 #[tokio::test]
@@ -108,7 +142,11 @@ async fn a_changed_document_is_refused_whoever_signs_it() {
     ] {
         let changed = document.replacen(from, to, 1);
         assert_ne!(changed, document, "{from}");
-        assert_eq!(dana.submit(&world, &changed).await.unwrap_err().code, Code::DocumentMismatch, "{from}");
+        assert_eq!(
+            dana.submit(&world, &changed).await.unwrap_err().code,
+            Code::DocumentMismatch,
+            "{from}"
+        );
     }
     let spelt_out = document.replacen(",\"v\":1}", ",\"ticket\":null,\"v\":1}", 1);
     assert_ne!(spelt_out, document);
@@ -116,7 +154,11 @@ async fn a_changed_document_is_refused_whoever_signs_it() {
     let eve = world.sign_in("eve", &["data-eng"]).await;
     assert_eq!(eve.submit(&world, &document).await.unwrap_err().code, Code::DocumentMismatch);
     dana.submit(&world, &document).await.unwrap();
-    assert_eq!(dana.submit(&world, &document).await.unwrap_err().code, Code::WrongState, "each document is one request");
+    assert_eq!(
+        dana.submit(&world, &document).await.unwrap_err().code,
+        Code::WrongState,
+        "each document is one request"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +167,11 @@ async fn a_grant_is_used_once_and_by_its_owner_only() {
     let (dana, rey, request) = approved(&world).await;
     assert_eq!(rey.fetch(&world, &request.id).await.err().unwrap().code, Code::NotFound);
     let dana_elsewhere = world.sign_in("dana", &["data-eng"]).await;
-    assert_eq!(dana_elsewhere.fetch(&world, &request.id).await.err().unwrap().code, Code::Denied, "another key");
+    assert_eq!(
+        dana_elsewhere.fetch(&world, &request.id).await.err().unwrap().code,
+        Code::Denied,
+        "another key"
+    );
     drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
     assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::WrongState);
     assert_eq!(world.scanner.opened.load(Ordering::SeqCst), 1);
@@ -150,10 +196,17 @@ async fn nothing_is_read_when_the_intent_cannot_be_recorded() {
     world.journal.full.store(false, Ordering::SeqCst);
     drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
     world.journal.broken.store(true, Ordering::SeqCst);
-    let uma = world.broker.log.commit(Urgency::Normal, |_, _| Ok(vec![Event::Stop { instance: String::new() }])).await;
+    let uma = world
+        .broker
+        .log
+        .commit(Urgency::Normal, |_, _| Ok(vec![Event::Stop { instance: String::new() }]))
+        .await;
     assert_eq!(uma.err().unwrap().code, Code::EvidenceUnavailable);
     world.journal.broken.store(false, Ordering::SeqCst);
-    assert!(world.broker.ready().is_err(), "after an unknown failure the log stays shut until the broker is started again");
+    assert!(
+        world.broker.ready().is_err(),
+        "after an unknown failure the log stays shut until the broker is started again"
+    );
 }
 
 #[tokio::test]
@@ -188,8 +241,18 @@ async fn a_revocation_cuts_a_running_stream() {
     world.scanner.hold.store(true, Ordering::SeqCst);
     world.script(vec![Ok(b"a\n")]);
     let delivery = dana.fetch(&world, &request.id).await.unwrap();
-    let withdraw = chunk_wire::review::Withdraw { reason: "wrong table".into() };
-    crate::approval::revoke(&world.broker, &cx(), rey.caller(&world).await.unwrap(), request.id.clone(), withdraw).await.unwrap();
+    let withdraw = chunk_wire::review::Withdraw {
+        reason: "wrong table".into(),
+    };
+    crate::approval::revoke(
+        &world.broker,
+        &cx(),
+        rey.caller(&world).await.unwrap(),
+        request.id.clone(),
+        withdraw,
+    )
+    .await
+    .unwrap();
     assert!(drain(delivery).await.is_err());
     assert_eq!(state_of(&world.broker, &request), RequestState::Revoked);
     world.scanner.hold.store(false, Ordering::SeqCst);
@@ -239,10 +302,22 @@ async fn time_ends_what_nobody_answers() {
     let refused = dana.fetch(&world, &unused.id).await.err().unwrap().code;
     assert!(matches!(refused, Code::WrongState), "the grant's time is over: {refused:?}");
     world.advance_ms(3_600_000);
-    assert_eq!(rey.review(&world, &pending, Verdict::Approve).await.unwrap_err().code, Code::Unauthenticated, "the access token is too old");
+    assert_eq!(
+        rey.review(&world, &pending, Verdict::Approve).await.unwrap_err().code,
+        Code::Unauthenticated,
+        "the access token is too old"
+    );
     let rey = world.sign_in("rey", &["data-owners"]).await;
-    assert_eq!(rey.review(&world, &pending, Verdict::Approve).await.unwrap_err().code, Code::WrongState);
-    world.broker.log.commit(Urgency::Closing, |state, now| Ok(crate::approval::expire(state, now))).await.unwrap();
+    assert_eq!(
+        rey.review(&world, &pending, Verdict::Approve).await.unwrap_err().code,
+        Code::WrongState
+    );
+    world
+        .broker
+        .log
+        .commit(Urgency::Closing, |state, now| Ok(crate::approval::expire(state, now)))
+        .await
+        .unwrap();
     assert_eq!(state_of(&world.broker, &pending), RequestState::Expired);
     assert_eq!(state_of(&world.broker, &unused), RequestState::Expired);
 }
@@ -252,9 +327,14 @@ async fn an_id_token_and_a_proof_are_each_good_once() {
     let world = World::new().await;
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let id_token = world.id_token("dana", &["data-eng"]);
-    let open = |id_token: &str| chunk_wire::session::OpenSession { id_token: id_token.to_owned(), client: Default::default() };
+    let open = |id_token: &str| chunk_wire::session::OpenSession {
+        id_token: id_token.to_owned(),
+        client: Default::default(),
+    };
     let presented = dana.present(&world, "POST", "/v1/sessions", false);
-    crate::identity::open_session(&world.broker, &cx(), presented.clone(), open(&id_token)).await.unwrap();
+    crate::identity::open_session(&world.broker, &cx(), presented.clone(), open(&id_token))
+        .await
+        .unwrap();
     let replayed = crate::identity::open_session(&world.broker, &cx(), presented, open(&world.id_token("dana", &[]))).await;
     assert_eq!(replayed.err().unwrap().code, Code::InvalidDpopProof);
     let presented = dana.present(&world, "POST", "/v1/sessions", false);
@@ -273,7 +353,10 @@ async fn a_token_bound_to_another_key_is_refused() {
 
 #[tokio::test]
 async fn unknown_and_forbidden_datasets_are_the_same_answer_and_the_attempt_is_recorded() {
-    let world = World::with_policies("permit(principal, action in [Action::\"describe\", Action::\"fetch\"], resource) when { resource == Dataset::\"customers\" };").await;
+    let world = World::with_policies(
+        "permit(principal, action in [Action::\"describe\", Action::\"fetch\"], resource) when { resource == Dataset::\"customers\" };",
+    )
+    .await;
     let dana = world.sign_in("dana", &[]).await;
     let hidden = dana.plan(&world, slice("salaries")).await.unwrap_err();
     let absent = dana.plan(&world, slice("salarien")).await.unwrap_err();
@@ -285,19 +368,34 @@ async fn unknown_and_forbidden_datasets_are_the_same_answer_and_the_attempt_is_r
 
 #[tokio::test]
 async fn a_denial_names_its_policy_and_a_policy_that_errors_denies() {
-    let limit = format!("{}@id(\"few-rows\") forbid(principal, action == Action::\"fetch\", resource) when {{ context.rows_estimated > 5 }};", super::POLICIES);
+    let limit = format!(
+        "{}@id(\"few-rows\") forbid(principal, action == Action::\"fetch\", resource) when {{ context.rows_estimated > 5 }};",
+        super::POLICIES
+    );
     let world = World::with_policies(&limit).await;
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let answer = dana.plan(&world, slice("customers")).await.unwrap();
-    assert_eq!((answer.decision.as_str(), answer.policies.as_slice()), ("denied", &["few-rows".to_owned()][..]));
+    assert_eq!(
+        (answer.decision.as_str(), answer.policies.as_slice()),
+        ("denied", &["few-rows".to_owned()][..])
+    );
     assert!(answer.document.is_none());
     *world.scanner.rows_estimated.lock().unwrap() = None;
-    assert_eq!(dana.plan(&world, slice("customers")).await.unwrap().decision, "denied", "an unknown estimate is the largest number");
+    assert_eq!(
+        dana.plan(&world, slice("customers")).await.unwrap().decision,
+        "denied",
+        "an unknown estimate is the largest number"
+    );
 
-    let broken = format!("{}forbid(principal, action, resource) when {{ context.rows_estimated * 9223372036854775807 > 0 }};", super::POLICIES);
+    let broken = format!(
+        "{}forbid(principal, action, resource) when {{ context.rows_estimated * 9223372036854775807 > 0 }};",
+        super::POLICIES
+    );
     let world = World::with_policies(&broken).await;
     let dana = world.sign_in("dana", &["data-eng"]).await;
-    assert!(dana.plan(&world, slice("customers")).await.is_err() || dana.plan(&world, slice("customers")).await.unwrap().decision == "denied");
+    assert!(
+        dana.plan(&world, slice("customers")).await.is_err() || dana.plan(&world, slice("customers")).await.unwrap().decision == "denied"
+    );
 }
 
 #[tokio::test]
@@ -305,17 +403,33 @@ async fn a_policy_change_between_approval_and_fetch_can_only_narrow() {
     let world = World::new().await;
     let (dana, _, request) = approved(&world).await;
     let looser = format!("{}permit(principal, action == Action::\"reveal\", resource);", super::POLICIES);
-    world.broker.reload_policies(crate::policy::PolicySet::load(&[("p.cedar".into(), looser)]).unwrap()).await.unwrap();
+    world
+        .broker
+        .reload_policies(crate::policy::PolicySet::load(&[("p.cedar".into(), looser)]).unwrap())
+        .await
+        .unwrap();
     drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
     let order = world.scanner.order.lock().unwrap().clone().unwrap();
-    assert!(matches!(order.tables[0].columns[1].treatment, Treatment::Mask(_)), "what was approved masked stays masked");
+    assert!(
+        matches!(order.tables[0].columns[1].treatment, Treatment::Mask(_)),
+        "what was approved masked stays masked"
+    );
 
     let request = {
         let request = dana.ask(&world, "customers").await;
-        world.sign_in("rey", &["data-owners"]).await.review(&world, &request, Verdict::Approve).await.unwrap()
+        world
+            .sign_in("rey", &["data-owners"])
+            .await
+            .review(&world, &request, Verdict::Approve)
+            .await
+            .unwrap()
     };
     let stricter = "permit(principal, action == Action::\"describe\", resource);".to_owned();
-    world.broker.reload_policies(crate::policy::PolicySet::load(&[("p.cedar".into(), stricter)]).unwrap()).await.unwrap();
+    world
+        .broker
+        .reload_policies(crate::policy::PolicySet::load(&[("p.cedar".into(), stricter)]).unwrap())
+        .await
+        .unwrap();
     assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::Denied);
 }
 
@@ -323,7 +437,12 @@ async fn a_policy_change_between_approval_and_fetch_can_only_narrow() {
 async fn commands_that_wait_together_are_committed_together() {
     let world = World::new().await;
     let before = world.journal.appends.load(Ordering::SeqCst);
-    let commits = (0..500).map(|_| world.broker.log.commit(Urgency::Normal, |_, _| Ok(vec![Event::Stop { instance: "x".into() }])));
+    let commits = (0..500).map(|_| {
+        world
+            .broker
+            .log
+            .commit(Urgency::Normal, |_, _| Ok(vec![Event::Stop { instance: "x".into() }]))
+    });
     let results = futures::future::join_all(commits).await;
     let mut firsts: Vec<_> = results.into_iter().map(|r| r.unwrap().first).collect();
     firsts.dedup();
@@ -336,10 +455,15 @@ async fn reading_the_evidence_needs_a_permit_and_is_an_entry() {
     let world = World::new().await;
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let audra = world.sign_in("audra", &["auditors"]).await;
-    let query = chunk_wire::audit::EntryQuery { kind: Some("session".into()), ..Default::default() };
+    let query = chunk_wire::audit::EntryQuery {
+        kind: Some("session".into()),
+        ..Default::default()
+    };
     let refused = crate::audit::search(&world.broker, &cx(), &dana.caller(&world).await.unwrap(), query.clone()).await;
     assert_eq!(refused.err().unwrap().code, Code::Denied);
-    let page = crate::audit::search(&world.broker, &cx(), &audra.caller(&world).await.unwrap(), query).await.unwrap();
+    let page = crate::audit::search(&world.broker, &cx(), &audra.caller(&world).await.unwrap(), query)
+        .await
+        .unwrap();
     assert_eq!(page.entries.len(), 2);
     assert_eq!(world.kinds().await.last(), Some(&"audit.read"));
 }
@@ -355,17 +479,31 @@ async fn receipts_and_bundles_verify_without_the_broker() {
     let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();
     let key = chunk_evidence::note::VerifierKey::parse(&world.broker.info().log_key).unwrap();
     let story = chunk_evidence::receipt::verify(&receipt, &chunk_evidence::encode::sha256(&bytes), bytes.len() as u64, &[key]).unwrap();
-    assert_eq!((story.requester.subject.as_str(), story.approvals[0].person.subject.as_str()), ("dana", "rey"));
+    assert_eq!(
+        (story.requester.subject.as_str(), story.approvals[0].person.subject.as_str()),
+        ("dana", "rey")
+    );
 
     let audra = world.sign_in("audra", &["auditors"]).await;
     let trust = |reviewer_keys: &str| -> chunk_evidence::trust::TrustPolicy {
         let log_keys = [world.broker.info().log_key];
-        serde_json::from_value(serde_json::json!({ "origin": "example.test/log", "log_keys": log_keys, "reviewer_keys": reviewer_keys })).unwrap()
+        serde_json::from_value(serde_json::json!({ "origin": "example.test/log", "log_keys": log_keys, "reviewer_keys": reviewer_keys }))
+            .unwrap()
     };
-    for (from_ms, request_id, level) in
-        [(None, None, 4), (None, None, 1), (None, Some(request.id.to_string()), 4), (Some(0), None, 2), (None, None, 0), (None, None, 3)]
-    {
-        let ask = chunk_wire::audit::ExportRequest { from_ms, request: request_id, level: Some(level), ..Default::default() };
+    for (from_ms, request_id, level) in [
+        (None, None, 4),
+        (None, None, 1),
+        (None, Some(request.id.to_string()), 4),
+        (Some(0), None, 2),
+        (None, None, 0),
+        (None, None, 3),
+    ] {
+        let ask = chunk_wire::audit::ExportRequest {
+            from_ms,
+            request: request_id,
+            level: Some(level),
+            ..Default::default()
+        };
         let auditor = audra.caller(&world).await.unwrap();
         let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask.clone()).await.unwrap();
         let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
@@ -375,11 +513,17 @@ async fn receipts_and_bundles_verify_without_the_broker() {
     let later = world.clock.0.load(Ordering::SeqCst);
     drain_another(&world, &dana).await;
     let auditor = audra.caller(&world).await.unwrap();
-    let ask = chunk_wire::audit::ExportRequest { from_ms: Some(later), ..Default::default() };
+    let ask = chunk_wire::audit::ExportRequest {
+        from_ms: Some(later),
+        ..Default::default()
+    };
     let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
     let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
     assert_eq!(verified.answer.as_str(), "true", "{:?}", verified.faults);
-    assert_eq!(chunk_evidence::bundle::verify_bundle(&bundle, &trust("pinned")).answer.as_str(), "cannot_tell");
+    assert_eq!(
+        chunk_evidence::bundle::verify_bundle(&bundle, &trust("pinned")).answer.as_str(),
+        "cannot_tell"
+    );
 }
 
 async fn drain_another(world: &World, dana: &Someone) {

@@ -34,7 +34,9 @@ pub(super) fn start(prepared: Prepared, order: &ScanOrder, meter: Meter) -> Resu
     let stop = Stop::at(meter.deadline);
     let late = meter.late();
     let deadline = meter.deadline + GRACE;
-    let Prepared { state, physical, output, .. } = prepared;
+    let Prepared {
+        state, physical, output, ..
+    } = prepared;
     let physical = guard(physical, &stop).map_err(|e| fault::from_plan(&e))?;
     let task = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut delivery = Delivery { meter, send, rows: 0 };
@@ -43,9 +45,18 @@ pub(super) fn start(prepared: Prepared, order: &ScanOrder, meter: Meter) -> Resu
             drop(delivery.send.send(Err(error)).await);
         }
     }));
-    let reader = Reader { receive, task, _stop: StopOnDrop(stop), late, deadline };
+    let reader = Reader {
+        receive,
+        task,
+        _stop: StopOnDrop(stop),
+        late,
+        deadline,
+    };
     let stream = stream::unfold(Some(reader), |reader| async move { reader?.next().await });
-    Ok(Frames { stream: stream.boxed(), counts })
+    Ok(Frames {
+        stream: stream.boxed(),
+        counts,
+    })
 }
 
 /// The reader's end. Dropping it stops the task, and a loop of the engine that does not pause.

@@ -13,22 +13,38 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 /// The statement cannot be understood.
 pub(crate) fn invalid(public: impl Into<String>) -> ScanError {
-    ScanError { kind: ScanErrorKind::InvalidSql(None), public: public.into(), operator: None }
+    ScanError {
+        kind: ScanErrorKind::InvalidSql(None),
+        public: public.into(),
+        operator: None,
+    }
 }
 
 /// The statement cannot be understood, at this place.
 pub(crate) fn invalid_at(public: impl Into<String>, position: Option<Position>) -> ScanError {
-    ScanError { kind: ScanErrorKind::InvalidSql(position), public: public.into(), operator: None }
+    ScanError {
+        kind: ScanErrorKind::InvalidSql(position),
+        public: public.into(),
+        operator: None,
+    }
 }
 
 /// The statement is never allowed; `rule` is the built-in rule's name.
 pub(crate) fn refused(rule: &str, public: impl std::fmt::Display) -> ScanError {
-    ScanError { kind: ScanErrorKind::Refused, public: format!("{public} (built-in rule `{rule}`)"), operator: None }
+    ScanError {
+        kind: ScanErrorKind::Refused,
+        public: format!("{public} (built-in rule `{rule}`)"),
+        operator: None,
+    }
 }
 
 /// The source failed; `operator` may hold the driver's text.
 pub(crate) fn source(public: impl Into<String>, operator: impl Into<String>) -> ScanError {
-    ScanError { kind: ScanErrorKind::Source, public: public.into(), operator: Some(operator.into()) }
+    ScanError {
+        kind: ScanErrorKind::Source,
+        public: public.into(),
+        operator: Some(operator.into()),
+    }
 }
 
 /// A bug.
@@ -42,7 +58,11 @@ pub(crate) fn internal(operator: impl Into<String>) -> ScanError {
 
 /// The query was stopped while it computed.
 pub(crate) fn stopped() -> ScanError {
-    ScanError { kind: ScanErrorKind::Limit, public: "the query was stopped: its time is up".to_owned(), operator: None }
+    ScanError {
+        kind: ScanErrorKind::Limit,
+        public: "the query was stopped: its time is up".to_owned(),
+        operator: None,
+    }
 }
 
 /// Carries one of our errors through the engine.
@@ -66,7 +86,10 @@ pub(crate) fn from_plan(error: &DataFusionError) -> ScanError {
     if let Some(own) = own(error) {
         return own;
     }
-    let position = error.diagnostic().and_then(|d| d.span).map(|s| Position { line: s.start.line, column: s.start.column });
+    let position = error.diagnostic().and_then(|d| d.span).map(|s| Position {
+        line: s.start.line,
+        column: s.start.column,
+    });
     match root(error) {
         DataFusionError::SQL(parser, _) => from_parser(parser),
         DataFusionError::SchemaError(schema, _) => invalid_at(schema_text(schema), position),
@@ -108,7 +131,11 @@ pub(crate) fn from_run(error: &DataFusionError) -> ScanError {
 
 /// A copy; the port's error type holds no more than this.
 pub(crate) fn copy(error: &ScanError) -> ScanError {
-    ScanError { kind: error.kind, public: error.public.clone(), operator: error.operator.clone() }
+    ScanError {
+        kind: error.kind,
+        public: error.public.clone(),
+        operator: error.operator.clone(),
+    }
 }
 
 fn exhausted(text: &str) -> ScanError {
@@ -137,9 +164,10 @@ pub(crate) fn own(error: &DataFusionError) -> Option<ScanError> {
 
 fn own_in_arrow(error: &ArrowError) -> Option<ScanError> {
     match error {
-        ArrowError::ExternalError(inner) => {
-            inner.downcast_ref::<ScanError>().map(copy).or_else(|| inner.downcast_ref::<DataFusionError>().and_then(own))
-        }
+        ArrowError::ExternalError(inner) => inner
+            .downcast_ref::<ScanError>()
+            .map(copy)
+            .or_else(|| inner.downcast_ref::<DataFusionError>().and_then(own)),
         _ => None,
     }
 }
@@ -161,12 +189,18 @@ fn schema_text(error: &SchemaError) -> String {
             names.dedup();
             let near: Vec<&String> = names.iter().filter(|n| n.eq_ignore_ascii_case(field.name())).collect();
             match near.first() {
-                Some(name) => format!("there is no column `{}`; did you mean `\"{name}\"`, in double quotes?", field.flat_name()),
+                Some(name) => format!(
+                    "there is no column `{}`; did you mean `\"{name}\"`, in double quotes?",
+                    field.flat_name()
+                ),
                 None => format!("there is no column `{}`", field.flat_name()),
             }
         }
         SchemaError::AmbiguousReference { field } => {
-            format!("the column `{}` is in more than one table; write the table's name before it", field.flat_name())
+            format!(
+                "the column `{}` is in more than one table; write the table's name before it",
+                field.flat_name()
+            )
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             format!("two columns are called `{name}`; name one of them with AS")
@@ -178,7 +212,10 @@ fn schema_text(error: &SchemaError) -> String {
 fn split_position(text: &str) -> (&str, Option<Position>) {
     let Some(at) = text.rfind(" at Line: ") else { return (text, None) };
     let (message, place) = text.split_at(at);
-    let mut numbers = place.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).filter_map(|n| n.parse().ok());
+    let mut numbers = place
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|n| !n.is_empty())
+        .filter_map(|n| n.parse().ok());
     match (numbers.next(), numbers.next()) {
         (Some(line), Some(column)) => (message, Some(Position { line, column })),
         _ => (message, None),
@@ -189,7 +226,11 @@ fn split_position(text: &str) -> (&str, Option<Position>) {
 fn shorten(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let line = line.split("\n\nbacktrace").next().unwrap_or(line);
-    if line.chars().count() <= 400 { line.to_owned() } else { line.chars().take(400).chain(['…']).collect() }
+    if line.chars().count() <= 400 {
+        line.to_owned()
+    } else {
+        line.chars().take(400).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +239,9 @@ mod tests {
 
     #[test]
     fn a_parser_error_carries_its_position() {
-        let error = from_parser(&ParserError::ParserError("Expected: an expression, found: FROM at Line: 2, Column: 8".to_owned()));
+        let error = from_parser(&ParserError::ParserError(
+            "Expected: an expression, found: FROM at Line: 2, Column: 8".to_owned(),
+        ));
         assert_eq!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, column: 8 })));
         assert_eq!(error.public, "the SQL does not parse: Expected: an expression, found: FROM");
     }

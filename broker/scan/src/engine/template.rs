@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use chunk_core::scan::ScanError;
 use datafusion::common::config::Dialect;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
@@ -23,7 +23,11 @@ pub(super) fn session(settings: &Settings) -> Result<SessionState, ScanError> {
     };
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(settings.spill_bytes))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default()
+                .with_mode(mode)
+                .with_max_temp_directory_size(settings.spill_bytes),
+        )
         .build_arc()
         .map_err(|e| fault::internal(e.strip_backtrace()))?;
     let mut config = SessionConfig::new()

@@ -86,8 +86,20 @@ impl MaskedScan {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        let work = Arc::new(Work { scan, predicate, outputs, schema, limit, workers });
-        Self { work, note, table, properties: Arc::new(properties) }
+        let work = Arc::new(Work {
+            scan,
+            predicate,
+            outputs,
+            schema,
+            limit,
+            workers,
+        });
+        Self {
+            work,
+            note,
+            table,
+            properties: Arc::new(properties),
+        }
     }
 
     /// What it does, for people.
@@ -99,7 +111,10 @@ impl MaskedScan {
     pub(crate) async fn size(&self) -> Size {
         let size = self.work.scan.size().await;
         let limit = self.work.limit.and_then(|l| u64::try_from(l).ok());
-        Size { rows: size.rows.map(|r| limit.map_or(r, |l| r.min(l))).or(limit), bytes: size.bytes }
+        Size {
+            rows: size.rows.map(|r| limit.map_or(r, |l| r.min(l))).or(limit),
+            bytes: size.bytes,
+        }
     }
 }
 
@@ -126,7 +141,9 @@ impl Work {
                     .evaluate(&raw)
                     .and_then(|v| v.into_array(raw.num_rows()))
                     .and_then(|kept| {
-                        let kept = kept.as_boolean_opt().ok_or_else(|| fault::carry(fault::internal("a filter that is not boolean")))?;
+                        let kept = kept
+                            .as_boolean_opt()
+                            .ok_or_else(|| fault::carry(fault::internal("a filter that is not boolean")))?;
                         Ok(filter_record_batch(&raw, kept)?)
                     })
                     .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", e.strip_backtrace())))?;
@@ -135,7 +152,10 @@ impl Work {
         };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.outputs.len());
         for (output, kernel) in self.outputs.iter().zip(&kernels.0) {
-            let column = raw.columns().get(output.from).ok_or_else(|| fault::carry(fault::internal("column out of range")))?;
+            let column = raw
+                .columns()
+                .get(output.from)
+                .ok_or_else(|| fault::carry(fault::internal("column out of range")))?;
             columns.push(match (&output.mask, kernel) {
                 (None, _) => Arc::clone(column),
                 (Some((_, counter)), Some(kernel)) => {

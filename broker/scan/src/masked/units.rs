@@ -24,8 +24,18 @@ const BATCHES_WAITING_MAX: usize = 12;
 pub(super) fn read(work: Arc<Work>, context: Arc<TaskContext>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
     let workers = work.workers.max(1).min(work.scan.units());
     let left = work.limit;
-    let state = Reader { workers, next: 0, units: VecDeque::new(), left, work, context };
-    stream::try_unfold(state, |mut state| async move { Ok(state.batch().await?.map(|batch| (batch, state))) })
+    let state = Reader {
+        workers,
+        next: 0,
+        units: VecDeque::new(),
+        left,
+        work,
+        context,
+    };
+    stream::try_unfold(
+        state,
+        |mut state| async move { Ok(state.batch().await?.map(|batch| (batch, state))) },
+    )
 }
 
 struct Reader {
@@ -105,6 +115,9 @@ impl Reader {
                 }
             }
         });
-        Unit { batches, task: AbortOnDropHandle::new(task) }
+        Unit {
+            batches,
+            task: AbortOnDropHandle::new(task),
+        }
     }
 }

@@ -19,9 +19,15 @@ pub(super) async fn of(plan: &Arc<dyn ExecutionPlan>, scans: &[Arc<MaskedScan>])
     for scan in scans {
         sizes.push((Arc::as_ptr(scan).addr(), scan.size().await));
     }
-    let bytes = sizes.iter().map(|(_, s)| s.bytes).try_fold(0_u64, |sum, b| Some(sum.saturating_add(b?)));
+    let bytes = sizes
+        .iter()
+        .map(|(_, s)| s.bytes)
+        .try_fold(0_u64, |sum, b| Some(sum.saturating_add(b?)));
     let size = |node: usize| sizes.iter().find(|(a, _)| *a == node).and_then(|(_, s)| s.rows);
-    Size { rows: rows(plan, &size), bytes }
+    Size {
+        rows: rows(plan, &size),
+        bytes,
+    }
 }
 
 fn rows(node: &Arc<dyn ExecutionPlan>, scan: &dyn Fn(usize) -> Option<u64>) -> Option<u64> {
@@ -34,7 +40,9 @@ fn rows(node: &Arc<dyn ExecutionPlan>, scan: &dyn Fn(usize) -> Option<u64>) -> O
         "EmptyExec" => Some(0),
         "AggregateExec" if node.downcast_ref::<AggregateExec>().is_some_and(|a| a.group_expr().is_empty()) => Some(1),
         "GlobalLimitExec" => {
-            let skip = node.downcast_ref::<GlobalLimitExec>().map_or(0, |l| u64::try_from(l.skip()).unwrap_or(0));
+            let skip = node
+                .downcast_ref::<GlobalLimitExec>()
+                .map_or(0, |l| u64::try_from(l.skip()).unwrap_or(0));
             first.map(|f| f.saturating_sub(skip))
         }
         "UnionExec" | "InterleaveExec" => all.map(|a| a.into_iter().fold(0, u64::saturating_add)),

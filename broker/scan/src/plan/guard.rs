@@ -32,7 +32,10 @@ pub(crate) struct Stop {
 impl Stop {
     /// Stops by itself at `deadline`.
     pub(crate) fn at(deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { left: AtomicBool::new(false), deadline })
+        Arc::new(Self {
+            left: AtomicBool::new(false),
+            deadline,
+        })
     }
 
     /// Stops now.
@@ -48,9 +51,16 @@ impl Stop {
 /// The plan, with the sign in every such join.
 pub(crate) fn guard(plan: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Arc<dyn ExecutionPlan>> {
     let guarded = plan.transform_up(|node| {
-        let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else { return Ok(Transformed::no(node)) };
-        let Some(filter) = join.filter() else { return Ok(Transformed::no(node)) };
-        let expression = Arc::new(Guarded { inner: Arc::clone(filter.expression()), stop: Arc::clone(stop) });
+        let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        let Some(filter) = join.filter() else {
+            return Ok(Transformed::no(node));
+        };
+        let expression = Arc::new(Guarded {
+            inner: Arc::clone(filter.expression()),
+            stop: Arc::clone(stop),
+        });
         let filter = JoinFilter::new(expression, filter.column_indices().to_vec(), Arc::clone(filter.schema()));
         let projection = join.projection().as_ref().map(|p| p.to_vec());
         let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
@@ -107,8 +117,14 @@ impl PhysicalExpr for Guarded {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        let inner = children.into_iter().next().ok_or_else(|| fault::carry(fault::internal("a guard without an expression")))?;
-        Ok(Arc::new(Self { inner, stop: Arc::clone(&self.stop) }))
+        let inner = children
+            .into_iter()
+            .next()
+            .ok_or_else(|| fault::carry(fault::internal("a guard without an expression")))?;
+        Ok(Arc::new(Self {
+            inner,
+            stop: Arc::clone(&self.stop),
+        }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

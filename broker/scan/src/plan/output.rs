@@ -26,17 +26,25 @@ impl Output {
         let mut fields = Vec::with_capacity(planned.fields().len());
         for field in planned.fields() {
             if !names.insert(field.name().as_str()) {
-                return Err(fault::invalid(format!("two columns of the result are called `{}`; name one of them with AS", field.name())));
+                return Err(fault::invalid(format!(
+                    "two columns of the result are called `{}`; name one of them with AS",
+                    field.name()
+                )));
             }
             let data_type = leaves_as(field.data_type()).ok_or_else(|| {
-                fault::invalid(format!("the column `{}` of the result is nested; select its parts, or cast it to text", field.name()))
+                fault::invalid(format!(
+                    "the column `{}` of the result is nested; select its parts, or cast it to text",
+                    field.name()
+                ))
             })?;
             fields.push(Field::new(field.name(), data_type, field.is_nullable()));
         }
         if fields.is_empty() {
             return Err(fault::invalid("the result has no column"));
         }
-        Ok(Self { schema: Arc::new(Schema::new(fields)) })
+        Ok(Self {
+            schema: Arc::new(Schema::new(fields)),
+        })
     }
 
     /// A batch as it leaves.
@@ -46,7 +54,11 @@ impl Output {
             .iter()
             .zip(self.schema.fields())
             .map(|(column, field)| {
-                if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast(column, field.data_type())
+                }
             })
             .collect::<Result<Vec<ArrayRef>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -74,7 +86,12 @@ mod tests {
     #[test]
     fn names_must_be_distinct_and_values_flat() {
         let text = |n: &str| Field::new(n, DataType::Utf8, true);
-        assert!(Output::new(&Schema::new(vec![text("a"), text("a")])).unwrap_err().public.contains("AS"));
+        assert!(
+            Output::new(&Schema::new(vec![text("a"), text("a")]))
+                .unwrap_err()
+                .public
+                .contains("AS")
+        );
         let list = Field::new_list("l", text("item"), true);
         assert!(Output::new(&Schema::new(vec![list])).is_err());
         assert!(Output::new(&Schema::empty()).is_err());

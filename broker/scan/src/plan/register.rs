@@ -46,7 +46,11 @@ pub(super) fn references(state: &SessionState, statement: &Statement, known: &[&
         .map(|name| {
             let parts: Vec<&str> = [name.catalog(), name.schema(), Some(name.table())].into_iter().flatten().collect();
             let dataset = parts.join(".");
-            if known.contains(&dataset.as_str()) { Ok(Reference { name, dataset }) } else { Err(unknown(&dataset)) }
+            if known.contains(&dataset.as_str()) {
+                Ok(Reference { name, dataset })
+            } else {
+                Err(unknown(&dataset))
+            }
         })
         .collect()
 }
@@ -72,7 +76,11 @@ pub(super) fn catalog(
             .iter()
             .find(|(d, _)| *d == reference.dataset)
             .ok_or_else(|| fault::carry(unknown(&reference.dataset)))?;
-        let ResolvedTableReference { catalog, schema, table: name } = reference.name.clone().resolve(CATALOG, SCHEMA);
+        let ResolvedTableReference {
+            catalog,
+            schema,
+            table: name,
+        } = reference.name.clone().resolve(CATALOG, SCHEMA);
         let schema = schemas.entry((catalog, schema)).or_default();
         schema.register_table(name.to_string(), Arc::clone(table))?;
     }
@@ -107,7 +115,10 @@ pub(super) struct Outline {
 
 impl Outline {
     pub(super) fn new(dataset: &str, schema: SchemaRef) -> Self {
-        Self { dataset: dataset.to_owned(), schema }
+        Self {
+            dataset: dataset.to_owned(),
+            schema,
+        }
     }
 }
 
@@ -121,7 +132,13 @@ impl TableProvider for Outline {
         TableType::Base
     }
 
-    async fn scan(&self, _: &dyn Session, _: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         Err(fault::carry(fault::internal("an outline was scanned")))
     }
 }

@@ -41,7 +41,11 @@ pub(super) fn plan(
         for item in sql::parse_order(order).map_err(fault::carry)? {
             let ascending = item.options.asc.unwrap_or(true);
             let nulls_first = item.options.nulls_first.unwrap_or(!ascending);
-            keys.push(SortExpr { expr: expression(&builder, item.expr)?, asc: ascending, nulls_first });
+            keys.push(SortExpr {
+                expr: expression(&builder, item.expr)?,
+                asc: ascending,
+                nulls_first,
+            });
         }
         builder = builder.sort(keys)?;
     }
@@ -54,7 +58,9 @@ pub(super) fn plan(
         for column in columns {
             let expr = Expr::Column(Column::new(Some(name.clone()), column));
             if table.schema().index_of(column).is_err() {
-                return Err(fault::carry(fault::invalid(format!("`{dataset}` has no column `{column}`; run `chunkctl describe {dataset}`"))));
+                return Err(fault::carry(fault::invalid(format!(
+                    "`{dataset}` has no column `{column}`; run `chunkctl describe {dataset}`"
+                ))));
             }
             if wanted.contains(&expr) {
                 return Err(fault::carry(fault::invalid(format!("the column `{column}` is listed twice"))));
@@ -77,7 +83,9 @@ fn one_row(expr: &Expr) -> Result<(), DataFusionError> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     if odd {
-        return Err(fault::carry(fault::invalid("a filter or order may not use aggregate or window functions; use `--sql`")));
+        return Err(fault::carry(fault::invalid(
+            "a filter or order may not use aggregate or window functions; use `--sql`",
+        )));
     }
     Ok(())
 }

@@ -78,7 +78,10 @@ impl FileTable {
 
     fn open_blocking(connection: String, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
         let failed = |e: String| {
-            fault::source(format!("the files behind `{connection}` cannot be read"), format!("{}: {e}", path.display()))
+            fault::source(
+                format!("the files behind `{connection}` cannot be read"),
+                format!("{}: {e}", path.display()),
+            )
         };
         let extension = match format {
             FileFormat::Parquet => "parquet",
@@ -92,23 +95,41 @@ impl FileTable {
         let fields: Vec<Field> = file_schema
             .fields()
             .iter()
-            .map(|f| if text::needed(f.data_type()) { Field::new(f.name(), DataType::Utf8, true) } else { f.as_ref().clone() })
+            .map(|f| {
+                if text::needed(f.data_type()) {
+                    Field::new(f.name(), DataType::Utf8, true)
+                } else {
+                    f.as_ref().clone()
+                }
+            })
             .collect();
-        Ok(Self { connection, format, file_schema, schema: Arc::new(Schema::new(fields)), files })
+        Ok(Self {
+            connection,
+            format,
+            file_schema,
+            schema: Arc::new(Schema::new(fields)),
+            files,
+        })
     }
 
     fn units(&self) -> Vec<Unit> {
         let mut units = Vec::new();
         for file in &self.files {
             if file.groups.is_empty() {
-                units.push(Unit { file: file.clone(), groups: None });
+                units.push(Unit {
+                    file: file.clone(),
+                    groups: None,
+                });
                 continue;
             }
             let (mut from, mut bytes) = (0, 0_u64);
             for (n, group) in file.groups.iter().enumerate() {
                 bytes = bytes.saturating_add(group.bytes);
                 if bytes >= UNIT_BYTES || n + 1 == file.groups.len() {
-                    units.push(Unit { file: file.clone(), groups: Some((from, n + 1)) });
+                    units.push(Unit {
+                        file: file.clone(),
+                        groups: Some((from, n + 1)),
+                    });
                     (from, bytes) = (n + 1, 0);
                 }
             }
@@ -129,7 +150,10 @@ impl RawTable for FileTable {
         let known = self.format == FileFormat::Parquet && self.files.iter().all(|f| !f.groups.is_empty());
         let rows = self.files.iter().flat_map(|f| &f.groups).map(|g| g.rows).sum();
         let bytes = self.files.iter().map(|f| f.meta.size).sum();
-        Size { rows: known.then_some(rows), bytes: Some(bytes) }
+        Size {
+            rows: known.then_some(rows),
+            bytes: Some(bytes),
+        }
     }
 
     fn support(&self, _condition: &Condition) -> Support {
@@ -155,19 +179,39 @@ impl RawTable for FileTable {
         let schema = Arc::new(self.schema.project(&columns)?);
         let mut units = self.units();
         if units.is_empty() {
-            units.push(Unit { file: File { meta: none(), groups: Vec::new() }, groups: None });
+            units.push(Unit {
+                file: File {
+                    meta: none(),
+                    groups: Vec::new(),
+                },
+                groups: None,
+            });
         }
-        Ok(Arc::new(FileScan { table: self.clone(), columns, read, schema, predicate, limit: want.limit, units }))
+        Ok(Arc::new(FileScan {
+            table: self.clone(),
+            columns,
+            read,
+            schema,
+            predicate,
+            limit: want.limit,
+            units,
+        }))
     }
 }
 
 impl FileTable {
     /// A predicate over the file's own columns, for its statistics; none if it names a column that is read as text.
     fn prunable(&self, predicate: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>, DataFusionError> {
-        let own = collect_columns(predicate)
-            .iter()
-            .all(|c| self.file_schema.field_with_name(c.name()).is_ok_and(|f| !text::needed(f.data_type())));
-        if own { Ok(Some(reassign_expr_columns(Arc::clone(predicate), &self.file_schema)?)) } else { Ok(None) }
+        let own = collect_columns(predicate).iter().all(|c| {
+            self.file_schema
+                .field_with_name(c.name())
+                .is_ok_and(|f| !text::needed(f.data_type()))
+        });
+        if own {
+            Ok(Some(reassign_expr_columns(Arc::clone(predicate), &self.file_schema)?))
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -203,7 +247,10 @@ struct FileScan {
 
 impl FileScan {
     fn rows(&self, unit: usize, context: &Arc<TaskContext>) -> Result<RawStream, DataFusionError> {
-        let unit = self.units.get(unit).ok_or_else(|| fault::carry(fault::internal("unit out of range")))?;
+        let unit = self
+            .units
+            .get(unit)
+            .ok_or_else(|| fault::carry(fault::internal("unit out of range")))?;
         if unit.file.meta.size == 0 {
             return Ok(stream::empty().boxed());
         }
@@ -222,7 +269,11 @@ impl FileScan {
                 }
             }
             FileFormat::Csv => {
-                let options = CsvOptions { has_header: Some(true), newlines_in_values: Some(true), ..CsvOptions::default() };
+                let options = CsvOptions {
+                    has_header: Some(true),
+                    newlines_in_values: Some(true),
+                    ..CsvOptions::default()
+                };
                 Arc::new(CsvSource::new(Arc::clone(&self.table.file_schema)).with_csv_options(options))
             }
         };
@@ -247,7 +298,10 @@ impl RawScan for FileScan {
         // The reader's texts quote values ("Error while parsing value '…' as type 'Int64'").
         let connection = self.table.connection.clone();
         let failed = move |e: DataFusionError| {
-            fault::carry(fault::source(format!("a file behind `{connection}` cannot be read as it was described"), e.strip_backtrace()))
+            fault::carry(fault::source(
+                format!("a file behind `{connection}` cannot be read as it was described"),
+                e.strip_backtrace(),
+            ))
         };
         match self.rows(unit, &context) {
             Ok(rows) => rows.map_err(failed).boxed(),

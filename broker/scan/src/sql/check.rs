@@ -16,12 +16,26 @@ pub(super) fn statement(statement: &Statement) -> Result<(), ScanError> {
     let Statement::Query(_) = statement else {
         return Err(fault::refused("statement", "only SELECT is allowed"));
     };
-    walk(statement, Fence { subqueries: true, depth: 0, statements: 0 })
+    walk(
+        statement,
+        Fence {
+            subqueries: true,
+            depth: 0,
+            statements: 0,
+        },
+    )
 }
 
 /// Checks an expression over one dataset's columns.
 pub(super) fn expression(expr: &Expr) -> Result<(), ScanError> {
-    walk(expr, Fence { subqueries: false, depth: 0, statements: 0 })
+    walk(
+        expr,
+        Fence {
+            subqueries: false,
+            depth: 0,
+            statements: 0,
+        },
+    )
 }
 
 /// Functions whose result's size follows an argument: that argument must be a number written out, and not a large one.
@@ -62,7 +76,10 @@ impl Visitor for Fence {
 
     fn pre_visit_query(&mut self, query: &Query) -> Stop {
         if !self.subqueries {
-            return stop("subquery", "a filter or order sees the columns of its dataset only, so it may hold no subquery");
+            return stop(
+                "subquery",
+                "a filter or order sees the columns of its dataset only, so it may hold no subquery",
+            );
         }
         if query.with.as_ref().is_some_and(|w| w.recursive) {
             return stop("recursion", "WITH RECURSIVE is not allowed");
@@ -101,12 +118,22 @@ impl Visitor for Fence {
             | TableFactor::TableFunction { .. }
             | TableFactor::Function { .. }
             | TableFactor::UNNEST { .. } => stop("table_function", "functions are not allowed in FROM"),
-            TableFactor::Table { with_hints, version: None, with_ordinality: false, partitions, json_path: None, sample: None, index_hints, .. }
-                if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() =>
-            {
-                ControlFlow::Continue(())
+            TableFactor::Table {
+                with_hints,
+                version: None,
+                with_ordinality: false,
+                partitions,
+                json_path: None,
+                sample: None,
+                index_hints,
+                ..
+            } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => ControlFlow::Continue(()),
+            TableFactor::Derived {
+                lateral: false,
+                sample: None,
+                ..
             }
-            TableFactor::Derived { lateral: false, sample: None, .. } | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
+            | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
             TableFactor::Derived { lateral: true, .. } => stop("table_function", "LATERAL is not allowed"),
             _ => stop("statement", "only datasets, subqueries and joins are allowed in FROM"),
         }
@@ -122,7 +149,10 @@ impl Visitor for Fence {
         }
         let first = parts.first().map(|p| p.value.to_ascii_lowercase()).unwrap_or_default();
         if parts.len() > 1 && (first == "information_schema" || first == "pg_catalog") {
-            return stop("catalog", format_args!("`{first}` is not readable; run `chunkctl datasets` to see what is"));
+            return stop(
+                "catalog",
+                format_args!("`{first}` is not readable; run `chunkctl datasets` to see what is"),
+            );
         }
         ControlFlow::Continue(())
     }
@@ -166,7 +196,10 @@ fn call(function: &Function) -> Stop {
     let name = function.name.to_string().to_ascii_lowercase();
     let bare = name.trim_matches('"');
     if !functions::is_allowed(bare) {
-        return stop("functions", format_args!("the function `{bare}` is not on the list of allowed functions"));
+        return stop(
+            "functions",
+            format_args!("the function `{bare}` is not on the list of allowed functions"),
+        );
     }
     if let Some((_, argument)) = SIZED.iter().find(|(n, _)| *n == bare) {
         let size = match &function.args {
@@ -174,7 +207,10 @@ fn call(function: &Function) -> Stop {
             _ => None,
         };
         if size.is_none_or(|s| s > SIZED_MAX) {
-            return stop("size", format_args!("`{bare}` needs its length written as a number of at most {SIZED_MAX}"));
+            return stop(
+                "size",
+                format_args!("`{bare}` needs its length written as a number of at most {SIZED_MAX}"),
+            );
         }
     }
     ControlFlow::Continue(())
@@ -194,7 +230,10 @@ fn number(expr: &Expr) -> Option<u64> {
             _ => None,
         },
         // A negative length is an empty text.
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => number(expr).map(|_| 0),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => number(expr).map(|_| 0),
         Expr::Nested(inner) => number(inner),
         _ => None,
     }

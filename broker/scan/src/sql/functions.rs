@@ -23,12 +23,18 @@ pub(crate) fn scalar() -> Vec<Arc<ScalarUDF>> {
 
 /// The allowed aggregate functions.
 pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
-    all_default_aggregate_functions().into_iter().filter(|f| AGGREGATE.contains(&f.name())).collect()
+    all_default_aggregate_functions()
+        .into_iter()
+        .filter(|f| AGGREGATE.contains(&f.name()))
+        .collect()
 }
 
 /// The allowed window functions.
 pub(crate) fn window() -> Vec<Arc<WindowUDF>> {
-    all_default_window_functions().into_iter().filter(|f| WINDOW.contains(&f.name())).collect()
+    all_default_window_functions()
+        .into_iter()
+        .filter(|f| WINDOW.contains(&f.name()))
+        .collect()
 }
 
 static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
@@ -104,7 +110,17 @@ mod tests {
         for f in scalar() {
             assert_ne!(f.signature().volatility, Volatility::Volatile, "{}", f.name());
         }
-        for name in ["version", "random", "uuid", "input_file_name", "arrow_cast", "arrow_typeof", "array_agg", "named_struct", "struct"] {
+        for name in [
+            "version",
+            "random",
+            "uuid",
+            "input_file_name",
+            "arrow_cast",
+            "arrow_typeof",
+            "array_agg",
+            "named_struct",
+            "struct",
+        ] {
             assert!(!is_allowed(name), "{name}");
         }
     }

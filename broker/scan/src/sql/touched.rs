@@ -28,7 +28,9 @@ pub(crate) fn touched(plan: &LogicalPlan, dataset: &dyn Fn(&LogicalPlan) -> Opti
             && let LogicalPlan::TableScan(scan) = node
         {
             found.columns.entry(set.clone()).or_default();
-            schemas.entry(set.clone()).or_insert_with(|| scan.source.schema().fields().iter().map(|f| f.name().clone()).collect());
+            schemas
+                .entry(set.clone())
+                .or_insert_with(|| scan.source.schema().fields().iter().map(|f| f.name().clone()).collect());
             names.entry(scan.table_name.clone()).or_default().insert(set);
         }
         if let LogicalPlan::SubqueryAlias(alias) = node

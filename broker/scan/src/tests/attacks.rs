@@ -16,7 +16,7 @@ const RAW: [&str; 13] = [
     "219-09-9999",
     "457-55-5462",
     "987-65-4321",
-    "MDc4LTA1LTExMjA", // base64
+    "MDc4LTA1LTExMjA",        // base64
     "3037382d30352d31313230", // hex
     "ada@example",
     "ADA@EXAMPLE",
@@ -84,10 +84,18 @@ const SHOWING: &[&str] = &[
 async fn no_attack_shows_a_raw_value() {
     let house = house();
     let open = house.governed("people", &[]).await;
-    let masked = house.governed("people", &[("ssn", token()), ("email", redact()), ("salary", bucket())]).await;
+    let masked = house
+        .governed("people", &[("ssn", token()), ("email", redact()), ("salary", bucket())])
+        .await;
     for attack in SHOWING {
-        let shown = house.csv(sql(attack), vec![open.clone()]).await.unwrap_or_else(|e| panic!("{attack}: {e:?}"));
-        assert!(RAW.iter().any(|r| shown.contains(r)), "the attack does not work at all: {attack}\n{shown}");
+        let shown = house
+            .csv(sql(attack), vec![open.clone()])
+            .await
+            .unwrap_or_else(|e| panic!("{attack}: {e:?}"));
+        assert!(
+            RAW.iter().any(|r| shown.contains(r)),
+            "the attack does not work at all: {attack}\n{shown}"
+        );
         match house.csv(sql(attack), vec![masked.clone()]).await {
             Ok(shown) => {
                 for raw in RAW {
@@ -103,7 +111,9 @@ async fn no_attack_shows_a_raw_value() {
 async fn slices_are_masked_the_same_way() {
     let house = house();
     let open = house.governed("people", &[]).await;
-    let masked = house.governed("people", &[("ssn", token()), ("email", redact()), ("salary", bucket())]).await;
+    let masked = house
+        .governed("people", &[("ssn", token()), ("email", redact()), ("salary", bucket())])
+        .await;
     for (filter, order_by) in [
         ("ssn = '078-05-1120'", None),
         ("ssn LIKE '078%' AND id < 3", None),
@@ -128,10 +138,16 @@ async fn an_order_ranks_masked_values() {
     let query = || slice("people", Some(&["id"]), None, Some("salary, id"), None);
     let open = house.csv(query(), vec![house.governed("people", &[]).await]).await.unwrap();
     assert_eq!(open, "id\n6\n5\n4\n1\n2\n3\n");
-    let redacted = house.csv(query(), vec![house.governed("people", &[("salary", redact())]).await]).await.unwrap();
+    let redacted = house
+        .csv(query(), vec![house.governed("people", &[("salary", redact())]).await])
+        .await
+        .unwrap();
     assert_eq!(redacted, "id\n1\n2\n3\n4\n5\n6\n");
     let ranks = sql("SELECT id, dense_rank() OVER (ORDER BY salary) AS r FROM people ORDER BY id");
-    let redacted = house.csv(ranks, vec![house.governed("people", &[("salary", redact())]).await]).await.unwrap();
+    let redacted = house
+        .csv(ranks, vec![house.governed("people", &[("salary", redact())]).await])
+        .await
+        .unwrap();
     assert_eq!(redacted, "id,r\n1,1\n2,1\n3,1\n4,1\n5,1\n6,1\n");
 }
 
@@ -161,23 +177,28 @@ async fn tokens_join_across_tables_and_show_nothing() {
 async fn no_raw_value_is_anywhere_in_the_bytes() {
     let house = house();
     for format in Format::ALL {
-        for query in [slice("people", None, None, None, None), sql("SELECT * FROM people WHERE id > 0 ORDER BY salary")] {
+        for query in [
+            slice("people", None, None, None, None),
+            sql("SELECT * FROM people WHERE id > 0 ORDER BY salary"),
+        ] {
             let masked = house.masked_people().await;
             let (bytes, rows, counts) = house.fetch(order(query, vec![masked], format)).await.unwrap();
             assert_eq!(rows, 6);
             let mut canaries: Vec<Vec<u8>> = SSNS.iter().chain(&EMAILS).map(|v| v.as_bytes().to_vec()).collect();
             for salary in SALARIES {
-                canaries.extend([salary.to_le_bytes().to_vec(), salary.to_be_bytes().to_vec(), salary.to_string().into_bytes()]);
+                canaries.extend([
+                    salary.to_le_bytes().to_vec(),
+                    salary.to_be_bytes().to_vec(),
+                    salary.to_string().into_bytes(),
+                ]);
             }
             for canary in canaries {
                 assert!(!bytes.windows(canary.len()).any(|w| w == canary), "{format:?}: {canary:?}");
             }
-            assert_eq!(counts.iter().map(|c| (c.column.as_str(), c.values, c.altered)).collect::<Vec<_>>(), [
-                ("email", 6, 6),
-                ("name", 5, 5),
-                ("salary", 6, 6),
-                ("ssn", 6, 6)
-            ]);
+            assert_eq!(
+                counts.iter().map(|c| (c.column.as_str(), c.values, c.altered)).collect::<Vec<_>>(),
+                [("email", 6, 6), ("name", 5, 5), ("salary", 6, 6), ("ssn", 6, 6)]
+            );
             if format == Format::Parquet {
                 statistics_are_masked(bytes);
             }
@@ -232,9 +253,18 @@ async fn errors_carry_no_value() {
 async fn a_filter_on_a_masked_column_stays_above() {
     let house = house();
     let masked = house.governed("people", &[("ssn", token())]).await;
-    let plan = house.plan(sql("SELECT id FROM people WHERE ssn = 'x' AND region = 'eu' AND id > 2"), vec![masked]).await.unwrap();
+    let plan = house
+        .plan(
+            sql("SELECT id FROM people WHERE ssn = 'x' AND region = 'eu' AND id > 2"),
+            vec![masked],
+        )
+        .await
+        .unwrap();
     let text = plan.explain.join("\n");
-    assert!(text.contains("filtered at the source: region = Utf8(\"eu\") AND id > Int64(2)"), "{text}");
+    assert!(
+        text.contains("filtered at the source: region = Utf8(\"eu\") AND id > Int64(2)"),
+        "{text}"
+    );
     assert!(text.contains("FilterExec: ssn@"), "{text}");
 }
 

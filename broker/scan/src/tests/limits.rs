@@ -12,7 +12,10 @@ fn crowd(house: &House, rows: i64) -> Table {
     let batches: Vec<RecordBatch> = (0..rows / 50_000)
         .map(|part| {
             let ids: Vec<i64> = (part * 50_000..(part + 1) * 50_000).collect();
-            let texts: Vec<String> = ids.iter().map(|i| format!("{:016x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64))).collect();
+            let texts: Vec<String> = ids
+                .iter()
+                .map(|i| format!("{:016x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)))
+                .collect();
             RecordBatch::try_from_iter([
                 ("id", Arc::new(Int64Array::from(ids)) as ArrayRef),
                 ("text", Arc::new(StringArray::from(texts)) as ArrayRef),
@@ -21,12 +24,30 @@ fn crowd(house: &House, rows: i64) -> Table {
         })
         .collect();
     parquet(&path, &batches);
-    Table { dataset: "crowd".to_owned(), connection: "files".to_owned(), source: Source::Parquet { path } }
+    Table {
+        dataset: "crowd".to_owned(),
+        connection: "files".to_owned(),
+        source: Source::Parquet { path },
+    }
 }
 
 fn crowd_order(table: Table, query: Query, format: Format) -> ScanOrder {
-    let columns = ["id", "text"].map(|n| GovernedColumn { name: n.to_owned(), class: None, treatment: Treatment::Open }).to_vec();
-    order(query, vec![GovernedTable { table, columns, row_filter: None }], format)
+    let columns = ["id", "text"]
+        .map(|n| GovernedColumn {
+            name: n.to_owned(),
+            class: None,
+            treatment: Treatment::Open,
+        })
+        .to_vec();
+    order(
+        query,
+        vec![GovernedTable {
+            table,
+            columns,
+            row_filter: None,
+        }],
+        format,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +56,11 @@ async fn rows_are_never_cut_off_silently() {
     let table = house.governed("people", &[]).await;
     for (rows, bytes, enough) in [(6, 1 << 20, true), (5, 1 << 20, false), (0, 1 << 20, false), (6, 10, false)] {
         let mut order = order(slice("people", None, None, None, None), vec![table.clone()], Format::Csv);
-        order.budget = Budget { rows, bytes, duration_s: 60 };
+        order.budget = Budget {
+            rows,
+            bytes,
+            duration_s: 60,
+        };
         match house.fetch(order).await {
             Ok((_, found, _)) => assert!(enough && found == 6),
             Err(error) => assert!(!enough && error.kind == ScanErrorKind::Limit, "{error:?}"),
@@ -48,8 +73,14 @@ async fn units_come_in_order_and_whole() {
     let house = house();
     let table = crowd(&house, 1_000_000);
     for format in [Format::Csv, Format::Parquet] {
-        let first = house.fetch(crowd_order(table.clone(), slice("crowd", None, None, None, None), format)).await.unwrap();
-        let second = house.fetch(crowd_order(table.clone(), slice("crowd", None, None, None, None), format)).await.unwrap();
+        let first = house
+            .fetch(crowd_order(table.clone(), slice("crowd", None, None, None, None), format))
+            .await
+            .unwrap();
+        let second = house
+            .fetch(crowd_order(table.clone(), slice("crowd", None, None, None, None), format))
+            .await
+            .unwrap();
         assert_eq!(first.1, 1_000_000);
         assert!(first.0 == second.0, "the same request gives the same bytes");
         if format == Format::Csv {
@@ -59,7 +90,14 @@ async fn units_come_in_order_and_whole() {
             }
         }
     }
-    let limited = house.fetch(crowd_order(table, slice("crowd", None, Some("id >= 100000"), None, Some(70_000)), Format::Csv)).await.unwrap();
+    let limited = house
+        .fetch(crowd_order(
+            table,
+            slice("crowd", None, Some("id >= 100000"), None, Some(70_000)),
+            Format::Csv,
+        ))
+        .await
+        .unwrap();
     assert_eq!(limited.1, 70_000);
     assert!(limited.0.starts_with(b"id,text\n100000,"));
 }
@@ -95,11 +133,20 @@ async fn a_slow_reader_is_cut_off_and_one_that_leaves_stops_the_scan() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_spills_and_at_last_is_refused() {
-    let house = house_with(&Settings { memory_bytes: 24 << 20, threads: 2, ..Settings::default() });
+    let house = house_with(&Settings {
+        memory_bytes: 24 << 20,
+        threads: 2,
+        ..Settings::default()
+    });
     let table = crowd(&house, 1_000_000);
     let sorted = crowd_order(table.clone(), sql("SELECT id, text FROM crowd ORDER BY text"), Format::Csv);
     assert_eq!(house.fetch(sorted).await.unwrap().1, 1_000_000);
-    let house = house_with(&Settings { memory_bytes: 1 << 20, spill_bytes: 1 << 20, threads: 2, ..Settings::default() });
+    let house = house_with(&Settings {
+        memory_bytes: 1 << 20,
+        spill_bytes: 1 << 20,
+        threads: 2,
+        ..Settings::default()
+    });
     let sorted = crowd_order(table, sql("SELECT id, text FROM crowd ORDER BY text"), Format::Csv);
     assert_eq!(house.fetch(sorted).await.unwrap_err().kind, ScanErrorKind::Limit);
 }

@@ -14,14 +14,47 @@ async fn shown(house: &House, query: Query, dataset: &str) -> String {
 async fn slices_give_the_rows_they_name() {
     let house = house();
     let cases: &[(Query, &str)] = &[
-        (slice("people", Some(&["id", "name"]), None, None, Some(2)), "id,name\n1,Ada\n2,Bob\n"),
-        (slice("people", Some(&["name", "id"]), Some("region = 'eu' and id > 1"), None, None), "name,id\nCyd,3\n,5\n"),
-        (slice("people", Some(&["id"]), None, Some("region, id desc"), Some(3)), "id\n6\n5\n3\n"),
+        (
+            slice("people", Some(&["id", "name"]), None, None, Some(2)),
+            "id,name\n1,Ada\n2,Bob\n",
+        ),
+        (
+            slice("people", Some(&["name", "id"]), Some("region = 'eu' and id > 1"), None, None),
+            "name,id\nCyd,3\n,5\n",
+        ),
+        (
+            slice("people", Some(&["id"]), None, Some("region, id desc"), Some(3)),
+            "id\n6\n5\n3\n",
+        ),
         (slice("people", Some(&["id"]), Some("name is null"), None, None), "id\n5\n"),
-        (slice("people", Some(&["id"]), Some("name like 'A%' or lower(name) = 'bob'"), None, None), "id\n1\n2\n"),
-        (slice("people", Some(&["Mixed Case"]), Some("\"Mixed Case\" between 20 and 30"), None, None), "Mixed Case\n20\n30\n"),
-        (slice("people", Some(&["id"]), Some("born >= date '1975-01-01' and people.id in (3, 4, 9)"), None, None), "id\n3\n4\n"),
-        (slice("people", Some(&["id"]), Some("score > 1"), Some("id"), None), "id\n2\n3\n5\n6\n"),
+        (
+            slice("people", Some(&["id"]), Some("name like 'A%' or lower(name) = 'bob'"), None, None),
+            "id\n1\n2\n",
+        ),
+        (
+            slice(
+                "people",
+                Some(&["Mixed Case"]),
+                Some("\"Mixed Case\" between 20 and 30"),
+                None,
+                None,
+            ),
+            "Mixed Case\n20\n30\n",
+        ),
+        (
+            slice(
+                "people",
+                Some(&["id"]),
+                Some("born >= date '1975-01-01' and people.id in (3, 4, 9)"),
+                None,
+                None,
+            ),
+            "id\n3\n4\n",
+        ),
+        (
+            slice("people", Some(&["id"]), Some("score > 1"), Some("id"), None),
+            "id\n2\n3\n5\n6\n",
+        ),
         (slice("people", Some(&["id"]), Some("id > 100"), None, None), "id\n"),
         (slice("people", Some(&["id"]), None, None, Some(0)), "id\n"),
     ];
@@ -35,11 +68,20 @@ async fn statements_give_the_rows_they_name() {
     let house = house();
     let cases: &[(&str, &str)] = &[
         ("SELECT count(*) AS n FROM people", "n\n6\n"),
-        ("SELECT region, sum(id) AS s FROM people GROUP BY region ORDER BY region", "region,s\nap,6\neu,9\nus,6\n"),
+        (
+            "SELECT region, sum(id) AS s FROM people GROUP BY region ORDER BY region",
+            "region,s\nap,6\neu,9\nus,6\n",
+        ),
         ("SELECT ID, \"Mixed Case\" AS m FROM People ORDER BY id LIMIT 1", "id,m\n1,10\n"),
         ("SELECT extract(year FROM born) AS y FROM people WHERE id = 2", "y\n1972\n"),
-        ("WITH people AS (SELECT id FROM people WHERE id < 3) SELECT * FROM people ORDER BY id", "id\n1\n2\n"),
-        ("SELECT a.id AS a, b.id AS b FROM people a JOIN people b ON a.id = b.id - 1 WHERE a.region = 'us'", "a,b\n2,3\n4,5\n"),
+        (
+            "WITH people AS (SELECT id FROM people WHERE id < 3) SELECT * FROM people ORDER BY id",
+            "id\n1\n2\n",
+        ),
+        (
+            "SELECT a.id AS a, b.id AS b FROM people a JOIN people b ON a.id = b.id - 1 WHERE a.region = 'us'",
+            "a,b\n2,3\n4,5\n",
+        ),
         ("SELECT NULL AS n, interval '1 day' AS i", "n,i\n,1 days\n"),
         ("SELECT id FROM people ORDER BY id DESC LIMIT 2 OFFSET 1", "id\n5\n4\n"),
     ];
@@ -73,7 +115,11 @@ async fn a_dataset_may_have_dots_and_nested_columns() {
     assert_eq!(columns[4].data_type, "Utf8");
     for from in ["sales.orders", "\"sales.orders\"", "sales.orders AS o", "Sales.ORDERS"] {
         let text = format!("SELECT order_id, amount, tags FROM {from} WHERE order_id = 101");
-        assert_eq!(shown(&house, sql(&text), "sales.orders").await, "order_id,amount,tags\n101,2.50,[t1]\n", "{from}");
+        assert_eq!(
+            shown(&house, sql(&text), "sales.orders").await,
+            "order_id,amount,tags\n101,2.50,[t1]\n",
+            "{from}"
+        );
     }
     let slice = slice("sales.orders", Some(&["amount"]), Some("amount > 5"), None, None);
     assert_eq!(shown(&house, slice, "sales.orders").await, "amount\n10.00\n");
@@ -87,20 +133,54 @@ async fn an_inspection_names_every_column_touched() {
         ("SELECT id FROM people", &["people.id"], &[]),
         ("SELECT count(*) AS n FROM people", &[], &["count"]),
         ("SELECT 1 AS x FROM people WHERE ssn = 'x'", &["people.ssn"], &[]),
-        ("SELECT upper(p.name) AS n FROM people p ORDER BY p.salary", &["people.name", "people.salary"], &["upper"]),
-        ("SELECT max(id) OVER (PARTITION BY region) AS m FROM people", &["people.id", "people.region"], &["max"]),
+        (
+            "SELECT upper(p.name) AS n FROM people p ORDER BY p.salary",
+            &["people.name", "people.salary"],
+            &["upper"],
+        ),
+        (
+            "SELECT max(id) OVER (PARTITION BY region) AS m FROM people",
+            &["people.id", "people.region"],
+            &["max"],
+        ),
         (
             "SELECT o.amount FROM people p JOIN sales.orders o ON o.person = p.id WHERE EXISTS (SELECT 1 FROM towns t WHERE t.code = p.name)",
-            &["people.id", "people.name", "sales.orders.person", "sales.orders.amount", "towns.code"],
+            &[
+                "people.id",
+                "people.name",
+                "sales.orders.person",
+                "sales.orders.amount",
+                "towns.code",
+            ],
             &[],
         ),
-        ("SELECT x FROM (SELECT email AS x, ssn FROM people) AS t", &["people.ssn", "people.email"], &[]),
-        ("WITH c AS (SELECT * FROM towns) SELECT town FROM c", &["towns.code", "towns.town", "towns.people"], &[]),
-        ("SELECT id FROM people UNION SELECT order_id FROM sales.orders", &["people.id", "sales.orders.order_id"], &[]),
+        (
+            "SELECT x FROM (SELECT email AS x, ssn FROM people) AS t",
+            &["people.ssn", "people.email"],
+            &[],
+        ),
+        (
+            "WITH c AS (SELECT * FROM towns) SELECT town FROM c",
+            &["towns.code", "towns.town", "towns.people"],
+            &[],
+        ),
+        (
+            "SELECT id FROM people UNION SELECT order_id FROM sales.orders",
+            &["people.id", "sales.orders.order_id"],
+            &[],
+        ),
         ("SELECT p.id FROM people p JOIN people q USING (id)", &["people.id"], &[]),
-        ("SELECT (SELECT max(amount) FROM sales.orders o WHERE o.person = p.id) AS m FROM people p", &["people.id", "sales.orders.person", "sales.orders.amount"], &["max"]),
+        (
+            "SELECT (SELECT max(amount) FROM sales.orders o WHERE o.person = p.id) AS m FROM people p",
+            &["people.id", "sales.orders.person", "sales.orders.amount"],
+            &["max"],
+        ),
         // Right for the masked types, wrong for the raw ones.
-        ("SELECT id FROM people WHERE salary LIKE 'tok%' AND substr(salary, 1, 2) = 'to'", &["people.id", "people.salary"], &["substr"]),
+        (
+            "SELECT id FROM people WHERE salary LIKE 'tok%' AND substr(salary, 1, 2) = 'to'",
+            &["people.id", "people.salary"],
+            &["substr"],
+        ),
     ];
     for (text, columns, functions) in cases {
         let found = house.inspect(&sql(text), &all).await.unwrap_or_else(|e| panic!("{text}: {e:?}"));
@@ -109,10 +189,19 @@ async fn an_inspection_names_every_column_touched() {
         assert_eq!(named, *columns, "{text}");
         assert_eq!(found.functions, *functions, "{text}");
     }
-    let found = house.inspect(&slice("people", Some(&["id"]), Some("length(name) > 3"), Some("region"), None), &all).await.unwrap();
+    let found = house
+        .inspect(
+            &slice("people", Some(&["id"]), Some("length(name) > 3"), Some("region"), None),
+            &all,
+        )
+        .await
+        .unwrap();
     assert_eq!(found.statement, "slice");
     assert_eq!(found.datasets, ["people"]);
-    assert_eq!(found.columns.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>(), ["id", "name", "region"]);
+    assert_eq!(
+        found.columns.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>(),
+        ["id", "name", "region"]
+    );
     assert_eq!(found.functions, ["character_length"]);
     let found = house.inspect(&slice("people", None, None, None, None), &all).await.unwrap();
     assert_eq!(found.columns.len(), 9);
@@ -122,25 +211,50 @@ async fn an_inspection_names_every_column_touched() {
 async fn faults_say_what_and_where() {
     let house = house();
     let kind = async |text: &str| house.inspect(&sql(text), &["people"]).await.unwrap_err();
-    for text in ["SELECT * FROM orders", "SELECT * FROM other.people", "SELECT * FROM a.b.people", "SELECT * FROM people, \"/etc/passwd\"", "SELECT * FROM towns"] {
+    for text in [
+        "SELECT * FROM orders",
+        "SELECT * FROM other.people",
+        "SELECT * FROM a.b.people",
+        "SELECT * FROM people, \"/etc/passwd\"",
+        "SELECT * FROM towns",
+    ] {
         let error = kind(text).await;
         assert_eq!(error.kind, ScanErrorKind::UnknownDataset, "{text}: {error:?}");
     }
     let error = kind("SELECT id,\n  nam FROM people").await;
-    assert_eq!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, column: 3 })), "{error:?}");
+    assert_eq!(
+        error.kind,
+        ScanErrorKind::InvalidSql(Some(Position { line: 2, column: 3 })),
+        "{error:?}"
+    );
     assert_eq!(error.public, "there is no column `nam`");
     let error = kind("SELECT Mixed FROM people WHERE ID = 1 AND \"mixed case\" = 1").await;
     assert!(matches!(error.kind, ScanErrorKind::InvalidSql(_)), "{error:?}");
-    let error = house.inspect(&slice("people", Some(&["nope"]), None, None, None), &["people"]).await.unwrap_err();
+    let error = house
+        .inspect(&slice("people", Some(&["nope"]), None, None, None), &["people"])
+        .await
+        .unwrap_err();
     assert_eq!(error.public, "`people` has no column `nope`; run `chunkctl describe people`");
-    let error = house.inspect(&slice("nope", None, None, None, None), &["people"]).await.unwrap_err();
+    let error = house
+        .inspect(&slice("nope", None, None, None, None), &["people"])
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ScanErrorKind::UnknownDataset);
-    for filter in ["sum(id) > 1", "nope = 1", "id > ", "id = 1; drop table people", "id in (select id from people)"] {
+    for filter in [
+        "sum(id) > 1",
+        "nope = 1",
+        "id > ",
+        "id = 1; drop table people",
+        "id in (select id from people)",
+    ] {
         let query = slice("people", None, Some(filter), None, None);
         assert!(house.inspect(&query, &["people"]).await.is_err(), "{filter}");
     }
     let table = house.governed("people", &[]).await;
-    let error = house.plan(sql("SELECT a.id, b.id FROM people a, people b"), vec![table.clone()]).await.unwrap_err();
+    let error = house
+        .plan(sql("SELECT a.id, b.id FROM people a, people b"), vec![table.clone()])
+        .await
+        .unwrap_err();
     assert!(error.public.contains("`id`") && error.public.contains("AS"), "{error:?}");
     let error = house.plan(sql("SELECT id + name FROM people"), vec![table.clone()]).await;
     assert!(error.is_err() || house.csv(sql("SELECT id + name AS x FROM people"), vec![table]).await.is_err());
@@ -159,9 +273,24 @@ async fn a_row_filter_removes_rows_and_is_not_shown() {
     let plan = house.plan(query, vec![table.clone()]).await.unwrap();
     let text = plan.explain.join("\n");
     assert!(!text.contains("457-55") && !text.contains("'eu'") && !text.contains("<>"), "{text}");
-    assert_eq!(house.csv(sql("SELECT count(*) AS n FROM people"), vec![table.clone()]).await.unwrap(), "n\n2\n");
-    assert_eq!(house.csv(sql("SELECT id FROM people LIMIT 1"), vec![table.clone()]).await.unwrap(), "id\n1\n");
-    assert_eq!(house.csv(slice("people", Some(&["id"]), Some("id > 1"), None, Some(5)), vec![table.clone()]).await.unwrap(), "id\n5\n");
+    assert_eq!(
+        house
+            .csv(sql("SELECT count(*) AS n FROM people"), vec![table.clone()])
+            .await
+            .unwrap(),
+        "n\n2\n"
+    );
+    assert_eq!(
+        house.csv(sql("SELECT id FROM people LIMIT 1"), vec![table.clone()]).await.unwrap(),
+        "id\n1\n"
+    );
+    assert_eq!(
+        house
+            .csv(slice("people", Some(&["id"]), Some("id > 1"), None, Some(5)), vec![table.clone()])
+            .await
+            .unwrap(),
+        "id\n5\n"
+    );
     for broken in ["nope = 1", "sum(id) > 1", "id", "id in (select 1)", "1/0 = 1 or id = 1", ""] {
         table.row_filter = Some(broken.to_owned());
         let error = house.csv(sql("SELECT id FROM people"), vec![table.clone()]).await.unwrap_err();
@@ -175,10 +304,16 @@ async fn changed_columns_are_noticed() {
     let house = house();
     let mut table = house.masked_people().await;
     table.columns.pop();
-    assert_eq!(house.csv(sql("SELECT id FROM people"), vec![table]).await.unwrap_err().kind, ScanErrorKind::Source);
+    assert_eq!(
+        house.csv(sql("SELECT id FROM people"), vec![table]).await.unwrap_err().kind,
+        ScanErrorKind::Source
+    );
     let mut table = house.masked_people().await;
     table.columns[2].name = "ssn2".to_owned();
-    assert_eq!(house.csv(sql("SELECT id FROM people"), vec![table]).await.unwrap_err().kind, ScanErrorKind::Source);
+    assert_eq!(
+        house.csv(sql("SELECT id FROM people"), vec![table]).await.unwrap_err().kind,
+        ScanErrorKind::Source
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +332,11 @@ async fn plans_estimate_from_above() {
     assert_eq!(estimate("SELECT id FROM people UNION ALL SELECT id FROM people").await, Some(12));
     assert_eq!(estimate("SELECT code FROM towns").await, None);
     assert_eq!(estimate("SELECT code FROM towns ORDER BY code LIMIT 1").await, Some(1));
-    let columns = house.plan(sql("SELECT id, ssn, salary, name FROM people"), vec![house.masked_people().await]).await.unwrap().columns;
+    let columns = house
+        .plan(sql("SELECT id, ssn, salary, name FROM people"), vec![house.masked_people().await])
+        .await
+        .unwrap()
+        .columns;
     let types: Vec<(&str, &str)> = columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str())).collect();
     assert_eq!(types, [("id", "Int64"), ("ssn", "Utf8"), ("salary", "Int64"), ("name", "Utf8")]);
 }
@@ -212,10 +351,38 @@ async fn a_folder_is_one_table() {
         parquet(&folder.join(file), &[batch]);
     }
     std::os::unix::fs::symlink(house.path("people.parquet"), folder.join("link.parquet")).unwrap();
-    let table = Table { dataset: "days".to_owned(), connection: "files".to_owned(), source: Source::Parquet { path: folder.clone() } };
-    let columns = vec![GovernedColumn { name: "id".to_owned(), class: None, treatment: Treatment::Open }];
-    let governed = GovernedTable { table, columns, row_filter: None };
-    assert_eq!(house.csv(slice("days", None, None, None, None), vec![governed.clone()]).await.unwrap(), "id\n2\n1\n");
-    parquet(&folder.join("b.parquet"), &[RecordBatch::try_from_iter([("other", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap()]);
-    assert_eq!(house.csv(slice("days", None, None, None, None), vec![governed]).await.unwrap_err().kind, ScanErrorKind::Source);
+    let table = Table {
+        dataset: "days".to_owned(),
+        connection: "files".to_owned(),
+        source: Source::Parquet { path: folder.clone() },
+    };
+    let columns = vec![GovernedColumn {
+        name: "id".to_owned(),
+        class: None,
+        treatment: Treatment::Open,
+    }];
+    let governed = GovernedTable {
+        table,
+        columns,
+        row_filter: None,
+    };
+    assert_eq!(
+        house
+            .csv(slice("days", None, None, None, None), vec![governed.clone()])
+            .await
+            .unwrap(),
+        "id\n2\n1\n"
+    );
+    parquet(
+        &folder.join("b.parquet"),
+        &[RecordBatch::try_from_iter([("other", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap()],
+    );
+    assert_eq!(
+        house
+            .csv(slice("days", None, None, None, None), vec![governed])
+            .await
+            .unwrap_err()
+            .kind,
+        ScanErrorKind::Source
+    );
 }

@@ -20,7 +20,10 @@ pub(super) fn metadata(listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), St
     let format = Format::default().with_header(true);
     let (schema, _) = format.infer_schema(open()?, Some(SAMPLE_ROWS)).map_err(|e| e.to_string())?;
     let texts: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
-    let reader = ReaderBuilder::new(Arc::new(Schema::new(texts))).with_header(true).build_buffered(open()?).map_err(|e| e.to_string())?;
+    let reader = ReaderBuilder::new(Arc::new(Schema::new(texts)))
+        .with_header(true)
+        .build_buffered(open()?)
+        .map_err(|e| e.to_string())?;
     let (mut codes, mut seen) = (HashSet::new(), 0);
     for batch in reader {
         let batch = batch.map_err(|e| e.to_string())?;
@@ -35,11 +38,24 @@ pub(super) fn metadata(listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), St
         }
     }
     let fields = schema.fields().iter().enumerate().map(|(n, f)| {
-        let data_type = if codes.contains(&n) || *f.data_type() == DataType::Null { DataType::Utf8 } else { f.data_type().clone() };
+        let data_type = if codes.contains(&n) || *f.data_type() == DataType::Null {
+            DataType::Utf8
+        } else {
+            f.data_type().clone()
+        };
         Field::new(f.name(), data_type, true)
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    Ok((schema, listed.into_iter().map(|f| File { meta: f.meta, groups: Vec::new() }).collect()))
+    Ok((
+        schema,
+        listed
+            .into_iter()
+            .map(|f| File {
+                meta: f.meta,
+                groups: Vec::new(),
+            })
+            .collect(),
+    ))
 }
 
 const SAMPLE_ROWS: usize = 10_000;

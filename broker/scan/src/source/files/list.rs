@@ -58,6 +58,12 @@ fn listed(path: PathBuf) -> Result<Listed, String> {
     let stat = fs::metadata(&path).map_err(|e| e.to_string())?;
     let location = object_store::path::Path::from_absolute_path(&path).map_err(|e| e.to_string())?;
     let modified = stat.modified().map_err(|e| e.to_string())?;
-    let meta = ObjectMeta { location, last_modified: DateTime::<Utc>::from(modified), size: stat.len(), e_tag: None, version: None };
+    let meta = ObjectMeta {
+        location,
+        last_modified: DateTime::<Utc>::from(modified),
+        size: stat.len(),
+        e_tag: None,
+        version: None,
+    };
     Ok(Listed { path, meta })
 }

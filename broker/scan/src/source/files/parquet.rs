@@ -17,7 +17,8 @@ pub(super) fn metadata(listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), St
         let mut groups = Vec::new();
         if n < FOOTERS_MAX {
             let file = fs::File::open(&entry.path).map_err(|e| format!("{}: {e}", entry.path.display()))?;
-            let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| format!("{}: {e}", entry.path.display()))?;
+            let footer =
+                ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| format!("{}: {e}", entry.path.display()))?;
             let found = read_as(footer.schema());
             match &schema {
                 None => schema = Some(found),
@@ -25,7 +26,10 @@ pub(super) fn metadata(listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), St
                 Some(_) => return Err(format!("{} has other columns than the first file", entry.path.display())),
             }
             for group in footer.metadata().row_groups() {
-                groups.push(Group { rows: unsigned(group.num_rows()), bytes: unsigned(group.compressed_size()) });
+                groups.push(Group {
+                    rows: unsigned(group.num_rows()),
+                    bytes: unsigned(group.compressed_size()),
+                });
             }
             if groups.is_empty() {
                 continue;
@@ -44,7 +48,10 @@ fn unsigned(number: i64) -> u64 {
 
 fn same(a: &Schema, b: &Schema) -> bool {
     a.fields().len() == b.fields().len()
-        && a.fields().iter().zip(b.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
+        && a.fields()
+            .iter()
+            .zip(b.fields())
+            .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
 }
 
 /// Texts and bytes in one layout each: views hold on to whole pages, and dictionaries are an encoding, not a type.

@@ -14,7 +14,10 @@ use datafusion::error::DataFusionError;
 /// Whether values of this type are read as text.
 pub(super) fn needed(data_type: &DataType) -> bool {
     data_type.is_nested()
-        || matches!(data_type, DataType::Null | DataType::Interval(_) | DataType::Duration(_) | DataType::RunEndEncoded(..))
+        || matches!(
+            data_type,
+            DataType::Null | DataType::Interval(_) | DataType::Duration(_) | DataType::RunEndEncoded(..)
+        )
 }
 
 /// A batch of the file's types as a batch of the types handed on.

@@ -85,8 +85,17 @@ pub(super) fn read(count: usize, messages: &[SimpleQueryMessage]) -> Result<Vec<
     let mut found: Vec<Option<PgRelation>> = vec![None; count];
     for message in messages {
         let SimpleQueryMessage::Row(row) = message else { continue };
-        let field = |i: usize| row.try_get(i).ok().flatten().ok_or_else(|| fault::internal(format!("catalog row without field {i}")));
-        let place = field(1)?.parse::<usize>().ok().and_then(|n| found.get_mut(n)).ok_or_else(|| fault::internal("catalog row number"))?;
+        let field = |i: usize| {
+            row.try_get(i)
+                .ok()
+                .flatten()
+                .ok_or_else(|| fault::internal(format!("catalog row without field {i}")))
+        };
+        let place = field(1)?
+            .parse::<usize>()
+            .ok()
+            .and_then(|n| found.get_mut(n))
+            .ok_or_else(|| fault::internal("catalog row number"))?;
         match (field(0)?, place) {
             ("r", place) => *place = Some(relation(&field)?),
             ("c", Some(relation)) => relation.columns.push(column(&field)?),

@@ -27,14 +27,18 @@ pub(crate) struct Connector {
 impl Connector {
     /// A connector that asks `secrets` for passwords.
     pub(crate) fn new(secrets: Arc<dyn Secrets>) -> Self {
-        Self { secrets, system_roots: OnceLock::new() }
+        Self {
+            secrets,
+            system_roots: OnceLock::new(),
+        }
     }
 
     /// Connects and signs in. `tag` becomes `application_name`.
     pub(super) async fn session(&self, target: &PostgresTarget, tag: &str) -> Result<Session, ScanError> {
-        let password = self.secrets.password(&target.connection).map_err(|e| {
-            public::source(format!("the credential of connection `{}` cannot be read", target.connection), e)
-        })?;
+        let password = self
+            .secrets
+            .password(&target.connection)
+            .map_err(|e| public::source(format!("the credential of connection `{}` cannot be read", target.connection), e))?;
         let mut config = Config::new();
         config
             .host(&target.host)
@@ -59,7 +63,14 @@ impl Connector {
             (client, tokio::spawn(async move { drop(connection.await) }), Some(tls))
         };
         let cancel = client.cancel_token();
-        Ok(Session { connection: target.connection.clone(), client, driver: driver.abort_handle(), cancel, tls, busy: false })
+        Ok(Session {
+            connection: target.connection.clone(),
+            client,
+            driver: driver.abort_handle(),
+            cancel,
+            tls,
+            busy: false,
+        })
     }
 
     fn tls(&self, target: &PostgresTarget) -> Result<MakeRustlsConnect, ScanError> {
@@ -155,7 +166,10 @@ impl Drop for Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("connection", &self.connection).field("busy", &self.busy).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("connection", &self.connection)
+            .field("busy", &self.busy)
+            .finish_non_exhaustive()
     }
 }
 

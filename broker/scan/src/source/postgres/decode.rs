@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+    Int64Builder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
@@ -43,7 +43,15 @@ impl Decoder {
     /// A decoder for columns of these kinds.
     pub(super) fn new(schema: SchemaRef, kinds: &[Kind]) -> Result<Self, ArrowError> {
         let columns = kinds.iter().map(|k| Column::new(*k)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { schema, columns, fields: Vec::with_capacity(kinds.len()), carry: Vec::new(), state: State::Header, rows: 0, bytes: 0 })
+        Ok(Self {
+            schema,
+            columns,
+            fields: Vec::with_capacity(kinds.len()),
+            carry: Vec::new(),
+            state: State::Header,
+            rows: 0,
+            bytes: 0,
+        })
     }
 
     /// Takes a piece of the stream, whatever its boundaries.
@@ -82,7 +90,11 @@ impl Decoder {
 
     /// To be called at the end of the stream: was it whole?
     pub(super) fn end(&self) -> Result<(), Malformed> {
-        if self.state == State::End && self.carry.is_empty() { Ok(()) } else { Err(Malformed("the stream ended early")) }
+        if self.state == State::End && self.carry.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed("the stream ended early"))
+        }
     }
 
     fn consume(&mut self, data: &[u8]) -> Result<usize, Malformed> {
@@ -104,7 +116,9 @@ impl Decoder {
 
     fn header(&mut self, data: &[u8]) -> Result<Option<usize>, Malformed> {
         const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-        let (Some(signature), Some(flags), Some(extension)) = (data.get(..11), int4(data, 11), int4(data, 15)) else { return Ok(None) };
+        let (Some(signature), Some(flags), Some(extension)) = (data.get(..11), int4(data, 11), int4(data, 15)) else {
+            return Ok(None);
+        };
         if signature != SIGNATURE || flags != 0 {
             return Err(Malformed("unknown signature or flags"));
         }
@@ -119,7 +133,9 @@ impl Decoder {
 
     /// One row, if it is all here: the bytes it took.
     fn row(&mut self, data: &[u8]) -> Result<Option<usize>, Malformed> {
-        let Some(count) = data.first_chunk::<2>().map(|b| i16::from_be_bytes(*b)) else { return Ok(None) };
+        let Some(count) = data.first_chunk::<2>().map(|b| i16::from_be_bytes(*b)) else {
+            return Ok(None);
+        };
         if count == -1 {
             self.state = State::End;
             return Ok(Some(2));
@@ -291,7 +307,11 @@ fn append_text(builder: &mut StringBuilder, bytes: &[u8]) {
 fn append_uuid(builder: &mut StringBuilder, bytes: [u8; 16]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
-    let mut places = text.iter_mut().enumerate().filter(|(i, _)| !matches!(i, 8 | 13 | 18 | 23)).map(|(_, p)| p);
+    let mut places = text
+        .iter_mut()
+        .enumerate()
+        .filter(|(i, _)| !matches!(i, 8 | 13 | 18 | 23))
+        .map(|(_, p)| p);
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
             if let (Some(place), Some(digit)) = (places.next(), HEX.get(usize::from(nibble))) {
@@ -313,12 +333,16 @@ fn timestamp(micros: i64) -> Option<i64> {
     if micros == i64::MAX || micros == i64::MIN {
         return None;
     }
-    micros.checked_add(i64::from(EPOCH_DAYS) * DAY_MICROS).filter(|m| *m < (i64::from(DAYS_MAX) + 1) * DAY_MICROS)
+    micros
+        .checked_add(i64::from(EPOCH_DAYS) * DAY_MICROS)
+        .filter(|m| *m < (i64::from(DAYS_MAX) + 1) * DAY_MICROS)
 }
 
 /// Groups of four decimal digits, the first worth 10000^weight. `None` for NaN.
 fn numeric(bytes: &[u8], scale: u32) -> Result<Option<i128>, Malformed> {
-    let (Some(header), Some(groups)) = (bytes.first_chunk::<8>(), bytes.get(8..)) else { return Err(Malformed("a short numeric")) };
+    let (Some(header), Some(groups)) = (bytes.first_chunk::<8>(), bytes.get(8..)) else {
+        return Err(Malformed("a short numeric"));
+    };
     let [n0, n1, w0, w1, s0, s1, _, _] = *header;
     let count = u16::from_be_bytes([n0, n1]);
     let weight = i32::from(i16::from_be_bytes([w0, w1]));
@@ -333,7 +357,9 @@ fn numeric(bytes: &[u8], scale: u32) -> Result<Option<i128>, Malformed> {
     let mut value: i128 = 0;
     for group in groups.chunks_exact(2) {
         let group = group.first_chunk::<2>().map_or(0, |g| i128::from(u16::from_be_bytes(*g)));
-        let Some(next) = value.checked_mul(10_000).and_then(|v| v.checked_add(group)) else { return Ok(None) };
+        let Some(next) = value.checked_mul(10_000).and_then(|v| v.checked_add(group)) else {
+            return Ok(None);
+        };
         value = next;
     }
     // The digits are worth value × 10^(4 × (weight − count + 1)); wanted is that × 10^scale.
@@ -375,7 +401,11 @@ mod tests {
     }
 
     fn decoder(kinds: &[Kind]) -> Decoder {
-        let fields: Vec<Field> = kinds.iter().enumerate().map(|(i, k)| Field::new(format!("c{i}"), k.data_type(), true)).collect();
+        let fields: Vec<Field> = kinds
+            .iter()
+            .enumerate()
+            .map(|(i, k)| Field::new(format!("c{i}"), k.data_type(), true))
+            .collect();
         Decoder::new(Arc::new(Schema::new(fields)), kinds).unwrap()
     }
 
@@ -394,8 +424,15 @@ mod tests {
         assert_eq!(one(Kind::Oid, &u32::MAX.to_be_bytes()), "4294967295");
         assert_eq!(one(Kind::Float8, &1.5_f64.to_be_bytes()), "1.5");
         assert_eq!(one(Kind::Jsonb, b"\x01{\"a\":1}"), "{\"a\":1}");
-        assert_eq!(one(Kind::Uuid, &[0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11]),
-            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        assert_eq!(
+            one(
+                Kind::Uuid,
+                &[
+                    0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11
+                ]
+            ),
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+        );
         assert_eq!(one(Kind::Date, &0_i32.to_be_bytes()), "2000-01-01");
         assert_eq!(one(Kind::Date, &i32::MAX.to_be_bytes()), "");
         assert_eq!(one(Kind::Date, &(-2_451_545_i32).to_be_bytes()), "-4713-11-24");

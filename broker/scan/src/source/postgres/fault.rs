@@ -11,7 +11,10 @@ use crate::engine::fault;
 pub(super) fn driver(connection: &str, what: &str, error: &tokio_postgres::Error) -> ScanError {
     let operator = format!("{what}: {}", chain(error));
     let Some(db) = error.as_db_error() else {
-        return fault::source(format!("the source behind `{connection}` could not be reached, or ended the connection"), operator);
+        return fault::source(
+            format!("the source behind `{connection}` could not be reached, or ended the connection"),
+            operator,
+        );
     };
     let code = db.code();
     if *code == SqlState::QUERY_CANCELED {
@@ -39,7 +42,10 @@ pub(super) fn driver(connection: &str, what: &str, error: &tokio_postgres::Error
 
 /// Bytes that are not what the protocol promises.
 pub(super) fn malformed(connection: &str, detail: &str) -> ScanError {
-    fault::source(format!("the source behind `{connection}` sent rows that cannot be read"), format!("binary COPY: {detail}"))
+    fault::source(
+        format!("the source behind `{connection}` sent rows that cannot be read"),
+        format!("binary COPY: {detail}"),
+    )
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -90,13 +90,18 @@ impl Kind {
 
     /// Whether some of its values become null, so that null at the source is less than null here.
     pub(super) fn loses_values(self) -> bool {
-        matches!(self, Kind::Numeric(..) | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz)
+        matches!(
+            self,
+            Kind::Numeric(..) | Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz
+        )
     }
 }
 
 /// A modifier packs precision and scale; the scale is signed and has 11 bits since version 15.
 fn numeric(modifier: i32) -> Kind {
-    let Some(packed) = modifier.checked_sub(4).filter(|p| *p >= 0) else { return Kind::Cast };
+    let Some(packed) = modifier.checked_sub(4).filter(|p| *p >= 0) else {
+        return Kind::Cast;
+    };
     let precision = (packed >> 16) & 0xffff;
     let scale = ((packed & 0x7ff) ^ 1024) - 1024;
     match (u8::try_from(precision), i8::try_from(scale)) {

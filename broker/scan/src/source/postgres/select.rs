@@ -20,7 +20,11 @@ pub(super) fn identifier(name: &str) -> String {
 /// A text constant. Backslashes mean themselves only where `standard_conforming_strings` is on, so they are escaped.
 pub(super) fn text(value: &str) -> String {
     let quoted = value.replace('\'', "''");
-    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if quoted.contains('\\') {
+        format!("E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
 }
 
 /// What to select for a column.
@@ -64,12 +68,19 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
         }
         Test::Compare(op, value) => {
             let (collate, support) = comparable(column, *op, utf8)?;
-            Some((format!("{name}{collate} OPERATOR(pg_catalog.{}) {}", op.as_str(), constant(kind, value)?), support))
+            Some((
+                format!("{name}{collate} OPERATOR(pg_catalog.{}) {}", op.as_str(), constant(kind, value)?),
+                support,
+            ))
         }
         Test::Between(low, high) => {
             let (collate, low_support) = comparable(column, Comparison::GtEq, utf8)?;
             let (_, high_support) = comparable(column, Comparison::LtEq, utf8)?;
-            let support = if low_support == Support::Exact && high_support == Support::Exact { Support::Exact } else { Support::Superset };
+            let support = if low_support == Support::Exact && high_support == Support::Exact {
+                Support::Exact
+            } else {
+                Support::Superset
+            };
             let (low, high) = (constant(kind, low)?, constant(kind, high)?);
             let text = format!("{name}{collate} OPERATOR(pg_catalog.>=) {low} AND {name}{collate} OPERATOR(pg_catalog.<=) {high}");
             Some((text, support))
@@ -81,14 +92,20 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
                 return None;
             }
             let (op, which) = if *negated { ("<>", "ALL") } else { ("=", "ANY") };
-            Some((format!("{name} OPERATOR(pg_catalog.{op}) {which} (ARRAY[{}])", values.join(", ")), support))
+            Some((
+                format!("{name} OPERATOR(pg_catalog.{op}) {which} (ARRAY[{}])", values.join(", ")),
+                support,
+            ))
         }
         Test::Prefix(prefix) => {
             if kind != Kind::Text || prefix.contains(['\0', '%', '_', '\\']) {
                 return None;
             }
             let pattern = text(&format!("{prefix}%"));
-            Some((format!("{name} COLLATE \"C\" OPERATOR(pg_catalog.~~) {pattern}::pg_catalog.text"), Support::Exact))
+            Some((
+                format!("{name} COLLATE \"C\" OPERATOR(pg_catalog.~~) {pattern}::pg_catalog.text"),
+                Support::Exact,
+            ))
         }
     }
 }
@@ -99,7 +116,14 @@ fn comparable(column: &PgColumn, op: Comparison, utf8: bool) -> Option<(&'static
     match column.kind {
         Kind::Bool | Kind::Int2 | Kind::Int4 | Kind::Int8 => Some(("", Support::Exact)),
         // NaN is the largest value there, and null here.
-        Kind::Numeric(..) => Some(("", if matches!(op, Eq | Lt | LtEq) { Support::Exact } else { Support::Superset })),
+        Kind::Numeric(..) => Some((
+            "",
+            if matches!(op, Eq | Lt | LtEq) {
+                Support::Exact
+            } else {
+                Support::Superset
+            },
+        )),
         // Both infinities are null here.
         Kind::Date | Kind::Timestamp | Kind::TimestampTz => Some(("", if op == Eq { Support::Exact } else { Support::Superset })),
         Kind::Uuid => matches!(op, Eq | NotEq).then_some(("", Support::Exact)),
@@ -131,11 +155,17 @@ fn constant(kind: Kind, value: &ScalarValue) -> Option<String> {
         }
         (Kind::Timestamp, ScalarValue::TimestampMicrosecond(Some(v), None)) => {
             let at = DateTime::from_timestamp_micros(*v)?.naive_utc();
-            typed(four_digit_year(chrono::Datelike::year(&at), at.format("%Y-%m-%d %H:%M:%S%.6f"))?, "timestamp")
+            typed(
+                four_digit_year(chrono::Datelike::year(&at), at.format("%Y-%m-%d %H:%M:%S%.6f"))?,
+                "timestamp",
+            )
         }
         (Kind::TimestampTz, ScalarValue::TimestampMicrosecond(Some(v), Some(_))) => {
             let at = DateTime::from_timestamp_micros(*v)?;
-            typed(four_digit_year(chrono::Datelike::year(&at), at.format("%Y-%m-%d %H:%M:%S%.6f+00"))?, "timestamptz")
+            typed(
+                four_digit_year(chrono::Datelike::year(&at), at.format("%Y-%m-%d %H:%M:%S%.6f+00"))?,
+                "timestamptz",
+            )
         }
         _ => None,
     }
@@ -148,10 +178,18 @@ fn four_digit_year(year: i32, text: impl std::fmt::Display) -> Option<String> {
 
 fn decimal(unscaled: i128, scale: i8) -> String {
     let digits = usize::try_from(scale).unwrap_or(0);
-    let (sign, magnitude) = if unscaled < 0 { ("-", unscaled.unsigned_abs()) } else { ("", unscaled.unsigned_abs()) };
+    let (sign, magnitude) = if unscaled < 0 {
+        ("-", unscaled.unsigned_abs())
+    } else {
+        ("", unscaled.unsigned_abs())
+    };
     let padded = format!("{magnitude:0>width$}", width = digits + 1);
     let (whole, fraction) = padded.split_at(padded.len() - digits);
-    if digits == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    if digits == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction}")
+    }
 }
 
 fn is_canonical_uuid(text: &str) -> bool {
@@ -168,7 +206,12 @@ mod tests {
     use super::*;
 
     fn column(name: &str, kind: Kind) -> PgColumn {
-        PgColumn { name: name.to_owned(), kind, nullable: true, deterministic: true }
+        PgColumn {
+            name: name.to_owned(),
+            kind,
+            nullable: true,
+            deterministic: true,
+        }
     }
 
     fn sql(kind: Kind, test: Test) -> Option<(String, Support)> {
@@ -191,37 +234,83 @@ mod tests {
         );
         assert_eq!(
             sql(Kind::Text, Test::Compare(Comparison::Lt, utf8("it's"))).unwrap(),
-            ("\"c\" COLLATE \"C\" OPERATOR(pg_catalog.<) 'it''s'::pg_catalog.text".to_owned(), Support::Exact)
+            (
+                "\"c\" COLLATE \"C\" OPERATOR(pg_catalog.<) 'it''s'::pg_catalog.text".to_owned(),
+                Support::Exact
+            )
         );
         assert_eq!(
-            sql(Kind::Text, Test::In { negated: true, values: vec![utf8("a"), utf8("b")] }).unwrap().0,
+            sql(
+                Kind::Text,
+                Test::In {
+                    negated: true,
+                    values: vec![utf8("a"), utf8("b")]
+                }
+            )
+            .unwrap()
+            .0,
             "\"c\" OPERATOR(pg_catalog.<>) ALL (ARRAY['a'::pg_catalog.text, 'b'::pg_catalog.text])"
         );
         assert_eq!(
-            sql(Kind::Numeric(9, 2), Test::Compare(Comparison::LtEq, ScalarValue::Decimal128(Some(-5), 9, 2))).unwrap().0,
+            sql(
+                Kind::Numeric(9, 2),
+                Test::Compare(Comparison::LtEq, ScalarValue::Decimal128(Some(-5), 9, 2))
+            )
+            .unwrap()
+            .0,
             "\"c\" OPERATOR(pg_catalog.<=) '-0.05'::pg_catalog.numeric"
         );
         assert_eq!(
             sql(Kind::Date, Test::Compare(Comparison::Gt, ScalarValue::Date32(Some(0)))).unwrap(),
-            ("\"c\" OPERATOR(pg_catalog.>) '1970-01-01'::pg_catalog.date".to_owned(), Support::Superset)
+            (
+                "\"c\" OPERATOR(pg_catalog.>) '1970-01-01'::pg_catalog.date".to_owned(),
+                Support::Superset
+            )
         );
     }
 
     #[test]
     fn what_the_server_would_answer_differently_stays_above() {
         let utf8 = |v: &str| ScalarValue::Utf8(Some(v.to_owned()));
-        assert_eq!(sql(Kind::Float8, Test::Compare(Comparison::Eq, ScalarValue::Float64(Some(0.0)))), None);
+        assert_eq!(
+            sql(Kind::Float8, Test::Compare(Comparison::Eq, ScalarValue::Float64(Some(0.0)))),
+            None
+        );
         assert_eq!(sql(Kind::OtherText, Test::Compare(Comparison::Eq, utf8("a"))), None);
         assert_eq!(sql(Kind::Text, Test::Compare(Comparison::Eq, utf8("a\0"))), None);
-        assert_eq!(sql(Kind::Uuid, Test::Compare(Comparison::Eq, utf8("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"))), None);
+        assert_eq!(
+            sql(
+                Kind::Uuid,
+                Test::Compare(Comparison::Eq, utf8("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"))
+            ),
+            None
+        );
         assert_eq!(sql(Kind::TimestampTz, Test::IsNull), None);
-        assert_eq!(sql(Kind::Timestamp, Test::Compare(Comparison::Eq, ScalarValue::TimestampMicrosecond(Some(i64::MAX), None))), None);
-        let ci = PgColumn { deterministic: false, ..column("c", Kind::Text) };
-        let not_equal = Condition { column: 0, test: Test::Compare(Comparison::NotEq, utf8("a")) };
+        assert_eq!(
+            sql(
+                Kind::Timestamp,
+                Test::Compare(Comparison::Eq, ScalarValue::TimestampMicrosecond(Some(i64::MAX), None))
+            ),
+            None
+        );
+        let ci = PgColumn {
+            deterministic: false,
+            ..column("c", Kind::Text)
+        };
+        let not_equal = Condition {
+            column: 0,
+            test: Test::Compare(Comparison::NotEq, utf8("a")),
+        };
         assert_eq!(condition(&ci, &not_equal, true), None);
-        let equal = Condition { column: 0, test: Test::Compare(Comparison::Eq, utf8("a")) };
+        let equal = Condition {
+            column: 0,
+            test: Test::Compare(Comparison::Eq, utf8("a")),
+        };
         assert_eq!(condition(&ci, &equal, true).unwrap().1, Support::Superset);
-        let less = Condition { column: 0, test: Test::Compare(Comparison::Lt, utf8("a")) };
+        let less = Condition {
+            column: 0,
+            test: Test::Compare(Comparison::Lt, utf8("a")),
+        };
         assert_eq!(condition(&column("c", Kind::Text), &less, false), None);
     }
 }

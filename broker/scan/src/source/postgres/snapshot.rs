@@ -48,9 +48,18 @@ impl Snapshot {
         let sql = format!("{}; {}", settings(target, limit_s, None), catalog::query(names));
         let answer = first.texts("reading the catalog", &sql).await?;
         let relations = catalog::read(names.len(), &answer)?.into_iter().map(|r| r.map(PgFound)).collect();
-        let state = Mutex::new(State { first: Some(first), exported: None, spare: Vec::new() });
-        let snapshot =
-            Self { connector: Arc::clone(connector), target: Arc::clone(target), tag: tag.to_owned(), limit_s, state };
+        let state = Mutex::new(State {
+            first: Some(first),
+            exported: None,
+            spare: Vec::new(),
+        });
+        let snapshot = Self {
+            connector: Arc::clone(connector),
+            target: Arc::clone(target),
+            tag: tag.to_owned(),
+            limit_s,
+            state,
+        };
         Ok((Arc::new(snapshot), relations))
     }
 
@@ -73,8 +82,13 @@ impl Snapshot {
         let exported = match &state.exported {
             Some(name) => name.clone(),
             None => {
-                let first = state.first.as_mut().ok_or_else(|| fault::internal("a second reader of a snapshot not exported"))?;
-                let answer = first.texts("exporting the snapshot", "SELECT pg_catalog.pg_export_snapshot()").await?;
+                let first = state
+                    .first
+                    .as_mut()
+                    .ok_or_else(|| fault::internal("a second reader of a snapshot not exported"))?;
+                let answer = first
+                    .texts("exporting the snapshot", "SELECT pg_catalog.pg_export_snapshot()")
+                    .await?;
                 let name = single(&answer).ok_or_else(|| fault::internal("no snapshot name"))?;
                 state.exported = Some(name.clone());
                 name
@@ -82,7 +96,9 @@ impl Snapshot {
         };
         drop(state);
         let mut session = self.connector.session(&self.target, &self.tag).await?;
-        session.texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported))).await?;
+        session
+            .texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported)))
+            .await?;
         Ok(session)
     }
 
@@ -98,7 +114,9 @@ impl Snapshot {
         let answer = first.texts("estimating", &format!("EXPLAIN (FORMAT JSON) {sql}")).await?;
         let json: Option<serde_json::Value> = single(&answer).and_then(|t| serde_json::from_str(&t).ok());
         let number = |name: &str| json.as_ref()?.pointer(&format!("/0/Plan/{name}"))?.as_f64();
-        Ok(number("Plan Rows").zip(number("Plan Width")).map(|(rows, width)| (whole(rows), whole(width))))
+        Ok(number("Plan Rows")
+            .zip(number("Plan Width"))
+            .map(|(rows, width)| (whole(rows), whole(width))))
     }
 }
 
@@ -108,7 +126,9 @@ pub(crate) struct PgFound(pub(super) PgRelation);
 
 fn settings(target: &PostgresTarget, limit_s: u32, snapshot: Option<&str>) -> String {
     let statement_s = target.statement_timeout_s.min(limit_s).max(1);
-    let import = snapshot.map(|s| format!("SET TRANSACTION SNAPSHOT {}; ", text(s))).unwrap_or_default();
+    let import = snapshot
+        .map(|s| format!("SET TRANSACTION SNAPSHOT {}; ", text(s)))
+        .unwrap_or_default();
     // The forms of dates and bytes matter where a value is cast to text; the idle limit frees the server if this program
     // dies without closing its sockets.
     format!(
@@ -131,7 +151,11 @@ fn single(answer: &[SimpleQueryMessage]) -> Option<String> {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; the cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate; the cast saturates"
+)]
 fn whole(number: f64) -> u64 {
     number as u64
 }

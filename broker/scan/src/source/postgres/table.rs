@@ -36,12 +36,25 @@ impl PgTable {
     /// `reads` is shared by the tables of one snapshot.
     pub(crate) fn new(snapshot: &Arc<Snapshot>, name: PgName, found: PgFound, reads: &Arc<AtomicUsize>) -> Self {
         let PgFound(relation) = found;
-        let fields: Vec<Field> = relation.columns.iter().map(|c| Field::new(&c.name, c.kind.data_type(), nullable(c))).collect();
-        Self { snapshot: Arc::clone(snapshot), name, relation, schema: Arc::new(Schema::new(fields)), reads: Arc::clone(reads) }
+        let fields: Vec<Field> = relation
+            .columns
+            .iter()
+            .map(|c| Field::new(&c.name, c.kind.data_type(), nullable(c)))
+            .collect();
+        Self {
+            snapshot: Arc::clone(snapshot),
+            name,
+            relation,
+            schema: Arc::new(Schema::new(fields)),
+            reads: Arc::clone(reads),
+        }
     }
 
     fn column(&self, index: usize) -> Result<&PgColumn, DataFusionError> {
-        self.relation.columns.get(index).ok_or_else(|| public::carry(public::internal("column out of range")))
+        self.relation
+            .columns
+            .get(index)
+            .ok_or_else(|| public::carry(public::internal("column out of range")))
     }
 }
 
@@ -62,11 +75,16 @@ impl RawTable for PgTable {
 
     fn size(&self) -> Size {
         let bytes = self.relation.blocks.saturating_mul(self.relation.block_bytes);
-        Size { rows: self.relation.rows, bytes: (bytes > 0).then_some(bytes) }
+        Size {
+            rows: self.relation.rows,
+            bytes: (bytes > 0).then_some(bytes),
+        }
     }
 
     fn support(&self, condition: &Condition) -> Support {
-        let Ok(column) = self.column(condition.column) else { return Support::No };
+        let Ok(column) = self.column(condition.column) else {
+            return Support::No;
+        };
         select::condition(column, condition, self.relation.utf8).map_or(Support::No, |(_, support)| support)
     }
 
@@ -100,8 +118,18 @@ impl RawTable for PgTable {
         let heap = matches!(self.relation.kind.as_str(), "r" | "m") && self.relation.version >= TID_RANGE_SCAN_VERSION;
         let bytes = self.relation.blocks.saturating_mul(self.relation.block_bytes);
         let in_parts = heap && tests.is_empty() && want.limit.is_none() && bytes >= PARTS_BYTES_MIN;
-        let unit_blocks = if in_parts { (UNIT_BYTES / self.relation.block_bytes).max(1) } else { 0 };
-        let units = if in_parts { usize::try_from(self.relation.blocks.div_ceil(unit_blocks)).unwrap_or(usize::MAX).max(1) } else { 1 };
+        let unit_blocks = if in_parts {
+            (UNIT_BYTES / self.relation.block_bytes).max(1)
+        } else {
+            0
+        };
+        let units = if in_parts {
+            usize::try_from(self.relation.blocks.div_ceil(unit_blocks))
+                .unwrap_or(usize::MAX)
+                .max(1)
+        } else {
+            1
+        };
         self.reads.fetch_add(if units > 1 { 2 } else { 1 }, Ordering::Relaxed);
         Ok(Arc::new(PgScan {
             snapshot: Arc::clone(&self.snapshot),
@@ -143,7 +171,11 @@ impl PgScan {
             let to = (unit + 1 < self.units).then(|| from.saturating_add(self.unit_blocks));
             tests.push(select::blocks(from, to));
         }
-        let filter = if tests.is_empty() { String::new() } else { format!(" WHERE {}", tests.join(" AND ")) };
+        let filter = if tests.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", tests.join(" AND "))
+        };
         let limit = self.limit.map(|l| format!(" LIMIT {l}")).unwrap_or_default();
         format!("SELECT {} FROM {}{filter}{limit}", self.items, self.from)
     }
@@ -154,7 +186,12 @@ impl PgScan {
         let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.sql(Some(unit)));
         let rows = session.copy(&sql).await.map_err(public::carry)?;
         let decoder = Decoder::new(Arc::clone(&self.schema), &self.kinds)?;
-        Ok(Reading { scan: self, session, rows, decoder })
+        Ok(Reading {
+            scan: self,
+            session,
+            rows,
+            decoder,
+        })
     }
 }
 
@@ -206,7 +243,10 @@ impl RawScan for PgScan {
                 Step::Read(reading) => *reading,
                 Step::Done => return Ok(None),
             };
-            Ok(reading.next().await?.map(|(batch, rest)| (batch, rest.map_or(Step::Done, |r| Step::Read(Box::new(r))))))
+            Ok(reading
+                .next()
+                .await?
+                .map(|(batch, rest)| (batch, rest.map_or(Step::Done, |r| Step::Read(Box::new(r))))))
         })
         .boxed()
     }
@@ -214,7 +254,10 @@ impl RawScan for PgScan {
     fn size(&self) -> BoxFuture<'_, Size> {
         async move {
             match self.snapshot.explain(&self.sql(None)).await {
-                Ok(Some((rows, width))) => Size { rows: Some(rows), bytes: Some(rows.saturating_mul(width)) },
+                Ok(Some((rows, width))) => Size {
+                    rows: Some(rows),
+                    bytes: Some(rows.saturating_mul(width)),
+                },
                 Ok(None) => self.table,
                 Err(error) => {
                     tracing::warn!(error = error.operator.as_deref().unwrap_or_default(), "no estimate from the source");

@@ -50,7 +50,7 @@ fn forms(canary: &str) -> Vec<(String, Vec<u8>)> {
     for (skip, name) in [(0, "in base 64"), (1, "in base 64, one further"), (2, "in base 64, two further")] {
         let spelt = STANDARD_NO_PAD.encode([&b"xx"[..skip], canary.as_bytes()].concat());
         let sure = (canary.len() + skip) / 3 * 4;
-        forms.push((name, spelt[if skip == 0 { 0 } else { 4 }..sure].as_bytes().to_vec()));
+        forms.push((name, spelt.as_bytes()[if skip == 0 { 0 } else { 4 }..sure].to_vec()));
     }
     forms.into_iter().map(|(name, bytes)| (format!("{canary} {name}"), bytes)).collect()
 }

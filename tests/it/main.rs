@@ -22,6 +22,7 @@ mod layering;
 mod operator;
 mod policy;
 mod road;
+mod second_verifier;
 mod signin;
 mod startup;
 mod support;

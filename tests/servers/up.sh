@@ -120,6 +120,7 @@ start_servers() {
   echo "   PostgreSQL        127.0.0.1:$port (TLS 1.3, SCRAM, read-only role)"
 
   mkdir "$work/identity-provider"
+  : >"$work/identity-provider/out"
   (cd "$cache/identity-provider" && exec "$node" provider.mjs >"$work/identity-provider/out" 2>"$work/identity-provider/err") &
   provider=$!
   local issuer='' deadline=$((SECONDS + 30))

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod limits;
+mod postgres;
 mod queries;
 
 use std::path::PathBuf;

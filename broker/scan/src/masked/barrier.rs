@@ -137,7 +137,7 @@ impl Work {
             None => raw,
             Some(predicate) => {
                 // A row filter that fails may say a value; and a caller may not learn that it has failed on one.
-                let kept = predicate
+                predicate
                     .evaluate(&raw)
                     .and_then(|v| v.into_array(raw.num_rows()))
                     .and_then(|kept| {
@@ -146,8 +146,7 @@ impl Work {
                             .ok_or_else(|| fault::carry(fault::internal("a filter that is not boolean")))?;
                         Ok(filter_record_batch(&raw, kept)?)
                     })
-                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", e.strip_backtrace())))?;
-                kept
+                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", e.strip_backtrace())))?
             }
         };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.outputs.len());

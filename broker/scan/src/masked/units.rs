@@ -121,3 +121,112 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use std::time::Duration;
+
+    use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use futures::FutureExt;
+    use futures::TryStreamExt;
+    use futures::future::BoxFuture;
+    use proptest::prelude::*;
+
+    use super::super::barrier::Output;
+    use crate::source::{RawScan, RawStream, Size};
+
+    /// Units of batches of numbers that count up through all of them.
+    #[derive(Debug)]
+    struct Scripted {
+        batches: Vec<usize>,
+        fails_in: Option<usize>,
+        panics_in: Option<usize>,
+    }
+
+    impl RawScan for Scripted {
+        fn units(&self) -> usize {
+            self.batches.len()
+        }
+
+        fn open(self: Arc<Self>, unit: usize, _: Arc<TaskContext>) -> RawStream {
+            assert_ne!(self.panics_in, Some(unit), "as scripted");
+            let before: usize = self.batches.iter().take(unit).sum();
+            let count = *self.batches.get(unit).unwrap();
+            let failing = self.fails_in == Some(unit);
+            let batches = (before..before + count).map(move |n| {
+                if failing {
+                    return Err(fault::carry(fault::source("scripted", "")));
+                }
+                let column: ArrayRef = Arc::new(Int64Array::from(vec![i64::try_from(n).unwrap(); 2]));
+                Ok(RecordBatch::try_from_iter([("n", column)]).unwrap())
+            });
+            stream::iter(batches).boxed()
+        }
+
+        fn size(&self) -> BoxFuture<'_, Size> {
+            futures::future::ready(Size::default()).boxed()
+        }
+    }
+
+    async fn run(scan: Scripted, workers: usize, limit: Option<usize>) -> Result<Vec<i64>> {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let outputs = vec![Output { from: 0, mask: None }];
+        let work = Arc::new(Work {
+            scan: Arc::new(scan),
+            predicate: None,
+            outputs,
+            schema,
+            limit,
+            workers,
+        });
+        let rows = read(work, Arc::new(TaskContext::default())).try_collect::<Vec<_>>();
+        let batches = tokio::time::timeout(Duration::from_secs(20), rows)
+            .await
+            .unwrap_or_else(|_| panic!("the units wait for each other"))?;
+        Ok(batches
+            .iter()
+            .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect())
+    }
+
+    fn runtime(threads: usize) -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_time()
+            .build()
+            .unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn rows_come_whole_and_in_order(
+            batches in proptest::collection::vec(0_usize..40, 1..12),
+            workers in 1_usize..5,
+            threads in 1_usize..3,
+            limit in proptest::option::of(0_usize..200),
+        ) {
+            let total: usize = batches.iter().sum();
+            let rows = runtime(threads).block_on(run(Scripted { batches, fails_in: None, panics_in: None }, workers, limit)).unwrap();
+            let wanted = (total * 2).min(limit.unwrap_or(usize::MAX));
+            let expected: Vec<i64> = (0..i64::try_from(total).unwrap()).flat_map(|n| [n, n]).take(wanted).collect();
+            prop_assert_eq!(rows, expected);
+        }
+    }
+
+    #[test]
+    fn a_unit_that_fails_or_dies_fails_the_scan() {
+        let runtime = runtime(2);
+        for (fails_in, panics_in) in [(Some(2), None), (None, Some(0)), (None, Some(3))] {
+            let scan = Scripted {
+                batches: vec![30; 5],
+                fails_in,
+                panics_in,
+            };
+            assert!(runtime.block_on(run(scan, 2, None)).is_err());
+        }
+    }
+}

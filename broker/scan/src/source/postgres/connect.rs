@@ -144,9 +144,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.busy
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
+        // An idle session says goodbye by itself, once the client is gone.
+        if !self.busy {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (cancel, tls) = (self.cancel.clone(), self.tls.clone());
             runtime.spawn(async move {
                 let done = async {

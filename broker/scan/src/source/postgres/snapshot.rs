@@ -74,10 +74,11 @@ impl Snapshot {
         if let Some(session) = state.spare.pop() {
             return Ok(session);
         }
-        if alone && state.exported.is_none() {
-            if let Some(first) = state.first.take() {
-                return Ok(first);
-            }
+        if alone
+            && state.exported.is_none()
+            && let Some(first) = state.first.take()
+        {
+            return Ok(first);
         }
         let exported = match &state.exported {
             Some(name) => name.clone(),

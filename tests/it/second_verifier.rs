@@ -1,0 +1,56 @@
+//! A verifier that shares no code with the product (`tests/verify.py`, Python's standard library, written from
+//! `docs/evidence.md`) gives the same answer as `chunkctl audit verify`, on good bundles and on changed ones.
+
+use std::path::Path;
+use std::process::Command;
+
+use chunk_wire::fetch::Format;
+
+use crate::support::World;
+use crate::support::api::slice;
+
+/// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
+fn python(bundle: &Path, trust: &Path) -> i32 {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.py");
+    let output = Command::new("python3").arg(script).arg(bundle).arg(trust).output().expect("python3 runs");
+    let code = output.status.code().expect("verify.py ends by itself");
+    assert!(
+        code <= 2 && !String::from_utf8_lossy(&output.stderr).contains("Traceback"),
+        "verify.py broke down:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    code
+}
+
+#[test]
+fn two_verifiers_agree_on_good_and_on_changed_bundles() {
+    let world = World::new();
+    let (dana, rita) = (world.api("dana"), world.api("rita"));
+    let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
+    rita.approve(&request);
+    assert!(dana.fetch(&request).complete);
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
+    let trust = anna.dir().join("trust.toml");
+    let rust = |name: &str| anna.run(&["audit", "verify", name, "--trust", "trust.toml"]).code;
+
+    for level in ["0", "1", "2", "3", "4"] {
+        let name = format!("level-{level}.bundle");
+        anna.run(&["audit", "export", "--level", level, "-o", &name]).exits(0);
+        assert_eq!((rust(&name), python(&anna.dir().join(&name), &trust)), (0, 0), "level {level}");
+    }
+
+    let good = std::fs::read(anna.dir().join("level-4.bundle")).unwrap();
+    let changed = anna.dir().join("changed.bundle");
+    for n in 0..60_usize {
+        let mut bytes = good.clone();
+        let at = (n * 7919 + n * n * 31) % bytes.len();
+        match n % 3 {
+            0 => bytes[at] ^= 1 << (n % 8),
+            1 => bytes.truncate(at),
+            _ => drop(bytes.drain(at..(at + 512).min(good.len()))),
+        }
+        std::fs::write(&changed, &bytes).unwrap();
+        assert_eq!((rust("changed.bundle"), python(&changed, &trust)), (1, 1), "change {n} at byte {at}");
+    }
+}

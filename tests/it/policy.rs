@@ -311,3 +311,99 @@ fn denials_and_refused_statements_are_recorded() {
     let after = Checkpoint::of(&dana).size;
     assert!(after > before, "neither a denial nor a refused statement left an entry");
 }
+
+/// Delivers as CSV under a policy that asks for no approval.
+#[track_caller]
+fn rows(api: &Api, text: &str) -> Vec<String> {
+    let request = api.request(&select(text), Format::Csv);
+    let answer = api.fetch(&request);
+    assert!(answer.status == 200 && answer.complete, "{text}: {}", answer.text());
+    answer.text().lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_row_filter_hides_rows_from_everything_but_those_who_may_see_them() {
+    let mut setup = Setup::standard()
+        .policy(r#"@id("no-review") permit (principal in Group::"developers", action == Action::"fetch_unapproved", resource);"#)
+        .policy(r#"@id("sam-sees-all") permit (principal in Group::"reviewers", action == Action::"unfiltered", resource == Dataset::"people");"#);
+    // The filter speaks of a masked column as it really is.
+    setup.datasets[0]
+        .settings
+        .push_str("\nrow_filter = \"city <> 'Oslo' and ssn like 'CANARYSSN%'\"");
+    let world = World::with(setup);
+    let (dana, sam) = (world.api("dana"), world.api("sam"));
+    let count = |api: &Api, condition: &str| {
+        rows(api, &format!("select count(*) from people where {condition}"))[0]
+            .parse::<u64>()
+            .unwrap()
+    };
+    let raw = |condition: &str| {
+        Postgres::get()
+            .sql(&format!("select count(*) from people where {condition}"))
+            .trim()
+            .parse::<u64>()
+            .unwrap()
+    };
+    assert_eq!(count(&dana, "true"), raw("city <> 'Oslo'"));
+    assert_eq!(count(&sam, "true"), 1_000_000);
+    for condition in [
+        "city = 'Oslo'",
+        "city = 'Oslo' or true",
+        "not (city <> 'Oslo')",
+        "id in (1, 7, 13) and city = 'Oslo'",
+    ] {
+        let expected = raw(&format!("({condition}) and city <> 'Oslo'"));
+        assert_eq!(count(&dana, condition), expected, "{condition}");
+    }
+    // Nor by way of a join, a set operation or an outer join.
+    assert_eq!(
+        rows(
+            &dana,
+            "select count(*) from orders o left join people p on p.id = o.person_id where p.id is not null and p.city = 'Oslo'"
+        )[0],
+        "0"
+    );
+    assert!(
+        dana.get("/v1/datasets/people")
+            .json::<chunk_wire::catalog::DatasetDetail>()
+            .filtered
+    );
+    assert!(!sam.get("/v1/datasets/people").json::<chunk_wire::catalog::DatasetDetail>().filtered);
+}
+
+#[test]
+fn a_class_is_revealed_to_those_whom_policy_names_and_to_nobody_else() {
+    let world = World::with(
+        Setup::standard()
+            .policy(r#"@id("no-review") permit (principal in Group::"developers", action == Action::"fetch_unapproved", resource);"#)
+            .policy(r#"@id("sam-sees-ssn") permit (principal in Group::"reviewers", action == Action::"reveal", resource == Class::"pii.ssn");"#),
+    );
+    let (dana, sam) = (world.api("dana"), world.api("sam"));
+    let raw = Postgres::get().sql("select ssn from people where id = 7").trim().to_owned();
+    assert_eq!(rows(&sam, "select ssn from people where id = 7"), std::slice::from_ref(&raw));
+    assert_eq!(rows(&sam, &format!("select id from people where ssn = '{raw}'")), ["7"]);
+    // What is revealed is one class, not its neighbours in the row.
+    let line = rows(&sam, "select ssn, email, full_name from people where id = 7").remove(0);
+    assert!(
+        line.starts_with(&raw) && line.contains("tok_") && line.ends_with("[redacted]"),
+        "{line}"
+    );
+    assert_ne!(rows(&dana, "select ssn from people where id = 7"), std::slice::from_ref(&raw));
+    assert!(rows(&dana, &format!("select id from people where ssn = '{raw}'")).is_empty());
+    // The reviewer reads in the document that the column is revealed.
+    let request = sam.request(&slice("people", None, Some(1)), Format::Csv);
+    let document: serde_json::Value = serde_json::from_str(&request.document).unwrap();
+    let of = |name: &str| {
+        document["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|column| column["name"] == name)
+            .unwrap()["mask"]
+            .clone()
+    };
+    assert_eq!(
+        (of("ssn"), of("full_name")),
+        (serde_json::json!("reveal"), serde_json::json!("redact"))
+    );
+}

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use chunk_wire::fetch::Format;
 use serde_json::Value;
 
+use crate::support::api::slice;
 use crate::support::{Person, Setup, World, sha256};
 
 /// Asks for a slice; the id of the request that now waits.
@@ -291,4 +293,81 @@ fn a_broker_that_is_asked_to_stop_does_and_says_so_in_the_log() {
         .collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "broker.start").count(), 2, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| *kind == "broker.stop").count(), 1, "{kinds:?}");
+}
+
+#[test]
+fn a_waiting_fetch_outlives_a_restart_of_the_broker() {
+    let mut world = World::new();
+    let (dana, rita) = (world.signed_in("dana"), world.api("rita"));
+    let arguments = [
+        "fetch",
+        "people",
+        "--limit",
+        "5",
+        "--reason",
+        "a test asks",
+        "--wait",
+        "90s",
+        "-o",
+        "five.csv",
+    ];
+    let output = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| dana.run(&arguments));
+        let request = crate::support::poll("the request to appear", std::time::Duration::from_secs(20), || {
+            let pending: Vec<chunk_wire::fetch::RequestView> = rita.get("/v1/requests?state=pending").json();
+            pending.into_iter().next()
+        });
+        world.kill();
+        world.start();
+        rita.approve(&request);
+        waiting.join().unwrap()
+    });
+    output.exits(0);
+    dana.run(&["verify", "five.csv"]).exits(0);
+}
+
+/// A client that has seen a fetch recorded, and a broker whose data folder was then replaced by an older copy.
+fn set_back() -> (World, Person) {
+    let mut world = World::new();
+    let dana = world.signed_in("dana");
+    world.stop();
+    let (data, copy) = (world.broker_dir().join("data"), world.path().join("copy"));
+    let copy_folder = |from: &Path, to: &Path| {
+        std::fs::remove_dir_all(to).ok();
+        assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    };
+    copy_folder(&data, &copy);
+    world.start();
+    dana.run(&["fetch", "small", "--limit", "3", "--reason", "a test asks", "-o", "small.csv"])
+        .exits(0);
+    world.stop();
+    copy_folder(&copy, &data);
+    world.start();
+    (world, dana)
+}
+
+#[test]
+fn a_log_that_was_set_back_releases_nothing_to_a_client_that_saw_more() {
+    let (world, dana) = set_back();
+    let again = ["fetch", "small", "--limit", "3", "--reason", "a test asks", "-o", "again.csv"];
+    let output = dana.json(&again).exits(1);
+    assert_eq!(output.event("error")["code"], "log_forked", "{}", output.all());
+    // Growing past the size that was seen does not hide it.
+    let drew = world.api("drew");
+    for _ in 0..4 {
+        let request = drew.request(&slice("small", None, Some(3)), Format::Csv);
+        assert!(drew.fetch(&request).complete);
+    }
+    assert_eq!(dana.json(&again).exits(1).event("error")["code"], "log_forked");
+    dana.run(&["doctor"]).exits(1);
+}
+
+#[test]
+fn a_log_that_was_set_back_is_noticed_by_every_command() {
+    let (_world, dana) = set_back();
+    for arguments in [&["datasets"][..], &["plan", "small"], &["requests"], &["whoami"]] {
+        let output = dana.json(arguments);
+        assert_eq!(output.code, 1, "{arguments:?} did not notice: {}", output.all());
+        assert_eq!(output.event("error")["code"], "log_forked", "{}", output.all());
+    }
 }

@@ -12,7 +12,12 @@ use crate::support::api::slice;
 /// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
 fn python(bundle: &Path, trust: &Path) -> i32 {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.py");
-    let output = Command::new("python3").arg(script).arg(bundle).arg(trust).output().expect("python3 runs");
+    let output = Command::new("python3")
+        .arg(script)
+        .arg(bundle)
+        .arg(trust)
+        .output()
+        .expect("python3 runs");
     let code = output.status.code().expect("verify.py ends by itself");
     assert!(
         code <= 2 && !String::from_utf8_lossy(&output.stderr).contains("Traceback"),
@@ -51,6 +56,10 @@ fn two_verifiers_agree_on_good_and_on_changed_bundles() {
             _ => drop(bytes.drain(at..(at + 512).min(good.len()))),
         }
         std::fs::write(&changed, &bytes).unwrap();
-        assert_eq!((rust("changed.bundle"), python(&changed, &trust)), (1, 1), "change {n} at byte {at}");
+        assert_eq!(
+            (rust("changed.bundle"), python(&changed, &trust)),
+            (1, 1),
+            "change {n} at byte {at}"
+        );
     }
 }

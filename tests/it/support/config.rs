@@ -16,6 +16,8 @@ pub(crate) struct Setup {
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) tls: bool,
     pub(crate) data_dir: Option<PathBuf>,
+    /// Further variables of the broker's environment.
+    pub(crate) environment: Vec<(String, String)>,
     /// Put in front of `chunk-broker serve`.
     pub(crate) wrapper: Vec<String>,
 }
@@ -79,6 +81,7 @@ impl Setup {
             ],
             tls: false,
             data_dir: None,
+            environment: Vec::new(),
             wrapper: Vec::new(),
         }
     }

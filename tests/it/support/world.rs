@@ -126,6 +126,7 @@ impl World {
     pub(crate) fn start(&mut self) {
         let mut command = self.wrapped_broker_command(&self.setup.wrapper);
         command.arg("serve").arg("--config").arg(self.broker_dir().join("broker.toml"));
+        command.envs(self.setup.environment.iter().map(|(name, value)| (name, value)));
         let mut running = Running::start(&mut command, &self.log());
         let probe = Api::new(&self.url);
         if self.setup.tls {

@@ -129,7 +129,11 @@ else
 			elapsed=$(($(date +%s) - started))
 			done_now=$(grep -c '^ *Compiling ' "$log" || true)
 			last=$(grep '^ *Compiling ' "$log" | tail -n 1 | awk '{ print $2 }')
-			say "  $((elapsed / 60)) min $((elapsed % 60)) s: $done_now packages begun of at most $total${last:+, last $last}"
+			case $(tail -n 1 "$log") in
+			*Blocking*) last='waiting for another cargo that builds in the same folder' ;;
+			*) last="$done_now packages begun of at most $total${last:+, last $last}" ;;
+			esac
+			say "  $((elapsed / 60)) min $((elapsed % 60)) s: $last"
 		fi
 	done
 	trap - INT TERM
@@ -166,7 +170,7 @@ for program in chunkctl chunk-broker; do
 		esac
 	done
 	mkdir -p "$generated/man"
-	"$built/$program" man --dir "$generated/man"
+	"$built/$program" man --dir "$generated/man" >"$generated/said" 2>&1 || { cat "$generated/said" >&2 && exit 70; }
 done
 for page in "$generated"/man/*.1; do
 	put 644 "$page" "$prefix/share/man/man1/$(basename "$page")"

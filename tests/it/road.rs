@@ -361,13 +361,3 @@ fn a_log_that_was_set_back_releases_nothing_to_a_client_that_saw_more() {
     assert_eq!(dana.json(&again).exits(1).event("error")["code"], "log_forked");
     dana.run(&["doctor"]).exits(1);
 }
-
-#[test]
-fn a_log_that_was_set_back_is_noticed_by_every_command() {
-    let (_world, dana) = set_back();
-    for arguments in [&["datasets"][..], &["plan", "small"], &["requests"], &["whoami"]] {
-        let output = dana.json(arguments);
-        assert_eq!(output.code, 1, "{arguments:?} did not notice: {}", output.all());
-        assert_eq!(output.event("error")["code"], "log_forked", "{}", output.all());
-    }
-}

@@ -190,11 +190,16 @@ mod tests {
             bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
             assert!(verify(&String::from_utf8(bytes).unwrap()).is_err(), "byte {i}");
         }
-        let none = proof.replacen(
-            &URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"EdDSA""#)[..30],
-            &URL_SAFE_NO_PAD.encode(r#"{"typ":"dpop+jwt","alg":"none","#)[..30],
-            1,
-        );
-        assert!(verify(&none).is_err());
+        let header = proof.split('.').next().unwrap();
+        let header = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+        for alg in ["none", "HS256", "ES256", "eddsa"] {
+            let other = header.replacen("EdDSA", alg, 1);
+            assert_ne!(other, header);
+            let rest = proof.split_once('.').unwrap().1;
+            let forged = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(&other));
+            assert_eq!(verify(&forged).unwrap_err(), ProofError::Algorithm, "{alg}");
+            let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(&other), rest.split_once('.').unwrap().0);
+            assert!(verify(&unsigned).is_err(), "{alg}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! An issuer of the test's own on loopback: it answers discovery and keys, and signs whatever it is told to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -104,32 +104,10 @@ impl FakeIssuer {
         issuer.publish(keys);
         let (keys, asked) = (Arc::clone(&issuer.keys), Arc::clone(&issuer.asked));
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { continue };
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let first = lines.next().and_then(Result::ok).unwrap_or_default();
-                while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
-                let body = match first.split(' ').nth(1).unwrap_or_default() {
-                    "/.well-known/openid-configuration" => discovery(&url),
-                    "/keys" => {
-                        asked.fetch_add(1, Ordering::SeqCst);
-                        keys.lock().unwrap().clone()
-                    }
-                    _ => Value::Null,
-                };
-                let (status, body) = if body.is_null() {
-                    ("404 Not Found", String::new())
-                } else {
-                    ("200 OK", body.to_string())
-                };
-                let head = format!(
-                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                    body.len()
-                );
-                stream
-                    .write_all(head.as_bytes())
-                    .and_then(|()| stream.write_all(body.as_bytes()))
-                    .ok();
+            for stream in listener.incoming().flatten() {
+                // A thread each: a client may open a connection and say nothing on it.
+                let (url, keys, asked) = (url.clone(), Arc::clone(&keys), Arc::clone(&asked));
+                std::thread::spawn(move || answer(stream, &url, &keys, &asked));
             }
         });
         issuer
@@ -155,6 +133,31 @@ impl FakeIssuer {
             "jti": hex::encode(super::random::<8>()),
         })
     }
+}
+
+fn answer(mut stream: TcpStream, url: &str, keys: &Mutex<Value>, asked: &AtomicUsize) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let first = lines.next().and_then(Result::ok).unwrap_or_default();
+    while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+    let body = match first.split(' ').nth(1).unwrap_or_default() {
+        "/.well-known/openid-configuration" => discovery(url),
+        "/keys" => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            keys.lock().unwrap().clone()
+        }
+        _ => Value::Null,
+    };
+    let (status, body) = if body.is_null() {
+        ("404 Not Found", String::new())
+    } else {
+        ("200 OK", body.to_string())
+    };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body.as_bytes()))
+        .ok();
 }
 
 fn discovery(url: &str) -> Value {

@@ -23,8 +23,19 @@ enum TestKey {
 }
 
 impl TestKey {
+    /// Made by openssl (which `tests/run` installs), because ring makes no RSA keys; one a run, because they take a while.
     fn rsa() -> Self {
-        TestKey::Rsa(RsaKeyPair::from_pkcs8(include_bytes!("rsa_for_tests.pk8")).unwrap())
+        static PKCS8: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let command =
+                "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null | openssl pkcs8 -topk8 -nocrypt -outform DER";
+            let made = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+            assert!(
+                made.status.success() && !made.stdout.is_empty(),
+                "openssl is missing: `apt-get install openssl`"
+            );
+            made.stdout
+        });
+        TestKey::Rsa(RsaKeyPair::from_pkcs8(&PKCS8).unwrap())
     }
 
     fn ec() -> Self {

@@ -259,8 +259,11 @@ fn every_answer_carries_a_request_id_and_a_nonce() {
 fn oversized_and_malformed_bodies_are_refused() {
     let (_scene, dana) = Scene::new();
     let huge = vec![b' '; 8 << 20];
-    let answer = dana.send("POST", "/v1/plans", Some(huge), &[]);
-    assert!(matches!(answer.status, 400 | 413), "{}", answer.status);
+    // The broker need not read it to the end: it may answer and close while the client still writes.
+    if let Ok(answer) = dana.try_send("POST", "/v1/plans", Some(huge), &[]) {
+        assert!(matches!(answer.status, 400 | 413), "{}", answer.status);
+    }
+    assert_eq!(dana.get("/v1/whoami").status, 200);
     for malformed in [
         "",
         "{",

@@ -18,13 +18,14 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "chunk-core",
-        &["chunk-evidence", "chunk-wire", "chunk-log"],
-        "decides; reads data only through its port",
+        &["chunk-evidence", "chunk-wire", "chunk-log", "chunk-port"],
+        "decides; reads data only through the port",
     ),
-    ("chunk-scan", &["chunk-core", "chunk-wire"], "reads; is handed what to read"),
+    ("chunk-port", &["chunk-wire"], "the port between core and scan: plain data"),
+    ("chunk-scan", &["chunk-port", "chunk-wire"], "reads; is handed what to read"),
     (
         "chunk-broker",
-        &["chunk-core", "chunk-wire", "chunk-log", "chunk-scan", "chunk-evidence"],
+        &["chunk-core", "chunk-port", "chunk-wire", "chunk-log", "chunk-scan", "chunk-evidence"],
         "speaks, and is where the parts are put together",
     ),
     (

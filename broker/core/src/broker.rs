@@ -28,7 +28,7 @@ use crate::identity::tokens::TokenSigner;
 use crate::identity::{Failures, HttpGet};
 use crate::limits::DELIVERIES_RUNNING_MAX;
 use crate::policy::{PolicySet, SCHEMA};
-use crate::scan::Scanner;
+use chunk_port::Scanner;
 use crate::settings::Settings;
 use crate::state::State;
 

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
 use crate::identity::Caller;
 use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
-use crate::scan::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
+use chunk_port::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
 use crate::state::State;
 
 /// An approved request of the caller's, looked up; not yet a right to anything.
@@ -503,7 +503,7 @@ impl End {
 }
 
 /// A scanner's fault as an end; the operator's text goes to the log only.
-fn scan_end(id: &RequestId, fault: crate::scan::ScanError) -> End {
+fn scan_end(id: &RequestId, fault: chunk_port::ScanError) -> End {
     let word = match fault.kind {
         ScanErrorKind::Source => "source_failed",
         ScanErrorKind::Limit => "limit",

@@ -1,7 +1,7 @@
 //! Decides: identity, policy, approval, the fetch road. State is a fold over log entries; there is no other store.
 //!
 //! Start reading at [`fetch::fetch`]: the road from a credential to a delivery. Gateways translate into it; the scanner (a
-//! port, [`scan::Scanner`]) reads for it; the log records before anything is read.
+//! port, [`chunk_port::Scanner`]) reads for it; the log records before anything is read.
 
 pub mod approval;
 pub mod audit;
@@ -18,7 +18,6 @@ pub mod identity;
 pub mod limits;
 mod plan;
 pub mod policy;
-pub mod scan;
 pub mod settings;
 mod state;
 #[cfg(test)]

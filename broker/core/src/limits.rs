@@ -1,5 +1,7 @@
 //! Every bound of the broker, on one page, unit in the name.
 
+pub use chunk_port::SQL_BYTES_MAX;
+
 /// Access tokens live this long.
 pub const ACCESS_TOKEN_S: i64 = 15 * 60;
 /// Sessions live this long unless configured shorter.
@@ -20,8 +22,6 @@ pub const PLAN_S: i64 = 10 * 60;
 pub const PENDING_S_DEFAULT: i64 = 24 * 3600;
 /// An approval may be used for this long unless the dataset says otherwise.
 pub const GRANT_S_DEFAULT: i64 = 3600;
-/// SQL text or filter.
-pub const SQL_BYTES_MAX: usize = 64 * 1024;
 /// A reason, ticket or justification.
 pub const REASON_BYTES_MAX: usize = 2000;
 /// Bytes that may leave after the last durable progress entry.

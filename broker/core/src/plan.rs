@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::limits::{FETCH_DURATION_S_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX};
 use crate::policy::Circumstances;
-use crate::scan::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
+use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
 ///

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chunk_core::scan::{ScanError, ScanErrorKind};
+use chunk_port::{ScanError, ScanErrorKind};
 use chunk_wire::fetch::Budget;
 use tokio::time::Instant;
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chunk_core::scan::{Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
+use chunk_port::{Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::execution::SessionState;
 use tokio::runtime::Runtime;

@@ -8,7 +8,7 @@ mod slice;
 
 use std::sync::Arc;
 
-use chunk_core::scan::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
+use chunk_port::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use chunk_core::scan::{PostgresTarget, ScanError, Source, Table};
+use chunk_port::{PostgresTarget, ScanError, Source, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;

@@ -8,8 +8,8 @@ mod check;
 pub(crate) mod functions;
 mod touched;
 
-use chunk_core::limits::SQL_BYTES_MAX;
-use chunk_core::scan::ScanError;
+use chunk_port::SQL_BYTES_MAX;
+use chunk_port::ScanError;
 use datafusion::sql::sqlparser::ast::{Expr, OrderByExpr, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -123,7 +123,7 @@ fn end(parser: &Parser<'_>) -> Result<(), ParserError> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use chunk_core::scan::ScanErrorKind;
+    use chunk_port::ScanErrorKind;
     use chunk_wire::problem::Position;
 
     fn refusal(text: &str) -> String {

@@ -9,7 +9,7 @@ mod queries;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chunk_core::scan::{
+use chunk_port::{
     DateUnit, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan, Scanner,
     Secrets, Source, Table, Treatment,
 };

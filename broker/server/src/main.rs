@@ -12,7 +12,7 @@ use chunk_broker::error::CommandError;
 use chunk_broker::ports::Ports;
 use chunk_broker::{config, dev, serve, telemetry};
 use chunk_core::clock::SystemClock;
-use chunk_core::scan::Scanner;
+use chunk_port::Scanner;
 use clap::Parser as _;
 
 /// Which of the many possible samples is made.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chunk_core::clock::Clock;
-use chunk_core::scan::{Scanner, Secrets};
+use chunk_port::{Scanner, Secrets};
 
 /// Makes the scanner from the credentials it may ask for.
 pub type ScannerFactory = Arc<dyn Fn(Arc<dyn Secrets>) -> Result<Arc<dyn Scanner>, String> + Send + Sync>;

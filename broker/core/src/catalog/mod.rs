@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
-use crate::scan::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
+use chunk_port::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
 
 pub(crate) use treat::govern;
 

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
-use crate::scan::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
+use chunk_port::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
 
 /// The dataset with every column's treatment for this caller, and the row filter unless policy lets them skip it.
 ///

@@ -33,7 +33,7 @@ use crate::delivery::{Cut, Delivery};
 use crate::error::Error;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
-use crate::scan::{
+use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
 };

@@ -11,7 +11,7 @@ use chunk_wire::review::Verdict;
 use super::{Someone, World, cx, drain, slice};
 use crate::broker::Broker;
 use crate::evidence::entries::Event;
-use crate::scan::{ScanErrorKind, Treatment};
+use chunk_port::{ScanErrorKind, Treatment};
 
 async fn approved(world: &World) -> (Someone, Someone, RequestView) {
     let dana = world.sign_in("dana", &["data-eng"]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chunk_core::scan::{Frame, Frames, MaskCounts, ScanError, ScanOrder};
+use chunk_port::{Frame, Frames, MaskCounts, ScanError, ScanOrder};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};

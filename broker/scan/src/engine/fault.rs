@@ -4,7 +4,7 @@
 //! sees no row, so its texts may be shown; anything that fails while rows flow becomes one of a few fixed sentences, and
 //! its text goes to the operator.
 
-use chunk_core::scan::{ScanError, ScanErrorKind};
+use chunk_port::{ScanError, ScanErrorKind};
 use chunk_wire::problem::Position;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;

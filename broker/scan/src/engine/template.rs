@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunk_core::scan::ScanError;
+use chunk_port::ScanError;
 use datafusion::common::config::Dialect;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};

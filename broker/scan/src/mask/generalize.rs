@@ -13,7 +13,7 @@ use arrow::datatypes::{
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
-use chunk_core::scan::DateUnit;
+use chunk_port::DateUnit;
 
 use super::text::TextMask;
 use crate::encode::iso;

@@ -24,7 +24,7 @@ use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use chunk_core::scan::Mask;
+use chunk_port::Mask;
 
 /// What text becomes when it is redacted.
 pub const REDACTED: &str = "[redacted]";

@@ -1,7 +1,7 @@
 //! What each mask means, a value at a time and in the plainest words. The kernels must agree with this.
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use chunk_core::scan::DateUnit;
+use chunk_port::DateUnit;
 use sha2::{Digest, Sha256};
 
 pub(super) fn redact(value: Option<&str>) -> Option<String> {

@@ -8,7 +8,7 @@ use arrow::array::*;
 use arrow::compute::cast;
 use arrow::datatypes::*;
 use chrono::{DateTime, NaiveDate, Utc};
-use chunk_core::scan::{DateUnit, Mask, MaskKey};
+use chunk_port::{DateUnit, Mask, MaskKey};
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 

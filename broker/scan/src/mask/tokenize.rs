@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use chunk_core::scan::MaskKey;
+use chunk_port::MaskKey;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 

@@ -19,7 +19,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chunk_core::scan::Mask;
+use chunk_port::Mask;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chunk_core::scan::{Mask, MaskCount, MaskCounts};
+use chunk_port::{Mask, MaskCount, MaskCounts};
 
 use super::MaskedScan;
 

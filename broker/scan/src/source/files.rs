@@ -11,7 +11,7 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 
-use chunk_core::scan::ScanError;
+use chunk_port::ScanError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::config::CsvOptions;
 use datafusion::datasource::listing::PartitionedFile;

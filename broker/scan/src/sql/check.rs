@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use chunk_core::scan::ScanError;
+use chunk_port::ScanError;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
     TableFactor, UnaryOperator, Value, Visit, Visitor,

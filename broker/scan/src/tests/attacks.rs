@@ -1,6 +1,6 @@
 //! Each attack is first run where nothing is masked, to show that it works there, and then against the masks.
 
-use chunk_core::scan::ScanErrorKind;
+use chunk_port::ScanErrorKind;
 use chunk_wire::fetch::Format;
 use datafusion::arrow::array::AsArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

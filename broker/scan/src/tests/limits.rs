@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chunk_core::scan::ScanErrorKind;
+use chunk_port::ScanErrorKind;
 
 use super::*;
 

@@ -4,7 +4,7 @@ mod server;
 
 use std::time::Duration;
 
-use chunk_core::scan::{PostgresTarget, ScanErrorKind, SourceColumn};
+use chunk_port::{PostgresTarget, ScanErrorKind, SourceColumn};
 use server::{PASSWORD, Server};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Expected rows, names, estimates, and what is refused.
 
-use chunk_core::scan::ScanErrorKind;
+use chunk_port::ScanErrorKind;
 use chunk_wire::problem::Position;
 
 use super::*;

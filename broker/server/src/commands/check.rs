@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chunk_core::catalog::Dataset;
-use chunk_core::scan::Scanner;
+use chunk_port::Scanner;
 
 use super::{print, tell};
 use crate::config::{self, Config, Env, Faults};

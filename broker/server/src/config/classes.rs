@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use chunk_core::scan::DateUnit;
+use chunk_port::DateUnit;
 
 use super::MaskConfig;
 use super::check::Check;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use chunk_core::scan::PostgresTarget;
+use chunk_port::PostgresTarget;
 use toml::Spanned;
 
 use super::broker::is_loopback_host;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chunk_core::catalog::{Dataset, Unclassified};
 use chunk_core::limits::{FETCH_BYTES_DEFAULT, FETCH_ROWS_DEFAULT, GRANT_S_DEFAULT, PENDING_S_DEFAULT, REASON_BYTES_MAX, SQL_BYTES_MAX};
-use chunk_core::scan::{PostgresTarget, Source};
+use chunk_port::{PostgresTarget, Source};
 use toml::Spanned;
 
 use super::check::{Check, nearest};

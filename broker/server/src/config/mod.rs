@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
-use chunk_core::scan::{DateUnit, Mask, PostgresTarget};
+use chunk_port::{DateUnit, Mask, PostgresTarget};
 use chunk_core::settings::IssuerSettings;
 use url::Url;
 

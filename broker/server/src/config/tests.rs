@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
-use chunk_core::scan::{Mask, Source};
+use chunk_port::{Mask, Source};
 
 use super::{Config, Connection, Faults, load};
 use crate::secrets::master::MasterKey;

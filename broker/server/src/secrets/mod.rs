@@ -10,7 +10,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use chunk_core::scan::Secrets;
+use chunk_port::Secrets;
 use zeroize::Zeroizing;
 
 use crate::config::{Connection, Env, SecretRef};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use chunk_core::scan::{PostgresTarget, Secrets as _};
+use chunk_port::{PostgresTarget, Secrets as _};
 
 use super::master::MasterKey;
 use super::{Credentials, sealed};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
-use chunk_core::scan::{Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, SourceColumn, Table};
+use chunk_port::{Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use tokio_util::sync::CancellationToken;
 

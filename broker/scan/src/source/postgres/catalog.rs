@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chunk_core::scan::ScanError;
+use chunk_port::ScanError;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::kind::Kind;

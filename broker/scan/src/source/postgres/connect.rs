@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chunk_core::scan::{PostgresTarget, ScanError, Secrets};
+use chunk_port::{PostgresTarget, ScanError, Secrets};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use rustls::{ClientConfig, RootCertStore};

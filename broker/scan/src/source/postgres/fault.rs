@@ -2,7 +2,7 @@
 //!
 //! Its messages quote values and statements, so they go to the operator; the caller reads one of these sentences.
 
-use chunk_core::scan::{ScanError, ScanErrorKind};
+use chunk_port::{ScanError, ScanErrorKind};
 use tokio_postgres::error::SqlState;
 
 use crate::engine::fault;

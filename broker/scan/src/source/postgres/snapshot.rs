@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use chunk_core::scan::{PostgresTarget, ScanError};
+use chunk_port::{PostgresTarget, ScanError};
 use tokio::sync::Mutex;
 use tokio_postgres::SimpleQueryMessage;
 

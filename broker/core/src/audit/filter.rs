@@ -1,0 +1,71 @@
+//! Which entries a reader asked for.
+
+use chunk_evidence::body::Group;
+use serde_json::{Map, Value};
+
+use crate::evidence::log::Opened;
+use crate::state::{Session, State};
+
+/// Which entries a reader asked for.
+pub(super) struct Filter {
+    actors: Option<Vec<String>>,
+    dataset: Option<String>,
+    request: Option<String>,
+    kind: Option<String>,
+}
+
+impl Filter {
+    pub(super) fn new(state: &State, user: Option<&str>, dataset: Option<&str>, request: Option<&str>, kind: Option<&str>) -> Self {
+        let actors = user.map(|user| {
+            let is = |s: &&std::sync::Arc<Session>| {
+                let person = &s.open.person;
+                person.subject == user || person.name == user || person.email.as_deref() == Some(user) || s.open.actor.as_str() == user
+            };
+            state.sessions.values().filter(is).map(|s| s.open.actor.to_string()).collect()
+        });
+        let own = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Self {
+            actors,
+            dataset: own(dataset),
+            request: own(request),
+            kind: own(kind),
+        }
+    }
+
+    /// What was asked for, as the bundle states it; `None` when everything was.
+    pub(super) fn described(&self) -> Option<Value> {
+        let mut asked = Map::new();
+        let members = [("dataset", &self.dataset), ("request", &self.request), ("kind", &self.kind)];
+        for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
+            asked.insert(name.to_owned(), value.into());
+        }
+        if let Some(actors) = &self.actors {
+            asked.insert("actors".to_owned(), actors.clone().into());
+        }
+        (!asked.is_empty()).then_some(Value::Object(asked))
+    }
+
+    pub(super) fn matches(&self, entry: &Opened) -> bool {
+        let header = &entry.leaf.header;
+        let actor = self
+            .actors
+            .as_ref()
+            .is_none_or(|a| header.act.as_ref().is_some_and(|act| a.contains(act)));
+        let dataset = self
+            .dataset
+            .as_ref()
+            .is_none_or(|d| header.ds.as_deref().is_some_and(|ds| ds.split(',').any(|name| name == d)));
+        let kind = self
+            .kind
+            .as_ref()
+            .is_none_or(|k| header.kind.as_str() == k || header.kind.family() == k);
+        actor && dataset && kind && self.request.as_ref().is_none_or(|r| names_request(entry, r))
+    }
+}
+
+fn names_request(entry: &Opened, request: &str) -> bool {
+    let Some((_, body)) = &entry.body else { return false };
+    ["id", "request"]
+        .iter()
+        .any(|member| body.text(Group::What, member) == Some(request))
+}

@@ -1,0 +1,106 @@
+//! Sessions and the timeline of everything recorded under one.
+
+use chunk_wire::id::SessionId;
+use chunk_wire::problem::Code;
+use chunk_wire::session::{SessionView, TimelineEntry};
+
+use super::{READ_PAGE, record_read, summary};
+use crate::authorize::{self, demand};
+use crate::broker::Broker;
+use crate::context::Context;
+use crate::error::Error;
+use crate::identity::Caller;
+use crate::policy::{Action, Resource};
+use crate::state::Session;
+
+/// Sessions: the caller's own, or everybody's for those who may read the evidence. Newest first, without timelines.
+///
+/// # Errors
+/// When all are asked for and policy does not permit it.
+pub async fn sessions(broker: &Broker, cx: &Context, caller: &Caller, all: bool) -> Result<Vec<SessionView>, Error> {
+    if all {
+        demand(broker, cx, caller, Action::AuditRead, "reading other people's sessions")?;
+        record_read(broker, caller, serde_json::json!({ "sessions": "all" }), 0).await?;
+    }
+    let published = broker.log.published();
+    let now_ms = broker.clock.now_ms();
+    let mut sessions: Vec<_> = published
+        .state
+        .sessions
+        .values()
+        .filter(|s| all || s.open.actor == *caller.actor())
+        .collect();
+    sessions.sort_by_key(|s| std::cmp::Reverse(s.index));
+    sessions.truncate(LISTED_MAX);
+    Ok(sessions.into_iter().map(|s| session_view(s, now_ms)).collect())
+}
+
+/// One session with everything recorded under it.
+///
+/// # Errors
+/// `not_found` unless it is the caller's own or they may read the evidence.
+pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &SessionId) -> Result<SessionView, Error> {
+    let published = broker.log.published();
+    let missing =
+        || Error::new(Code::NotFound, format!("There is no session `{id}` that you may see.")).hint("run `chunkctl sessions list`");
+    let session = published.state.sessions.get(id).ok_or_else(missing)?;
+    let own = session.open.actor == *caller.actor();
+    if !own {
+        if !authorize::ask(broker, cx, caller, Action::AuditRead, &Resource::Broker).allowed {
+            return Err(missing());
+        }
+        record_read(broker, caller, serde_json::json!({ "session": id }), 1).await?;
+    }
+    let mut view = session_view(session, broker.clock.now_ms());
+    let mut at = session.index;
+    let mut intents = Vec::new();
+    while at < published.state.size {
+        let page = broker.log.read(at, usize::try_from(READ_PAGE).unwrap_or(usize::MAX)).await?;
+        if page.is_empty() {
+            break;
+        }
+        at += page.len() as u64;
+        for entry in page {
+            let header = &entry.leaf.header;
+            let under = header.sid.as_deref() == Some(id.as_str());
+            let outcome_of_ours = header.sid.is_none() && header.refs.first().is_some_and(|intent| intents.contains(intent));
+            if !under && !outcome_of_ours {
+                continue;
+            }
+            if under && header.kind == chunk_evidence::leaf::Kind::FetchIntent {
+                intents.push(entry.index);
+            }
+            view.timeline.push(TimelineEntry {
+                index: entry.index,
+                time_ms: header.t,
+                kind: header.kind.as_str().to_owned(),
+                summary: summary(&entry),
+            });
+        }
+    }
+    Ok(view)
+}
+
+fn session_view(session: &Session, now_ms: i64) -> SessionView {
+    let open = &session.open;
+    let state = match session.closed.as_deref() {
+        Some("revoked") => "revoked",
+        Some("expired") => "expired",
+        Some(_) => "closed",
+        None if now_ms >= open.expires_ms => "expired",
+        None => "open",
+    };
+    SessionView {
+        session: open.session.clone(),
+        person: open.person.clone(),
+        key: open.key.clone(),
+        client: open.client.clone(),
+        ip: open.ip.clone(),
+        opened_ms: session.opened_ms,
+        expires_ms: open.expires_ms,
+        state: state.to_owned(),
+        timeline: Vec::new(),
+    }
+}
+
+const LISTED_MAX: usize = 1000;

@@ -181,6 +181,16 @@ fn fifty_kills_lose_nothing_that_was_acknowledged() {
         told.requests.len() > KILLS && !told.deliveries.is_empty(),
         "the callers hardly got to work"
     );
+    let interrupted = anna
+        .entries()
+        .iter()
+        .filter(|entry| entry.body["out"]["end"] == "interrupted")
+        .count();
+    assert!(
+        interrupted > 0 && !told.cut.is_empty(),
+        "no kill hit a delivery: {interrupted} were interrupted, {} cut",
+        told.cut.len()
+    );
 
     // And what an auditor's own program says of it all.
     let auditor = world.signed_in("anna");

@@ -95,7 +95,9 @@ fn keys_and_journal_are_for_their_owner_only() {
 
 #[test]
 fn the_log_and_the_metrics_hold_no_secret() {
-    let world = World::new();
+    let mut setup = Setup::standard();
+    setup.environment.push(("CHUNK_BROKER_LOG".into(), "trace".into()));
+    let world = World::with(setup);
     let dana = world.api("dana");
     let metrics = dana.raw("GET", "/metrics", None, &[]);
     assert_eq!(metrics.status, 200, "{}", metrics.text());

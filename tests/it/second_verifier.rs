@@ -12,7 +12,7 @@ use crate::support::api::slice;
 /// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
 fn python(bundle: &Path, trust: &Path) -> i32 {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.py");
-    let output = Command::new("python3")
+    let output = Command::new(std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()))
         .arg(script)
         .arg(bundle)
         .arg(trust)

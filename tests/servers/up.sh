@@ -38,7 +38,6 @@ install_packages() {
   missing=''
   command -v cc >/dev/null || missing+=' build-essential'
   command -v strace >/dev/null || missing+=' strace'
-  command -v jq >/dev/null || missing+=' jq'
   command -v python3 >/dev/null || missing+=' python3'
   command -v openssl >/dev/null || missing+=' openssl'
   command -v npm >/dev/null || missing+=' nodejs npm'
@@ -93,6 +92,35 @@ install_provider() {
     (cd "$provider_dir" && npm ci --no-audit --no-fund --loglevel=error >/dev/null)
   fi
   cp "$here/servers/oidc/provider.mjs" "$provider_dir/"
+}
+
+# A toolchain can come without its formatter and linter; the checks are not skipped for that.
+install_checks() {
+  local part
+  for part in fmt clippy; do
+    cargo "$part" --version >/dev/null 2>&1 && continue
+    command -v rustup >/dev/null || fail "cargo has no \`$part\` and there is no rustup to add it; install both and run this again"
+    echo "   adding the toolchain's $part (rustup component add)"
+    rustup component add "$([ "$part" = fmt ] && echo rustfmt || echo clippy)" >/dev/null 2>&1 ||
+      fail "\`rustup component add\` could not add $part; add it and run this again"
+  done
+}
+
+# tests/verify.py reads TOML with Python's own library, which has been there since 3.11.
+find_python() {
+  local name
+  for name in python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$name" >/dev/null && "$name" -c 'import tomllib' 2>/dev/null; then
+      export CHUNK_TEST_PYTHON=$name
+      return 0
+    fi
+  done
+  missing=' python3.11'
+  command -v apt-get >/dev/null || fail "Python 3.11 or newer is needed; install it and run this again"
+  echo "   installing with apt-get:$missing (the system's Python is older)"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends python3.11 >/dev/null ||
+    fail "Python 3.11 or newer is needed and apt-get has none; install it and run this again"
+  export CHUNK_TEST_PYTHON=python3.11
 }
 
 install_runner() {

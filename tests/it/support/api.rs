@@ -247,6 +247,27 @@ impl Api {
         self.try_raw(method, path, body, &headers)
     }
 
+    /// Sends, takes the head of a good answer, and reads no further for as long as what is given back is held.
+    pub(crate) fn begin(&self, method: &str, path: &str) -> reqwest::Response {
+        self.nonce();
+        let proof = self.proof(
+            method,
+            path,
+            &Forged {
+                nonce: Some(self.nonce.lock().unwrap().clone()),
+                ..Forged::default()
+            },
+        );
+        let request = self
+            .http
+            .request(method.parse().unwrap(), format!("{}{path}", self.base))
+            .header("dpop", proof)
+            .header("authorization", format!("DPoP {}", self.tokens().access_token));
+        let response = wait(async { request.send().await.unwrap() });
+        assert_eq!(response.status().as_u16(), 200);
+        response
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None, &[])
     }

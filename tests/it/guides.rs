@@ -1,0 +1,118 @@
+//! The documents' own commands, typed as they stand there, one after another, in a shell with an empty home.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::world::repository;
+use crate::support::{poll, process, servers, wait};
+
+/// The lines of a document's code blocks, in order; blocks that install or test the product itself are left out.
+fn typed(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    for (n, part) in text.split("```").enumerate() {
+        let block = part.split_once('\n').map_or("", |(_, block)| block);
+        if n % 2 == 1 && !block.contains("./install.sh") && !block.contains("./tests/run") {
+            lines.extend(block.lines().filter(|line| !line.trim().is_empty()));
+        }
+    }
+    lines
+}
+
+/// A script that types the lines and stops at the first whose exit code is not the one the document leads to expect.
+fn script(lines: &[&str]) -> String {
+    let mut script = String::from(
+        "set -u\ncheck() { code=$1; shift; case $code:$* in 0:* | 5:*--no-wait*) ;; *) echo \"exit code $code: $*\" >&2; exit 99 ;; esac; }\n",
+    );
+    for line in lines {
+        let quoted = line.replace('\'', r"'\''");
+        script.push_str(&format!("printf '%s\\n' '$ {quoted}'\n"));
+        if line.starts_with("chunkctl login") {
+            // The test is the browser: it reads the code from here.
+            script.push_str(&format!("{line} >\"$HOME/login\" 2>&1\ncheck $? '{quoted}'\n"));
+        } else if line.starts_with("chunk-broker dev") {
+            // It stays until it is stopped.
+            script.push_str(&format!(
+                "{line} >\"$HOME/dev\" 2>&1 &\nuntil grep -q 'next: run' \"$HOME/dev\"; do kill -0 $! || {{ cat \"$HOME/dev\" >&2; exit 99; }}; sleep 0.1; done\nkill $!\nwait $!\ncheck $? '{quoted}'\n"
+            ));
+        } else {
+            script.push_str(&format!("{line}\ncheck $? '{quoted}'\n"));
+        }
+    }
+    script
+}
+
+/// Picks Dana at the development issuer's page, as the document tells.
+fn pick_dana(shown: &str) {
+    let address = shown.split_whitespace().find(|word| word.contains("/device?user_code=")).unwrap();
+    let (page, code) = address.split_once("?user_code=").unwrap();
+    let form = [("user_code", code), ("person", "dana"), ("decision", "allow")];
+    let answer = wait(async { reqwest::Client::new().post(page).form(&form).send().await.unwrap() });
+    assert!(answer.status().is_success(), "{}", answer.status());
+}
+
+/// Types a document's commands; what they printed.
+fn follow(document: &str, first: impl Fn(&str) -> bool) -> String {
+    let text = std::fs::read_to_string(repository().join(document)).unwrap();
+    let lines: Vec<&str> = typed(&text).into_iter().skip_while(|line| !first(line)).collect();
+    assert!(lines.len() > 8, "{document} hardly has commands any more");
+    let home = tempfile::Builder::new().prefix("chunkctl-it-guide.").tempdir().unwrap();
+    let path = format!(
+        "{}:{}",
+        servers::program("chunkctl").parent().unwrap().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let out = home.path().join("out");
+    let file = std::fs::File::create(&out).unwrap();
+    let mut shell = Command::new("bash")
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .stdin(Stdio::piped())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    shell.stdin.take().unwrap().write_all(script(&lines).as_bytes()).unwrap();
+    let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    let mut picked = false;
+    let status = poll(document, Duration::from_secs(180), || {
+        let login = read(&home.path().join("login"));
+        if !picked && login.contains("Waiting") {
+            picked = true;
+            pick_dana(&login);
+        }
+        shell.try_wait().unwrap()
+    });
+    // A document that failed half-way may have left its broker running.
+    for folder in ["chunk-demo", "first-fetch"] {
+        if let Ok(pid) = read(&home.path().join(folder).join("broker.pid")).trim().parse()
+            && !status.success()
+        {
+            process::signal(pid, "TERM");
+        }
+    }
+    let said = read(&out);
+    assert_eq!(process::code(status), 0, "{document}:\n{said}");
+    said
+}
+
+#[test]
+fn the_readme_s_fetch_works_as_typed() {
+    let said = follow("README.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("waits for the approval") && said.contains("big.parquet: genuine"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_first_fetch_works_as_typed() {
+    let said = follow("docs/guides/first-fetch.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("big.parquet: genuine") && said.contains("true: every claim holds"),
+        "{said}"
+    );
+}

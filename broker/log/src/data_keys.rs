@@ -4,6 +4,9 @@
 //! a backup of the journal must not bring keys back. Keys are stored wrapped under a master key, and people only as keyed
 //! hashes. The file uses a rollback journal with `secure_delete`, so a destroyed key is overwritten in place; what a disk
 //! keeps of overwritten blocks is still wrapped.
+//!
+//! Failure model, as the journal's: after an I/O error nobody knows what is on disk, and a second sync may lie. So the file
+//! makes and destroys no more keys until it is opened again; what was sealed under keys that are there still opens.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -70,6 +73,9 @@ pub enum DataKeyError {
     /// The sealed bytes are not what was sealed under this key for this leaf.
     #[error("a sealed body is damaged or belongs to another entry")]
     Damaged,
+    /// A write failed earlier, so what is on disk is unknown until the file is opened again.
+    #[error("an earlier write of the key file failed; no key is made or destroyed until the broker starts again")]
+    Poisoned,
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     Random,
@@ -107,6 +113,7 @@ struct Inner {
     current: HashMap<[u8; 32], DataKeyId>,
     /// Unwrapped keys by id.
     unwrapped: HashMap<DataKeyId, Secret>,
+    poisoned: bool,
 }
 
 impl std::fmt::Debug for DataKeys {
@@ -173,6 +180,7 @@ impl DataKeys {
                 connection,
                 current: HashMap::new(),
                 unwrapped: HashMap::new(),
+                poisoned: false,
             }),
             random: SystemRandom::new(),
             wrapping: aead(&derive(master, "wrap"))?,
@@ -202,7 +210,7 @@ impl DataKeys {
                 let id = DataKeyId(format!("dk_{}", to_hex(&*self.fill::<16>()?)));
                 let key = self.fill::<32>()?;
                 let wrapped = self.seal_under(&self.wrapping, id.as_str().as_bytes(), key.as_slice())?;
-                inner.connection.execute(
+                inner.write(
                     "INSERT INTO keys (id, owner, wrapped) VALUES (?1, ?2, ?3)",
                     params![id.0, owner, wrapped],
                 )?;
@@ -244,7 +252,7 @@ impl DataKeys {
         inner.unwrapped.remove(id);
         inner.current.retain(|_, current| current != id);
         // The owner goes too: what the person does next gets a new key.
-        let changed = inner.connection.execute(
+        let changed = inner.write(
             "UPDATE keys SET wrapped = NULL, owner = NULL WHERE id = ?1 AND wrapped IS NOT NULL",
             params![id.0],
         )?;
@@ -299,6 +307,20 @@ impl DataKeys {
 }
 
 impl Inner {
+    fn write(&mut self, sql: &str, values: impl rusqlite::Params) -> Result<usize, DataKeyError> {
+        if self.poisoned {
+            return Err(DataKeyError::Poisoned);
+        }
+        self.connection.execute(sql, values).map_err(|error| {
+            // On a full disk SQLite rolls back and can go on; after anything else, what is on disk is unknown.
+            self.poisoned = error.sqlite_error_code() != Some(rusqlite::ErrorCode::DiskFull) || !self.connection.is_autocommit();
+            if self.poisoned {
+                tracing::error!(%error, "the key file failed and makes no more keys");
+            }
+            DataKeyError::Database(error)
+        })
+    }
+
     fn remember(&mut self, id: DataKeyId, key: Secret) {
         if self.unwrapped.len() >= CACHE_MAX {
             self.unwrapped.clear();

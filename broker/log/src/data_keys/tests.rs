@@ -75,3 +75,39 @@ fn another_master_key_and_a_second_process_are_refused() {
     assert!(matches!(DataKeys::create(&path, &MASTER), Err(DataKeyError::Exists(_))));
     assert!(matches!(DataKeys::open(&path, &[8; 32]), Err(DataKeyError::MasterKey)));
 }
+
+#[test]
+fn after_a_write_error_no_key_is_made_or_destroyed_until_opened_again() {
+    let (_folder, path) = folder();
+    let keys = DataKeys::create(&path, &MASTER).unwrap();
+    let id = keys.key_for("ada", "2026-01").unwrap();
+    let sealed = keys.seal(&id, b"leaf", b"body").unwrap();
+    let read_only = |on: bool| keys.lock().connection.pragma_update(None, "query_only", on).unwrap();
+    read_only(true);
+    assert!(matches!(keys.key_for("bob", "2026-01"), Err(DataKeyError::Database(_))));
+    read_only(false);
+    assert!(matches!(keys.key_for("bob", "2026-01"), Err(DataKeyError::Poisoned)));
+    assert!(matches!(keys.destroy(&id), Err(DataKeyError::Poisoned)));
+    assert_eq!(keys.unseal(&id, b"leaf", &sealed).unwrap().unwrap().as_slice(), b"body");
+    drop(keys);
+    let keys = DataKeys::open(&path, &MASTER).unwrap();
+    assert!(keys.key_for("bob", "2026-01").is_ok());
+    assert!(keys.destroy(&id).unwrap());
+}
+
+#[test]
+fn a_full_disk_makes_no_key_and_goes_on_when_there_is_room() {
+    let (_folder, path) = folder();
+    let keys = DataKeys::create(&path, &MASTER).unwrap();
+    let pages_max = |pages: i64| keys.lock().connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let pages = keys
+        .lock()
+        .connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    pages_max(pages);
+    let refused = (0..100).find_map(|n| keys.key_for(&format!("p{n}"), "2026-01").err());
+    assert!(matches!(refused, Some(DataKeyError::Database(_))), "{refused:?}");
+    pages_max(1_000_000);
+    assert!(keys.key_for("somebody else", "2026-01").is_ok());
+}

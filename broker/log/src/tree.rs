@@ -44,13 +44,6 @@ impl Tree {
         index
     }
 
-    /// Forgets all leaves from `size` on: what was pushed for an append that then failed.
-    pub fn truncate(&mut self, size: u64) {
-        for (level, nodes) in self.levels.iter_mut().enumerate() {
-            nodes.truncate(usize::try_from(size >> level).unwrap_or(usize::MAX));
-        }
-    }
-
     /// Root of the first `size` leaves; absent when there are fewer.
     #[must_use]
     pub fn root(&self, size: u64) -> Option<Hash> {
@@ -160,7 +153,6 @@ mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use chunk_evidence::merkle::{leaf_hash, root, verify_consistency, verify_inclusion};
-    use proptest::prelude::*;
 
     fn leaves(n: u64) -> Vec<Hash> {
         (0..n).map(|i| leaf_hash(&i.to_be_bytes())).collect()
@@ -211,18 +203,5 @@ mod tests {
         assert_eq!(tree.tile(1, 0, 3), None);
         assert_eq!(tree.tile(2, 0, 1), None);
         assert_eq!(tree.tile(0, u64::MAX, 1), None);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_truncated_leaves_no_trace(keep in 0_u64..200, extra in 0_u64..200) {
-            let mut truncated = tree(keep + extra);
-            truncated.truncate(keep);
-            prop_assert_eq!(truncated.size(), keep);
-            for leaf in leaves(keep + extra).into_iter().skip(keep as usize) {
-                truncated.push(leaf);
-            }
-            prop_assert_eq!(truncated.root(keep + extra), tree(keep + extra).root(keep + extra));
-        }
     }
 }

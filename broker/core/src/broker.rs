@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use chunk_log::data_keys::DataKeys;
 use chunk_log::journal::{Journal, Urgency};
 use chunk_log::signer::LogSigner;
-use chunk_wire::fetch::RequestState;
 use chunk_wire::problem::Code;
 use chunk_wire::session::{BrokerInfo, IssuerInfo};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -28,9 +27,10 @@ use crate::identity::tokens::TokenSigner;
 use crate::identity::{Failures, HttpGet};
 use crate::limits::DELIVERIES_RUNNING_MAX;
 use crate::policy::{PolicySet, SCHEMA};
-use chunk_port::Scanner;
+use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state::State;
+use chunk_port::Scanner;
 
 /// What a broker is made of. Everything that touches the world comes in here.
 pub struct Parts {
@@ -69,6 +69,7 @@ pub struct Broker {
     pub(crate) proofs: ProofGate,
     pub(crate) tokens: TokenSigner,
     pub(crate) failures: Failures,
+    pub(crate) rates: Rates,
     /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -132,6 +133,7 @@ impl Broker {
             scanner: parts.scanner,
             schemas: Schemas::default(),
             failures: Failures::default(),
+            rates: Rates::default(),
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
@@ -212,17 +214,14 @@ impl Broker {
         let published = self.log.published();
         let now_ms = self.clock.now_ms();
         let state = &published.state;
-        let pending = state
-            .waiting
-            .iter()
-            .filter_map(|id| state.requests.get(id))
-            .filter(|r| r.state == RequestState::Pending);
         Metrics {
             entries: state.size,
             commits_total: published.commits,
-            sessions_open: count(state.sessions.values().filter(|s| s.closed.is_none() && now_ms < s.open.expires_ms)),
-            requests_pending: count(pending),
-            deliveries_running: count(state.open_intents.iter()),
+            sessions_open: count(
+                state.sessions_open.len() - state.sessions_open.iter().take_while(|(end_ms, _)| *end_ms <= now_ms).count(),
+            ),
+            requests_pending: count(state.pending.len()),
+            deliveries_running: count(state.open_intents.len()),
             deliveries_total: self.totals.deliveries.load(Ordering::Relaxed),
             rows_total: self.totals.rows.load(Ordering::Relaxed),
             bytes_total: self.totals.bytes.load(Ordering::Relaxed),
@@ -307,6 +306,7 @@ impl Broker {
                         .map(|_| ()),
                 );
             }
+            self.rates.forget(now_ms);
             let failures = self.failures.take(now_ms);
             if !failures.is_empty() {
                 self.report(self.log.commit(Urgency::Normal, move |_, _| Ok(failures.clone())).await.map(|_| ()));
@@ -329,8 +329,8 @@ fn policy_load(policies: &PolicySet) -> Event {
     }
 }
 
-fn count(items: impl Iterator) -> u64 {
-    u64::try_from(items.count()).unwrap_or(u64::MAX)
+fn count(items: usize) -> u64 {
+    u64::try_from(items).unwrap_or(u64::MAX)
 }
 
 /// How often time is looked at.

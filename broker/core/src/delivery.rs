@@ -27,8 +27,8 @@ use crate::error::Error;
 use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
 use crate::identity::Caller;
 use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
-use chunk_port::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
 use crate::state::State;
+use chunk_port::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
 
 /// An approved request of the caller's, looked up; not yet a right to anything.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
         .get(id)
         .filter(|r| r.actor == *caller.actor())
         .ok_or_else(|| not_found(id))?;
-    if request.document.requester.key != caller.key() {
+    if request.requester.key != caller.key() {
         return Err(Error::new(
             Code::Denied,
             "The request was signed with the key of another session, and only that key may fetch it.",
@@ -139,10 +139,11 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
         return Err(Error::new(Code::NotFound, format!("Request `{id}` has one chunk, number 0.")));
     }
     let grant = may_start(request)?;
+    let document = request.document.as_ref().ok_or_else(|| wrong_state(request, "be fetched"))?;
     Ok(Approved {
         id: id.clone(),
         chunk,
-        document: Arc::clone(&request.document),
+        document: Arc::clone(document),
         grant,
     })
 }

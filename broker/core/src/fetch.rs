@@ -49,8 +49,9 @@ pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id:
 /// What a fetch would do: decision, masks, size, who must approve, and the document to sign. Releases nothing.
 ///
 /// # Errors
-/// When the query cannot be planned (recorded), or the log cannot be written. A denial is an answer, not an error.
+/// When the caller asks too often, the query cannot be planned (recorded), or the log cannot be written. A denial is an answer, not an error.
 pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<PlanAnswer, Error> {
+    broker.rates.take(caller.actor(), broker.clock.now_ms())?;
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let columns = plan.output();
     match authorize(broker, cx, plan) {

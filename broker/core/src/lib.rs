@@ -18,6 +18,7 @@ pub mod identity;
 pub mod limits;
 mod plan;
 pub mod policy;
+mod rates;
 pub mod settings;
 mod state;
 #[cfg(test)]

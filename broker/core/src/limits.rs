@@ -40,5 +40,9 @@ pub const COMMANDS_QUEUED_MAX: usize = 4096;
 pub const COMMIT_COMMANDS_MAX: usize = 1024;
 /// Pending requests one person may have.
 pub const PENDING_PER_PERSON_MAX: usize = 100;
+/// Plans and requests one person may ask for a minute, over time.
+pub const ASKED_PER_MINUTE_MAX: i64 = 60;
+/// Plans and requests one person may ask for at once.
+pub const ASKED_AT_ONCE_MAX: i64 = 30;
 /// Deliveries that run at once.
 pub const DELIVERIES_RUNNING_MAX: usize = 64;

@@ -4,14 +4,19 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod remembered;
+mod request;
+
 use std::sync::Arc;
 
-use chunk_wire::fetch::{RequestDocument, RequestState};
+use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
-use chunk_wire::session::{ClientInfo, Person};
 
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
+use remembered::Remembered;
+
+pub(crate) use request::{Delivered, Ended, Request, Review};
 
 /// Everything folded so far.
 #[derive(Debug, Clone, Default)]
@@ -22,22 +27,39 @@ pub(crate) struct State {
     pub(crate) last_ms: i64,
     /// (issuer, subject) → pseudonym.
     pub(crate) actors: imbl::HashMap<(String, String), ActorId>,
+    /// What is known of each person.
+    pub(crate) people: imbl::HashMap<ActorId, Theirs>,
     /// Sessions, open and ended.
     pub(crate) sessions: imbl::HashMap<SessionId, Arc<Session>>,
-    /// SHA-256 (hex) of ID tokens already used → when the token ends to matter, ms since 1970.
-    pub(crate) id_tokens: imbl::HashMap<String, i64>,
+    /// (end in ms since 1970, session) of those that no entry has closed.
+    pub(crate) sessions_open: imbl::OrdSet<(i64, SessionId)>,
+    /// SHA-256 (hex) of ID tokens already used.
+    pub(crate) id_tokens: Remembered,
     /// Requests.
     pub(crate) requests: imbl::OrdMap<RequestId, Arc<Request>>,
-    /// Digests of every document submitted so far: each is one request.
-    pub(crate) documents: imbl::HashSet<String>,
-    /// Requests in a state that time can end.
-    pub(crate) waiting: imbl::HashSet<RequestId>,
+    /// Their ids in the order in which they were made.
+    pub(crate) created: imbl::Vector<RequestId>,
+    /// Those that wait for reviewers, by index.
+    pub(crate) pending: imbl::OrdMap<u64, RequestId>,
+    /// (end of the present state in ms since 1970, request) of those to which something can still happen.
+    pub(crate) waiting: imbl::OrdSet<(i64, RequestId)>,
+    /// Digests of documents that could still be submitted: each is one request.
+    pub(crate) documents: Remembered,
     /// Intents without an outcome, by index.
     pub(crate) open_intents: imbl::OrdMap<u64, OpenIntent>,
     /// (index, digest) of the policies in force.
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
+}
+
+/// What is known of a person.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Theirs {
+    /// Their requests, in the order in which they were made.
+    pub(crate) requests: imbl::Vector<RequestId>,
+    /// Those that wait for reviewers.
+    pub(crate) pending: usize,
 }
 
 /// An authenticated period of one person with one key.
@@ -48,78 +70,9 @@ pub(crate) struct Session {
     /// Opened, ms since 1970.
     pub(crate) opened_ms: i64,
     /// As recorded.
-    pub(crate) open: SessionOpen,
+    pub(crate) open: Arc<SessionOpen>,
     /// Why it ended, once it has.
     pub(crate) closed: Option<String>,
-}
-
-/// A request and all that happened to it.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    /// Index of `request.create`.
-    pub(crate) index: u64,
-    /// As recorded.
-    pub(crate) id: RequestId,
-    /// Requester's pseudonym.
-    pub(crate) actor: ActorId,
-    /// Who asks.
-    pub(crate) person: Person,
-    /// The requester's client.
-    pub(crate) client: ClientInfo,
-    /// The requester's address.
-    pub(crate) ip: String,
-    /// The signed document.
-    pub(crate) document: Arc<RequestDocument>,
-    /// Its canonical text, as signed.
-    pub(crate) document_text: Arc<str>,
-    /// Its digest, hex.
-    pub(crate) digest: String,
-    /// State.
-    pub(crate) state: RequestState,
-    /// Created, ms since 1970.
-    pub(crate) created_ms: i64,
-    /// End of the present state if nothing happens, ms since 1970.
-    pub(crate) expires_ms: i64,
-    /// Estimate when made.
-    pub(crate) rows_estimated: Option<u64>,
-    /// Verdicts, in order.
-    pub(crate) reviews: Vec<Review>,
-    /// Index of `grant.issue`.
-    pub(crate) grant: Option<u64>,
-    /// Index of `grant.take`.
-    pub(crate) taken: Option<u64>,
-    /// Deliveries, in order.
-    pub(crate) deliveries: Vec<Delivered>,
-}
-
-/// A verdict.
-#[derive(Debug, Clone)]
-pub(crate) struct Review {
-    /// Index.
-    pub(crate) index: u64,
-    /// When.
-    pub(crate) time_ms: i64,
-    /// Reviewer's pseudonym.
-    pub(crate) actor: ActorId,
-    /// Reviewer.
-    pub(crate) person: Person,
-    /// Verdict.
-    pub(crate) verdict: Verdict,
-    /// Why.
-    pub(crate) reason: String,
-}
-
-/// A delivery attempt.
-#[derive(Debug, Clone)]
-pub(crate) struct Delivered {
-    /// Chunk.
-    pub(crate) chunk: u32,
-    /// Index of the intent.
-    pub(crate) intent: u64,
-    /// Index of the outcome, and the outcome.
-    pub(crate) outcome: Option<(u64, Arc<OutcomeEntry>)>,
-    /// Index of the client's acknowledgement.
-    pub(crate) ack: Option<u64>,
 }
 
 /// An intent whose outcome is still to come.
@@ -147,7 +100,9 @@ impl State {
             Event::SessionOpen(open) => self.apply_session_open(index, open, time_ms),
             Event::SessionClose { session, cause, .. } => {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    Arc::make_mut(session).closed = Some(cause.clone());
+                    let session = Arc::make_mut(session);
+                    session.closed = Some(cause.clone());
+                    self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
                 }
             }
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
@@ -225,76 +180,48 @@ impl State {
     fn apply_session_open(&mut self, index: u64, open: &SessionOpen, time_ms: i64) {
         let person = (open.person.issuer.clone(), open.person.subject.clone());
         self.actors.entry(person).or_insert_with(|| open.actor.clone());
-        self.id_tokens.insert(open.id_token.clone(), time_ms + ID_TOKEN_REMEMBERED_MS);
-        if self.size.is_multiple_of(256) {
-            self.id_tokens.retain(|_, until| *until > time_ms);
-        }
+        self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
+        self.sessions_open.insert((open.expires_ms, open.session.clone()));
         self.sessions.insert(
             open.session.clone(),
             Arc::new(Session {
                 index,
                 opened_ms: time_ms,
-                open: open.clone(),
+                open: Arc::new(open.clone()),
                 closed: None,
             }),
         );
     }
 
     fn apply_request_create(&mut self, index: u64, create: &RequestCreate, time_ms: i64) {
-        let session = self.sessions.get(&create.session);
-        let text = chunk_evidence::encode::canonical_of(&create.document).unwrap_or_default();
-        let request = Request {
-            index,
-            id: create.id.clone(),
-            actor: create.actor.clone(),
-            person: session.map_or_else(
-                || Person {
-                    issuer: create.document.requester.issuer.clone(),
-                    subject: create.document.requester.subject.clone(),
-                    name: create.document.requester.subject.clone(),
-                    email: None,
-                    groups: Vec::new(),
-                },
-                |s| s.open.person.clone(),
-            ),
-            client: session.map(|s| s.open.client.clone()).unwrap_or_default(),
-            ip: session.map(|s| s.open.ip.clone()).unwrap_or_default(),
-            document: Arc::new(create.document.clone()),
-            document_text: text.into(),
-            digest: create.digest.clone(),
-            state: RequestState::Pending,
-            created_ms: time_ms,
-            expires_ms: create.expires_ms,
-            rows_estimated: create.rows_estimated,
-            reviews: Vec::new(),
-            grant: None,
-            taken: None,
-            deliveries: Vec::new(),
+        // Nothing is decided for a session that was never opened.
+        let Some(session) = self.sessions.get(&create.session) else {
+            return;
         };
-        self.documents.insert(create.digest.clone());
-        self.waiting.insert(create.id.clone());
+        let request = Request::new(index, create, Arc::clone(&session.open), time_ms);
+        self.documents.insert(&create.digest, create.document.not_after_ms, time_ms);
+        self.created.push_back(create.id.clone());
+        self.pending.insert(index, create.id.clone());
+        self.waiting.insert((request.expires_ms, create.id.clone()));
+        let theirs = self.people.entry(create.actor.clone()).or_default();
+        theirs.requests.push_back(create.id.clone());
+        theirs.pending += 1;
         self.requests.insert(create.id.clone(), Arc::new(request));
     }
 
     fn apply_review(&mut self, index: u64, review: &ReviewEntry, time_ms: i64) {
-        let person = self.sessions.get(&review.session).map_or_else(
-            || Person {
-                issuer: review.issuer.clone(),
-                subject: review.subject.clone(),
-                name: review.subject.clone(),
-                email: None,
-                groups: Vec::new(),
-            },
-            |s| s.open.person.clone(),
-        );
+        let Some(session) = self.sessions.get(&review.session) else {
+            return;
+        };
+        let reviewer = Arc::clone(&session.open);
         self.change(&review.id, |request| {
             request.reviews.push(Review {
                 index,
                 time_ms,
                 actor: review.actor.clone(),
-                person,
+                reviewer,
                 verdict: review.verdict,
-                reason: review.reason.clone(),
+                reason: Some(review.reason.as_str().into()),
             });
             if review.verdict == Verdict::Reject {
                 request.state = RequestState::Rejected;
@@ -308,7 +235,7 @@ impl State {
         };
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {
-                delivered.outcome = Some((index, Arc::new(outcome.clone())));
+                delivered.outcome = Some((index, Arc::new(Ended::from(outcome))));
             }
             if request.state == RequestState::Running {
                 request.state = match outcome.end.as_str() {
@@ -321,12 +248,22 @@ impl State {
         });
     }
 
+    /// Changes a request, and every index it stands in.
     fn change(&mut self, id: &RequestId, change: impl FnOnce(&mut Request)) {
-        if let Some(request) = self.requests.get_mut(id) {
-            let request = Arc::make_mut(request);
-            change(request);
-            if request.state.is_final() {
-                self.waiting.remove(id);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let request = Arc::make_mut(request);
+        let was_pending = request.state == RequestState::Pending;
+        self.waiting.remove(&(request.expires_ms, id.clone()));
+        change(request);
+        if request.state.is_final() {
+            request.lighten();
+        } else {
+            self.waiting.insert((request.expires_ms, id.clone()));
+        }
+        if was_pending && request.state != RequestState::Pending {
+            self.pending.remove(&request.index);
+            if let Some(theirs) = self.people.get_mut(&request.actor) {
+                theirs.pending = theirs.pending.saturating_sub(1);
             }
         }
     }

@@ -131,7 +131,7 @@ pub struct RequestDocument {
     pub requester: Requester,
     /// After this, ms since 1970, the request can no longer be submitted or approved.
     pub not_after_ms: i64,
-    /// Random, so that the same question asked twice is two requests.
+    /// 128 random bits in lower-case hex, so that the same question asked twice is two requests.
     pub nonce: String,
 }
 

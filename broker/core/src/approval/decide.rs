@@ -5,12 +5,13 @@
 use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
+use chunk_wire::session::Person;
 
 use super::{approves, not_found};
 use crate::error::Error;
 use crate::evidence::entries::{Event, RequestCreate, ReviewEntry};
 use crate::limits::PENDING_PER_PERSON_MAX;
-use crate::state::{Request, State};
+use crate::state::{Request, Session, State};
 
 /// A request to be created. Index of the policy and expiry are filled in here.
 pub(crate) struct Create {
@@ -45,12 +46,11 @@ pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<E
     if state.documents.contains(&create.digest) {
         return Err(Error::new(Code::WrongState, "This very document was submitted before.").hint("run `chunkctl requests --mine`"));
     }
-    let waiting = state
-        .waiting
-        .iter()
-        .filter_map(|id| state.requests.get(id))
-        .filter(|r| r.actor == create.actor && r.state == RequestState::Pending);
-    if waiting.count() >= PENDING_PER_PERSON_MAX {
+    if state
+        .people
+        .get(&create.actor)
+        .is_some_and(|theirs| theirs.pending >= PENDING_PER_PERSON_MAX)
+    {
         return Err(Error::new(
             Code::RateLimited,
             format!("You have {PENDING_PER_PERSON_MAX} requests waiting already."),
@@ -88,25 +88,27 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
             "The verdict is over another document than the request's.",
         ));
     }
-    let requester = &request.document.requester;
+    let requester = &request.requester.person;
     let same_person = request.actor == entry.actor || (requester.issuer == entry.issuer && requester.subject == entry.subject);
     if same_person {
         return refuse("A requester never reviews their own request; somebody else has to.");
     }
     // One person with two accounts is one person.
-    if email.is_some_and(|email| request.person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email))) {
+    let same_email = |person: &Person| email.is_some_and(|email| person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email)));
+    if same_email(requester) {
         return refuse("The reviewer's account has the requester's e-mail address; somebody else has to review.");
     }
-    let seen_before = request.reviews.iter().any(|r| {
-        r.actor == entry.actor || email.is_some_and(|email| r.person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email)))
-    });
+    let seen_before = request
+        .reviews
+        .iter()
+        .any(|r| r.actor == entry.actor || same_email(&r.reviewer.person));
     if seen_before {
         return refuse("You have reviewed this request already; a quorum counts distinct people.");
     }
     let mut events = vec![Event::Review(entry.clone())];
     let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
     approvals.push(state.size);
-    let enough = usize::try_from(request.document.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
+    let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
     if approves(entry.verdict) && enough {
         let mut refs = vec![request.index];
         refs.append(&mut approvals);
@@ -241,20 +243,19 @@ fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
     state
         .waiting
         .iter()
-        .filter_map(|id| state.requests.get(id))
+        .take_while(move |(end_ms, _)| *end_ms <= now_ms)
+        .filter_map(|(_, id)| state.requests.get(id))
         .map(AsRef::as_ref)
-        .filter(move |r| {
-            let waits = matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused);
-            waits && now_ms >= r.expires_ms
-        })
+        .filter(|r| matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused))
 }
 
-fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &crate::state::Session> {
+fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &Session> {
     state
-        .sessions
-        .values()
+        .sessions_open
+        .iter()
+        .take_while(move |(end_ms, _)| *end_ms <= now_ms)
+        .filter_map(|(_, id)| state.sessions.get(id))
         .map(AsRef::as_ref)
-        .filter(move |s| s.closed.is_none() && now_ms >= s.open.expires_ms)
 }
 
 fn end_grant(request: &Request, revoked: bool, by: Option<&By>, reason: &str) -> Vec<Event> {

@@ -5,12 +5,15 @@
 //! the log's own order, so two reviewers at once, or a review and an expiry, cannot both win.
 
 mod decide;
+mod list;
 mod view;
+
+use std::sync::Arc;
 
 use chunk_evidence::dsse::Envelope;
 use chunk_evidence::encode::{canonical_of, parse_canonical, sha256};
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest};
+use chunk_wire::fetch::{Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict, Withdraw};
@@ -22,6 +25,7 @@ use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
 use crate::evidence::entries::{RequestCreate, ReviewEntry};
+use crate::evidence::log::Published;
 use crate::identity::Caller;
 use crate::limits::REASON_BYTES_MAX;
 use crate::plan::not_after_ms;
@@ -29,16 +33,25 @@ use crate::policy::{Action, Resource};
 use crate::state::Request;
 
 pub(crate) use decide::{any_expired, expire, session_open, wrong_state};
-pub(crate) use view::view;
+pub use list::{list, show};
+use view::view;
 
 /// Takes a signed request: pending if somebody must approve, approved if policy asks for nobody.
 ///
 /// # Errors
-/// When the signature is not by the session's key, the document is not what the broker would plan now, policy denies it
+/// When the caller asks too often, the signature is not by the session's key, the document is not what the broker would plan now, policy denies it
 /// (recorded), or the log cannot be written.
 pub async fn submit(broker: &Broker, cx: &Context, caller: Caller, submit: SubmitRequest) -> Result<RequestView, Error> {
     let (payload, document): (String, RequestDocument) = open_envelope(&submit.envelope, REQUEST_PAYLOAD_TYPE, &caller)?;
     let now_ms = broker.clock.now_ms();
+    broker.rates.take(caller.actor(), now_ms)?;
+    // The one member that is the requester's to choose freely.
+    if !is_nonce(&document.nonce) {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "A request's nonce is 32 lower-case hexadecimal digits.",
+        ));
+    }
     if document.reason.trim().is_empty() {
         return Err(Error::new(Code::InvalidRequest, "A request needs a reason.").hint("add `--reason TEXT`"));
     }
@@ -96,7 +109,7 @@ pub async fn submit(broker: &Broker, cx: &Context, caller: Caller, submit: Submi
         .log
         .commit(Urgency::Normal, move |state, now_ms| decide::create(state, &order, now_ms))
         .await?;
-    found(&committed.published.state.requests, &id)
+    found(broker, &committed.published, &id).await
 }
 
 /// Takes a reviewer's signed verdict.
@@ -149,7 +162,7 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
             decide::review(state, &entry, email.as_deref(), grant_ms, now_ms)
         })
         .await?;
-    found(&committed.published.state.requests, &id)
+    found(broker, &committed.published, &id).await
 }
 
 /// Withdraws the caller's own request before it was approved or used.
@@ -171,7 +184,7 @@ pub async fn cancel(broker: &Broker, _cx: &Context, caller: Caller, id: RequestI
             })
             .await?
     };
-    found(&committed.published.state.requests, &id)
+    found(broker, &committed.published, &id).await
 }
 
 /// Withdraws an approval, used or not; a running stream is cut.
@@ -199,7 +212,7 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
             })
             .await?
     };
-    found(&committed.published.state.requests, &id)
+    found(broker, &committed.published, &id).await
 }
 
 /// Records that the client holds the bytes.
@@ -218,42 +231,6 @@ pub async fn acknowledge(broker: &Broker, _cx: &Context, caller: Caller, id: Req
         })
         .await?;
     Ok(())
-}
-
-/// Requests that this caller may see: their own, and those they may review. Newest first.
-///
-/// # Errors
-/// None today.
-pub fn list(broker: &Broker, cx: &Context, caller: &Caller, state: Option<RequestState>, mine: bool) -> Result<Vec<RequestView>, Error> {
-    let published = broker.log.published();
-    let mut requests: Vec<_> = published
-        .state
-        .requests
-        .values()
-        .filter(|r| state.is_none_or(|s| r.state == s))
-        .filter(|r| {
-            if mine {
-                r.actor == *caller.actor()
-            } else {
-                may_see(broker, cx, caller, r)
-            }
-        })
-        .collect();
-    requests.sort_by_key(|r| std::cmp::Reverse(r.index));
-    requests.truncate(LISTED_MAX);
-    Ok(requests.into_iter().map(|r| view(r)).collect())
-}
-
-/// One request, if this caller may see it.
-///
-/// # Errors
-/// `not_found`, the same whether it does not exist or is not theirs to see.
-pub fn show(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<RequestView, Error> {
-    let published = broker.log.published();
-    match published.state.requests.get(id) {
-        Some(request) if may_see(broker, cx, caller, request) => Ok(view(request)),
-        _ => Err(not_found(id)),
-    }
 }
 
 /// Tells of every commit: whoever shows a request that may change looks again then.
@@ -275,14 +252,14 @@ fn may_see(broker: &Broker, cx: &Context, caller: &Caller, request: &Request) ->
 
 /// Policy lets this person review every dataset of the request.
 fn may_review(broker: &Broker, cx: &Context, caller: &Caller, request: &Request) -> bool {
-    !request.document.datasets.is_empty()
-        && request.document.datasets.iter().all(|name| {
+    !request.datasets.is_empty()
+        && request.datasets.iter().all(|name| {
             let dataset = broker.settings.catalog.datasets.get(name);
             dataset.is_some_and(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed)
         })
 }
 
-fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<Request, Error> {
+fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<Arc<Request>, Error> {
     let published = broker.log.published();
     let request = published
         .state
@@ -302,20 +279,26 @@ fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) ->
             "No policy permits you to review every dataset of this request.",
         ));
     }
-    Ok(Request::clone(request))
+    Ok(Arc::clone(request))
 }
 
 fn grant_ms(broker: &Broker, request: &Request) -> i64 {
     let datasets = request
-        .document
         .datasets
         .iter()
         .filter_map(|name| broker.settings.catalog.datasets.get(name));
     datasets.map(|d| d.grant_s * 1000).min().unwrap_or(0)
 }
 
-fn found(requests: &imbl::OrdMap<RequestId, std::sync::Arc<Request>>, id: &RequestId) -> Result<RequestView, Error> {
-    requests.get(id).map(|r| view(r)).ok_or_else(|| not_found(id))
+async fn found(broker: &Broker, published: &Published, id: &RequestId) -> Result<RequestView, Error> {
+    match published.state.requests.get(id) {
+        Some(request) => view(broker, Arc::clone(request)).await,
+        None => Err(not_found(id)),
+    }
+}
+
+fn is_nonce(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Checks that an envelope is signed by the caller's session key and holds a canonical document of type `T`.
@@ -351,5 +334,3 @@ fn check_reason(reason: &str) -> Result<(), Error> {
 pub(crate) fn approves(verdict: Verdict) -> bool {
     verdict == Verdict::Approve
 }
-
-const LISTED_MAX: usize = 1000;

@@ -1,22 +1,78 @@
 //! A request as those who may see it see it.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chunk_evidence::encode::canonical_of;
 use chunk_wire::fetch::{DeliveryView, RequestView};
+use chunk_wire::problem::Code;
 use chunk_wire::review::ReviewView;
 
 use super::approves;
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::evidence::entries::Event;
 use crate::state::Request;
 
-/// The request on the wire.
-pub(crate) fn view(request: &Request) -> RequestView {
+/// A request on the wire.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(super) async fn view(broker: &Broker, request: Arc<Request>) -> Result<RequestView, Error> {
+    let mut views = views(broker, &[request]).await?;
+    views
+        .pop()
+        .ok_or_else(|| Error::new(Code::Internal, "The request cannot be shown."))
+}
+
+/// Requests on the wire, in the order given. What the state has let go of is read from the log.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(super) async fn views(broker: &Broker, requests: &[Arc<Request>]) -> Result<Vec<RequestView>, Error> {
+    let gone = requests.iter().filter(|r| r.document.is_none());
+    let indices: Vec<u64> = gone
+        .flat_map(|r| std::iter::once(r.index).chain(r.reviews.iter().map(|review| review.index)))
+        .collect();
+    let mut words = HashMap::new();
+    if !indices.is_empty() {
+        for entry in broker.log.read_at(indices).await? {
+            if let Some(text) = entry.event().map(words_of).transpose()?.flatten() {
+                words.insert(entry.index, text);
+            }
+        }
+    }
+    requests.iter().map(|request| show(request, &words)).collect()
+}
+
+/// What a request says, or a verdict gives as its reason.
+fn words_of(event: Event) -> Result<Option<String>, Error> {
+    Ok(match event {
+        Event::RequestCreate(create) => Some(document_text(&create.document)?),
+        Event::Review(review) => Some(review.reason),
+        _ => None,
+    })
+}
+
+fn document_text(document: &chunk_wire::fetch::RequestDocument) -> Result<String, Error> {
+    canonical_of(document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))
+}
+
+/// The request; texts whose entries were erased are empty.
+fn show(request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, Error> {
     let approvals = request.reviews.iter().filter(|r| approves(r.verdict)).count();
-    RequestView {
+    let from_log = |index: &u64| words.get(index).cloned().unwrap_or_default();
+    Ok(RequestView {
         id: request.id.clone(),
         state: request.state,
         digest: request.digest.clone(),
-        document: request.document_text.to_string(),
-        requester: request.person.clone(),
-        host: request.client.host.clone(),
-        ip: request.ip.clone(),
+        document: match &request.document {
+            Some(document) => document_text(document)?,
+            None => from_log(&request.index),
+        },
+        requester: request.requester.person.clone(),
+        host: request.requester.client.host.clone(),
+        ip: request.requester.ip.clone(),
         created_ms: request.created_ms,
         expires_ms: request.expires_ms,
         index: request.index,
@@ -26,13 +82,13 @@ pub(crate) fn view(request: &Request) -> RequestView {
             .iter()
             .map(|r| ReviewView {
                 verdict: r.verdict,
-                reviewer: r.person.clone(),
-                reason: r.reason.clone(),
+                reviewer: r.reviewer.person.clone(),
+                reason: r.reason.as_deref().map_or_else(|| from_log(&r.index), str::to_owned),
                 time_ms: r.time_ms,
                 index: r.index,
             })
             .collect(),
-        approvals_missing: request.document.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
+        approvals_missing: request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
         deliveries: request
             .deliveries
             .iter()
@@ -49,5 +105,5 @@ pub(crate) fn view(request: &Request) -> RequestView {
                 }
             })
             .collect(),
-    }
+    })
 }

@@ -74,6 +74,14 @@ pub(crate) struct Opened {
     pub(crate) body: Option<(EntryKey, Body)>,
 }
 
+impl Opened {
+    /// What it says; nothing once it is erased.
+    pub(crate) fn event(&self) -> Option<Event> {
+        let (_, body) = self.body.as_ref()?;
+        Event::read(self.index, &self.leaf.header, body).ok()
+    }
+}
+
 /// Whether a command opens something or closes something already begun; closing ones may use the space reserve.
 pub(crate) type Weight = Urgency;
 
@@ -176,11 +184,21 @@ impl Log {
             let records = shared.reader.lock().unwrap_or_else(PoisonError::into_inner).read(from, max)?;
             open_all(from, &records, &shared.data_keys)
         };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(entries)) => Ok(entries),
-            Ok(Err(fault)) => Err(unreadable(fault)),
-            Err(fault) => Err(unreadable(fault.into())),
-        }
+        settled(tokio::task::spawn_blocking(read).await)
+    }
+
+    /// Reads and opens these entries, in the order given.
+    pub(crate) async fn read_at(&self, indices: Vec<u64>) -> Result<Vec<Opened>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let read = move || {
+            let reader = shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut entries = Vec::with_capacity(indices.len());
+            for index in indices {
+                entries.append(&mut open_all(index, &reader.read(index, 1)?, &shared.data_keys)?);
+            }
+            Ok(entries)
+        };
+        settled(tokio::task::spawn_blocking(read).await)
     }
 
     /// Reads and opens one entry.
@@ -418,6 +436,15 @@ fn unavailable(why: &str) -> Error {
     )
     .hint("ask the operator to look at the broker's log: disk space and the journal's health come first")
     .operator(why.to_owned())
+}
+
+/// What was read by a thread for blocking work.
+fn settled<T>(read: Result<Result<T, Box<dyn std::error::Error + Send + Sync>>, tokio::task::JoinError>) -> Result<T, Error> {
+    match read {
+        Ok(Ok(entries)) => Ok(entries),
+        Ok(Err(fault)) => Err(unreadable(fault)),
+        Err(fault) => Err(unreadable(fault.into())),
+    }
 }
 
 fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {

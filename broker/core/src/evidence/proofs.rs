@@ -29,7 +29,7 @@ pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Re
     let entries = receipt_entries(broker, head, outcome_index).await?;
     let file = ReceiptFile {
         bytes: outcome.bytes,
-        format: request.document.format.as_str().to_owned(),
+        format: request.format.as_str().to_owned(),
         name: None,
         sha256,
     };

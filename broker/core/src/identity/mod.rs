@@ -339,7 +339,7 @@ fn draft_session(
 }
 
 fn decide_open(state: &State, draft: &entries::SessionOpen, _now_ms: i64) -> Result<Vec<Event>, Error> {
-    if state.id_tokens.contains_key(&draft.id_token) {
+    if state.id_tokens.contains(&draft.id_token) {
         return Err(Error::new(
             Code::InvalidIdToken,
             "This ID token has opened a session before; each is accepted once.",

@@ -33,11 +33,11 @@ use crate::delivery::{Cut, Delivery};
 use crate::error::Error;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
+use crate::settings::{IssuerSettings, Settings};
 use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
 };
-use crate::settings::{IssuerSettings, Settings};
 
 pub(crate) const ISSUER: &str = "https://id.example.test";
 const CLIENT: &str = "chunkctl";

@@ -2,14 +2,17 @@
 //! digest, and no intent without such a grant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chunk_evidence::body::Group;
 use chunk_evidence::leaf::Kind;
-use chunk_wire::fetch::RequestView;
+use chunk_wire::fetch::{RequestState, RequestView};
+use chunk_wire::id::RequestId;
 use chunk_wire::review::{Verdict, Withdraw};
 use proptest::prelude::*;
 
 use super::{Someone, World, cx, drain};
+use crate::state::{Request, State};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -123,8 +126,40 @@ async fn play(steps: Vec<Step>) -> World {
     world
 }
 
+/// Every index says what a look at all requests and sessions says.
+fn check_indices(state: &State) {
+    let pending = |r: &&Arc<Request>| r.state == RequestState::Pending;
+    let all = || state.requests.values();
+    let listed: BTreeMap<u64, RequestId> = all().filter(pending).map(|r| (r.index, r.id.clone())).collect();
+    assert_eq!(state.pending.clone().into_iter().collect::<BTreeMap<_, _>>(), listed);
+    let waiting: BTreeSet<_> = all()
+        .filter(|r| !r.state.is_final())
+        .map(|r| (r.expires_ms, r.id.clone()))
+        .collect();
+    assert_eq!(state.waiting.clone().into_iter().collect::<BTreeSet<_>>(), waiting);
+    let created: BTreeMap<u64, RequestId> = all().map(|r| (r.index, r.id.clone())).collect();
+    assert!(state.created.iter().eq(created.values()));
+    for (actor, theirs) in &state.people {
+        let own = || all().filter(|r| r.actor == *actor);
+        assert_eq!(theirs.pending, own().filter(pending).count());
+        assert_eq!(theirs.requests.len(), own().count());
+    }
+    let open: BTreeSet<_> = state
+        .sessions
+        .values()
+        .filter(|s| s.closed.is_none())
+        .map(|s| (s.open.expires_ms, s.open.session.clone()))
+        .collect();
+    assert_eq!(state.sessions_open.clone().into_iter().collect::<BTreeSet<_>>(), open);
+    assert!(
+        all().all(|r| r.document.is_none() == r.state.is_final()),
+        "only what is over is let go of"
+    );
+}
+
 /// Reads the log as a stranger would and checks who approved what.
 async fn check(world: &World) {
+    check_indices(&world.broker.log.published().state);
     let entries = world.broker.log.read(0, usize::MAX).await.unwrap();
     let at = |index: u64| &entries[usize::try_from(index).unwrap()];
     let text = |index: u64, group: Group, member: &str| at(index).body.as_ref().unwrap().1.text(group, member).unwrap().to_owned();

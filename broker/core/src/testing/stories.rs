@@ -1,5 +1,7 @@
 //! The road, and every way off it.
 
+mod asking;
+
 use std::sync::atomic::Ordering;
 
 use chunk_evidence::encode::sha256_hex;

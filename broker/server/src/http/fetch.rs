@@ -72,7 +72,9 @@ pub(super) async fn list(
     SignedIn(caller): SignedIn,
     Params(query): Params<ListRequests>,
 ) -> Result<Answer<Vec<RequestView>>, Refusal> {
-    Ok(Answer::ok(approval::list(&gateway.broker, &cx, &caller, query.state, query.mine)?))
+    Ok(Answer::ok(
+        approval::list(&gateway.broker, &cx, &caller, query.state, query.mine).await?,
+    ))
 }
 
 /// One request.
@@ -86,7 +88,7 @@ pub(super) async fn show(
     SignedIn(caller): SignedIn,
     Named(id): Named<String>,
 ) -> Result<Answer<RequestView>, Refusal> {
-    Ok(Answer::ok(approval::show(&gateway.broker, &cx, &caller, &parse(&id)?)?))
+    Ok(Answer::ok(approval::show(&gateway.broker, &cx, &caller, &parse(&id)?).await?))
 }
 
 /// Delivers one chunk of an approved request. The body ends cleanly only after the outcome is durable; every other end breaks

@@ -117,7 +117,7 @@ pub(super) async fn events(
     };
     let changes = approval::watch(&gateway.broker);
     // Asked once before the stream begins, so that "no such request" is a 404 and not an event.
-    approval::show(&gateway.broker, &cx, &caller, &id)?;
+    approval::show(&gateway.broker, &cx, &caller, &id).await?;
     let watcher = Watcher {
         gateway,
         cx,
@@ -152,7 +152,7 @@ impl Watcher {
         while !self.over {
             // Marked as seen before looking: a change during the look wakes the next round.
             self.changes.borrow_and_update();
-            match self.look() {
+            match self.look().await {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => {}
                 Err(problem) => {
@@ -172,10 +172,12 @@ impl Watcher {
     }
 
     /// The session and the request as they stand now; an event when the request looks different from before.
-    fn look(&mut self) -> Result<Option<Event>, Box<Problem>> {
+    async fn look(&mut self) -> Result<Option<Event>, Box<Problem>> {
         let broker = &self.gateway.broker;
         identity::still_open(broker, &self.caller).map_err(|fault| Box::new(fault.problem()))?;
-        let view = approval::show(broker, &self.cx, &self.caller, &self.id).map_err(|fault| Box::new(fault.problem()))?;
+        let view = approval::show(broker, &self.cx, &self.caller, &self.id)
+            .await
+            .map_err(|fault| Box::new(fault.problem()))?;
         let text =
             serde_json::to_string(&view).map_err(|_| Box::new(Problem::new(Code::Internal, "The request cannot be written as JSON.")))?;
         self.over = view.state.is_final();

@@ -1,0 +1,107 @@
+//! Which requests a caller may see.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chunk_wire::fetch::{RequestState, RequestView};
+use chunk_wire::id::RequestId;
+
+use super::view::{view, views};
+use super::{may_see, not_found};
+use crate::authorize;
+use crate::broker::Broker;
+use crate::context::Context;
+use crate::error::Error;
+use crate::identity::Caller;
+use crate::policy::{Action, Resource};
+use crate::state::{Request, State};
+
+/// Requests that this caller may see: their own, and those they may review. Newest first.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn list(
+    broker: &Broker,
+    cx: &Context,
+    caller: &Caller,
+    state: Option<RequestState>,
+    mine: bool,
+) -> Result<Vec<RequestView>, Error> {
+    let seen = if mine { Seen::own() } else { Seen::of(broker, cx, caller) };
+    let found: Vec<Arc<Request>> = {
+        let published = broker.log.published();
+        newest_first(&published.state, caller, state, &seen)
+            .filter(|request| state.is_none_or(|state| request.state == state) && seen.shows(caller, request))
+            .take(LISTED_MAX)
+            .map(Arc::clone)
+            .collect()
+    };
+    views(broker, &found).await
+}
+
+/// One request, if this caller may see it.
+///
+/// # Errors
+/// `not_found`, the same whether it does not exist or is not theirs to see; or when the log cannot be read.
+pub async fn show(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<RequestView, Error> {
+    let request = broker.log.published().state.requests.get(id).map(Arc::clone);
+    match request {
+        Some(request) if may_see(broker, cx, caller, &request) => view(broker, request).await,
+        _ => Err(not_found(id)),
+    }
+}
+
+/// What a caller may see beside their own. Policy is asked once a dataset, not once a request.
+struct Seen<'a> {
+    everything: bool,
+    reviews: HashSet<&'a str>,
+}
+
+impl<'a> Seen<'a> {
+    fn own() -> Self {
+        Self {
+            everything: false,
+            reviews: HashSet::new(),
+        }
+    }
+
+    fn of(broker: &'a Broker, cx: &Context, caller: &Caller) -> Self {
+        let datasets = broker.settings.catalog.datasets.values();
+        Self {
+            everything: authorize::ask(broker, cx, caller, Action::AuditRead, &Resource::Broker).allowed,
+            reviews: datasets
+                .filter(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed)
+                .map(|d| d.name.as_str())
+                .collect(),
+        }
+    }
+
+    fn only_own(&self) -> bool {
+        !self.everything && self.reviews.is_empty()
+    }
+
+    fn shows(&self, caller: &Caller, request: &Request) -> bool {
+        let reviews = || !request.datasets.is_empty() && request.datasets.iter().all(|name| self.reviews.contains(name.as_str()));
+        self.everything || request.actor == *caller.actor() || reviews()
+    }
+}
+
+/// Everything that could be on the list, by the shortest index there is.
+fn newest_first<'s>(
+    known: &'s State,
+    caller: &Caller,
+    state: Option<RequestState>,
+    seen: &Seen<'_>,
+) -> Box<dyn Iterator<Item = &'s Arc<Request>> + 's> {
+    let by_id = |id| known.requests.get(id);
+    if seen.only_own() {
+        let theirs = known.people.get(caller.actor()).into_iter();
+        Box::new(theirs.flat_map(|theirs| theirs.requests.iter().rev()).filter_map(by_id))
+    } else if state == Some(RequestState::Pending) {
+        Box::new(known.pending.values().rev().filter_map(by_id))
+    } else {
+        Box::new(known.created.iter().rev().filter_map(by_id))
+    }
+}
+
+const LISTED_MAX: usize = 1000;

@@ -1,0 +1,138 @@
+//! What is known of a request and of all that happened to it.
+//!
+//! A request that is over keeps only what rules and lists need: its document and the reviewers' words are read from the log
+//! when somebody looks at it, or the memory of a busy broker would hold everything that was ever asked.
+
+use std::sync::Arc;
+
+use chunk_wire::fetch::{Format, RequestDocument, RequestState};
+use chunk_wire::id::{ActorId, RequestId};
+use chunk_wire::review::Verdict;
+
+use crate::evidence::entries::{OutcomeEntry, RequestCreate, SessionOpen};
+
+/// A request and all that happened to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Index of `request.create`.
+    pub(crate) index: u64,
+    /// As recorded.
+    pub(crate) id: RequestId,
+    /// Requester's pseudonym.
+    pub(crate) actor: ActorId,
+    /// The session under which it was made: who asks, from where, with which key.
+    pub(crate) requester: Arc<SessionOpen>,
+    /// Datasets it reads.
+    pub(crate) datasets: Arc<[String]>,
+    /// Encoding.
+    pub(crate) format: Format,
+    /// Distinct people who must approve.
+    pub(crate) quorum: u32,
+    /// The signed document, until nothing can happen any more.
+    pub(crate) document: Option<Arc<RequestDocument>>,
+    /// Its digest, hex.
+    pub(crate) digest: String,
+    /// State.
+    pub(crate) state: RequestState,
+    /// Created, ms since 1970.
+    pub(crate) created_ms: i64,
+    /// End of the present state if nothing happens, ms since 1970.
+    pub(crate) expires_ms: i64,
+    /// Estimate when made.
+    pub(crate) rows_estimated: Option<u64>,
+    /// Verdicts, in order.
+    pub(crate) reviews: Vec<Review>,
+    /// Index of `grant.issue`.
+    pub(crate) grant: Option<u64>,
+    /// Index of `grant.take`.
+    pub(crate) taken: Option<u64>,
+    /// Deliveries, in order.
+    pub(crate) deliveries: Vec<Delivered>,
+}
+
+/// A verdict.
+#[derive(Debug, Clone)]
+pub(crate) struct Review {
+    /// Index.
+    pub(crate) index: u64,
+    /// When.
+    pub(crate) time_ms: i64,
+    /// Reviewer's pseudonym.
+    pub(crate) actor: ActorId,
+    /// The session under which it was given.
+    pub(crate) reviewer: Arc<SessionOpen>,
+    /// Verdict.
+    pub(crate) verdict: Verdict,
+    /// Why, until nothing can happen any more.
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+/// A delivery attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivered {
+    /// Chunk.
+    pub(crate) chunk: u32,
+    /// Index of the intent.
+    pub(crate) intent: u64,
+    /// Index of the outcome, and the outcome.
+    pub(crate) outcome: Option<(u64, Arc<Ended>)>,
+    /// Index of the client's acknowledgement.
+    pub(crate) ack: Option<u64>,
+}
+
+/// How a delivery attempt ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    /// The word in the log.
+    pub(crate) end: String,
+    /// Rows that left.
+    pub(crate) rows: u64,
+    /// Bytes that left.
+    pub(crate) bytes: u64,
+    /// SHA-256 (hex) of the bytes, when done.
+    pub(crate) sha256: Option<String>,
+}
+
+impl Request {
+    /// A request as `request.create` makes it.
+    pub(super) fn new(index: u64, create: &RequestCreate, requester: Arc<SessionOpen>, time_ms: i64) -> Self {
+        Self {
+            index,
+            id: create.id.clone(),
+            actor: create.actor.clone(),
+            requester,
+            datasets: create.document.datasets.clone().into(),
+            format: create.document.format,
+            quorum: create.document.quorum,
+            document: Some(Arc::new(create.document.clone())),
+            digest: create.digest.clone(),
+            state: RequestState::Pending,
+            created_ms: time_ms,
+            expires_ms: create.expires_ms,
+            rows_estimated: create.rows_estimated,
+            reviews: Vec::new(),
+            grant: None,
+            taken: None,
+            deliveries: Vec::new(),
+        }
+    }
+
+    /// Lets go of what nobody needs to decide anything any more.
+    pub(super) fn lighten(&mut self) {
+        self.document = None;
+        for review in &mut self.reviews {
+            review.reason = None;
+        }
+    }
+}
+
+impl From<&OutcomeEntry> for Ended {
+    fn from(outcome: &OutcomeEntry) -> Self {
+        Self {
+            end: outcome.end.clone(),
+            rows: outcome.rows,
+            bytes: outcome.bytes,
+            sha256: outcome.sha256.clone(),
+        }
+    }
+}

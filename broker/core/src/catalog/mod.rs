@@ -220,8 +220,9 @@ fn summary(broker: &Broker, cx: &Context, caller: &Caller, dataset: &Dataset) ->
     }
 }
 
-/// Levenshtein distance, for names of a few dozen characters.
-fn distance(a: &str, b: &str) -> usize {
+/// Levenshtein distance, for names of a few dozen characters: what "did you mean" goes by.
+#[must_use]
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().take(64).enumerate() {

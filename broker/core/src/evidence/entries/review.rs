@@ -1,0 +1,80 @@
+//! Verdicts.
+
+use chunk_evidence::body::{Body, Group};
+use chunk_evidence::leaf::{Decision, Header, Kind};
+use chunk_wire::id::{ActorId, RequestId, SessionId};
+use chunk_wire::review::Verdict;
+use serde_json::{Value, json};
+
+use super::read::Read;
+use super::{EventError, by, why};
+
+/// `review.approve` and `review.reject`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ReviewEntry {
+    /// Request.
+    pub(crate) id: RequestId,
+    /// Index of its `request.create`.
+    pub(crate) request: u64,
+    /// Reviewer's session.
+    pub(crate) session: SessionId,
+    /// Index of the reviewer's `session.open`.
+    pub(crate) open: u64,
+    /// Reviewer's pseudonym.
+    pub(crate) actor: ActorId,
+    /// Issuer of the reviewer.
+    pub(crate) issuer: String,
+    /// Subject of the reviewer.
+    pub(crate) subject: String,
+    /// Thumbprint of the key that signed.
+    pub(crate) key: String,
+    /// Verdict.
+    pub(crate) verdict: Verdict,
+    /// Digest reviewed.
+    pub(crate) digest: String,
+    /// Justification.
+    pub(crate) reason: String,
+    /// DSSE envelope over the verdict.
+    pub(crate) envelope: Value,
+}
+
+impl ReviewEntry {
+    pub(super) fn write(&self, header: &mut Header, body: &mut Body) {
+        by(header, Some(&self.actor), Some(&self.session));
+        header.dec = Some(match self.verdict {
+            Verdict::Approve => Decision::Allow,
+            Verdict::Reject => Decision::Deny,
+        });
+        header.refs = vec![self.request, self.open];
+        body.set(
+            Group::Who,
+            json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject }),
+        );
+        body.set(
+            Group::What,
+            json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }),
+        );
+        body.set(Group::Why, why(&self.reason, None));
+    }
+
+    pub(super) fn read(read: &Read<'_>) -> Result<Self, EventError> {
+        Ok(Self {
+            id: read.member(Group::What, "id")?,
+            request: read.reference(0)?,
+            open: read.reference(1)?,
+            session: read.session()?,
+            actor: read.actor()?,
+            issuer: read.member(Group::Who, "issuer")?,
+            subject: read.member(Group::Who, "subject")?,
+            key: read.member(Group::Who, "key")?,
+            verdict: if read.header.kind == Kind::ReviewApprove {
+                Verdict::Approve
+            } else {
+                Verdict::Reject
+            },
+            digest: read.member(Group::What, "digest")?,
+            reason: read.member(Group::Why, "reason")?,
+            envelope: read.member(Group::What, "envelope")?,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Sessions.
+
+use chunk_evidence::body::{Body, Group};
+use chunk_evidence::leaf::Header;
+use chunk_wire::id::{ActorId, SessionId};
+use chunk_wire::session::{ClientInfo, Person};
+use serde_json::json;
+
+use super::read::Read;
+use super::{EventError, by, put};
+
+/// `session.open`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionOpen {
+    /// The session.
+    pub(crate) session: SessionId,
+    /// Pseudonym of the person.
+    pub(crate) actor: ActorId,
+    /// The person.
+    pub(crate) person: Person,
+    /// Methods of authentication.
+    pub(crate) amr: Vec<String>,
+    /// When the person proved who they are, seconds since 1970, where the issuer says.
+    pub(crate) auth_time: Option<i64>,
+    /// RFC 7638 thumbprint of the session's key.
+    pub(crate) key: String,
+    /// The key, 32 bytes, base64url.
+    pub(crate) public_key: String,
+    /// Address.
+    pub(crate) ip: String,
+    /// Client in its own words.
+    pub(crate) client: ClientInfo,
+    /// End, ms since 1970.
+    pub(crate) expires_ms: i64,
+    /// SHA-256 (hex) of the ID token, which is accepted once.
+    pub(crate) id_token: String,
+}
+
+impl SessionOpen {
+    pub(super) fn write(&self, header: &mut Header, body: &mut Body) {
+        by(header, Some(&self.actor), Some(&self.session));
+        let mut who = json!({
+            "amr": self.amr, "groups": self.person.groups, "issuer": self.person.issuer, "key": self.key,
+            "name": self.person.name, "public_key": self.public_key, "subject": self.person.subject,
+        });
+        put(&mut who, "email", self.person.email.as_deref());
+        put(&mut who, "auth_time", self.auth_time);
+        body.set(Group::Who, who);
+        body.set(
+            Group::Net,
+            json!({ "client": self.client.version, "host": self.client.host, "ip": self.ip }),
+        );
+        body.set(Group::Out, json!({ "expires_ms": self.expires_ms, "id_token": self.id_token }));
+    }
+
+    pub(super) fn read(read: &Read<'_>) -> Result<Self, EventError> {
+        Ok(Self {
+            session: read.session()?,
+            actor: read.actor()?,
+            person: Person {
+                issuer: read.member(Group::Who, "issuer")?,
+                subject: read.member(Group::Who, "subject")?,
+                name: read.member(Group::Who, "name")?,
+                email: read.optional(Group::Who, "email")?,
+                groups: read.member(Group::Who, "groups")?,
+            },
+            amr: read.member(Group::Who, "amr")?,
+            auth_time: read.optional(Group::Who, "auth_time")?,
+            key: read.member(Group::Who, "key")?,
+            public_key: read.member(Group::Who, "public_key")?,
+            ip: read.member(Group::Net, "ip")?,
+            client: ClientInfo {
+                version: read.member(Group::Net, "client")?,
+                host: read.member(Group::Net, "host")?,
+            },
+            expires_ms: read.member(Group::Out, "expires_ms")?,
+            id_token: read.member(Group::Out, "id_token")?,
+        })
+    }
+}

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{b64, b64_std, sha256, unb64_std};
 
+/// Payload type of a request document.
+pub const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
+/// Payload type of a verdict.
+pub const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
+/// Payload type of a bundle's statement.
+pub const EXPORT_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.export.v1+json";
+
 /// A signed payload: `{"payload":…,"payloadType":…,"signatures":[{"keyid":…,"sig":…}]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

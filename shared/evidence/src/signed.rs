@@ -11,14 +11,9 @@ use serde_json::Value;
 
 use crate::body::Group;
 use crate::disclosed::Disclosed;
-use crate::dsse::{Envelope, thumbprint};
+use crate::dsse::{Envelope, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, thumbprint};
 use crate::encode::{parse_canonical, sha256_hex, unb64_32};
 use crate::leaf::Kind;
-
-/// DSSE payload type of a request document.
-pub(crate) const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
-/// DSSE payload type of a verdict.
-pub(crate) const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
 
 /// What does not fit, in a sentence.
 pub(crate) type Misfit = &'static str;

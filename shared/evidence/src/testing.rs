@@ -6,14 +6,13 @@ use serde_json::{Value, json};
 
 use crate::body::{Body, EntryKey, Group};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::dsse;
+use crate::dsse::{self, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE};
 use crate::encode::{b64, canonical, sha256_hex};
 use crate::leaf::{Decision, Header, Kind, Leaf};
 use crate::merkle::tests::{mth, path, subproof};
 use crate::merkle::{Frontier, Hash};
 use crate::note::VerifierKey;
 use crate::receipt::{Receipt, ReceiptEntry, ReceiptFile, entries_needed};
-use crate::signed::{REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE};
 
 pub(crate) const ORIGIN: &str = "example.org/prod/7f3a";
 pub(crate) const FILE: &[u8] = b"email,total\n***,12\n";

@@ -57,22 +57,10 @@ impl Tile {
     #[must_use]
     pub fn path(&self) -> String {
         match *self {
-            Tile::Hashes { level, index, width } => tile_path(level, index, width),
+            Tile::Hashes { level, index, width } => path_of(&level.to_string(), index, width),
             Tile::Entries { index, width } => path_of("entries", index, width),
         }
     }
-}
-
-/// Path of a hash tile.
-#[must_use]
-pub fn tile_path(level: u8, index: u64, width: u16) -> String {
-    path_of(&level.to_string(), index, width)
-}
-
-/// Path of an entry bundle.
-#[must_use]
-pub fn entries_path(index: u64, width: u16) -> String {
-    path_of("entries", index, width)
 }
 
 /// The bytes of an entry bundle; absent when a leaf is longer than 65 535 bytes.
@@ -108,9 +96,10 @@ mod tests {
 
     #[test]
     fn the_paths_are_those_of_the_specification() {
-        assert_eq!(tile_path(0, 1_234_067, 256), "tile/0/x001/x234/067");
-        assert_eq!(tile_path(1, 0, 5), "tile/1/000.p/5");
-        assert_eq!(entries_path(273, 256), "tile/entries/273");
+        let hashes = |level, index, width| Tile::Hashes { level, index, width }.path();
+        assert_eq!(hashes(0, 1_234_067, 256), "tile/0/x001/x234/067");
+        assert_eq!(hashes(1, 0, 5), "tile/1/000.p/5");
+        assert_eq!(Tile::Entries { index: 273, width: 256 }.path(), "tile/entries/273");
         assert_eq!(
             Tile::parse("tile/entries/x001/x234/067.p/1").unwrap(),
             Tile::Entries {
@@ -118,6 +107,12 @@ mod tests {
                 width: 1
             }
         );
+    }
+
+    #[test]
+    fn an_entry_bundle_gives_each_leaf_its_length() {
+        assert_eq!(entry_bundle([&b"ab"[..], &b"c"[..]]).unwrap(), b"\0\x02ab\0\x01c");
+        assert_eq!(entry_bundle([vec![0; 65_536].as_slice()]), None);
     }
 
     #[test]
@@ -138,6 +133,11 @@ mod tests {
             "tile/0/000.p/+1",
             "tile/0/000/",
             "tile//000",
+            "tile/0/",
+            "tile/0/x001//067",
+            "tile/0/x000/067",
+            "tile/0/000.p/",
+            &format!("tile/0/{}067", "x999/".repeat(9)),
         ] {
             assert_eq!(Tile::parse(path), None, "{path}");
         }

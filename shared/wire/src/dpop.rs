@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+pub use chunk_evidence::dsse::thumbprint;
+
 /// `typ` of a proof.
 pub const PROOF_TYP: &str = "dpop+jwt";
 
@@ -95,13 +97,6 @@ impl Jwk {
     }
 }
 
-/// RFC 7638 thumbprint (SHA-256, base64url) of an Ed25519 public key.
-#[must_use]
-pub fn thumbprint(public_key: &[u8; 32]) -> String {
-    let json = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(public_key));
-    URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, json.as_bytes()))
-}
-
 /// `ath` of an access token.
 #[must_use]
 pub fn access_token_hash(token: &str) -> String {
@@ -161,16 +156,6 @@ pub fn verify(proof: &str) -> Result<SignedProof, ProofError> {
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn the_thumbprint_is_rfc_8037_appendix_a_3() {
-        let x: [u8; 32] = URL_SAFE_NO_PAD
-            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
-            .unwrap()
-            .try_into()
-            .unwrap();
-        assert_eq!(thumbprint(&x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    }
 
     #[test]
     fn a_proof_verifies_and_a_changed_one_does_not() {

@@ -7,7 +7,7 @@ use crate::id::RequestId;
 use crate::session::Person;
 
 /// DSSE payload type of a verdict.
-pub const REVIEW_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.review.v1+json";
+pub use chunk_evidence::dsse::REVIEW_PAYLOAD_TYPE;
 
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

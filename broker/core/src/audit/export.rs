@@ -1,5 +1,6 @@
 //! What leaves the log so that others can check it: bundles and receipts.
 
+use chunk_evidence::bundle::LEVEL_MAX;
 use chunk_log::journal::Urgency;
 use chunk_wire::audit::ExportRequest;
 use chunk_wire::id::RequestId;
@@ -102,5 +103,3 @@ async fn first_at_or_after(broker: &Broker, size: u64, ms: i64) -> Result<u64, E
     }
     Ok(low)
 }
-
-const LEVEL_MAX: u8 = 4;

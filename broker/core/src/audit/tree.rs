@@ -1,5 +1,6 @@
 //! The log itself as others see it: checkpoint, tiles, proofs of consistency.
 
+use chunk_evidence::tile::{TILE_WIDTH, Tile, entry_bundle};
 use chunk_wire::problem::Code;
 
 use super::record_read;
@@ -16,10 +17,13 @@ pub fn checkpoint(broker: &Broker) -> String {
     broker.log.published().checkpoint.text().to_owned()
 }
 
-/// A hash tile (C2SP tlog-tiles); `None` when the tree is not that large.
+/// The hash tile of this C2SP path, `tile/0/x001/234.p/5`; `None` when it is not one or the tree is not that large.
 #[must_use]
-pub fn tile(broker: &Broker, level: u8, index: u64, width: u16) -> Option<Vec<u8>> {
-    broker.log.with_tree(|tree| tree.tile(level, index, width))
+pub fn tile(broker: &Broker, path: &str) -> Option<Vec<u8>> {
+    match Tile::parse(path)? {
+        Tile::Hashes { level, index, width } => broker.log.with_tree(|tree| tree.tile(level, index, width)),
+        Tile::Entries { .. } => None,
+    }
 }
 
 /// Proof that the tree of size `to` extends the one of size `from`.
@@ -34,28 +38,22 @@ pub fn consistency(broker: &Broker, from: u64, to: u64) -> Option<Vec<[u8; 32]>>
     })
 }
 
-/// A bundle of leaves (C2SP tlog-tiles entry bundle): each as a big-endian u16 length and the leaf's bytes.
+/// The entry bundle of this C2SP path, `tile/entries/x001/234.p/5`.
 ///
 /// # Errors
-/// As [`search`](super::search), and `not_found` when the tree is not that large.
-pub async fn entries_tile(broker: &Broker, cx: &Context, caller: &Caller, index: u64, width: u16) -> Result<Vec<u8>, Error> {
+/// As [`search`](super::search), and `not_found` when it is not one or the tree is not that large.
+pub async fn entries_tile(broker: &Broker, cx: &Context, caller: &Caller, path: &str) -> Result<Vec<u8>, Error> {
+    let missing = || Error::new(Code::NotFound, "There is no such tile.");
+    let Some(Tile::Entries { index, width }) = Tile::parse(path) else {
+        return Err(missing());
+    };
     demand(broker, cx, caller, Action::AuditRead, "reading the evidence")?;
-    let from = index
-        .checked_mul(TILE_WIDTH)
-        .ok_or_else(|| Error::new(Code::NotFound, "There is no such tile."))?;
+    let from = index.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(missing)?;
     let entries = broker.log.read(from, usize::from(width)).await?;
-    if entries.len() < usize::from(width) || width == 0 {
-        return Err(Error::new(Code::NotFound, "There is no such tile."));
+    if entries.len() < usize::from(width) {
+        return Err(missing());
     }
     record_read(broker, caller, serde_json::json!({ "tile": index }), entries.len()).await?;
-    let mut bytes = Vec::new();
-    for entry in entries {
-        let leaf = entry.leaf.to_bytes();
-        let length = u16::try_from(leaf.len()).map_err(|_| Error::new(Code::Internal, "A leaf is longer than 64 KiB."))?;
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(&leaf);
-    }
-    Ok(bytes)
+    let leaves: Vec<_> = entries.iter().map(|entry| entry.leaf.to_bytes()).collect();
+    entry_bundle(leaves.iter().map(Vec::as_slice)).ok_or_else(|| Error::new(Code::Internal, "A leaf is longer than 64 KiB."))
 }
-
-const TILE_WIDTH: u64 = 256;

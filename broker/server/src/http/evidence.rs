@@ -110,16 +110,9 @@ pub(super) async fn checkpoint(State(gateway): State<Arc<Gateway>>) -> Response 
     responses((status = 200, body = Binary, content_type = "application/octet-stream"), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn tile(State(gateway): State<Arc<Gateway>>, Named((level, index)): Named<(String, String)>) -> Result<Response, Refusal> {
-    let missing = || Refusal::not_found("tile");
-    let level = level
-        .parse::<u8>()
-        .ok()
-        .filter(|l| *l < 64 && l.to_string() == level)
-        .ok_or_else(missing)?;
-    let (index, width) = tile_index(&index).ok_or_else(missing)?;
-    audit::tile(&gateway.broker, level, index, width)
+    audit::tile(&gateway.broker, &format!("tile/{level}/{index}"))
         .map(|bytes| typed(OCTETS, bytes))
-        .ok_or_else(missing)
+        .ok_or_else(|| Refusal::not_found("tile"))
 }
 
 /// A bundle of leaves (C2SP tlog-tiles).
@@ -133,11 +126,8 @@ pub(super) async fn entries_tile(
     SignedIn(caller): SignedIn,
     Named(index): Named<String>,
 ) -> Result<Response, Refusal> {
-    let (index, width) = tile_index(&index).ok_or_else(|| Refusal::not_found("tile"))?;
-    Ok(typed(
-        OCTETS,
-        audit::entries_tile(&gateway.broker, &cx, &caller, index, width).await?,
-    ))
+    let path = format!("tile/entries/{index}");
+    Ok(typed(OCTETS, audit::entries_tile(&gateway.broker, &cx, &caller, &path).await?))
 }
 
 /// Query of a consistency proof.
@@ -177,66 +167,4 @@ pub(super) async fn consistency(State(gateway): State<Arc<Gateway>>, Params(size
 
 fn typed(media_type: &'static str, bytes: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], bytes).into_response()
-}
-
-/// Reads `x001/x234/067` or `x001/x234/067.p/W`. Only the one canonical spelling of an index is a tile.
-fn tile_index(text: &str) -> Option<(u64, u16)> {
-    let (path, width) = match text.split_once(".p/") {
-        Some((path, width)) => {
-            let parsed = width
-                .parse::<u16>()
-                .ok()
-                .filter(|w| (1..256).contains(w) && w.to_string() == width)?;
-            (path, parsed)
-        }
-        None => (text, 256),
-    };
-    let mut parts = path.split('/').rev();
-    let last = parts.next()?;
-    let mut digits = vec![last];
-    for part in parts {
-        digits.push(part.strip_prefix('x')?);
-    }
-    digits.reverse();
-    if digits.first().is_some_and(|first| *first == "000") && digits.len() > 1 {
-        return None;
-    }
-    let mut index: u64 = 0;
-    for group in digits {
-        if group.len() != 3 || !group.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        index = index.checked_mul(1000)?.checked_add(group.parse().ok()?)?;
-    }
-    Some((index, width))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tile_index;
-
-    #[test]
-    fn a_tile_has_one_spelling() {
-        assert_eq!(tile_index("067"), Some((67, 256)));
-        assert_eq!(tile_index("x001/x234/067"), Some((1_234_067, 256)));
-        assert_eq!(tile_index("x001/x234/067.p/7"), Some((1_234_067, 7)));
-        assert_eq!(tile_index("000"), Some((0, 256)));
-        for bad in [
-            "",
-            "67",
-            "0067",
-            "x000/067",
-            "001/067",
-            "x001/x067",
-            "067.p/0",
-            "067.p/256",
-            "067.p/07",
-            "067.p/",
-            "+67",
-            "x001//067",
-            "x999/".repeat(9).as_str(),
-        ] {
-            assert_eq!(tile_index(bad), None, "{bad}");
-        }
-    }
 }

@@ -29,7 +29,5 @@ pub use write::write_bundle;
 
 /// First line of `format.txt`.
 pub const BUNDLE_FORMAT: &str = "chunkctl.dev/bundle/v1";
-/// DSSE payload type of a bundle's statement.
-pub const EXPORT_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.export.v1+json";
 /// Rows in one `rows/N.jsonl` member.
 const ROWS_PER_MEMBER: usize = 4096;

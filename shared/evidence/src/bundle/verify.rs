@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::format::Format;
 use super::member::Stored;
+use super::tar;
 use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, Verification};
-use super::{EXPORT_PAYLOAD_TYPE, tar};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::dsse::Envelope;
+use crate::dsse::{EXPORT_PAYLOAD_TYPE, Envelope};
 use crate::encode::{from_hex_32, parse_canonical, sha256, unb64_32};
 use crate::merkle::{Hash, verify_consistency};
 use crate::note::{NoteError, VerifierKey};

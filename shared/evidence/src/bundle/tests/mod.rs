@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::body::Body;
 use crate::disclosed::Disclosed;
-use crate::dsse;
+use crate::dsse::{self, EXPORT_PAYLOAD_TYPE};
 use crate::encode::{canonical, canonical_of, sha256_hex};
 use crate::leaf::{Header, Kind, Leaf};
 use crate::testing::Log;

@@ -44,5 +44,7 @@ pub const PENDING_PER_PERSON_MAX: usize = 100;
 pub const ASKED_PER_MINUTE_MAX: i64 = 60;
 /// Plans and requests one person may ask for at once.
 pub const ASKED_AT_ONCE_MAX: i64 = 30;
+/// Deliveries of one person that run at once.
+pub const DELIVERIES_PER_PERSON_MAX: usize = 8;
 /// Deliveries that run at once.
 pub const DELIVERIES_RUNNING_MAX: usize = 64;

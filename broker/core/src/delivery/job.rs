@@ -1,219 +1,262 @@
 //! The job that owns a delivery: counts, hashes, bounds, and records the outcome however it ends.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
-use chunk_port::{Frames, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
-use chunk_wire::fetch::RequestState;
-use chunk_wire::id::RequestId;
-use chunk_wire::problem::Code;
-use futures::StreamExt as _;
-use ring::digest::Context as Hasher;
+use chunk_port::{Frame, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
+use chunk_wire::id::{RequestId, SessionId};
+use futures::{FutureExt as _, StreamExt as _};
+use ring::digest::{Context as Hasher, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use super::Cut;
+use super::Ending;
+use super::guard::Guard;
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::{Event, MaskColumn, OutcomeEntry};
-use crate::identity::Caller;
-use crate::limits::UNRECORDED_BYTES_MAX;
+use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
 use crate::state::State;
 
 /// One delivery while it runs.
 pub(super) struct Job {
-    pub(super) broker: Arc<Broker>,
-    pub(super) id: RequestId,
-    pub(super) caller: Caller,
-    pub(super) intent: u64,
-    pub(super) started_ms: i64,
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
-    pub(super) recorded_bytes: u64,
-    pub(super) hasher: Hasher,
-    pub(super) progress: Option<(u64, JoinHandle<Result<(), Error>>)>,
+    broker: Arc<Broker>,
+    id: RequestId,
+    session: SessionId,
+    intent: u64,
+    started_ms: i64,
+    rows: u64,
+    bytes: u64,
+    /// Bytes that the newest durable progress tells of.
+    recorded_bytes: u64,
+    /// Of exactly the first `bytes` bytes.
+    hasher: Hasher,
+    progress: Option<Progress>,
+    counts: Option<Arc<dyn MaskCounts>>,
+}
+
+/// A progress entry on its way into the log.
+struct Progress {
+    bytes: u64,
+    commit: JoinHandle<Result<(), Error>>,
 }
 
 /// How a delivery ended: the word in the log, and the sentence for the client unless it is done.
-struct End {
+pub(super) struct End {
     word: &'static str,
     sentence: Option<String>,
 }
 
 impl Job {
-    pub(super) async fn run(
-        mut self,
-        order: ScanOrder,
-        out: mpsc::Sender<Result<Bytes, Cut>>,
-        finished: Arc<AtomicBool>,
-        _slot: OwnedSemaphorePermit,
-    ) {
-        let (end, counts) = match self.broker.scanner.open(order).await {
-            Ok(frames) => {
-                let counts = Arc::clone(&frames.counts);
-                (self.carry(frames, &out).await, Some(counts))
+    pub(super) fn new(broker: &Arc<Broker>, id: RequestId, session: SessionId, intent: u64) -> Self {
+        Self {
+            broker: Arc::clone(broker),
+            id,
+            session,
+            intent,
+            started_ms: broker.clock.now_ms(),
+            rows: 0,
+            bytes: 0,
+            recorded_bytes: 0,
+            hasher: Hasher::new(&SHA256),
+            progress: None,
+            counts: None,
+        }
+    }
+
+    /// Delivers, and records how it ended before the client is told of a good end.
+    pub(super) async fn run(mut self, order: ScanOrder, out: mpsc::Sender<Bytes>, ending: Arc<Ending>, _slot: OwnedSemaphorePermit) {
+        // A panic of ours or of the scanner's must not leave an intent without an outcome.
+        let end = match AssertUnwindSafe(self.carry(order, &out)).catch_unwind().await {
+            Ok(Ok(())) => End::done(),
+            Ok(Err(end)) => end,
+            Err(_) => {
+                tracing::error!(request = %self.id, intent = self.intent, "a delivery panicked");
+                End::cut("failed", "the broker failed")
             }
-            Err(fault) => (scan_end(&self.id, fault), None),
         };
-        if let Some((_, progress)) = self.progress.take() {
+        if let Some(progress) = self.progress.take() {
             // Awaited so that entries of one fetch stand in order; a failure shows again when the outcome is recorded.
-            drop(progress.await);
+            drop(progress.commit.await);
         }
-        let recorded = self.record_outcome(&end, counts).await;
-        let sentence = match (end.sentence, recorded) {
-            (None, Ok(())) => return finished.store(true, Ordering::Release),
-            (Some(sentence), _) => sentence,
-            (None, Err(_)) => "the outcome could not be recorded".to_owned(),
-        };
-        // A client that does not read must not hold up a stop; the stream tells of an end without a word by itself.
-        tokio::select! {
-            _ = out.send(Err(Cut(sentence))) => {}
-            () = self.broker.stopping.cancelled() => {}
+        let outcome = self.outcome(end.word);
+        let mut recorded = self.record(&outcome).await;
+        if let Some(sentence) = end.sentence {
+            // A bad end is told at once, even when it cannot be recorded yet.
+            ending.tell(Err(sentence));
+            drop(out);
+            if !recorded {
+                self.record_later(&outcome).await;
+            }
+            return;
         }
+        if !recorded {
+            recorded = self.record_later(&outcome).await;
+        }
+        ending.tell(if recorded {
+            Ok(())
+        } else {
+            Err("the outcome could not be recorded".to_owned())
+        });
     }
 
-    async fn carry(&mut self, mut frames: Frames, out: &mpsc::Sender<Result<Bytes, Cut>>) -> End {
-        let mut changes = self.broker.log.watch();
-        let stopping = self.broker.stopping.clone();
-        // What changed before the subscription is not told by it.
-        if let Err(end) = self.still_allowed() {
-            return end;
-        }
-        loop {
-            let frame = tokio::select! {
-                frame = frames.stream.next() => frame,
-                () = stopping.cancelled() => return End::cut("cut", "the broker is stopping"),
-                () = out.closed() => return End::cut("cut", "the client went away"),
-                _ = changes.changed() => match self.still_allowed() { Ok(()) => continue, Err(end) => return end },
-            };
-            let frame = match frame {
-                None => {
-                    return End {
-                        word: "done",
-                        sentence: None,
-                    };
-                }
-                Some(Err(fault)) => return scan_end(&self.id, fault),
-                Some(Ok(frame)) => frame,
-            };
-            if let Err(end) = self.still_allowed() {
-                return end;
-            }
-            if let Err(end) = self.leave_trace(frame.bytes.len() as u64).await {
-                return end;
-            }
-            self.hasher.update(&frame.bytes);
-            let (rows, bytes) = (frame.rows, frame.bytes.len() as u64);
-            loop {
-                tokio::select! {
-                    slot = out.reserve() => match slot {
-                        Ok(slot) => { slot.send(Ok(frame.bytes)); break }
-                        Err(_) => return End::cut("cut", "the client went away"),
-                    },
-                    () = stopping.cancelled() => return End::cut("cut", "the broker is stopping"),
-                    _ = changes.changed() => if let Err(end) = self.still_allowed() { return end },
-                }
-            }
+    async fn carry(&mut self, order: ScanOrder, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
+        let deadline_ms = self.started_ms + i64::from(order.budget.duration_s) * 1000;
+        let mut guard = Guard::new(&self.broker, &self.id, &self.session, deadline_ms, out.clone());
+        // What changed before the guard looked out is not told by it.
+        guard.still_allowed()?;
+        let scanner = Arc::clone(&self.broker.scanner);
+        let opened = guard.until(scanner.open(order)).await?;
+        let mut frames = opened.map_err(|fault| scan_end(&self.id, fault))?;
+        self.counts = Some(Arc::clone(&frames.counts));
+        while let Some(frame) = guard.until(frames.stream.next()).await? {
+            let Frame { bytes, rows } = frame.map_err(|fault| scan_end(&self.id, fault))?;
+            guard.still_allowed()?;
+            let length = bytes.len() as u64;
+            self.leave_trace(&mut guard, length).await?;
+            let place = guard.until(out.reserve()).await?.map_err(|_| gone())?;
+            self.hasher.update(&bytes);
+            place.send(bytes);
             self.rows += rows;
-            self.bytes += bytes;
+            self.bytes += length;
             self.broker.totals.rows.fetch_add(rows, Ordering::Relaxed);
-            self.broker.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.broker.totals.bytes.fetch_add(length, Ordering::Relaxed);
         }
-    }
-
-    /// Session open, grant not revoked, log alive.
-    fn still_allowed(&self) -> Result<(), End> {
-        let published = self.broker.log.published();
-        if published.broken.is_some() {
-            return Err(End::cut("failed", "the evidence log cannot be written"));
-        }
-        let now_ms = self.broker.clock.now_ms();
-        if published.state.open_session(self.caller.session(), now_ms).is_none() {
-            return Err(End::cut("revoked", "the session has ended"));
-        }
-        match published.state.requests.get(&self.id) {
-            Some(request) if request.state == RequestState::Running => Ok(()),
-            _ => Err(End::cut("revoked", "the request was revoked")),
-        }
+        // Every frame has been taken when there is room for as many as can be in flight; before that nothing is done.
+        let all_taken = guard.until(out.reserve_many(FRAMES_IN_FLIGHT_MAX)).await?;
+        all_taken.map(drop).map_err(|_| gone())
     }
 
     /// Makes sure that no byte leaves further than the bound past the last durable progress.
-    async fn leave_trace(&mut self, next: u64) -> Result<(), End> {
-        let lost = |_| End::cut("failed", "the evidence log cannot be written");
-        if let Some((bytes, progress)) = self.progress.take_if(|(_, p)| p.is_finished()) {
-            progress
-                .await
-                .map_err(|_| Error::new(Code::Internal, ""))
-                .and_then(|r| r)
-                .map_err(lost)?;
-            self.recorded_bytes = bytes;
+    async fn leave_trace(&mut self, guard: &mut Guard, next: u64) -> Result<(), End> {
+        if next > UNRECORDED_BYTES_MAX {
+            return Err(End::cut("failed", "the broker failed"));
         }
-        if self.progress.is_none() && self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX / 2 {
-            let broker = Arc::clone(&self.broker);
-            let event = Event::Progress {
-                request: self.id.clone(),
-                intent: self.intent,
-                rows: self.rows,
-                bytes: self.bytes,
+        loop {
+            let unrecorded = self.bytes + next - self.recorded_bytes;
+            if unrecorded <= UNRECORDED_BYTES_MAX / 2 {
+                return Ok(());
+            }
+            let mut progress = match self.progress.take() {
+                Some(progress) => progress,
+                None => self.begin_progress(),
             };
-            let commit = async move {
-                broker
-                    .log
-                    .commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()]))
-                    .await
-                    .map(|_| ())
-            };
-            self.progress = Some((self.bytes, self.broker.jobs.spawn(commit)));
+            if unrecorded <= UNRECORDED_BYTES_MAX && !progress.commit.is_finished() {
+                self.progress = Some(progress);
+                return Ok(());
+            }
+            match guard.until(&mut progress.commit).await {
+                Ok(Ok(Ok(()))) => self.recorded_bytes = progress.bytes,
+                Ok(_) => return Err(End::cut("failed", "the evidence log cannot be written")),
+                Err(end) => {
+                    self.progress = Some(progress);
+                    return Err(end);
+                }
+            }
         }
-        while self.bytes + next - self.recorded_bytes > UNRECORDED_BYTES_MAX {
-            let Some((bytes, progress)) = self.progress.take() else { break };
-            progress
-                .await
-                .map_err(|_| Error::new(Code::Internal, ""))
-                .and_then(|r| r)
-                .map_err(lost)?;
-            self.recorded_bytes = bytes;
-        }
-        Ok(())
     }
 
-    async fn record_outcome(&self, end: &End, counts: Option<Arc<dyn MaskCounts>>) -> Result<(), Error> {
-        let digest = hex::encode(self.hasher.clone().finish());
-        let outcome = OutcomeEntry {
+    fn begin_progress(&self) -> Progress {
+        let broker = Arc::clone(&self.broker);
+        let event = Event::Progress {
             request: self.id.clone(),
             intent: self.intent,
-            end: end.word.to_owned(),
+            rows: self.rows,
+            bytes: self.bytes,
+            sha256: self.digest(),
+        };
+        let commit = async move {
+            broker
+                .log
+                .commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()]))
+                .await
+                .map(drop)
+        };
+        Progress {
+            bytes: self.bytes,
+            commit: self.broker.jobs.spawn(commit),
+        }
+    }
+
+    fn digest(&self) -> String {
+        hex::encode(self.hasher.clone().finish())
+    }
+
+    fn outcome(&self, word: &str) -> OutcomeEntry {
+        let counts = self.counts.as_ref().and_then(|counts| {
+            // The scanner's code, and perhaps what panicked before.
+            std::panic::catch_unwind(AssertUnwindSafe(|| counts.counts())).ok()
+        });
+        OutcomeEntry {
+            request: self.id.clone(),
+            intent: self.intent,
+            end: word.to_owned(),
             rows: self.rows,
             bytes: self.bytes,
             ms: u64::try_from(self.broker.clock.now_ms() - self.started_ms).unwrap_or(0),
-            sha256: (end.word == "done").then_some(digest),
+            sha256: (word == DONE).then(|| self.digest()),
             bytes_max: None,
-            columns: counts.map(|c| c.counts().into_iter().map(counted).collect()).unwrap_or_default(),
-        };
-        let decide = move |state: &State, _now_ms: i64| {
-            Ok(if state.open_intents.contains_key(&outcome.intent) {
-                vec![Event::Outcome(outcome.clone())]
-            } else {
-                Vec::new()
-            })
-        };
-        let recorded = self.broker.log.commit(Urgency::Closing, decide).await;
-        if let Err(fault) = &recorded {
-            tracing::error!(intent = self.intent, error = %fault, "an outcome could not be recorded; the next start closes the intent");
+            columns: counts.unwrap_or_default().into_iter().map(counted).collect(),
         }
-        recorded.map(|_| ())
+    }
+
+    /// Tries to record the outcome.
+    async fn record(&self, outcome: &OutcomeEntry) -> bool {
+        let outcome = outcome.clone();
+        let decide = move |state: &State, _now_ms: i64| {
+            let open = state.open_intents.contains_key(&outcome.intent);
+            Ok(open.then(|| Event::Outcome(outcome.clone())).into_iter().collect())
+        };
+        match self.broker.log.commit(Urgency::Closing, decide).await {
+            Ok(_) => true,
+            Err(fault) => {
+                tracing::error!(intent = self.intent, error = %fault, "the outcome of a delivery could not be recorded");
+                false
+            }
+        }
+    }
+
+    /// Tries again, until the outcome is recorded, the log is broken or the broker stops; in both cases the next start closes
+    /// the intent. An intent that stays open keeps its request running for nobody.
+    async fn record_later(&self, outcome: &OutcomeEntry) -> bool {
+        let mut pause_ms = RECORD_AGAIN_MS_MIN;
+        loop {
+            if self.broker.log.published().broken.is_some() || self.broker.stopping.is_cancelled() {
+                return false;
+            }
+            tokio::select! {
+                () = self.broker.clock.reached(self.broker.clock.now_ms() + pause_ms) => {}
+                () = self.broker.stopping.cancelled() => {}
+            }
+            if self.record(outcome).await {
+                return true;
+            }
+            pause_ms = (pause_ms * 2).min(RECORD_AGAIN_MS_MAX);
+        }
     }
 }
 
 impl End {
-    fn cut(word: &'static str, sentence: &str) -> Self {
+    fn done() -> Self {
+        Self {
+            word: DONE,
+            sentence: None,
+        }
+    }
+
+    pub(super) fn cut(word: &'static str, sentence: &str) -> Self {
         Self {
             word,
             sentence: Some(sentence.to_owned()),
         }
     }
+}
+
+fn gone() -> End {
+    End::cut("cut", "the client went away")
 }
 
 /// A scanner's fault as an end; the operator's text goes to the log only.
@@ -240,3 +283,8 @@ fn counted(count: MaskCount) -> MaskColumn {
         altered: Some(count.altered),
     }
 }
+
+const DONE: &str = "done";
+/// Pauses before an outcome is tried again double from the first to the second.
+const RECORD_AGAIN_MS_MIN: i64 = 100;
+const RECORD_AGAIN_MS_MAX: i64 = 5000;

@@ -5,20 +5,20 @@
 //! signal before each frame, and records the outcome however the body ends. The stream ends cleanly only after the outcome
 //! `done` is durable; every other end is an error that the gateway must turn into a broken connection.
 
+mod guard;
 mod job;
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
 use chunk_port::ScanOrder;
-use chunk_wire::fetch::{Format, RequestDocument, RequestState};
+use chunk_wire::fetch::{Budget, Format, RequestDocument, RequestState};
 use chunk_wire::id::{FetchId, RequestId};
 use chunk_wire::problem::Code;
-use ring::digest::{Context as Hasher, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use self::job::Job;
@@ -28,8 +28,8 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
 use crate::identity::Caller;
-use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
-use crate::state::State;
+use crate::limits::{DELIVERIES_PER_PERSON_MAX, FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::state::{Request, State};
 
 /// An approved request of the caller's, looked up; not yet a right to anything.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ pub(crate) struct Recorded {
 pub struct Delivery {
     intent: u64,
     format: Format,
-    frames: mpsc::Receiver<Result<Bytes, Cut>>,
-    finished: Arc<AtomicBool>,
+    frames: mpsc::Receiver<Bytes>,
+    ending: Arc<Ending>,
     told: bool,
 }
 
@@ -83,6 +83,17 @@ pub struct Delivery {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("delivery cut: {0}")]
 pub struct Cut(pub String);
+
+/// How a delivery ended, once it has: told by the job without waiting for a client that does not read.
+#[derive(Default)]
+struct Ending(OnceLock<Result<(), String>>);
+
+impl Ending {
+    fn tell(&self, end: Result<(), String>) {
+        // There is one job, and it ends once.
+        let _ = self.0.set(end);
+    }
+}
 
 impl Delivery {
     /// Index of the intent under which the bytes leave.
@@ -102,18 +113,24 @@ impl futures::Stream for Delivery {
     type Item = Result<Bytes, Cut>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        match self.frames.poll_recv(cx) {
-            Poll::Ready(None) if !self.finished.load(Ordering::Acquire) && !self.told => {
-                // The job is gone without a word (a panic): fail closed, never a clean end.
-                self.told = true;
-                Poll::Ready(Some(Err(Cut("the broker failed".to_owned()))))
-            }
-            Poll::Ready(Some(Err(cut))) => {
-                self.told = true;
-                Poll::Ready(Some(Err(cut)))
-            }
-            other => other,
+        if self.told {
+            return Poll::Ready(None);
         }
+        // What was cut is cut here too: frames that wait behind a revocation do not leave.
+        let cut = match self.ending.0.get() {
+            Some(Err(sentence)) => sentence.clone(),
+            _ => match ready!(self.frames.poll_recv(cx)) {
+                Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                None => match self.ending.0.get() {
+                    Some(Ok(())) => return Poll::Ready(None),
+                    Some(Err(sentence)) => sentence.clone(),
+                    // The job is gone without a word: fail closed, never a clean end.
+                    None => "the broker failed".to_owned(),
+                },
+            },
+        };
+        self.told = true;
+        Poll::Ready(Some(Err(Cut(cut))))
     }
 }
 
@@ -226,34 +243,27 @@ pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recor
     let request = committed.published.state.requests.get(&grant.approved.id);
     let taken_here = request.and_then(|r| r.taken).is_some_and(|taken| taken == committed.first);
     let intent = committed.first + u64::from(taken_here);
+    let left = request.and_then(|r| budget_left(r, grant.approved.document.budget));
+    let mut grant = grant;
+    grant.order.budget = left.ok_or_else(|| Error::new(Code::Internal, "The budget of a recorded intent is used up."))?;
     Ok(Recorded { grant, intent })
 }
 
 /// Starts the job that owns the delivery.
 pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
     let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
-    let finished = Arc::new(AtomicBool::new(false));
+    let ending = Arc::new(Ending::default());
+    let Recorded { grant, intent } = recorded;
     let delivery = Delivery {
-        intent: recorded.intent,
-        format: recorded.grant.order.format,
+        intent,
+        format: grant.order.format,
         frames,
-        finished: Arc::clone(&finished),
+        ending: Arc::clone(&ending),
         told: false,
     };
     broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
-    let job = Job {
-        broker: Arc::clone(broker),
-        id: recorded.grant.approved.id.clone(),
-        caller: recorded.grant.caller,
-        intent: recorded.intent,
-        started_ms: broker.clock.now_ms(),
-        rows: 0,
-        bytes: 0,
-        recorded_bytes: 0,
-        hasher: Hasher::new(&SHA256),
-        progress: None,
-    };
-    broker.jobs.spawn(job.run(recorded.grant.order, frames_out, finished, slot));
+    let job = Job::new(broker, grant.approved.id, grant.caller.session().clone(), intent);
+    broker.jobs.spawn(job.run(grant.order, frames_out, ending, slot));
     delivery
 }
 
@@ -285,6 +295,21 @@ fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<
     if grant != entry.grant || now_ms >= request.expires_ms {
         return Err(wrong_state(request, "be fetched"));
     }
+    let running = state.open_intents.values().filter(|open| open.intent.actor == entry.actor).count();
+    if running >= DELIVERIES_PER_PERSON_MAX {
+        return Err(Error::new(
+            Code::RateLimited,
+            format!("You have {DELIVERIES_PER_PERSON_MAX} deliveries running already."),
+        )
+        .hint("let one of them end, then run the same command again"));
+    }
+    if request.document.as_ref().and_then(|d| budget_left(request, d.budget)).is_none() {
+        return Err(Error::new(
+            Code::LimitReached,
+            format!("Earlier attempts have used up what request `{}` may carry.", request.id),
+        )
+        .hint("run the same `chunkctl fetch` without `--request` to ask again"));
+    }
     let mut events = Vec::new();
     if request.taken.is_none() {
         events.push(Event::GrantTake {
@@ -298,8 +323,16 @@ fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<
     Ok(events)
 }
 
+/// What earlier attempts leave of a budget; nothing when it is used up. Every attempt counts, as far as the log knows it.
+fn budget_left(request: &Request, budget: Budget) -> Option<Budget> {
+    let outcomes = || request.deliveries.iter().filter_map(|d| d.outcome.as_ref());
+    let rows = outcomes().fold(budget.rows, |left, (_, o)| left.saturating_sub(o.rows));
+    let bytes = outcomes().fold(budget.bytes, |left, (_, o)| left.saturating_sub(o.bytes));
+    (rows > 0 && bytes > 0).then_some(Budget { rows, bytes, ..budget })
+}
+
 /// The grant of a request that may be delivered now.
-fn may_start(request: &crate::state::Request) -> Result<u64, Error> {
+fn may_start(request: &Request) -> Result<u64, Error> {
     match (request.state, request.grant) {
         (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
         (RequestState::Pending, _) => Err(

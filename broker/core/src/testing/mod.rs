@@ -1,14 +1,15 @@
 //! A broker in memory: a clock that stands still, a journal that fails on command, a scanner that plays a script, an identity
 //! provider with one key. The stories below run the whole road in milliseconds.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod roles;
 mod stories;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,9 +22,11 @@ use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
 use chunk_wire::session::{ClientInfo, OpenSession, SessionTokens};
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::broker::{Broker, Parts};
 use crate::catalog::{Catalog, Class, Dataset, Unclassified};
@@ -34,6 +37,7 @@ use crate::error::Error;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
 use crate::settings::{IssuerSettings, Settings};
+use crate::state::State;
 use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
@@ -53,11 +57,16 @@ permit(principal in Group::"auditors", action in [Action::"audit_read", Action::
 "#;
 
 /// Time that moves when told.
-pub(crate) struct StillClock(AtomicI64);
+pub(crate) struct StillClock(watch::Sender<i64>);
 
 impl Clock for StillClock {
     fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        *self.0.borrow()
+    }
+
+    fn reached(&self, at_ms: i64) -> BoxFuture<'static, ()> {
+        let mut time = self.0.subscribe();
+        async move { drop(time.wait_for(|now_ms| *now_ms >= at_ms).await) }.boxed()
     }
 }
 
@@ -69,6 +78,17 @@ pub(crate) struct MemJournal {
     pub(crate) full: Arc<AtomicBool>,
     pub(crate) broken: Arc<AtomicBool>,
     pub(crate) appends: Arc<AtomicU64>,
+    /// So many appends more find no space, whatever they are for.
+    pub(crate) refusals: Arc<AtomicU64>,
+    /// Appends wait while this is set.
+    pub(crate) held: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl MemJournal {
+    pub(crate) fn hold(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
+    }
 }
 
 impl Journal for MemJournal {
@@ -79,6 +99,13 @@ impl Journal for MemJournal {
     fn append(&mut self, expected: u64, records: &[Record], urgency: Urgency) -> Result<u64, AppendError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(AppendError::Failed("input/output error".into()));
+        }
+        drop(self.held.1.wait_while(self.held.0.lock().unwrap(), |held| *held).unwrap());
+        let refused = self
+            .refusals
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if refused.is_ok() {
+            return Err(AppendError::NoSpace);
         }
         if self.full.load(Ordering::SeqCst) && urgency == Urgency::Normal {
             return Err(AppendError::NoSpace);
@@ -130,8 +157,12 @@ pub(crate) struct ScriptedScanner {
     pub(crate) opened: AtomicU64,
     /// The order of the newest scan.
     pub(crate) order: Mutex<Option<ScanOrder>>,
-    /// The stream ends only when this is set.
+    /// The stream ends only when this is not set.
     pub(crate) hold: Arc<AtomicBool>,
+    /// Opening never comes back.
+    pub(crate) stuck: AtomicBool,
+    /// The stream panics instead of ending.
+    pub(crate) panics: Arc<AtomicBool>,
     pub(crate) rows_estimated: Mutex<Option<u64>>,
 }
 
@@ -197,12 +228,16 @@ impl Scanner for ScriptedScanner {
         self.opened.fetch_add(1, Ordering::SeqCst);
         *self.order.lock().unwrap() = Some(order);
         let frames: Vec<_> = self.frames.lock().unwrap().drain(..).collect();
-        let hold = Arc::clone(&self.hold);
+        if self.stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let (hold, panics) = (Arc::clone(&self.hold), Arc::clone(&self.panics));
         let frames = futures::stream::iter(frames).map(|f| f.map_err(fault));
         let end = futures::stream::once(async move {
             while hold.load(Ordering::SeqCst) {
                 tokio::task::yield_now().await;
             }
+            assert!(!panics.load(Ordering::SeqCst), "the scanner fails in a way that nobody foresaw");
             Ok(Frame {
                 bytes: Bytes::from_static(b"end"),
                 rows: 0,
@@ -255,7 +290,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
         let journal = MemJournal::default();
-        let clock = Arc::new(StillClock(AtomicI64::new(1_790_000_000_000)));
+        let clock = Arc::new(StillClock(watch::channel(1_790_000_000_000).0));
         let provider = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap());
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
@@ -310,7 +345,7 @@ impl World {
     }
 
     pub(crate) fn advance_ms(&self, ms: i64) {
-        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+        self.clock.0.send_modify(|now_ms| *now_ms += ms);
     }
 
     /// Signs somebody in with a fresh key.
@@ -357,6 +392,21 @@ impl World {
                 })
             })
             .collect();
+    }
+
+    pub(crate) fn script_frames(&self, frames: impl IntoIterator<Item = Result<Frame, ScanErrorKind>>) {
+        *self.scanner.frames.lock().unwrap() = frames.into_iter().collect();
+    }
+
+    /// Waits for the state to become so.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&State) -> bool) {
+        let mut changes = self.broker.log.watch();
+        let became = async {
+            while !holds(&self.broker.log.published().state) {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), became).await.expect(what);
     }
 
     /// Kinds of all entries, in order.

@@ -1,6 +1,7 @@
 //! The road, and every way off it.
 
 mod asking;
+mod ending;
 
 use std::sync::atomic::Ordering;
 
@@ -512,7 +513,7 @@ async fn receipts_and_bundles_verify_without_the_broker() {
         assert_eq!(verified.answer.as_str(), "true", "{ask:?}: {:?}", verified.faults);
     }
     world.advance_ms(5000);
-    let later = world.clock.0.load(Ordering::SeqCst);
+    let later = world.broker.clock.now_ms();
     drain_another(&world, &dana).await;
     let auditor = audra.caller(&world).await.unwrap();
     let ask = chunk_wire::audit::ExportRequest {

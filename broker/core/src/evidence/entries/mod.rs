@@ -94,6 +94,8 @@ pub(crate) enum Event {
         intent: u64,
         rows: u64,
         bytes: u64,
+        /// Of exactly these bytes, hex.
+        sha256: String,
     },
     /// How a delivery ended.
     Outcome(OutcomeEntry),
@@ -219,10 +221,11 @@ impl Event {
                 intent,
                 rows,
                 bytes,
+                sha256,
             } => {
                 header.refs = vec![*intent];
                 body.set(Group::What, json!({ "request": request }));
-                body.set(Group::Out, json!({ "bytes": bytes, "rows": rows }));
+                body.set(Group::Out, json!({ "bytes": bytes, "rows": rows, "sha256": sha256 }));
             }
             Event::Outcome(outcome) => outcome.write(&mut header, &mut body),
             Event::Ack {

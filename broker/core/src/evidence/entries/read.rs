@@ -86,6 +86,7 @@ impl Event {
                 intent: read.reference(0)?,
                 rows: read.member(Group::Out, "rows")?,
                 bytes: read.member(Group::Out, "bytes")?,
+                sha256: read.member(Group::Out, "sha256")?,
             },
             Kind::FetchOutcome => Event::Outcome(OutcomeEntry::read(&read)?),
             Kind::DeliveryAck => Event::Ack {

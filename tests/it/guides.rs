@@ -1,12 +1,11 @@
 //! The documents' own commands, typed as they stand there, one after another, in a shell with an empty home.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::world::repository;
-use crate::support::{poll, process, servers, wait};
+use crate::support::{process, servers, wait};
 
 /// The lines of a document's code blocks, in order; blocks that install or test the product itself are left out.
 fn typed(text: &str) -> Vec<&str> {
@@ -30,11 +29,11 @@ fn script(lines: &[&str]) -> String {
         script.push_str(&format!("printf '%s\\n' '$ {quoted}'\n"));
         if line.starts_with("chunkctl login") {
             // The test is the browser: it reads the code from here.
-            script.push_str(&format!("{line} >\"$HOME/login\" 2>&1\ncheck $? '{quoted}'\n"));
+            script.push_str(&format!("{{ {line}\n}} >\"$HOME/login\" 2>&1\ncheck $? '{quoted}'\n"));
         } else if line.starts_with("chunk-broker dev") {
             // It stays until it is stopped.
             script.push_str(&format!(
-                "{line} >\"$HOME/dev\" 2>&1 &\nuntil grep -q 'next: run' \"$HOME/dev\"; do kill -0 $! || {{ cat \"$HOME/dev\" >&2; exit 99; }}; sleep 0.1; done\nkill $!\nwait $!\ncheck $? '{quoted}'\n"
+                "{{ exec {line}\n}} >\"$HOME/dev\" 2>&1 &\nuntil grep -q 'next: run' \"$HOME/dev\"; do kill -0 $! || {{ cat \"$HOME/dev\" >&2; exit 99; }}; sleep 0.1; done\nkill $!\nwait $!\ncheck $? '{quoted}'\n"
             ));
         } else {
             script.push_str(&format!("{line}\ncheck $? '{quoted}'\n"));
@@ -52,6 +51,22 @@ fn pick_dana(shown: &str) {
     assert!(answer.status().is_success(), "{}", answer.status());
 }
 
+/// Stops whatever broker a document left running below this folder, however the test ends.
+struct Kept<'a>(&'a Path);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.0).into_iter().flatten().flatten() {
+            let pid = std::fs::read_to_string(entry.path().join("broker.pid")).ok();
+            if let Some(pid) = pid.and_then(|pid| pid.trim().parse::<u32>().ok())
+                && std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(4).any(|word| word == b"\0dev"))
+            {
+                process::signal(pid, "TERM");
+            }
+        }
+    }
+}
+
 /// Types a document's commands; what they printed.
 fn follow(document: &str, first: impl Fn(&str) -> bool) -> String {
     let text = std::fs::read_to_string(repository().join(document)).unwrap();
@@ -65,35 +80,38 @@ fn follow(document: &str, first: impl Fn(&str) -> bool) -> String {
     );
     let out = home.path().join("out");
     let file = std::fs::File::create(&out).unwrap();
+    let typed = home.path().join("typed.sh");
+    std::fs::write(&typed, script(&lines)).unwrap();
+    let _kept = Kept(home.path());
     let mut shell = Command::new("bash")
+        .arg(&typed)
         .env_clear()
         .env("PATH", path)
         .env("HOME", home.path())
         .current_dir(home.path())
-        .stdin(Stdio::piped())
+        .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file)
         .spawn()
         .unwrap();
-    shell.stdin.take().unwrap().write_all(script(&lines).as_bytes()).unwrap();
     let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     let mut picked = false;
-    let status = poll(document, Duration::from_secs(180), || {
+    let started = Instant::now();
+    let status = loop {
         let login = read(&home.path().join("login"));
         if !picked && login.contains("Waiting") {
             picked = true;
             pick_dana(&login);
         }
-        shell.try_wait().unwrap()
-    });
-    // A document that failed half-way may have left its broker running.
-    for folder in ["chunk-demo", "first-fetch"] {
-        if let Ok(pid) = read(&home.path().join(folder).join("broker.pid")).trim().parse()
-            && !status.success()
-        {
-            process::signal(pid, "TERM");
+        if let Some(status) = shell.try_wait().unwrap() {
+            break status;
         }
-    }
+        if started.elapsed() > Duration::from_secs(180) {
+            shell.kill().ok();
+            panic!("{document} is not through after 3 minutes:\n{}{login}", read(&out));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
     let said = read(&out);
     assert_eq!(process::code(status), 0, "{document}:\n{said}");
     said

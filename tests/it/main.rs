@@ -21,6 +21,7 @@ mod files;
 mod ground;
 mod guides;
 mod layering;
+mod matrix;
 mod operator;
 mod policy;
 mod road;

@@ -171,6 +171,7 @@ impl Broker {
         BrokerInfo {
             name: self.settings.name.clone(),
             version: self.settings.version.clone(),
+            public_url: self.settings.public_url.as_str().trim_end_matches('/').to_owned(),
             origin: self.settings.origin.clone(),
             log_key: self.signer.vkey(),
             issuers: self

@@ -12,6 +12,8 @@ pub struct BrokerInfo {
     pub name: String,
     /// The broker's version.
     pub version: String,
+    /// Address under which it is reached. Proofs of possession are made for this address and no other name of it.
+    pub public_url: String,
     /// Origin of its evidence log; never changes.
     pub origin: String,
     /// The log's public key as a C2SP verifier key. Clients pin it at first sign-in.

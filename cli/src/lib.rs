@@ -13,6 +13,7 @@ mod demo;
 mod document;
 mod error;
 mod figures;
+mod lock;
 mod memory;
 mod output;
 mod progress;

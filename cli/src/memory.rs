@@ -15,7 +15,7 @@ use crate::auth::keys::sha256_hex;
 use crate::client::{Broker, Proof};
 use crate::config::write_private;
 use crate::error::{Exit, Failure, Result};
-use crate::figures;
+use crate::{figures, lock};
 
 /// The memory of one log, named by its key: the origin alone could be claimed by anybody.
 pub(crate) struct Memory<'a> {
@@ -72,12 +72,12 @@ impl<'a> Memory<'a> {
     /// # Errors
     /// With exit code 1 when the broker shows a different history; 2 when it gives no answer.
     pub(crate) async fn observe(&self, broker: &Broker, shown: &SignedCheckpoint) -> Result<()> {
-        let _lock = self.lock()?;
+        let _lock = self.lock().await?;
         let Some(kept) = self.recall()? else { return self.remember(shown) };
         let (old, new) = (kept.unverified(), shown.unverified());
         match relation(old.size, &old.root, new.size, &new.root) {
             Relation::Same => return Ok(()),
-            Relation::Fork => return Err(self.fork(&kept, shown, "two trees of the same size have different roots")?),
+            Relation::Fork => return Err(self.fork(&kept, shown, "two trees of the same size have different roots")),
             Relation::NeedsProof => {}
         }
         let (small, large) = if old.size < new.size { (old, new) } else { (new, old) };
@@ -90,7 +90,7 @@ impl<'a> Memory<'a> {
                 Ok(answer) => answer,
                 // A broker that lost part of its log cannot prove anything about it, and says so by refusing.
                 Err(failure) if matches!(failure.exit, Exit::No | Exit::Usage) => {
-                    return Err(self.fork(&kept, shown, "it has no proof that one tree continues the other")?);
+                    return Err(self.fork(&kept, shown, "it has no proof that one tree continues the other"));
                 }
                 Err(failure) => return Err(failure.why("so it is not known whether the log is still the one seen before")),
             };
@@ -98,7 +98,7 @@ impl<'a> Memory<'a> {
             let holds =
                 proof.is_some_and(|proof| merkle::verify_consistency(small.size, large.size, &proof, &small.root, &large.root).is_ok());
             if !holds {
-                return Err(self.fork(&kept, shown, "its proof that one tree continues the other is false")?);
+                return Err(self.fork(&kept, shown, "its proof that one tree continues the other is false"));
             }
         }
         if new.size > old.size { self.remember(shown) } else { Ok(()) }
@@ -108,14 +108,22 @@ impl<'a> Memory<'a> {
         write_private(&self.path(), shown.text().as_bytes())
     }
 
-    /// Keeps both checkpoints, which together prove what happened.
-    fn fork(&self, kept: &SignedCheckpoint, shown: &SignedCheckpoint, why: &str) -> Result<Failure> {
+    /// Keeps both checkpoints, which together prove what happened. That they could not be kept does not unmake the fork.
+    fn fork(&self, kept: &SignedCheckpoint, shown: &SignedCheckpoint, why: &str) -> Failure {
         let folder = self.state.join("forks");
         let stem = format!("{}-{}", self.name(), figures::now_ms());
         let (before, now) = (folder.join(format!("{stem}.remembered")), folder.join(format!("{stem}.shown")));
-        write_private(&before, kept.text().as_bytes())?;
-        write_private(&now, shown.text().as_bytes())?;
-        Ok(Failure::no(
+        let written = write_private(&before, kept.text().as_bytes()).and_then(|()| write_private(&now, shown.text().as_bytes()));
+        let where_kept = match written {
+            Ok(()) => format!("both signed checkpoints are kept: {} and {}", before.display(), now.display()),
+            Err(failure) => format!(
+                "the signed checkpoints could not be kept: {}; remembered is {}, shown now:\n{}",
+                failure.what,
+                self.path().display(),
+                shown.text()
+            ),
+        };
+        Failure::no(
             "log_forked",
             format!("the log `{}` no longer shows the history it showed before", self.key.name()),
         )
@@ -124,24 +132,14 @@ impl<'a> Memory<'a> {
             kept.unverified().size,
             shown.unverified().size
         ))
-        .why(format!(
-            "both signed checkpoints are kept: {} and {}",
-            before.display(),
-            now.display()
-        ))
+        .why(where_kept)
         .why("hand them to the people who oversee the broker; a backup that was restored has the same effect as tampering")
-        .hint("chunkctl doctor"))
+        .hint("chunkctl doctor")
     }
 
-    fn lock(&self) -> Result<std::fs::File> {
-        let path = self.path().with_extension("lock");
+    async fn lock(&self) -> Result<std::fs::File> {
         crate::config::private_folder(&self.folder())?;
-        let lock = || {
-            let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        lock().map_err(|error: std::io::Error| Failure::file("lock", &path, &error))
+        lock::hold(&self.path().with_extension("lock")).await
     }
 
     fn folder(&self) -> PathBuf {
@@ -226,6 +224,19 @@ mod tests {
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "log_forked"));
         assert_eq!(std::fs::read_dir(folder.path().join("forks")).unwrap().count(), 2);
         assert_eq!(memory.recall().unwrap().unwrap().unverified().root, [1; 32]);
+    }
+
+    #[test]
+    fn a_fork_is_a_no_also_when_its_evidence_cannot_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("forks"), "a file where a folder has to be").unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        block_on(memory.observe(&nobody(), &checkpoint(5, 1))).unwrap();
+        let failure = block_on(memory.observe(&nobody(), &checkpoint(5, 2))).unwrap_err();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "log_forked"));
+        let evidence = checkpoint(5, 2);
+        assert!(failure.why.iter().any(|why| why.contains(evidence.text())), "{:?}", failure.why);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::auth::keyring::{self, Store};
 use crate::auth::passphrase::Passphrase;
 use crate::auth::{keys, sealed};
 use crate::error::{Failure, Result};
+use crate::lock;
 
 /// A place for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,17 +139,11 @@ impl<'a> Vault<'a> {
     /// Keeps two commands of one person from refreshing at once: the refresh token is good for one of them.
     ///
     /// # Errors
-    /// When the lock file cannot be made.
-    pub(crate) fn lock(&self) -> Result<std::fs::File> {
+    /// When the lock file cannot be made, or another command holds it for too long.
+    pub(crate) async fn lock(&self) -> Result<std::fs::File> {
         let folder = self.state.join("locks");
         crate::config::private_folder(&folder)?;
-        let path = folder.join(format!("{}.lock", self.name()));
-        let lock = || {
-            let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        lock().map_err(|error: std::io::Error| Failure::file("lock", &path, &error))
+        lock::hold(&folder.join(format!("{}.lock", self.name()))).await
     }
 
     /// Name of the slot in a keyring.

@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
 
     /// Renews the tokens, or takes those another command has just renewed.
     async fn renew(&self) -> Result<()> {
-        let lock = self.vault.lock()?;
+        let lock = self.vault.lock().await?;
         if let Some(kept) = self.vault.load()? {
             let mine = self.credentials.borrow().access_token.clone();
             if kept.access_token != mine && kept.session == self.id() && kept.access_expires_ms - RENEW_BEFORE_MS > figures::now_ms() {

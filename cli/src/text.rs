@@ -33,11 +33,24 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
 /// A word as a shell takes it, for commands that are shown to be typed.
 pub(crate) fn shell(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    let double_quotes_do = word.contains('\'') && !word.contains(['"', '$', '`', '\\', '!']);
     if !word.is_empty() && word.chars().all(plain) {
         Cow::Borrowed(word)
+    } else if double_quotes_do {
+        Cow::Owned(format!("\"{word}\""))
     } else {
         Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
+}
+
+/// A command line of this program, as a person would type it.
+pub(crate) fn command<S: AsRef<str>>(arguments: impl IntoIterator<Item = S>) -> String {
+    let mut line = "chunkctl".to_owned();
+    for argument in arguments {
+        line.push(' ');
+        line.push_str(&shell(argument.as_ref()));
+    }
+    line
 }
 
 fn clean(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -171,8 +184,16 @@ mod tests {
     #[test]
     fn a_shown_command_can_be_typed() {
         assert_eq!(shell("a/b-c.csv"), "a/b-c.csv");
-        assert_eq!(shell("my file's"), r"'my file'\''s'");
+        assert_eq!(shell("my file"), "'my file'");
+        assert_eq!(shell("my file's"), r#""my file's""#);
+        assert_eq!(shell("it's $5"), r"'it'\''s $5'");
         assert_eq!(shell(""), "''");
+        assert_eq!(
+            command(["fetch", "--where", "a = 'b'", ""]),
+            r#"chunkctl fetch --where "a = 'b'" ''"#
+        );
+        assert_eq!(command(["--where", "a = '$b'"]), r"chunkctl --where 'a = '\''$b'\'''");
+        assert_eq!(command(["plan", "orders"]), "chunkctl plan orders");
     }
 
     #[test]

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::interrupt::Interrupt;
 use crate::config::{private_folder, write_private};
 use crate::error::{Failure, Result};
 use crate::output::Ui;
+use crate::text;
 
 /// A command that says nothing for so long is waiting for somebody.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -23,6 +25,7 @@ pub(super) struct Actor {
     desk: PathBuf,
     broker: String,
     program: PathBuf,
+    interrupt: Interrupt,
 }
 
 /// What a command did.
@@ -40,7 +43,7 @@ pub(super) struct Ran {
 
 impl Actor {
     /// Gives the person a desk below `root`, and a script that makes a shell theirs.
-    pub(super) fn at(root: &Path, name: &'static str, broker: &str) -> Result<Self> {
+    pub(super) fn at(root: &Path, name: &'static str, broker: &str, interrupt: &Interrupt) -> Result<Self> {
         let desk = root.join(name);
         private_folder(&desk)?;
         let program = std::env::current_exe().map_err(|error| Failure::file("find", Path::new("chunkctl"), &error))?;
@@ -49,12 +52,13 @@ impl Actor {
             desk,
             broker: broker.to_owned(),
             program,
+            interrupt: interrupt.clone(),
         };
         let mut script = format!("# Makes this shell {name}'s: run `. {}`\n", actor.script().display());
         for (variable, value) in actor.environment() {
-            script.push_str(&format!("export {variable}='{}'\n", value.replace('\'', r"'\''")));
+            script.push_str(&format!("export {variable}={}\n", text::shell(&value)));
         }
-        script.push_str(&format!("cd '{}'\n", actor.desk.display().to_string().replace('\'', r"'\''")));
+        script.push_str(&format!("cd {}\n", text::shell(&actor.desk.display().to_string())));
         write_private(&actor.script(), script.as_bytes())?;
         Ok(actor)
     }
@@ -82,7 +86,7 @@ impl Actor {
     /// comes; with events, it is asked for events, which are kept. `hear` is called with every line, and with none when the
     /// command has fallen silent, as it does when it waits for somebody.
     pub(super) fn run(&self, ui: &Ui, arguments: &[&str], mut hear: impl FnMut(Option<&str>) -> Result<()>) -> Result<Ran> {
-        let typed = typed(arguments);
+        let typed = text::command(arguments);
         ui.say(&format!("{}$ {typed}", self.name));
         let failed = |error: std::io::Error| Failure::file("run", &self.program, &error);
         // One pipe for both, so that words and answers stay in the order in which they were written.
@@ -121,7 +125,7 @@ impl Actor {
             if let Some(line) = &line {
                 ui.say(format!("  {line}").trim_end());
             }
-            if let Err(failure) = hear(line.as_deref()) {
+            if let Err(failure) = self.interrupt.check().and_then(|()| hear(line.as_deref())) {
                 child.kill().ok();
                 child.wait().ok();
                 return Err(failure);
@@ -133,6 +137,7 @@ impl Actor {
             ran.lines.push(line);
         }
         ran.exit = child.wait().map_err(failed)?.code();
+        self.interrupt.check()?; // Ctrl-C reached the command as well: how it ended says nothing
         Ok(ran)
     }
 }
@@ -168,24 +173,6 @@ pub(super) fn user_code_in(line: &str) -> Option<String> {
         let group = |part: &str| part.len() == 4 && part.bytes().all(|b| b.is_ascii_uppercase());
         (group(left) && group(right)).then(|| word.to_owned())
     })
-}
-
-/// The command line as a person would type it.
-fn typed(arguments: &[&str]) -> String {
-    let mut line = "chunkctl".to_owned();
-    for argument in arguments {
-        line.push(' ');
-        let plain = !argument.is_empty() && argument.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=,@".contains(&b));
-        let double_quotes_do = argument.contains('\'') && !argument.contains(['"', '$', '`', '\\', '!']);
-        if plain {
-            line.push_str(argument);
-        } else if double_quotes_do {
-            line.push_str(&format!("\"{argument}\""));
-        } else {
-            line.push_str(&format!("'{}'", argument.replace('\'', r"'\''")));
-        }
-    }
-    line
 }
 
 /// The lines of a pipe, from a thread of its own: a pipe has no time limit.
@@ -225,15 +212,5 @@ mod tests {
             Some("req_0123456789abcdef")
         );
         assert_eq!(id_in("req_", "req_"), None);
-    }
-
-    #[test]
-    fn a_command_is_shown_so_that_a_shell_takes_it() {
-        assert_eq!(
-            typed(&["fetch", "--where", "a = 'b'", ""]),
-            r#"chunkctl fetch --where "a = 'b'" ''"#
-        );
-        assert_eq!(typed(&["--where", "a = '$b'"]), r"chunkctl --where 'a = '\''$b'\'''");
-        assert_eq!(typed(&["plan", "orders"]), "chunkctl plan orders");
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::home::Home;
+use super::interrupt::Interrupt;
 use crate::error::{Failure, Result};
 
 const PROGRAM: &str = "chunk-broker";
@@ -17,11 +18,20 @@ const READY_S_MAX: u64 = 15 * 60;
 /// A broker that is told to stop cuts its deliveries and closes its log; then it is killed.
 const STOP_S_MAX: u64 = 20;
 const LOG_LINES_SHOWN: usize = 15;
+/// How soon Ctrl-C is heard while it starts.
+const LISTEN_EVERY: Duration = Duration::from_millis(200);
 
-/// A broker that runs and answers.
+/// A broker that runs and answers. It ends with this value, unless it is told to be kept.
 pub(super) struct DemoBroker {
-    child: Child,
+    process: Process,
     ready: Ready,
+}
+
+/// A process of ours, ended with this value.
+struct Process {
+    child: Child,
+    /// Says to later demos which process it is.
+    pid_file: PathBuf,
     keep: bool,
 }
 
@@ -38,12 +48,15 @@ struct Event {
 }
 
 impl DemoBroker {
-    /// Starts `chunk-broker dev` and waits until it answers; `tell` hears of every other event it prints.
-    pub(super) fn start(home: &Home, mut tell: impl FnMut(&str)) -> Result<Self> {
-        let program = find()?;
+    /// Starts `chunk-broker dev` and waits until it answers.
+    pub(super) fn start(home: &Home, interrupt: &Interrupt) -> Result<Self> {
+        Self::start_program(&find()?, home, interrupt)
+    }
+
+    fn start_program(program: &Path, home: &Home, interrupt: &Interrupt) -> Result<Self> {
         let log_path = home.broker_log();
         let log = std::fs::File::create(&log_path).map_err(|error| Failure::file("write", &log_path, &error))?;
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         command
             .args(["dev", "--json", "--dir"])
             .arg(home.broker())
@@ -62,27 +75,30 @@ impl DemoBroker {
             command.arg("--until-stdin-closes").stdin(Stdio::piped());
         }
         command.stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().map_err(|error| Failure::file("start", &program, &error))?;
-        let events = lines(&mut child);
+        let child = command.spawn().map_err(|error| Failure::file("start", program, &error))?;
+        // From here on it cannot be forgotten: whatever fails ends it, and a demo to come can see that it runs.
+        let mut process = Process {
+            child,
+            pid_file: home.pid_file(),
+            keep: false,
+        };
+        home.write_pid(process.child.id())?;
+        let events = lines(&mut process.child);
         let deadline = Instant::now() + Duration::from_secs(READY_S_MAX);
         loop {
-            match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => match serde_json::from_str::<Event>(&line) {
-                    Ok(event) if event.event == "dev.ready" => {
+            interrupt.check()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match events.recv_timeout(left.min(LISTEN_EVERY)) {
+                Ok(line) => {
+                    if serde_json::from_str::<Event>(&line).is_ok_and(|event| event.event == "dev.ready") {
                         let ready = serde_json::from_str(&line)
                             .map_err(|_| Failure::bug("`chunk-broker dev` printed a ready line that does not parse"))?;
-                        return Ok(Self {
-                            child,
-                            ready,
-                            keep: home.keep(),
-                        });
+                        return Ok(Self { process, ready });
                     }
-                    Ok(event) => tell(&event.event),
-                    Err(_) => {}
-                },
+                }
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 Err(why) => {
-                    child.kill().ok();
-                    child.wait().ok();
+                    process.end().ok(); // its log is whole only then
                     return Err(not_ready(why, &log_path));
                 }
             }
@@ -93,27 +109,38 @@ impl DemoBroker {
         &self.ready
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Leaves it running; gives its process number.
+    pub(super) fn keep(mut self) -> u32 {
+        self.process.keep = true;
+        self.process.child.id()
     }
 
     /// Stops it and waits until it is gone.
     pub(super) fn stop(mut self) -> Result<()> {
-        self.end()
+        self.process.end()
     }
+}
 
+impl Process {
     fn end(&mut self) -> Result<()> {
-        drop(self.child.stdin.take());
-        let (gone, wait) = channel();
         let pid = self.child.id();
+        // One that was to be kept has no standard input to end with.
+        match self.child.stdin.take() {
+            Some(stdin) => drop(stdin),
+            None => {
+                signal("-TERM", pid);
+            }
+        }
+        let (gone, wait) = channel();
         // `Child::wait` has no time limit of its own; a watcher gives it one.
         let deadline = Instant::now() + Duration::from_secs(STOP_S_MAX);
         let watcher = std::thread::spawn(move || {
-            wait.recv_timeout(deadline.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) && kill(pid)
+            wait.recv_timeout(deadline.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) && signal("-KILL", pid)
         });
         let status = self.child.wait();
         gone.send(()).ok();
         let killed = watcher.join().unwrap_or(false);
+        std::fs::remove_file(&self.pid_file).ok(); // the number is somebody else's soon
         match status {
             Ok(status) if status.success() && !killed => Ok(()),
             _ => Err(Failure::cannot_tell("broker", "the demo's broker did not stop cleanly")),
@@ -121,9 +148,8 @@ impl DemoBroker {
     }
 }
 
-impl Drop for DemoBroker {
+impl Drop for Process {
     fn drop(&mut self) {
-        // After a failure half-way nothing may be left running, unless that was asked for.
         if !self.keep && matches!(self.child.try_wait(), Ok(None)) {
             self.end().ok();
         }
@@ -188,10 +214,79 @@ fn leave_the_terminal(command: &mut Command) {
 #[cfg(not(unix))]
 fn leave_the_terminal(_: &mut Command) {}
 
-/// The last resort for a broker that will not stop; its log survives that by design.
-fn kill(pid: u32) -> bool {
+/// `-TERM` asks; `-KILL` is the last resort for a broker that will not stop, and its log survives that by design.
+fn signal(which: &str, pid: u32) -> bool {
     Command::new("kill")
-        .args(["-9", &pid.to_string()])
+        .args([which, &pid.to_string()])
         .status()
         .is_ok_and(|status| status.success())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::config::Paths;
+    use crate::demo::Wishes;
+
+    /// Starts a broker that is this shell script, in which `RUN` goes on until it is stopped; gives the outcome, how many
+    /// processes of it are left, and whether its number is.
+    fn start(keep: bool, script: &str, interrupt: &Interrupt) -> (Result<()>, usize, bool) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("broker.sh");
+        // Both name the script, so that they can be found again; only the second heeds its standard input, as a broker does.
+        let run = format!("exec {} {}", if keep { "tail -f" } else { "cat -" }, program.display());
+        std::fs::write(&program, format!("#!/bin/sh\n{}\n", script.replace("RUN", &run))).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let paths = Paths {
+            config: scratch.path().join("config.toml"),
+            state: scratch.path().join("state"),
+        };
+        let wishes = Wishes {
+            dir: None,
+            orders: 10,
+            keep,
+        };
+        let home = Home::make(&wishes, &paths).unwrap();
+        let outcome = DemoBroker::start_program(&program, &home, interrupt).and_then(DemoBroker::stop);
+        let ours = program.to_str().unwrap().as_bytes();
+        let left = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+            .filter(|line| line.windows(ours.len()).any(|window| window == ours))
+            .count();
+        (outcome, left, home.pid_file().exists())
+    }
+
+    #[test]
+    fn a_broker_that_is_interrupted_while_it_starts_is_not_left_behind() {
+        for keep in [false, true] {
+            let interrupt = Interrupt::never();
+            interrupt.ask();
+            let (outcome, left, named) = start(keep, "RUN", &interrupt);
+            assert_eq!(outcome.unwrap_err().code, "interrupted");
+            assert_eq!((left, named), (0, false), "keep: {keep}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_does_not_start_is_not_left_behind() {
+        for script in ["echo '{\"event\":\"dev.ready\"}'; RUN", "exec >&-; RUN", "echo because >&2; exit 1"] {
+            for keep in [false, true] {
+                let (outcome, left, named) = start(keep, script, &Interrupt::never());
+                assert!(outcome.is_err(), "{script}");
+                assert_eq!((left, named), (0, false), "{script}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_broker_that_starts_is_stopped_at_the_end() {
+        for keep in [false, true] {
+            let ready = r#"echo '{"event":"dev.ready","broker":"b","issuer":"i"}'; RUN"#;
+            let (_, left, named) = start(keep, ready, &Interrupt::never());
+            assert_eq!((left, named), (0, false), "keep: {keep}");
+        }
+    }
 }

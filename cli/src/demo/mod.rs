@@ -7,6 +7,7 @@
 mod actor;
 mod broker;
 mod home;
+mod interrupt;
 mod page;
 mod story;
 

@@ -12,11 +12,13 @@ use serde_json::Value;
 use super::actor::{Actor, Ran, user_code_in};
 use super::broker::DemoBroker;
 use super::home::{Home, Wishes};
+use super::interrupt::Interrupt;
 use super::page;
 use crate::config::Paths;
 use crate::error::{Failure, Result};
 use crate::output::Ui;
 use crate::sink::{receipt_path, sha256_of_file};
+use crate::text;
 
 const SQL: &str = "select o.order_id, o.placed_at, o.amount, o.card_number, o.note, c.full_name, c.email, c.ssn, c.birth_date \
                    from orders o join customers c on c.customer_id = o.customer_id";
@@ -56,6 +58,7 @@ struct Done<'a> {
 /// Tells it from the beginning to the end.
 pub(crate) fn run(ui: &Ui, paths: &Paths, wishes: &Wishes) -> Result<()> {
     let home = Home::make(wishes, paths)?;
+    let interrupt = Interrupt::listen()?;
     ui.say("This demo runs the real programs: every line that starts with a name and `$` is a command, run as shown.");
     ui.say(&format!(
         "Everything it makes is in {}. Nothing leaves this machine.\n",
@@ -65,27 +68,39 @@ pub(crate) fn run(ui: &Ui, paths: &Paths, wishes: &Wishes) -> Result<()> {
         "Starting a broker with made-up data ({} orders; generated once, then kept for the next demo) …",
         crate::figures::count(wishes.orders)
     ));
-    let broker = DemoBroker::start(&home, |_| ())?;
-    let pid_file = if home.keep() { Some(home.write_pid(broker.pid())?) } else { None };
+    let broker = DemoBroker::start(&home, &interrupt)?;
     ui.say(&format!(
         "It answers at {}. Its identity provider asks nobody for a password: it is for demos only.\n",
         broker.ready().broker
     ));
-    let told = Stage {
+    let stage = Stage {
         ui,
         home: &home,
         broker: &broker,
-    }
-    .play()?;
+        interrupt: &interrupt,
+    };
+    let told = match stage.play() {
+        Ok(told) => told,
+        // What is interrupted is not to be kept; what failed may be looked at.
+        Err(failure) if home.keep() && !interrupt.is_asked() => {
+            return Err(failure.why(format!("the broker was left running, as asked; `kill {}` stops it", broker.keep())));
+        }
+        Err(failure) => {
+            broker.stop().ok();
+            return Err(failure);
+        }
+    };
     let url = broker.ready().broker.clone();
-    if !home.keep() {
+    if home.keep() {
+        broker.keep();
+    } else {
         broker.stop()?;
     }
     if ui.is_json() {
         let (file, bundle) = (told.dana.desk().join(FILE), told.audra.desk().join(BUNDLE));
         return ui.event("demo.done", &told.done(&home, &file, &bundle)?);
     }
-    told.farewell(ui, &home, pid_file.as_deref(), &url);
+    told.farewell(ui, &home, &url);
     Ok(())
 }
 
@@ -93,6 +108,7 @@ struct Stage<'a> {
     ui: &'a Ui,
     home: &'a Home,
     broker: &'a DemoBroker,
+    interrupt: &'a Interrupt,
 }
 
 /// What the story came to.
@@ -109,7 +125,7 @@ struct Told {
 impl Stage<'_> {
     fn play(&self) -> Result<Told> {
         let url = self.broker.ready().broker.as_str();
-        let actor = |name| Actor::at(self.home.root(), name, url);
+        let actor = |name| Actor::at(self.home.root(), name, url, self.interrupt);
         let (dana, rey, audra) = (actor("dana")?, actor("rey")?, actor("audra")?);
 
         self.title("1. Dana, a developer, signs in and looks around.");
@@ -351,7 +367,7 @@ impl Told {
         })
     }
 
-    fn farewell(&self, ui: &Ui, home: &Home, pid_file: Option<&Path>, broker: &str) {
+    fn farewell(&self, ui: &Ui, home: &Home, broker: &str) {
         let show = |path: PathBuf| path.display().to_string();
         ui.say("\nThat was the whole road. Where things are:");
         ui.say(&format!("  the masked file     {}", show(self.dana.desk().join(FILE))));
@@ -362,17 +378,17 @@ impl Told {
         ui.say(&format!("  the evidence        {}", show(self.audra.desk().join(BUNDLE))));
         ui.say(&format!("  broker and policies {}", show(home.broker())));
         ui.say("\nWhat to type next:");
-        let shell = |actor: &Actor| format!("  ( . {}; ", actor.script().display());
+        let typed = |path: &Path| text::shell(&path.display().to_string()).into_owned();
+        let shell = |actor: &Actor| format!("  ( . {}; ", typed(&actor.script()));
         ui.say(&format!("{}chunkctl verify {FILE} )        # offline, again", shell(&self.dana)));
-        match pid_file {
-            Some(pid_file) => {
-                ui.say(&format!(
-                    "{}chunkctl whoami )                    # the broker still runs at {broker}",
-                    shell(&self.dana)
-                ));
-                ui.say(&format!("  kill $(cat {})    # stops it", pid_file.display()));
-            }
-            None => ui.say("  chunkctl demo --keep                # the same, and the broker stays up for you to try things"),
+        if home.keep() {
+            ui.say(&format!(
+                "{}chunkctl whoami )                    # the broker still runs at {broker}",
+                shell(&self.dana)
+            ));
+            ui.say(&format!("  kill $(cat {})    # stops it", typed(&home.pid_file())));
+        } else {
+            ui.say("  chunkctl demo --keep                # the same, and the broker stays up for you to try things");
         }
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod output;
 mod progress;
 mod proof;
+mod qr;
 mod sink;
 mod text;
 

@@ -17,6 +17,8 @@ pub(crate) struct Ui {
     quiet: bool,
     colour: bool,
     stdout_carries_data: Cell<bool>,
+    #[cfg(test)]
+    heard: std::cell::RefCell<Vec<String>>,
 }
 
 impl Ui {
@@ -27,7 +29,15 @@ impl Ui {
             quiet,
             colour,
             stdout_carries_data: Cell::new(false),
+            #[cfg(test)]
+            heard: std::cell::RefCell::default(),
         }
+    }
+
+    /// The lines that went to standard error so far.
+    #[cfg(test)]
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.borrow().clone()
     }
 
     /// Whether events are asked for.
@@ -38,6 +48,20 @@ impl Ui {
     /// Whether progress may be drawn.
     pub(crate) fn animates(&self) -> bool {
         !self.json && !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Columns and rows of the terminal, where something may be drawn on it.
+    pub(crate) fn canvas(&self) -> Option<(usize, usize)> {
+        let (width, height) = terminal_size::terminal_size_of(std::io::stderr()).filter(|_| self.animates())?;
+        Some((usize::from(width.0), usize::from(height.0)))
+    }
+
+    /// A drawing of this program's own, light on dark: the colours are set where they may be, so that any terminal's own do not
+    /// turn it over.
+    pub(crate) fn picture(&self, lines: &[String]) {
+        for line in lines {
+            self.stderr(&self.paint("97;40", line));
+        }
     }
 
     /// Standard output carries the delivered bytes from now on: events go to standard error instead.
@@ -158,6 +182,8 @@ impl Ui {
 
     /// A closed standard error leaves nobody to tell.
     fn stderr(&self, line: &str) {
+        #[cfg(test)]
+        self.heard.borrow_mut().push(line.to_owned());
         writeln!(std::io::stderr().lock(), "{line}").ok();
     }
 }

@@ -19,7 +19,7 @@ use crate::client::connection;
 use crate::config::check_transport;
 use crate::error::{Failure, Result};
 use crate::output::Ui;
-use crate::{figures, text};
+use crate::{figures, qr, text};
 
 /// The one member of the answer that matters.
 #[derive(Serialize, Deserialize)]
@@ -197,6 +197,7 @@ fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bo
         },
     )?;
     ui.say("");
+    qr::show(ui, complete.unwrap_or(uri));
     ui.say(&format!("    {}", text::line(complete.unwrap_or(uri))));
     ui.say("");
     ui.say(&format!("    code:  {}", text::line(code)));

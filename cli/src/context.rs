@@ -54,6 +54,41 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// The surroundings of a test: files below `folder`, a broker, and its log pinned.
+    #[cfg(test)]
+    pub(crate) fn for_tests(
+        ui: &'a Ui,
+        folder: &std::path::Path,
+        broker: &str,
+        storage: Storage,
+        log: &chunk_evidence::note::VerifierKey,
+    ) -> Self {
+        let mut config = Config::default();
+        let pinned = PinnedLog {
+            origin: log.name().to_owned(),
+            key: log.to_text(),
+            pinned_ms: 0,
+        };
+        config.logs.insert(broker.to_owned(), pinned);
+        Self {
+            ui,
+            paths: Paths {
+                config: folder.join("config.toml"),
+                state: folder.join("state"),
+            },
+            config,
+            profile_name: "default".to_owned(),
+            profile: Profile {
+                broker: Some(broker.to_owned()),
+                storage: Some(storage),
+                ca_file: None,
+            },
+            broker: Some(broker.to_owned()),
+            ca_file: None,
+            passphrase: Passphrase::new(None, Some(folder.join("passphrase"))),
+        }
+    }
+
     /// The broker in use.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ mod progress;
 mod proof;
 mod qr;
 mod sink;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod testing;
 mod text;
 
 use std::process::ExitCode;

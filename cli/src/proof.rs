@@ -145,6 +145,14 @@ pub(crate) fn read_trust(path: &Path) -> Result<TrustPolicy> {
     Ok(policy)
 }
 
+/// The text of a receipt. Bytes that are none were written by nobody here, so they prove nothing.
+///
+/// # Errors
+/// Exit 1 when they are not UTF-8.
+pub(crate) fn receipt_text(bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Failure::no("evidence_false", "this is not a receipt").why("it is not text"))
+}
+
 /// Reads a receipt.
 ///
 /// # Errors

@@ -39,11 +39,35 @@ enum Out {
 }
 
 /// Bytes that have all arrived.
+#[derive(Debug)]
 pub(crate) struct Arrived {
     /// SHA-256, hex.
     pub(crate) sha256: String,
     pub(crate) bytes: u64,
     file: Option<(tempfile::NamedTempFile, PathBuf)>,
+}
+
+/// Bytes that could not get their name. They are handed back, because they may not be to be had a second time.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    pub(crate) arrived: Arrived,
+    pub(crate) failure: Failure,
+}
+
+impl From<Unplaced> for Failure {
+    /// Lets the bytes go: for what can simply be made again.
+    fn from(unplaced: Unplaced) -> Self {
+        unplaced.failure
+    }
+}
+
+/// Bytes of an earlier run that were set aside.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    pub(crate) path: PathBuf,
+    /// SHA-256, hex.
+    pub(crate) sha256: String,
+    pub(crate) bytes: u64,
 }
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -86,6 +110,27 @@ impl Target {
                 Ok(())
             }
         }
+    }
+
+    /// As [`Target::check`], for bytes that get a receipt beside them.
+    ///
+    /// # Errors
+    /// As there, and when the receipt's file exists already.
+    pub(crate) fn check_with_receipt(&self, force: bool, format: Format) -> Result<()> {
+        self.check(force, format)?;
+        let Target::File(path) = self else { return Ok(()) };
+        let receipt = receipt_path(path);
+        if receipt.is_dir() {
+            return Err(
+                Failure::usage(format!("`{}` is a folder", receipt.display())).why("the receipt has to go there; name another file")
+            );
+        }
+        if !force && receipt.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("`{}` exists already", receipt.display()))
+                .why("it is the receipt of another delivery, overwritten only when told to; `-o` names another file")
+                .hint(format!("{} --force", typed_command())));
+        }
+        Ok(())
     }
 
     /// Whether the bytes are shown to a person, who needs no other sign of progress.
@@ -179,43 +224,95 @@ impl Arrived {
     /// Gives the file its name.
     ///
     /// # Errors
-    /// When somebody else made a file of that name meanwhile, unless forced.
-    pub(crate) fn place(self, force: bool) -> Result<()> {
+    /// When somebody else made a file of that name meanwhile, unless forced. The bytes come back with the failure.
+    pub(crate) fn place(self, force: bool) -> std::result::Result<(), Unplaced> {
         let Some((file, target)) = self.file else { return Ok(()) };
         let placed = if force {
             file.persist(&target)
         } else {
             file.persist_noclobber(&target)
         };
-        placed.map_err(|error| Failure::file("name the file", &target, &error.error))?;
-        // The name is durable with its folder; not every file system can do this, and the bytes are safe without.
-        std::fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all()).ok();
-        Ok(())
+        match placed {
+            Ok(_) => {
+                make_name_durable(&target);
+                Ok(())
+            }
+            Err(error) => Err(Unplaced {
+                failure: Failure::file("name the file", &target, &error.error),
+                arrived: Arrived {
+                    file: Some((error.file, target)),
+                    ..self
+                },
+            }),
+        }
     }
 
-    /// Keeps the bytes under a name that says that no receipt has confirmed them; gives that name.
+    /// Keeps the bytes under a name that says that they are not confirmed yet, and of which request they are; gives that name.
     ///
     /// # Errors
     /// When they cannot be kept.
-    pub(crate) fn set_aside(self) -> Result<Option<PathBuf>> {
+    pub(crate) fn set_aside(self, request: &str) -> Result<Option<PathBuf>> {
         let Some((file, target)) = self.file else { return Ok(None) };
-        let aside = unverified(&target);
-        file.persist(&aside).map_err(|error| Failure::file("keep", &aside, &error.error))?;
-        Ok(Some(aside))
+        let aside = with_suffix(&target, &unverified(request));
+        match file.persist(&aside) {
+            Ok(_) => {
+                make_name_durable(&aside);
+                Ok(Some(aside))
+            }
+            // Where not even that name can be had, the temporary file stays under its own.
+            Err(error) => {
+                let failure = Failure::file("keep", &aside, &error.error);
+                error.file.keep().map(|(_, path)| Some(path)).map_err(|_| failure)
+            }
+        }
     }
+}
 
-    /// Bytes that were set aside, read again.
+impl Aside {
+    /// Finds the bytes of this request in the target's folder, whatever they were to be called when they came.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(crate) fn from_aside(target: &Path) -> Result<Option<(PathBuf, String, u64)>> {
-        let aside = unverified(target);
-        match sha256_of_file(&aside) {
-            Ok((sha256, bytes)) => Ok(Some((aside, sha256, bytes))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::file("read", &aside, &error)),
+    pub(crate) fn find(target: &Path, request: &str) -> Result<Option<Self>> {
+        let folder = folder_of(target);
+        let unread = |error: std::io::Error| Failure::file("read", folder, &error);
+        let end = unverified(request);
+        for entry in std::fs::read_dir(folder).map_err(unread)? {
+            let entry = entry.map_err(unread)?;
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && entry.file_name().to_string_lossy().ends_with(&end) {
+                let path = entry.path();
+                let (sha256, bytes) = sha256_of_file(&path).map_err(|error| Failure::file("read", &path, &error))?;
+                return Ok(Some(Self { path, sha256, bytes }));
+            }
         }
+        Ok(None)
     }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When there is a file of that name, unless forced; then the bytes stay where they are.
+    pub(crate) fn place(&self, target: &Path, force: bool) -> Result<()> {
+        let place = || {
+            let mut aside = tempfile::TempPath::try_from_path(&self.path)?;
+            aside.disable_cleanup(true);
+            let placed = if force {
+                aside.persist(target)
+            } else {
+                aside.persist_noclobber(target)
+            };
+            placed.map_err(|error| error.error)
+        };
+        place().map_err(|error| Failure::file("name the file", target, &error))?;
+        make_name_durable(target);
+        Ok(())
+    }
+}
+
+/// A name is durable with its folder; not every file system can do this, and the bytes are safe without.
+fn make_name_durable(path: &Path) {
+    std::fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all()).ok();
 }
 
 /// SHA-256 (hex) and size of a file.
@@ -243,8 +340,9 @@ pub(crate) fn receipt_path(file: &Path) -> PathBuf {
     with_suffix(file, ".receipt")
 }
 
-fn unverified(file: &Path) -> PathBuf {
-    with_suffix(file, ".unverified")
+/// How the name of a file ends whose bytes came whole but are not confirmed.
+fn unverified(request: &str) -> String {
+    format!(".{request}.unverified")
 }
 
 fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
@@ -276,11 +374,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// This very command, as it would be typed again.
 fn typed_command() -> String {
-    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    std::iter::once("chunkctl".to_owned())
-        .chain(arguments.map(|argument| text::shell(&argument).into_owned()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    text::command(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()))
 }
 
 /// Shows text on a terminal, whose escape sequences could come from the data.
@@ -351,5 +445,40 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"");
         assert!(Target::File(folder.path().join("no/such/x")).check(true, Format::Csv).is_err());
         assert!(Target::File(folder.path().to_owned()).check(true, Format::Csv).is_err());
+    }
+
+    #[test]
+    fn nor_is_a_receipt() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::File(folder.path().join("orders.csv"));
+        target.check_with_receipt(false, Format::Csv).unwrap();
+        std::fs::write(folder.path().join("orders.csv.receipt"), "proof of something else").unwrap();
+        let failure = target.check_with_receipt(false, Format::Csv).unwrap_err();
+        assert!(failure.what.contains("orders.csv.receipt"), "{}", failure.what);
+        target.check_with_receipt(true, Format::Csv).unwrap();
+        target.check(false, Format::Csv).unwrap(); // a bundle has no receipt
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_named_are_kept_and_can_be_named_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.csv");
+        let mut sink = Sink::open(&Target::File(path.clone())).unwrap();
+        sink.write(b"a,b\n").unwrap();
+        std::fs::write(&path, "made meanwhile").unwrap();
+        let unplaced = sink.finish().unwrap().place(false).unwrap_err();
+        let aside = unplaced.arrived.set_aside("req_1").unwrap().unwrap();
+        assert_eq!(std::fs::read(&aside).unwrap(), b"a,b\n");
+        assert_eq!(std::fs::read(&path).unwrap(), b"made meanwhile");
+
+        assert!(Aside::find(&path, "req_2").unwrap().is_none());
+        let other = folder.path().join("other.csv");
+        let found = Aside::find(&other, "req_1").unwrap().unwrap();
+        assert_eq!((found.bytes, &found.path), (4, &aside));
+        assert!(found.place(&path, false).is_err());
+        assert!(aside.exists(), "a failure takes nothing away");
+        found.place(&other, false).unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"a,b\n");
+        assert!(!aside.exists());
     }
 }

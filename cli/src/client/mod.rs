@@ -162,6 +162,11 @@ impl Broker {
         }
     }
 
+    /// What time it is there, as far as its answers have told. Expiries are by the broker's clock.
+    pub(crate) fn now_ms(&self) -> i64 {
+        figures::now_ms() + self.skew_s.get() * 1000
+    }
+
     fn claims(&self, call: &Call, token: Option<&str>) -> Result<ProofClaims> {
         let mut target = call.url.clone();
         target.set_query(None);

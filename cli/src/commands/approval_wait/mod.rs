@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use chunk_wire::fetch::{RequestState, RequestView};
+use chunk_wire::review::Withdraw;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::auth::vault::Storage;
 use crate::client::connection;
 use crate::client::events::Parser;
 use crate::client::session::Session;
@@ -18,8 +20,14 @@ use crate::{figures, progress, text};
 
 /// The broker sends something every 15 s; a stream silent for longer is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_FIRST: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The broker ends what has expired within a second or two, and tells; only after that it is asked.
+const EXPIRY_GRACE_MS: i64 = 5_000;
+/// A laptop that slept has a clock that jumped, so that a long wait looks at it now and then.
+const CLOCK_EVERY: Duration = Duration::from_secs(30);
+/// Nobody waits long for a last word.
+const LAST_WORD_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +59,17 @@ pub(crate) async fn until_deliverable(
     patience: Patience,
     pick_up: &str,
 ) -> Result<RequestView> {
+    wait(ui, session, view, patience, pick_up, interrupted()).await
+}
+
+async fn wait(
+    ui: &Ui,
+    session: &Session<'_>,
+    view: RequestView,
+    patience: Patience,
+    pick_up: &str,
+    interrupted: impl Future<Output = ()>,
+) -> Result<RequestView> {
     announce(ui, &view)?;
     if view.state != RequestState::Pending {
         return settled(view);
@@ -65,43 +84,146 @@ pub(crate) async fn until_deliverable(
     if patience == Patience::None {
         return Err(pending(&view, pick_up));
     }
+    if session.vault().storage == Storage::Memory {
+        ui.warn("the session is in memory only: when this command ends before the decision, the request is cancelled");
+    }
     let bar = progress::waiting(ui, &format!("waiting for {}", people(view.approvals_missing)));
     let limit = match patience {
         Patience::Limited(limit) => limit,
         Patience::Unlimited | Patience::None => Duration::MAX,
     };
     let outcome = tokio::select! {
-        outcome = follow(ui, session, &view, &bar) => outcome,
-        () = sleep_at_most(limit) => Err(pending(&view, pick_up)),
-        () = interrupted() => Err(pending(&view, pick_up)),
+        outcome = follow(ui, session, &view, &bar) => outcome.map(Some),
+        outcome = past_expiry(session, &view, pick_up) => outcome.map(Some),
+        () = sleep_at_most(limit) => Ok(None),
+        () = interrupted => Ok(None),
     };
     bar.finish_and_clear();
-    settled(outcome?)
+    match outcome? {
+        Some(view) => settled(view),
+        None if session.vault().storage == Storage::Memory => Err(give_up(session, &view).await),
+        None => Err(pending(&view, pick_up)),
+    }
 }
 
-/// Ctrl-C, or a polite request to end.
+/// Ctrl-C, a polite request to end, or a terminal that went away.
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+        let hangup = async {
+            // Under `nohup` the signal is ignored, and has to stay so.
+            let listen = if hangup_is_ignored() {
+                None
+            } else {
+                signal(SignalKind::hangup()).ok()
+            };
+            match listen {
+                Some(mut hangup) => hangup.recv().await,
+                None => std::future::pending().await,
             }
-            return;
+        };
+        let terminate = async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut terminate) => terminate.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate => {}
+            _ = hangup => {}
         }
     }
+    #[cfg(not(unix))]
     tokio::signal::ctrl_c().await.ok();
+}
+
+/// Whether this process was started with SIGHUP ignored, as Linux tells it (proc(5), `SigIgn`).
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
+}
+
+#[cfg(unix)]
+fn ignores_hangup(status: &str) -> bool {
+    const SIGHUP: u64 = 1; // the first signal is the lowest bit
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & SIGHUP != 0)
+}
+
+/// Waits until the request cannot be pending any more, and asks what became of it: a broker that is gone sends no word.
+async fn past_expiry(session: &Session<'_>, view: &RequestView, pick_up: &str) -> Result<RequestView> {
+    let mut expires_ms = view.expires_ms;
+    loop {
+        loop {
+            let left_ms = expires_ms.saturating_add(EXPIRY_GRACE_MS) - session.broker.now_ms();
+            match u64::try_from(left_ms) {
+                Ok(left_ms) if left_ms > 0 => tokio::time::sleep(Duration::from_millis(left_ms).min(CLOCK_EVERY)).await,
+                _ => break,
+            }
+        }
+        let segments = ["v1", "requests", view.id.as_str()];
+        let asked = session.get::<RequestView>(&segments);
+        let now = match tokio::time::timeout(LAST_WORD_MAX, asked).await {
+            Ok(Ok(now)) => now,
+            Ok(Err(failure)) if failure.exit != Exit::CannotTell => return Err(failure),
+            _ => {
+                let what = format!("nobody can tell what became of request {}", view.id);
+                return Err(Failure::cannot_tell("unreachable", what)
+                    .why(format!(
+                        "nobody had decided when the broker was last heard of; the request was to expire on {}",
+                        figures::time(expires_ms)
+                    ))
+                    .hint(format!("chunkctl request show {}", view.id)));
+            }
+        };
+        same_request(view, &now)?;
+        if now.state != RequestState::Pending {
+            return Ok(now);
+        }
+        if now.expires_ms <= expires_ms {
+            return Err(pending(&now, pick_up));
+        }
+        expires_ms = now.expires_ms;
+    }
+}
+
+/// A request whose key ends with this command is of no use to anybody, least of all to a reviewer.
+async fn give_up(session: &Session<'_>, view: &RequestView) -> Failure {
+    let body = Withdraw {
+        reason: "its key was kept in memory only, and the command that waited has ended".to_owned(),
+    };
+    let segments = ["v1", "requests", view.id.as_str(), "cancel"];
+    let told = tokio::time::timeout(LAST_WORD_MAX, session.post::<RequestView>(&segments, &body)).await;
+    let lost = "this profile keeps its session in memory only, so the key that may fetch the request ends with this command";
+    match told {
+        Ok(Ok(now)) if now.state == RequestState::Cancelled => Failure::no(
+            "cancelled",
+            format!("request {} was cancelled, because nobody could pick it up", view.id),
+        ),
+        _ => Failure::cannot_tell(
+            "unreachable",
+            format!("request {} cannot be picked up, and could not be cancelled", view.id),
+        )
+        .why(format!("it stands at the broker until {}", figures::time(view.expires_ms))),
+    }
+    .why(lost)
+    .hint("chunkctl login --storage file")
 }
 
 /// Follows the request until it is no longer pending.
 async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indicatif::ProgressBar) -> Result<RequestView> {
     let mut retry = RETRY_FIRST;
     let mut missing = view.approvals_missing;
+    let mut link = Link::default();
     loop {
         let joined = Instant::now();
         let outcome = listen(session, view, |now| {
+            if let Some(words) = link.is_up() {
+                bar.suspend(|| ui.warn(words));
+            }
             if now.approvals_missing != missing {
                 missing = now.approvals_missing;
                 bar.set_message(format!("waiting for {}", people(missing)));
@@ -113,7 +235,11 @@ async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indica
         match outcome {
             Ok(Some(view)) => return Ok(view),
             Ok(None) => {} // the stream ended early: a restart, a proxy's limit
-            Err(failure) if failure.exit == Exit::CannotTell => {}
+            Err(failure) if failure.exit == Exit::CannotTell => {
+                if let Some(words) = link.is_down(&failure) {
+                    bar.suspend(|| ui.warn(&words));
+                }
+            }
             Err(failure) => return Err(failure),
         }
         if joined.elapsed() > RETRY_MAX {
@@ -121,6 +247,25 @@ async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indica
         }
         tokio::time::sleep(retry).await;
         retry = (retry * 2).min(RETRY_MAX);
+    }
+}
+
+/// The way to the broker: that it is lost is told once, and that it is back once.
+#[derive(Default)]
+struct Link {
+    lost: bool,
+}
+
+impl Link {
+    fn is_up(&mut self) -> Option<&'static str> {
+        std::mem::take(&mut self.lost).then_some("the broker is heard again; the request still waits")
+    }
+
+    fn is_down(&mut self, failure: &Failure) -> Option<String> {
+        let because = failure.why.first().unwrap_or(&failure.what);
+        (!std::mem::replace(&mut self.lost, true)).then(|| {
+            format!("the broker is not heard any more ({because}); the request stands there, and is asked for again until it expires")
+        })
     }
 }
 
@@ -148,18 +293,23 @@ async fn listen(
         for event in events.iter().filter(|event| event.name == "request") {
             let now: RequestView = serde_json::from_str(&event.data)
                 .map_err(|_| Failure::bug("the broker's event is not of the form this version expects"))?;
-            if now.id != view.id || now.digest != view.digest {
-                return Err(Failure::no(
-                    "document_mismatch",
-                    "the broker told of another request than the one that was signed",
-                ));
-            }
+            same_request(view, &now)?;
             if now.state != RequestState::Pending {
                 return Ok(Some(now));
             }
             changed(&now)?;
         }
     }
+}
+
+fn same_request(signed: &RequestView, told: &RequestView) -> Result<()> {
+    if told.id == signed.id && told.digest == signed.digest {
+        return Ok(());
+    }
+    Err(Failure::no(
+        "document_mismatch",
+        "the broker told of another request than the one that was signed",
+    ))
 }
 
 fn announce(ui: &Ui, view: &RequestView) -> Result<()> {

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use chunk_wire::fetch::RequestView;
-use chunk_wire::id::SessionId;
-use chunk_wire::session::{Person, SessionTokens};
 use serde_json::json;
 
-use super::{Patience, until_deliverable};
-use crate::auth::credentials::Credentials;
+use super::{EXPIRY_GRACE_MS, Patience, interrupted};
 use crate::auth::passphrase::Passphrase;
 use crate::auth::vault::{Storage, Vault};
 use crate::client::Broker;
@@ -35,6 +32,14 @@ fn view(state: &str, digest: &str) -> RequestView {
     .unwrap()
 }
 
+/// A pending request whose time, and the time to hear of its end, has passed.
+fn outlived() -> RequestView {
+    RequestView {
+        expires_ms: now_ms() - EXPIRY_GRACE_MS,
+        ..view("pending", "d")
+    }
+}
+
 fn events(views: &[RequestView]) -> String {
     let body: String = views
         .iter()
@@ -43,30 +48,38 @@ fn events(views: &[RequestView]) -> String {
     answer(200, "", &body)
 }
 
-fn wait(first: &str, streams: Vec<String>, patience: Patience) -> (Result<RequestView>, usize) {
+fn body(view: &RequestView) -> String {
+    answer(200, "", &serde_json::to_string(view).unwrap())
+}
+
+/// What a wait came to.
+struct Waited {
+    outcome: Result<RequestView>,
+    /// The routes that were asked for.
+    asked: Vec<String>,
+    /// What was said meanwhile.
+    heard: Vec<String>,
+}
+
+fn wait_for(first: RequestView, streams: Vec<String>, patience: Patience, storage: Storage, end: impl Future<Output = ()>) -> Waited {
     let server = Scripted::start(streams);
     let folder = tempfile::tempdir().unwrap();
     let passphrase = Passphrase::new(None, None);
-    let vault = Vault::new(Storage::Memory, &server.url, "default", folder.path(), &passphrase);
-    let tokens = SessionTokens {
-        session: SessionId::from_random([1; 10]),
-        access_token: "a".into(),
-        access_expires_ms: now_ms() + 600_000,
-        refresh_token: "r".into(),
-        session_expires_ms: now_ms() + 600_000,
-        person: Person {
-            issuer: "https://i".into(),
-            subject: "ada".into(),
-            name: "Ada".into(),
-            email: None,
-            groups: vec![],
-        },
-    };
+    let vault = Vault::new(storage, &server.url, "default", folder.path(), &passphrase);
     let broker = Broker::new(BrokerUrl::parse(&server.url).unwrap(), None).unwrap();
-    let session = Session::new(broker, vault, Credentials::new(&server.url, &[7; 32], tokens, "o", "k")).unwrap();
+    let session = Session::new(broker, vault, crate::testing::credentials(&server.url)).unwrap();
     let ui = Ui::new(false, true, true);
-    let outcome = block_on(until_deliverable(&ui, &session, view(first, "d"), patience, PICK_UP));
-    (outcome, server.asked().len())
+    let outcome = block_on(super::wait(&ui, &session, first, patience, PICK_UP, end));
+    Waited {
+        outcome,
+        asked: server.asked().into_iter().map(|asked| asked.line).collect(),
+        heard: ui.heard(),
+    }
+}
+
+fn wait(first: &str, streams: Vec<String>, patience: Patience) -> (Result<RequestView>, usize) {
+    let waited = wait_for(view(first, "d"), streams, patience, Storage::Plaintext, std::future::pending());
+    (waited.outcome, waited.asked.len())
 }
 
 #[test]
@@ -87,16 +100,30 @@ fn what_is_approved_already_is_not_waited_for() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_joined_again() {
+fn a_stream_that_breaks_is_joined_again_and_said_once() {
     let streams = vec![
         events(&[view("pending", "d")]),
         answer(502, "", ""),
-        events(&[view("rejected", "d")]),
+        answer(502, "", ""),
+        events(&[view("pending", "d"), view("rejected", "d")]),
     ];
-    let (outcome, asked) = wait("pending", streams, Patience::Unlimited);
-    let failure = outcome.unwrap_err();
-    assert_eq!((failure.exit, failure.code.as_str(), asked), (Exit::No, "rejected", 3));
-    assert_eq!(failure.why, ["Bob: because"]);
+    let waited = wait_for(
+        view("pending", "d"),
+        streams,
+        Patience::Unlimited,
+        Storage::Plaintext,
+        std::future::pending(),
+    );
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "rejected"));
+    assert_eq!((failure.why.as_slice(), waited.asked.len()), (&["Bob: because".to_owned()][..], 4));
+    let said = |words: &str| waited.heard.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        (said("is not heard any more"), said("is heard again")),
+        (1, 1),
+        "{:?}",
+        waited.heard
+    );
 }
 
 #[test]
@@ -106,6 +133,84 @@ fn the_end_of_the_wait_is_not_the_end_of_the_request() {
         let failure = outcome.unwrap_err();
         assert_eq!((failure.exit, failure.hint.as_deref()), (Exit::Pending, Some(PICK_UP)));
     }
+}
+
+#[test]
+fn ctrl_c_while_pending_leaves_the_request_and_says_how_to_go_on() {
+    let waited = wait_for(
+        view("pending", "d"),
+        vec![],
+        Patience::Unlimited,
+        Storage::Plaintext,
+        std::future::ready(()),
+    );
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!((failure.exit, failure.hint.as_deref()), (Exit::Pending, Some(PICK_UP)));
+    assert!(!waited.asked.iter().any(|line| line.starts_with("POST")), "{:?}", waited.asked);
+}
+
+#[test]
+fn a_request_that_nobody_could_pick_up_is_cancelled() {
+    // The stream of events may have been asked for by then, or not: whatever comes first gets the same answer.
+    let waited = wait_for(
+        view("pending", "d"),
+        vec![body(&view("cancelled", "d")); 3],
+        Patience::Unlimited,
+        Storage::Memory,
+        std::future::ready(()),
+    );
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "cancelled"), "{failure:?}");
+    assert_eq!(
+        waited.asked.last().map(String::as_str),
+        Some("POST /v1/requests/req_0123456789abcdef/cancel HTTP/1.1")
+    );
+    assert!(
+        waited.heard.iter().any(|line| line.contains("in memory only")),
+        "said before it is too late"
+    );
+}
+
+#[test]
+fn that_it_could_not_be_cancelled_is_said() {
+    let waited = wait_for(
+        view("pending", "d"),
+        vec![answer(502, "", ""); 3],
+        Patience::Unlimited,
+        Storage::Memory,
+        std::future::ready(()),
+    );
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!(failure.exit, Exit::CannotTell);
+    assert!(failure.what.contains("could not be cancelled"), "{}", failure.what);
+}
+
+#[test]
+fn a_wait_does_not_outlive_the_request() {
+    let expired = RequestView {
+        state: serde_json::from_value(json!("expired")).unwrap(),
+        ..outlived()
+    };
+    // Two calls at once: the stream of events, and what became of it; both get this answer, which is no stream.
+    let answers = vec![body(&expired), body(&expired)];
+    let waited = wait_for(outlived(), answers, Patience::Unlimited, Storage::Plaintext, std::future::pending());
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "expired"));
+}
+
+#[test]
+fn when_the_broker_is_gone_nobody_can_tell_what_became_of_it() {
+    let gone = || answer(502, "", "");
+    let waited = wait_for(
+        outlived(),
+        vec![gone(), gone()],
+        Patience::Unlimited,
+        Storage::Plaintext,
+        std::future::pending(),
+    );
+    let failure = waited.outcome.unwrap_err();
+    assert_eq!((failure.exit, failure.code.as_str()), (Exit::CannotTell, "unreachable"));
+    assert_eq!(failure.hint.as_deref(), Some("chunkctl request show req_0123456789abcdef"));
 }
 
 #[test]
@@ -120,4 +225,37 @@ fn a_no_is_a_no() {
         let (outcome, _) = wait(state, vec![], Patience::Unlimited);
         assert_eq!(outcome.unwrap_err().exit, Exit::No, "{state}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_a_polite_request_and_a_lost_terminal_all_interrupt() {
+    let hangup = (!super::hangup_is_ignored()).then_some("-HUP"); // where the tests run under `nohup`, it has to stay ignored
+    for signal in ["-INT", "-TERM"].into_iter().chain(hangup) {
+        block_on(async {
+            let mut heard = std::pin::pin!(interrupted());
+            tokio::select! {
+                biased;
+                () = &mut heard => panic!("nothing was sent yet"),
+                () = std::future::ready(()) => {} // by now it listens
+            }
+            let sent = std::process::Command::new("kill")
+                .args([signal, &std::process::id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+            let in_time = tokio::time::timeout(Duration::from_secs(10), heard).await;
+            assert!(in_time.is_ok(), "{signal}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn under_nohup_a_lost_terminal_interrupts_nothing() {
+    let status = |mask: &str| format!("Name:\tchunkctl\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+    assert!(super::ignores_hangup(&status("0000000000001001")));
+    assert!(!super::ignores_hangup(&status("0000000000001000")));
+    assert!(!super::ignores_hangup(""));
 }

@@ -8,6 +8,7 @@ use chunk_evidence::receipt::ReceiptStory;
 use chunk_wire::fetch::{Acknowledge, INTENT_HEADER, RequestState, RequestView};
 use serde::Serialize;
 
+use crate::auth::vault::Storage;
 use crate::client::session::Session;
 use crate::client::{connection, read_bytes};
 use crate::commands::approval_wait;
@@ -15,7 +16,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::memory::Memory;
 use crate::proof::{self, Believed};
-use crate::sink::{Arrived, Sink, Target, receipt_path};
+use crate::sink::{Arrived, Aside, Sink, Target, receipt_path};
 use crate::{figures, progress, text};
 
 /// One delivery to be received.
@@ -86,25 +87,38 @@ impl Delivery<'_> {
                 self.not_begun(failure)
             });
         }
-        let arrived = sink.finish()?;
+        let arrived = sink.finish().map_err(|failure| {
+            failure
+                .why("the request is spent, because all bytes left the broker; ask anew for another delivery")
+                .hint(format!("chunkctl request show {id}"))
+        })?;
         let receipt = tokio::select! {
             receipt = self.receipt() => receipt,
             () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "the receipt was not waited for")),
         };
         match receipt {
             Ok(text) => self.conclude(arrived, &text).await,
-            Err(failure) => Err(self.keep_unverified(arrived, failure)?),
+            Err(failure) => Err(self.keep(arrived, failure)),
         }
     }
 
     /// What to say when no byte came: the broker's answer stands, and what could not be told can be asked again.
     fn not_begun(&self, failure: Failure) -> Failure {
-        let may_go_on = failure.exit == Exit::CannotTell;
-        failure.hint(if may_go_on {
-            self.pick_up.clone()
+        if failure.exit == Exit::CannotTell {
+            self.to_go_on(failure)
         } else {
-            format!("chunkctl request show {}", self.view.id)
-        })
+            failure.hint(format!("chunkctl request show {}", self.view.id))
+        }
+    }
+
+    /// How to go on with a request whose grant is not spent. Only the key that signed it may fetch it.
+    fn to_go_on(&self, failure: Failure) -> Failure {
+        if self.session.vault().storage == Storage::Memory {
+            return failure
+                .why("the key that may fetch this request was kept in memory only and ends with this command; ask anew")
+                .instead("chunkctl login --storage file");
+        }
+        failure.instead(&self.pick_up)
     }
 
     /// What to say of a stream that was cut: the broker's own record of it, if it still tells.
@@ -134,10 +148,10 @@ impl Delivery<'_> {
                 if now.state.is_final() {
                     failure.instead(format!("chunkctl request show {id}"))
                 } else {
-                    failure.instead(&self.pick_up)
+                    self.to_go_on(failure)
                 }
             }
-            _ => failure.why("nothing of it was kept").instead(&self.pick_up),
+            _ => self.to_go_on(failure.why("nothing of it was kept")),
         }
     }
 
@@ -164,37 +178,67 @@ impl Delivery<'_> {
                 (Err(failure), _) => return Err(failure),
             }
         };
-        String::from_utf8(bytes).map_err(|_| Failure::no("evidence_false", "this is not a receipt"))
+        // Something in between may answer too. What is no receipt says nothing about the bytes.
+        let text = proof::receipt_text(bytes).and_then(|text| proof::read_receipt(&text).map(|_| text));
+        text.map_err(|failure| Failure {
+            exit: Exit::CannotTell,
+            code: "unexpected_answer".to_owned(),
+            what: "the broker's answer is not a receipt".to_owned(),
+            ..failure
+        })
     }
 
-    /// Checks everything that can be checked, then names the file.
+    /// Checks everything that can be checked, then names the file. The receipt gets its name first, so that no named file
+    /// lacks one.
     async fn conclude(self, arrived: Arrived, text: &str) -> Result<()> {
-        let story = match self.check(&arrived.sha256, arrived.bytes, text).await {
-            Ok(story) => story,
-            Err(failure) if failure.exit == Exit::CannotTell => return Err(self.keep_unverified(arrived, failure)?),
-            Err(failure) => return Err(failure.why("the bytes were not kept")),
+        let checked = tokio::select! {
+            checked = self.check(&arrived.sha256, arrived.bytes, text) => checked,
+            () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "the receipt was not checked to the end")),
         };
-        let receipt = self.store_receipt(text)?;
-        arrived.place(self.force)?;
+        let story = match checked {
+            Ok(story) => story,
+            Err(failure) => return Err(self.keep(arrived, failure)),
+        };
+        let receipt = match self.store_receipt(text) {
+            Ok(receipt) => receipt,
+            Err(failure) => return Err(self.keep(arrived, failure)),
+        };
+        if let Err(unplaced) = arrived.place(self.force) {
+            self.take_back(&receipt);
+            return Err(self.keep(unplaced.arrived, unplaced.failure));
+        }
         self.done(&story, &receipt).await
     }
 
     /// Names a file that an earlier run could not confirm.
     pub(super) async fn confirm_aside(self) -> Result<()> {
-        let aside = match &self.target {
-            Target::File(path) => Arrived::from_aside(path)?.map(|found| (found, path.clone())),
+        let id = self.view.id.as_str();
+        let found = match &self.target {
+            Target::File(path) => Aside::find(path, id)?.map(|aside| (aside, path.clone())),
             Target::Stdout => None,
         };
-        let id = &self.view.id;
-        let Some(((aside, sha256, bytes), path)) = aside else {
+        let Some((aside, path)) = found else {
             return Err(Failure::no("wrong_state", format!("request {id} was delivered already"))
                 .why("a request is good for one delivery; ask anew for another")
                 .hint(format!("chunkctl request show {id}")));
         };
-        let text = self.receipt().await?;
-        let story = self.check(&sha256, bytes, &text).await?;
-        let receipt = self.store_receipt(&text)?;
-        std::fs::rename(&aside, &path).map_err(|error| Failure::file("name the file", &path, &error))?;
+        let still = |failure: Failure| {
+            let failure = failure.why(format!("the bytes of the earlier delivery stay kept as `{}`", aside.path.display()));
+            if is_false(&failure) {
+                return failure;
+            }
+            Failure {
+                exit: Exit::CannotTell,
+                ..failure.instead(&self.pick_up)
+            }
+        };
+        let text = self.receipt().await.map_err(still)?;
+        let story = self.check(&aside.sha256, aside.bytes, &text).await.map_err(still)?;
+        let receipt = self.store_receipt(&text).map_err(still)?;
+        aside.place(&path, self.force).map_err(|failure| {
+            self.take_back(&receipt);
+            still(failure)
+        })?;
         self.done(&story, &receipt).await
     }
 
@@ -215,21 +259,32 @@ impl Delivery<'_> {
         Ok(story)
     }
 
-    /// Bytes that came whole but could not be confirmed are not thrown away: the grant is spent.
-    fn keep_unverified(&self, arrived: Arrived, failure: Failure) -> Result<Failure> {
+    /// Bytes that came whole are not thrown away, because the grant is spent: only those that are proven to be wrong.
+    fn keep(&self, arrived: Arrived, failure: Failure) -> Failure {
+        if is_false(&failure) {
+            return failure.why("the bytes were not kept");
+        }
         let failure = Failure {
             exit: Exit::CannotTell,
             ..failure
         };
-        Ok(match arrived.set_aside()? {
-            Some(path) => failure
+        match arrived.set_aside(self.view.id.as_str()) {
+            Ok(Some(path)) => failure
                 .why(format!(
-                    "all bytes came, but no receipt could be checked; they are kept as `{}`",
+                    "all bytes came, and are kept as `{}` until they can get their name and their receipt",
                     path.display()
                 ))
                 .instead(&self.pick_up),
-            None => failure.why("all bytes came, but no receipt could be checked"),
-        })
+            Ok(None) => failure.why("all bytes came, but they have no receipt here"),
+            Err(lost) => failure.why(format!("all bytes came, but {}", lost.what)),
+        }
+    }
+
+    /// A receipt whose file did not get its name would be taken for the receipt of whatever has it.
+    fn take_back(&self, receipt: &Path) {
+        if matches!(self.target, Target::File(_)) {
+            std::fs::remove_file(receipt).ok();
+        }
     }
 
     fn store_receipt(&self, text: &str) -> Result<PathBuf> {
@@ -241,7 +296,7 @@ impl Delivery<'_> {
             Target::File(_) => {
                 let mut sink = Sink::open(&Target::File(path.clone()))?;
                 sink.write(text.as_bytes())?;
-                sink.finish()?.place(true)?;
+                sink.finish()?.place(self.force)?;
             }
             Target::Stdout => crate::config::write_private(&path, text.as_bytes())?,
         }
@@ -253,7 +308,11 @@ impl Delivery<'_> {
         let call = self.session.broker.post(&["v1", "requests", id, "ack"]).body(&Acknowledge {
             sha256: story.sha256.clone(),
         })?;
-        if let Err(failure) = self.session.send(&call).await {
+        let told = tokio::select! {
+            told = self.session.send(&call) => told.map(drop),
+            () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "it was not waited for")),
+        };
+        if let Err(failure) = told {
             // The file is here and proven; that the broker does not know of its arrival takes nothing from it.
             self.cx
                 .ui
@@ -295,3 +354,12 @@ impl Delivery<'_> {
         Ok(())
     }
 }
+
+/// Whether what came is proven to be wrong. Anything else may be mended, and the bytes be good.
+fn is_false(failure: &Failure) -> bool {
+    ["evidence_false", "log_forked", "document_mismatch"].contains(&failure.code.as_str())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

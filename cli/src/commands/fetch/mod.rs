@@ -12,6 +12,7 @@ use chunk_wire::id::RequestId;
 use clap::{ArgGroup, Args};
 
 use crate::args::words;
+use crate::auth::vault::Storage;
 use crate::commands::approval_wait::{self, Patience};
 use crate::commands::query::{self, FormatArg, SliceArgs};
 use crate::context::Context;
@@ -68,6 +69,12 @@ pub(crate) fn run(cx: &Context<'_>, args: &FetchArgs) -> Result<()> {
         (Some(limit), false) => Patience::Limited(limit),
         (None, false) => Patience::Unlimited,
     };
+    if patience == Patience::None && cx.profile.storage == Some(Storage::Memory) {
+        return Err(Failure::usage("`--no-wait` needs a session that is kept")
+            .why("this profile keeps its session in memory only: the key that signs the request ends with this command")
+            .why("only that key may fetch what is approved, so nobody could pick the request up")
+            .hint("chunkctl login --storage file"));
+    }
     match &args.request {
         Some(id) => go_on(cx, args, id, patience),
         None => ask(cx, args, patience),
@@ -84,7 +91,7 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
         ticket: args.ticket.clone(),
     };
     let target = Target::choose(args.output.as_deref(), name_of(&asked.query), format);
-    target.check(args.force, format)?;
+    target.check_with_receipt(args.force, format)?;
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
         let answer: PlanAnswer = session
@@ -144,7 +151,7 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         }
         let document: RequestDocument = document::check_shown(&view)?;
         let target = Target::choose(args.output.as_deref(), name_of(&document.query), document.format);
-        target.check(args.force, document.format)?;
+        target.check_with_receipt(args.force, document.format)?;
         cx.ui.event("request", &view)?;
         let pick_up = pick_up(id, &target);
         let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;

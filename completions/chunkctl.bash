@@ -1746,7 +1746,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__login)
-            opts="-q -h -V --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --device --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

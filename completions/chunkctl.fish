@@ -55,7 +55,7 @@ complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "completions" -d '
 complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "man" -d 'Print the manual page, or write all of them'
 complete -c chunkctl -n "__fish_chunkctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l issuer -d 'Identity provider to sign in at, where the broker accepts several' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l storage -d 'Where to keep the session' -r -f -a "auto\t'The keyring; without one, an encrypted file'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l storage -d 'Where to keep the session' -r -f -a "auto\t'The keyring; without one, an encrypted file; without a passphrase, memory'
 keyring\t'The system\'s keyring'
 keyutils\t'The Linux kernel\'s keyring, until the next start'
 file\t'A file encrypted with a passphrase'
@@ -64,6 +64,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l profile -d '
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l device -d 'Sign in with a code that any browser can confirm (the default)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l insecure-storage -d 'Keep the session in a plaintext file that only you may read (mode 0600)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l no-browser-hint -d 'Show address and code without explaining what to do with them'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand login" -l json -d 'Print one JSON event a line on standard output, instead of words'
@@ -276,7 +277,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_s
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show everything recorded under one session'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l receipt -d 'Receipt, where it is not FILE.receipt (one file only)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l receipt -d 'Receipt, where it is not PATH.receipt (one file only)' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l trust -d 'Trust file to believe, instead of the log key pinned at sign-in' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l broker -d 'Address of the broker; without it, the profile\'s' -r

@@ -140,6 +140,7 @@ fn storage(cx: &Context<'_>) -> Result<(Option<Credentials>, String)> {
 async fn reach(cx: &Context<'_>, report: &mut Report<'_>, broker: Broker, kept: Option<Credentials>) -> Result<()> {
     let info: Result<BrokerInfo> = broker.json(&broker.get(&["v1", "info"]), Proof::None).await;
     let here_ms = figures::now_ms();
+    let info = info.and_then(|info| super::login::check_address(&broker.url, &info).map(|()| info));
     let info = report.tell(
         "reachable",
         info.map(|info| {

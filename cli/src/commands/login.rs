@@ -14,14 +14,18 @@ use crate::auth::keyring::{self, Store};
 use crate::auth::keys::Key;
 use crate::auth::vault::Storage;
 use crate::client::{Broker, Proof};
-use crate::config::{Config, PinnedLog};
+use crate::config::{BrokerUrl, Config, PinnedLog};
 use crate::context::{Context, block_on};
 use crate::error::{Failure, Result};
+use crate::output::Ui;
 use crate::{figures, text};
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
+    /// Sign in with a code that any browser can confirm (the default).
+    #[arg(long)]
+    device: bool,
     /// Identity provider to sign in at, where the broker accepts several.
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
@@ -39,7 +43,7 @@ pub(crate) struct LoginArgs {
 /// Choices of `--storage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Place {
-    /// The keyring; without one, an encrypted file
+    /// The keyring; without one, an encrypted file; without a passphrase, memory
     Auto,
     /// The system's keyring
     Keyring,
@@ -120,6 +124,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
 /// When the broker or the identity provider cannot be reached, or either says no.
 pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Option<&str>, hint: bool) -> Result<(Credentials, BrokerInfo)> {
     let info: BrokerInfo = broker.json(&broker.get(&["v1", "info"]), Proof::None).await?;
+    check_address(&broker.url, &info)?;
     check_log_key(cx, broker.url.as_str(), &info)?;
     let issuer = choose_issuer(&info.issuers, issuer)?;
     if issuer.insecure_development {
@@ -161,22 +166,30 @@ fn choose_storage(cx: &Context<'_>, args: &LoginArgs) -> Result<Storage> {
         Place::Keyutils => cx.vault(Storage::Keyutils)?.probe().map(|()| Storage::Keyutils),
         Place::File => Ok(Storage::File),
         Place::Memory => Ok(Storage::Memory),
-        Place::Auto => {
-            let Err(why) = keyring::probe(Store::Keyring) else {
-                return Ok(Storage::Keyring);
-            };
-            if cx.passphrase.available() {
-                cx.ui.say(&format!("The system's keyring cannot be used: {}.", text::line(&why)));
-                cx.ui.say("The session will be kept in a file encrypted with a passphrase instead.");
-                return Ok(Storage::File);
-            }
-            Err(Failure::usage("there is no place to keep a session")
-                .why(format!("the system's keyring cannot be used: {why}"))
-                .why("an encrypted file needs a passphrase: on a terminal, by `--passphrase-fd N`, or in a file named by CHUNKCTL_PASSPHRASE_FILE")
-                .why("`--storage keyutils` uses the kernel's keyring, `--storage memory` keeps nothing, `--insecure-storage` keeps plaintext")
-                .hint("chunkctl login --storage file --passphrase-fd 3 3< PASSPHRASE-FILE"))
-        }
+        Place::Auto => Ok(match keyring::probe(Store::Keyring) {
+            Ok(()) => Storage::Keyring,
+            Err(why) => without_keyring(cx.ui, &why, cx.passphrase.available()),
+        }),
     }
+}
+
+/// The next best place, said before anybody signs in.
+fn without_keyring(ui: &Ui, why: &str, passphrase_available: bool) -> Storage {
+    if passphrase_available {
+        ui.say(&format!("The system's keyring cannot be used: {}.", text::line(why)));
+        ui.say("The session will be kept in a file encrypted with a passphrase instead.");
+        return Storage::File;
+    }
+    ui.warn(&format!(
+        "the system's keyring cannot be used ({}), and nobody can be asked for a passphrase: the session will be in memory only, \
+         so that nothing is kept and every command signs in for itself",
+        text::line(why)
+    ));
+    ui.say("To keep it, stop here and choose:");
+    ui.say("  an encrypted file     chunkctl login --storage file --passphrase-fd 3 3< PASSPHRASE-FILE");
+    ui.say("  the kernel's keyring  chunkctl login --storage keyutils");
+    ui.say("  a plaintext file      chunkctl login --insecure-storage");
+    Storage::Memory
 }
 
 fn choose_issuer<'i>(issuers: &'i [IssuerInfo], wanted: Option<&str>) -> Result<&'i IssuerInfo> {
@@ -200,6 +213,26 @@ fn choose_issuer<'i>(issuers: &'i [IssuerInfo], wanted: Option<&str>) -> Result<
         _ => Err(Failure::usage("the broker accepts several identity providers")
             .why(format!("choose one of: {}", names()))
             .hint("chunkctl login --issuer NAME")),
+    }
+}
+
+/// A proof of possession is good for one address only, so another name for the same broker would fail after the sign-in.
+///
+/// # Errors
+/// With exit code 3 when the broker is known under another address than the one that was typed.
+pub(crate) fn check_address(typed: &BrokerUrl, info: &BrokerInfo) -> Result<()> {
+    let failure = Failure::usage(format!("{} is not the address under which this broker is known", typed.as_str())).why(format!(
+        "it calls itself {}, and proofs are made for that address only",
+        info.public_url
+    ));
+    match BrokerUrl::parse(&info.public_url) {
+        Ok(known) if known == *typed => Ok(()),
+        Ok(known) => Err(failure.hint(format!("chunkctl login --broker {}", text::shell(known.as_str())))),
+        Err(wrong) => Err(wrong
+            .why
+            .into_iter()
+            .fold(failure, Failure::why)
+            .why("its operator has to mend `public_url`")),
     }
 }
 
@@ -255,6 +288,8 @@ fn host_name() -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::client::scripted::{Scripted, answer};
+    use crate::error::Exit;
 
     fn issuer(name: &str) -> IssuerInfo {
         IssuerInfo {
@@ -276,5 +311,64 @@ mod tests {
         assert!(choose_issuer(&two, Some("a.example")).is_err());
         assert!(choose_issuer(&two, Some("https://evil")).is_err());
         assert!(choose_issuer(&[], None).is_err());
+    }
+
+    #[test]
+    fn without_a_keyring_a_passphrase_is_next_and_then_memory_and_never_plaintext() {
+        let ui = Ui::new(false, false, true);
+        assert_eq!(without_keyring(&ui, "no bus", true), Storage::File);
+        let ui = Ui::new(false, true, true);
+        assert_eq!(without_keyring(&ui, "no bus", false), Storage::Memory);
+        let heard = ui.heard().join("\n");
+        assert!(
+            heard.contains("no bus") && heard.contains("in memory only"),
+            "quiet silences no warning: {heard}"
+        );
+    }
+
+    fn info(public_url: &str) -> BrokerInfo {
+        BrokerInfo {
+            name: "b".into(),
+            version: "1".into(),
+            public_url: public_url.into(),
+            origin: "o".into(),
+            log_key: "k".into(),
+            issuers: vec![],
+            time_ms: 0,
+        }
+    }
+
+    #[test]
+    fn another_name_for_the_broker_is_told_the_one_to_use() {
+        let check = |typed: &str, known: &str| check_address(&BrokerUrl::parse(typed).unwrap(), &info(known));
+        check("http://127.0.0.1:7341", "http://127.0.0.1:7341/").unwrap();
+        check("b.example", "https://B.example:443").unwrap();
+        for (typed, known) in [
+            ("http://localhost:7341", "http://127.0.0.1:7341"),
+            ("https://b.example", "https://b.example:8443"),
+            ("https://b.example", "https://b.example/base"),
+            ("https://b", "https://b.example"),
+        ] {
+            let failure = check(typed, known).unwrap_err();
+            assert_eq!(
+                (failure.exit, failure.hint),
+                (Exit::Usage, Some(format!("chunkctl login --broker {known}")))
+            );
+        }
+        let failure = check("https://b.example", "http://b.example").unwrap_err();
+        assert_eq!((failure.exit, failure.hint), (Exit::Usage, None));
+    }
+
+    #[test]
+    fn the_wrong_address_is_noticed_before_anybody_signs_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let answered = serde_json::to_string(&info("https://b.example")).unwrap();
+        let server = Scripted::start(vec![answer(200, "", &answered)]);
+        let ui = Ui::new(false, true, true);
+        let log = crate::testing::release(b"").log_key;
+        let cx = Context::for_tests(&ui, folder.path(), &server.url, Storage::Plaintext, &log);
+        let failure = block_on(async { open_session(&cx, &cx.broker()?, None, true).await.map(|_| ()) }).unwrap_err();
+        assert_eq!(failure.hint.as_deref(), Some("chunkctl login --broker https://b.example"));
+        assert_eq!(server.asked().len(), 1);
     }
 }

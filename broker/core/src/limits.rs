@@ -41,9 +41,9 @@ pub const COMMIT_COMMANDS_MAX: usize = 1024;
 /// Pending requests one person may have.
 pub const PENDING_PER_PERSON_MAX: usize = 100;
 /// Plans and requests one person may ask for a minute, over time.
-pub const ASKED_PER_MINUTE_MAX: i64 = 60;
+pub const ASKED_PER_MINUTE_MAX: i64 = 600;
 /// Plans and requests one person may ask for at once.
-pub const ASKED_AT_ONCE_MAX: i64 = 30;
+pub const ASKED_AT_ONCE_MAX: i64 = 200;
 /// Deliveries of one person that run at once.
 pub const DELIVERIES_PER_PERSON_MAX: usize = 8;
 /// Deliveries that run at once.

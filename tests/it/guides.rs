@@ -35,6 +35,11 @@ fn script(lines: &[&str]) -> String {
             script.push_str(&format!(
                 "{{ exec {line}\n}} >\"$HOME/dev\" 2>&1 &\nuntil grep -q 'next: run' \"$HOME/dev\"; do kill -0 $! || {{ cat \"$HOME/dev\" >&2; exit 99; }}; sleep 0.1; done\nkill $!\nwait $!\ncheck $? '{quoted}'\n"
             ));
+        } else if let Some(pid) = line.strip_prefix("kill ") {
+            // A person does not type the next line before the program has ended.
+            script.push_str(&format!(
+                "pid={pid}\n{line}\ncheck $? '{quoted}'\nwhile kill -0 \"$pid\" 2>/dev/null; do sleep 0.05; done\n"
+            ));
         } else {
             script.push_str(&format!("{line}\ncheck $? '{quoted}'\n"));
         }

@@ -71,12 +71,16 @@ pub enum Source {
     },
     /// Parquet files: one file, or a folder of them with one schema.
     Parquet {
-        /// File or folder.
+        /// The connection's folder; nothing outside of it is read, wherever links lead.
+        root: PathBuf,
+        /// File or folder below it.
         path: PathBuf,
     },
-    /// CSV files with a header line: one file, or a folder of them with one schema.
+    /// CSV files with one header line each, the same in all: one file, or a folder of them.
     Csv {
-        /// File or folder.
+        /// The connection's folder; nothing outside of it is read, wherever links lead.
+        root: PathBuf,
+        /// File or folder below it.
         path: PathBuf,
     },
 }
@@ -122,7 +126,8 @@ pub struct Inspection {
     pub datasets: Vec<String>,
     /// (dataset, column) read, in source order: every column that any part of the query touches.
     pub columns: Vec<(String, String)>,
-    /// Functions used, lower case, sorted, without operators.
+    /// Functions used, lower case, sorted: as written and under every other name they have, operators on text as the functions
+    /// that do the same (`||` as `concat`, `~` as `regexp_like`, LIKE as `like`).
     pub functions: Vec<String>,
 }
 

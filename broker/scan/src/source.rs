@@ -111,8 +111,8 @@ pub(crate) async fn open(
                 }
                 None
             }
-            Source::Parquet { path } => Some(Arc::new(FileTable::open(&table.connection, path, FileFormat::Parquet).await?)),
-            Source::Csv { path } => Some(Arc::new(FileTable::open(&table.connection, path, FileFormat::Csv).await?)),
+            Source::Parquet { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Parquet).await?)),
+            Source::Csv { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Csv).await?)),
         });
     }
     for (target, names) in servers {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod attacks;
+mod files;
 mod limits;
 mod postgres;
 mod queries;
@@ -169,12 +170,15 @@ impl House {
     pub(super) fn table(&self, dataset: &str) -> Table {
         let source = match dataset {
             "towns" => Source::Csv {
+                root: self.folder.path().to_owned(),
                 path: self.path("towns.csv"),
             },
             "sales.orders" => Source::Parquet {
+                root: self.folder.path().to_owned(),
                 path: self.path("orders.parquet"),
             },
             other => Source::Parquet {
+                root: self.folder.path().to_owned(),
                 path: self.path(&format!("{other}.parquet")),
             },
         };

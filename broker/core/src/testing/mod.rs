@@ -446,7 +446,10 @@ fn settings() -> Settings {
         description: "people".into(),
         connection: "crm".into(),
         kind: "parquet",
-        source: Source::Parquet { path: "/nowhere".into() },
+        source: Source::Parquet {
+            root: "/".into(),
+            path: "/nowhere".into(),
+        },
         classes: BTreeMap::from([("email".to_owned(), "pii.email".to_owned())]),
         unclassified: Unclassified::Open,
         row_filter: None,

@@ -56,13 +56,18 @@ pub(crate) fn internal(operator: impl Into<String>) -> ScanError {
     }
 }
 
-/// The query was stopped while it computed.
-pub(crate) fn stopped() -> ScanError {
+/// A bound was reached.
+pub(crate) fn limit(public: impl Into<String>) -> ScanError {
     ScanError {
         kind: ScanErrorKind::Limit,
-        public: "the query was stopped: its time is up".to_owned(),
+        public: public.into(),
         operator: None,
     }
+}
+
+/// The query was stopped while it computed.
+pub(crate) fn stopped() -> ScanError {
+    limit("the query was stopped: its time is up")
 }
 
 /// Carries one of our errors through the engine.
@@ -126,6 +131,36 @@ pub(crate) fn from_run(error: &DataFusionError) -> ScanError {
                 .to_owned(),
             operator: Some(other.strip_backtrace()),
         },
+    }
+}
+
+/// What kind of error this is, without its text, which may quote values from below the mask.
+pub(crate) fn kind(error: &DataFusionError) -> String {
+    match root(error) {
+        DataFusionError::ArrowError(arrow, _) => format!("arrow: {}", arrow_kind(arrow)),
+        DataFusionError::ParquetError(_) => "parquet: the file is damaged, or not what it was".to_owned(),
+        DataFusionError::ObjectStore(store) => format!("file: {store}"),
+        DataFusionError::IoError(io) => format!("file: {io}"),
+        DataFusionError::Execution(_) => "an expression failed on a value".to_owned(),
+        DataFusionError::ResourcesExhausted(_) => "out of memory or disk".to_owned(),
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => "its columns are not what they were".to_owned(),
+        DataFusionError::Internal(_) => "a bug of the engine".to_owned(),
+        _ => "another error".to_owned(),
+    }
+}
+
+fn arrow_kind(error: &ArrowError) -> &'static str {
+    match error {
+        ArrowError::CastError(_) => "a value cannot be cast",
+        ArrowError::ParseError(_) => "a value cannot be parsed",
+        ArrowError::ComputeError(_) => "a value cannot be computed",
+        ArrowError::DivideByZero => "a division by zero",
+        ArrowError::ArithmeticOverflow(_) => "an overflow",
+        ArrowError::CsvError(_) => "a line cannot be read",
+        ArrowError::SchemaError(_) => "its columns are not what they were",
+        ArrowError::IoError(..) => "input or output",
+        ArrowError::ParquetError(_) => "the file is damaged, or not what it was",
+        _ => "another error",
     }
 }
 

@@ -136,7 +136,8 @@ impl Work {
         let raw = match &self.predicate {
             None => raw,
             Some(predicate) => {
-                // A row filter that fails may say a value; and a caller may not learn that it has failed on one.
+                // A row filter that fails may say a raw value, which not even the operator's log is to hold; and a caller
+                // may not learn that it has failed on one.
                 predicate
                     .evaluate(&raw)
                     .and_then(|v| v.into_array(raw.num_rows()))
@@ -146,7 +147,7 @@ impl Work {
                             .ok_or_else(|| fault::carry(fault::internal("a filter that is not boolean")))?;
                         Ok(filter_record_batch(&raw, kept)?)
                     })
-                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", e.strip_backtrace())))?
+                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", fault::kind(&e))))?
             }
         };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.outputs.len());

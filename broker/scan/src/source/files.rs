@@ -1,22 +1,24 @@
 //! Parquet and CSV files of a folder that the operator named.
 //!
 //! Paths come from configuration alone. Symbolic links inside the folder are not followed, and names that begin with `.`
-//! or `_` are skipped (the marks and temporary files of other tools).
+//! or `_` are skipped (the marks and temporary files of other tools). What is opened is a file below the connection's root
+//! at that moment ([`held`]), whatever its path led to before.
 
+mod cells;
 mod csv;
+mod held;
 mod list;
 mod parquet;
 mod text;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chunk_port::ScanError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::config::CsvOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
-use datafusion::datasource::physical_plan::{CsvSource, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -27,6 +29,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use tokio::sync::mpsc;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
@@ -45,6 +48,8 @@ pub(crate) enum FileFormat {
 #[derive(Debug, Clone)]
 pub(crate) struct FileTable {
     connection: String,
+    /// Its real path.
+    root: Arc<PathBuf>,
     format: FileFormat,
     /// As the files have it.
     file_schema: SchemaRef,
@@ -56,6 +61,7 @@ pub(crate) struct FileTable {
 /// A file, and where it can be cut.
 #[derive(Debug, Clone)]
 struct File {
+    path: PathBuf,
     meta: ObjectMeta,
     /// Empty where unknown: then it is read whole.
     groups: Vec<Group>,
@@ -69,14 +75,15 @@ struct Group {
 }
 
 impl FileTable {
-    /// Lists a file or folder and reads its schema. Reads no row of Parquet; the types of CSV come from its first lines.
-    pub(crate) async fn open(connection: &str, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
-        let (owner, path) = (connection.to_owned(), path.to_owned());
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &path, format)).await;
+    /// Lists a file or folder below `root` and reads its schema. Reads no row of Parquet; the types of CSV come from its
+    /// first lines.
+    pub(crate) async fn open(connection: &str, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
+        let (owner, root, path) = (connection.to_owned(), root.to_owned(), path.to_owned());
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &root, &path, format)).await;
         opened.map_err(|e| fault::internal(e.to_string()))?
     }
 
-    fn open_blocking(connection: String, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
+    fn open_blocking(connection: String, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
         let failed = |e: String| {
             fault::source(
                 format!("the files behind `{connection}` cannot be read"),
@@ -87,10 +94,19 @@ impl FileTable {
             FileFormat::Parquet => "parquet",
             FileFormat::Csv => "csv",
         };
-        let listed = list::files(path, extension).map_err(failed)?;
+        let root = root.canonicalize().map_err(|e| failed(e.to_string()))?;
+        let listed = list::files(&root, path, extension).map_err(failed)?;
         let (file_schema, files) = match format {
-            FileFormat::Parquet => parquet::metadata(listed).map_err(failed)?,
-            FileFormat::Csv => csv::metadata(listed).map_err(failed)?,
+            FileFormat::Parquet => parquet::metadata(&root, listed).map_err(failed)?,
+            FileFormat::Csv => {
+                let schema = csv::metadata(&root, &listed).map_err(failed)?;
+                let file = |f: list::Listed| File {
+                    path: f.path,
+                    meta: f.meta,
+                    groups: Vec::new(),
+                };
+                (schema, listed.into_iter().map(file).collect())
+            }
         };
         let fields: Vec<Field> = file_schema
             .fields()
@@ -105,6 +121,7 @@ impl FileTable {
             .collect();
         Ok(Self {
             connection,
+            root: Arc::new(root),
             format,
             file_schema,
             schema: Arc::new(Schema::new(fields)),
@@ -181,6 +198,7 @@ impl RawTable for FileTable {
         if units.is_empty() {
             units.push(Unit {
                 file: File {
+                    path: PathBuf::new(),
                     meta: none(),
                     groups: Vec::new(),
                 },
@@ -254,28 +272,23 @@ impl FileScan {
         if unit.file.meta.size == 0 {
             return Ok(stream::empty().boxed());
         }
+        match self.table.format {
+            FileFormat::Parquet => self.parquet(unit, context),
+            FileFormat::Csv => Ok(self.csv(unit)),
+        }
+    }
+
+    fn parquet(&self, unit: &Unit, context: &Arc<TaskContext>) -> Result<RawStream, DataFusionError> {
         let mut file = PartitionedFile::from(unit.file.meta.clone());
         if let Some((from, to)) = unit.groups {
             let mut plan = ParquetAccessPlan::new_none(unit.file.groups.len());
             (from..to).for_each(|group| plan.scan(group));
             file = file.with_extension(plan);
         }
-        let source: Arc<dyn FileSource> = match self.table.format {
-            FileFormat::Parquet => {
-                let source = ParquetSource::new(Arc::clone(&self.table.file_schema));
-                match &self.predicate {
-                    Some(predicate) => Arc::new(source.with_predicate(Arc::clone(predicate))),
-                    None => Arc::new(source),
-                }
-            }
-            FileFormat::Csv => {
-                let options = CsvOptions {
-                    has_header: Some(true),
-                    newlines_in_values: Some(true),
-                    ..CsvOptions::default()
-                };
-                Arc::new(CsvSource::new(Arc::clone(&self.table.file_schema)).with_csv_options(options))
-            }
+        let source = ParquetSource::new(Arc::clone(&self.table.file_schema));
+        let source: Arc<dyn FileSource> = match &self.predicate {
+            Some(predicate) => Arc::new(source.with_predicate(Arc::clone(predicate))),
+            None => Arc::new(source),
         };
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
             .with_file(file)
@@ -283,10 +296,45 @@ impl FileScan {
             .with_limit(self.limit)
             .with_preserve_order(true)
             .build();
-        let rows = DataSourceExec::from_data_source(config).execute(0, Arc::clone(context))?;
+        let rows = DataSourceExec::from_data_source(config).execute(0, held::context(&self.table.root, context))?;
         let (read, schema) = (Arc::clone(&self.read), Arc::clone(&self.schema));
         Ok(rows.map(move |batch| text::convert(&batch?, &read, &schema)).boxed())
     }
+
+    fn csv(&self, unit: &Unit) -> RawStream {
+        let rows = csv::Rows {
+            root: Arc::clone(&self.table.root),
+            path: unit.file.path.clone(),
+            schema: Arc::clone(&self.table.file_schema),
+            columns: self.columns.clone(),
+            limit: self.limit,
+        };
+        let connection = self.table.connection.clone();
+        let (send, receive) = mpsc::channel(BATCHES_WAITING_MAX);
+        let reading = tokio::task::spawn_blocking(move || {
+            let failed = rows.read(|batch| send.blocking_send(Ok(batch)).is_ok()).err();
+            if let Some(error) = failed {
+                // Nobody may be waiting for it any more.
+                drop(send.blocking_send(Err(fault::carry(unreadable(&connection, error)))));
+            }
+        });
+        stream::unfold((receive, Some(reading)), |(mut receive, reading)| async move {
+            if let Some(batch) = receive.recv().await {
+                return Some((batch, (receive, reading)));
+            }
+            // Closed. If the task did not end well, what it sent is not all there was.
+            let error = reading?.await.err()?;
+            Some((Err(fault::carry(fault::internal(error.to_string()))), (receive, None)))
+        })
+        .boxed()
+    }
+}
+
+/// Batches of a file that may wait.
+const BATCHES_WAITING_MAX: usize = 2;
+
+fn unreadable(connection: &str, operator: String) -> ScanError {
+    fault::source(format!("a file behind `{connection}` cannot be read as it was described"), operator)
 }
 
 impl RawScan for FileScan {
@@ -295,13 +343,12 @@ impl RawScan for FileScan {
     }
 
     fn open(self: Arc<Self>, unit: usize, context: Arc<TaskContext>) -> RawStream {
-        // The reader's texts quote values ("Error while parsing value '…' as type 'Int64'").
+        // The readers' texts may quote values: the operator's log gets the kind of the error and the file, not the text.
+        let path = self.units.get(unit).map(|u| u.file.path.display().to_string()).unwrap_or_default();
         let connection = self.table.connection.clone();
-        let failed = move |e: DataFusionError| {
-            fault::carry(fault::source(
-                format!("a file behind `{connection}` cannot be read as it was described"),
-                e.strip_backtrace(),
-            ))
+        let failed = move |e: DataFusionError| match fault::own(&e) {
+            Some(own) => fault::carry(own),
+            None => fault::carry(unreadable(&connection, format!("{path}: {}", fault::kind(&e)))),
         };
         match self.rows(unit, &context) {
             Ok(rows) => rows.map_err(failed).boxed(),

@@ -291,9 +291,15 @@ fn file_source(
     Some((
         named,
         if named == "parquet" {
-            Source::Parquet { path: file }
+            Source::Parquet {
+                root: root.to_owned(),
+                path: file,
+            }
         } else {
-            Source::Csv { path: file }
+            Source::Csv {
+                root: root.to_owned(),
+                path: file,
+            }
         },
     ))
 }

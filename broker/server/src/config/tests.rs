@@ -72,7 +72,7 @@ fn the_documented_example_is_good() {
     );
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
-    assert!(matches!(&events.source, Source::Csv { path } if path.ends_with("lake/events/2026")));
+    assert!(matches!(&events.source, Source::Csv { path, .. } if path.ends_with("lake/events/2026")));
     assert_eq!(
         (config.datasets.get("orders").unwrap().unclassified, events.unclassified),
         (Unclassified::Open, Unclassified::Scan)

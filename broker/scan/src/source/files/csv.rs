@@ -1,83 +1,162 @@
-//! The schema of CSV files, from the first lines of the first one.
+//! CSV files: their columns and types, and their rows.
+//!
+//! The columns of a file stand in its own order under its own header, and rows hold no names. A folder whose files differ in
+//! order would put one column's values under another's name, and so past its mask; so each file's header must be the first
+//! one's, word by word, when the folder is opened and again when the file is read.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io::BufReader;
+use std::fs::File;
+use std::io::{BufReader, Seek};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::File;
+use super::cells::{self, Guess};
+use super::held;
 use super::list::Listed;
 
 /// The columns' names from the header, their types from what the first lines have in common.
-pub(super) fn metadata(listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
-    let first = listed.first().ok_or("no file")?;
-    let open = || fs::File::open(&first.path).map(BufReader::new).map_err(|e| e.to_string());
-    let format = Format::default().with_header(true);
-    let (schema, _) = format.infer_schema(open()?, Some(SAMPLE_ROWS)).map_err(|e| e.to_string())?;
-    let texts: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
-    let reader = ReaderBuilder::new(Arc::new(Schema::new(texts)))
-        .with_header(true)
-        .build_buffered(open()?)
-        .map_err(|e| e.to_string())?;
-    let (mut codes, mut seen) = (HashSet::new(), 0);
-    for batch in reader {
-        let batch = batch.map_err(|e| e.to_string())?;
-        for (n, column) in batch.columns().iter().enumerate() {
-            if column.as_string::<i32>().iter().flatten().any(is_code) {
-                codes.insert(n);
-            }
+pub(super) fn metadata(root: &Path, listed: &[Listed]) -> Result<SchemaRef, String> {
+    let mut names: Option<Vec<String>> = None;
+    let mut guesses = Vec::new();
+    let mut left = SAMPLE_ROWS;
+    for entry in listed {
+        let failed = |e: String| format!("{}: {e}", entry.path.display());
+        let mut file = held::open(root, &entry.path).map_err(|e| failed(e.to_string()))?;
+        if entry.meta.size == 0 {
+            continue;
         }
-        seen += batch.num_rows();
-        if seen >= SAMPLE_ROWS {
-            break;
+        let found = header(&mut file).map_err(failed)?;
+        match &names {
+            None => {
+                guesses = vec![Guess::new(); found.len()];
+                names = Some(found);
+            }
+            Some(first) if *first == found => {}
+            Some(_) => return Err(failed("its header is not that of the first file".to_owned())),
+        }
+        if left > 0 {
+            left -= sample(file, names.as_deref().unwrap_or_default(), &mut guesses, left).map_err(failed)?;
         }
     }
-    let fields = schema.fields().iter().enumerate().map(|(n, f)| {
-        let data_type = if codes.contains(&n) || *f.data_type() == DataType::Null {
-            DataType::Utf8
-        } else {
-            f.data_type().clone()
-        };
-        Field::new(f.name(), data_type, true)
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    Ok((
-        schema,
-        listed
-            .into_iter()
-            .map(|f| File {
-                meta: f.meta,
-                groups: Vec::new(),
-            })
-            .collect(),
-    ))
+    let names = names.ok_or("every file is empty")?;
+    let fields = names.iter().zip(&guesses).map(|(n, g)| Field::new(n, g.data_type(), true));
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
 const SAMPLE_ROWS: usize = 10_000;
+const BATCH_ROWS: usize = 8192;
 
-/// Digits that are no number: as one, `007` would come back as 7, and a post code, phone or account number would be another.
-fn is_code(value: &str) -> bool {
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    let mut chars = digits.chars();
-    matches!((chars.next(), chars.next()), (Some('0'), Some(c)) if c.is_ascii_digit()) || digits.len() > 18
+/// The names in the first line. The file is left at its beginning.
+fn header(file: &mut File) -> Result<Vec<String>, String> {
+    // The parser's own texts may quote what it read.
+    let (schema, _) = Format::default()
+        .with_header(true)
+        .infer_schema(BufReader::new(&*file), Some(0))
+        .map_err(|_| "its header cannot be read".to_owned())?;
+    file.rewind().map_err(|e| e.to_string())?;
+    Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_with_a_leading_zero_are_codes() {
-        for code in ["007", "-01", "0612345678", "1234567890123456789"] {
-            assert!(is_code(code), "{code}");
+fn sample(file: File, names: &[String], guesses: &mut [Guess], rows: usize) -> Result<usize, String> {
+    let reader = ReaderBuilder::new(texts(names))
+        .with_header(true)
+        .with_batch_size(rows.min(BATCH_ROWS))
+        .build_buffered(BufReader::new(file))
+        .map_err(|_| "its rows cannot be read".to_owned())?;
+    let mut seen = 0;
+    for batch in reader {
+        let batch = batch.map_err(|_| format!("the rows from {} on cannot be read", seen + 1))?;
+        let taken = batch.num_rows().min(rows - seen);
+        for (column, guess) in batch.columns().iter().zip(guesses.iter_mut()) {
+            column
+                .as_string::<i32>()
+                .iter()
+                .take(taken)
+                .flatten()
+                .for_each(|text| guess.see(text));
         }
-        for number in ["0", "7", "-1", "0.5", "100", ""] {
-            assert!(!is_code(number), "{number}");
+        seen += taken;
+        if seen == rows {
+            break;
         }
     }
+    Ok(seen)
 }
+
+fn texts(names: &[String]) -> SchemaRef {
+    let fields = names.iter().map(|n| Field::new(n, DataType::Utf8, true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A file to read.
+pub(super) struct Rows {
+    /// The connection's root.
+    pub(super) root: Arc<PathBuf>,
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Every column, as it was described.
+    pub(super) schema: SchemaRef,
+    /// Those wanted.
+    pub(super) columns: Vec<usize>,
+    /// Rows wanted at most.
+    pub(super) limit: Option<usize>,
+}
+
+impl Rows {
+    /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
+    pub(super) fn read(self, mut send: impl FnMut(RecordBatch) -> bool) -> Result<(), String> {
+        let failed = |e: String| format!("{}: {e}", self.path.display());
+        let mut file = held::open(&self.root, &self.path).map_err(|e| failed(e.to_string()))?;
+        let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
+        if header(&mut file).map_err(failed)? != names {
+            return Err(failed("its header is no longer what was described".to_owned()));
+        }
+        // The parser takes an empty selection for all columns.
+        let mut read = self.columns.clone();
+        if read.is_empty() {
+            read.push(0);
+        }
+        let wanted = Arc::new(self.schema.project(&self.columns).map_err(|e| e.to_string())?);
+        let reader = ReaderBuilder::new(texts(&names))
+            .with_header(true)
+            .with_projection(read)
+            .with_batch_size(BATCH_ROWS)
+            .build_buffered(BufReader::with_capacity(BUFFER_BYTES, file))
+            .map_err(|_| failed("its rows cannot be read".to_owned()))?;
+        let mut before = 0;
+        for batch in reader {
+            let batch = batch.map_err(|_| failed(format!("the rows from {} on cannot be read", before + 1)))?;
+            let rows = self.limit.map_or(batch.num_rows(), |l| (l - before).min(batch.num_rows()));
+            let batch = batch.slice(0, rows);
+            let columns = batch
+                .columns()
+                .iter()
+                .zip(wanted.fields())
+                .map(|(column, field)| {
+                    cells::convert(column.as_string::<i32>(), field.data_type()).map_err(|row| {
+                        failed(format!(
+                            "row {} of column `{}` is not written as {}, which the first rows are",
+                            before + row + 1,
+                            field.name(),
+                            field.data_type()
+                        ))
+                    })
+                })
+                .collect::<Result<Vec<ArrayRef>, String>>()?;
+            before += rows;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let batch = RecordBatch::try_new_with_options(Arc::clone(&wanted), columns, &options).map_err(|e| e.to_string())?;
+            if !send(batch) || self.limit == Some(before) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+const BUFFER_BYTES: usize = 256 * 1024;

@@ -12,14 +12,17 @@ pub(super) struct Listed {
     pub(super) meta: ObjectMeta,
 }
 
-/// The file itself, or the files with this extension in a folder and its subfolders, sorted by path.
-pub(super) fn files(path: &Path, extension: &str) -> Result<Vec<Listed>, String> {
-    let root = path.canonicalize().map_err(|e| e.to_string())?;
+/// The file itself, or the files with this extension in a folder and its subfolders, sorted by path. `root` is a real path.
+pub(super) fn files(root: &Path, path: &Path, extension: &str) -> Result<Vec<Listed>, String> {
+    let real = path.canonicalize().map_err(|e| e.to_string())?;
+    if !real.starts_with(root) {
+        return Err("a link leads out of the connection's root".to_owned());
+    }
     let mut found = Vec::new();
-    if root.is_file() {
-        found.push(root);
+    if real.is_file() {
+        found.push(real);
     } else {
-        walk(&root, extension, DEPTH_MAX, &mut found)?;
+        walk(&real, extension, DEPTH_MAX, &mut found)?;
         found.sort();
     }
     if found.is_empty() {

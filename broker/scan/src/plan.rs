@@ -1,6 +1,7 @@
 //! From a query and governed tables to something that can run.
 
 mod estimate;
+mod expanded;
 mod guard;
 mod output;
 mod register;
@@ -24,7 +25,8 @@ use datafusion::sql::sqlparser::ast::{ExprWithAlias, Statement};
 use crate::engine::fault;
 use crate::masked::{Ledger, MaskedTable, RowFilter, row_filter, type_name};
 use crate::source::RawTable;
-use crate::sql::{self, Touched, touched};
+use crate::sql::sized::Room;
+use crate::sql::{self, Named, Touched, named, touched};
 
 pub(crate) use guard::{Stop, guard};
 pub(crate) use output::Output;
@@ -33,7 +35,13 @@ pub(crate) use register::{CATALOG, SCHEMA};
 
 /// A query, understood as far as that goes without its tables.
 #[derive(Debug)]
-pub(crate) enum Parsed {
+pub(crate) struct Parsed {
+    form: Form,
+    named: Named,
+}
+
+#[derive(Debug)]
+enum Form {
     /// One dataset, named.
     Slice,
     /// A SELECT and the tables it names.
@@ -43,11 +51,24 @@ pub(crate) enum Parsed {
 /// Parses a query and finds the datasets it names among `known`, in sorted order.
 pub(crate) fn parse(state: &SessionState, query: &Query, known: &[&str]) -> Result<(Parsed, Vec<String>), ScanError> {
     match query {
-        Query::Slice { dataset, .. } => {
+        Query::Slice {
+            dataset, filter, order_by, ..
+        } => {
             if !known.contains(&dataset.as_str()) {
                 return Err(register::unknown(dataset));
             }
-            Ok((Parsed::Slice, vec![dataset.clone()]))
+            let mut found = Named::default();
+            if let Some(filter) = filter {
+                found = found.with(named(&sql::parse_filter(filter)?));
+            }
+            if let Some(order_by) = order_by {
+                found = found.with(named(&sql::parse_order(order_by)?));
+            }
+            let parsed = Parsed {
+                form: Form::Slice,
+                named: found,
+            };
+            Ok((parsed, vec![dataset.clone()]))
         }
         Query::Sql { text } => {
             let statement = sql::parse_select(text)?;
@@ -55,7 +76,11 @@ pub(crate) fn parse(state: &SessionState, query: &Query, known: &[&str]) -> Resu
             let mut datasets: Vec<String> = references.iter().map(|r| r.dataset.clone()).collect();
             datasets.sort();
             datasets.dedup();
-            Ok((Parsed::Select(Box::new(statement), references), datasets))
+            let parsed = Parsed {
+                named: named(&statement),
+                form: Form::Select(Box::new(statement), references),
+            };
+            Ok((parsed, datasets))
         }
     }
 }
@@ -67,13 +92,14 @@ pub(crate) async fn inspect(
     parsed: &Parsed,
     tables: &[(String, SchemaRef)],
 ) -> Result<Inspection, ScanError> {
-    let statement = match parsed {
-        Parsed::Slice => "slice",
-        Parsed::Select(..) => "select",
+    let statement = match parsed.form {
+        Form::Slice => "slice",
+        Form::Select(..) => "select",
     };
     // Masks may change types: a query may be wrong for the raw types and right for the masked ones. So it is planned with
     // both. If it fails the same way twice, it is wrong whatever the types are; if differently, it counts as naming
-    // everything, and `plan`, which knows the masks, says what is wrong.
+    // every column, and `plan`, which knows the masks, says what is wrong. Functions are also read off the text: those of
+    // a query that does not plan here count like those of one that does.
     let raw = outline(template, query, parsed, tables, |t| t.clone()).await;
     let found = match raw {
         Ok(found) => found,
@@ -83,6 +109,8 @@ pub(crate) async fn inspect(
             Err(_) => everything(tables),
         },
     };
+    let mut functions = found.functions;
+    functions.extend(parsed.named.functions.iter().cloned());
     let mut columns = Vec::new();
     for (dataset, schema) in tables {
         let named = found.columns.get(dataset);
@@ -93,7 +121,7 @@ pub(crate) async fn inspect(
         statement: statement.to_owned(),
         datasets: tables.iter().map(|(d, _)| d.clone()).collect(),
         columns,
-        functions: found.functions.into_iter().collect(),
+        functions: functions.into_iter().collect(),
     })
 }
 
@@ -144,7 +172,7 @@ async fn logical(
     parsed: &Parsed,
     tables: &[(String, Arc<dyn TableProvider>)],
 ) -> Result<LogicalPlan, DataFusionError> {
-    match (query, parsed) {
+    let planned = match (query, &parsed.form) {
         (
             Query::Slice {
                 dataset,
@@ -167,15 +195,17 @@ async fn logical(
                 filter.as_deref(),
                 order_by.as_deref(),
                 *limit,
-            )
+            )?
         }
-        (Query::Sql { .. }, Parsed::Select(statement, references)) => {
+        (Query::Sql { .. }, Form::Select(statement, references)) => {
             let mut state = state.clone();
             state.register_catalog_list(register::catalog(references.as_slice(), tables)?);
-            state.statement_to_plan(EngineStatement::Statement(statement.clone())).await
+            state.statement_to_plan(EngineStatement::Statement(statement.clone())).await?
         }
-        (Query::Sql { .. }, Parsed::Slice) => Err(fault::carry(fault::internal("a statement that was not parsed"))),
-    }
+        (Query::Sql { .. }, Form::Slice) => return Err(fault::carry(fault::internal("a statement that was not parsed"))),
+    };
+    expanded::check(&planned)?;
+    Ok(planned)
 }
 
 /// A query that can run.
@@ -200,6 +230,8 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, ScanError> {
     let mut state = template.clone();
     state.mark_start_execution();
+    let room = Room::shared_by(parsed.named.growing);
+    state.config_mut().options_mut().extensions.insert(room);
     let ledger = Arc::new(Ledger::default());
     let mut tables: Vec<(String, Arc<dyn TableProvider>)> = Vec::with_capacity(order.tables.len());
     for (governed, raw) in order.tables.iter().zip(opened) {

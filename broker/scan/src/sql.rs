@@ -6,7 +6,10 @@
 
 mod check;
 pub(crate) mod functions;
+mod named;
+pub(crate) mod sized;
 mod touched;
+mod weight;
 
 use chunk_port::SQL_BYTES_MAX;
 use chunk_port::ScanError;
@@ -18,6 +21,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Wor
 
 use crate::engine::fault;
 
+pub(crate) use named::{Named, named};
 pub(crate) use touched::{Touched, touched};
 
 /// One SELECT statement, checked.
@@ -230,6 +234,31 @@ mod tests {
         }
     }
 
+    /// Each level names the one before twice: a tree of 2^40 tables in a page of text.
+    #[test]
+    fn tables_are_counted_as_often_as_they_are_read() {
+        let chain = |levels: usize, from: &dyn Fn(usize) -> String| {
+            let with: Vec<String> = (1..levels).map(|n| format!("c{n} AS ({})", from(n - 1))).collect();
+            format!(
+                "WITH c0 AS (SELECT 1 AS x), {} SELECT count(*) FROM c{}",
+                with.join(", "),
+                levels - 1
+            )
+        };
+        let twice = |n: usize| format!("SELECT p.x FROM c{n} p, c{n} q");
+        parse_select(&chain(5, &twice)).unwrap();
+        refusal(&chain(40, &twice));
+        refusal(&chain(40, &|n| format!("SELECT p.x FROM C{n} p JOIN \"c{n}\" q ON true")));
+        refusal(&chain(40, &|n| format!("SELECT x FROM c{n} UNION ALL SELECT x FROM c{n}")));
+        refusal(&chain(40, &|n| format!("SELECT x FROM c{n} WHERE x IN (SELECT x FROM c{n})")));
+        refusal(&chain(40, &|n| format!("WITH d AS (SELECT x FROM c{n}) SELECT a.x FROM d a, d b")));
+        parse_select(&chain(40, &|n| format!("SELECT x FROM c{n}"))).unwrap();
+        refusal(&chain(70, &|n| format!("SELECT x FROM c{n}")));
+        let many: Vec<String> = (0..7000).map(|n| format!("c a{n}")).collect();
+        refusal(&format!("WITH c AS (SELECT 1 AS x) SELECT 1 FROM {}", many.join(",")));
+        parse_select("WITH people AS (SELECT id FROM people) SELECT * FROM people p JOIN people q USING (id)").unwrap();
+    }
+
     #[test]
     fn depth_and_size_are_bounded() {
         refusal(&format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000)));
@@ -237,6 +266,10 @@ mod tests {
         refusal(&format!("SELECT {}1", "- ".repeat(5000)));
         refusal(&vec!["SELECT 1"; 200].join(" UNION ALL "));
         refusal(&format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX)));
+        refusal(&format!("SELECT '{}'", "x".repeat(9000)));
+        refusal("SELECT name ~ ('(a{1000}){1000}' || id) FROM people");
+        refusal("SELECT regexp_count(name, pattern) FROM people");
+        refusal("SELECT lag(name, 1000000) OVER () FROM people");
         let list: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
         parse_select(&format!("SELECT * FROM people WHERE id IN ({})", list.join(","))).unwrap();
     }

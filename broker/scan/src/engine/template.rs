@@ -9,11 +9,13 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::prelude::SessionConfig;
 
 use super::{Settings, fault};
 use crate::plan::{CATALOG, SCHEMA};
 use crate::sql::functions;
+use crate::sql::sized::{BoundedPlanner, Room};
 
 /// Built once; a query clones it, which costs a tenth of building it.
 pub(super) fn session(settings: &Settings) -> Result<SessionState, ScanError> {
@@ -39,6 +41,7 @@ pub(super) fn session(settings: &Settings) -> Result<SessionState, ScanError> {
         .with_batch_size(8192)
         .with_collect_statistics(false);
     let options = config.options_mut();
+    options.extensions.insert(Room::default());
     options.sql_parser.dialect = Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
@@ -48,10 +51,12 @@ pub(super) fn session(settings: &Settings) -> Result<SessionState, ScanError> {
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(BoundedPlanner::new())];
+    planners.extend(SessionStateDefaults::default_expr_planners());
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(planners)
         .with_scalar_functions(functions::scalar())
         .with_aggregate_functions(functions::aggregate())
         .with_window_functions(functions::window())

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use chunk_port::ScanError;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
-    TableFactor, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Select, SelectFlavor, SetExpr,
+    Statement, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, Visitor,
 };
 
 use super::functions;
+use super::weight::Weight;
 use crate::engine::fault;
 
 /// Checks a statement: one query, reading datasets only, with functions of the list.
@@ -23,7 +24,8 @@ pub(super) fn statement(statement: &Statement) -> Result<(), ScanError> {
             depth: 0,
             statements: 0,
         },
-    )
+    )?;
+    walk(statement, Weight::default())
 }
 
 /// Checks an expression over one dataset's columns.
@@ -38,14 +40,19 @@ pub(super) fn expression(expr: &Expr) -> Result<(), ScanError> {
     )
 }
 
-/// Functions whose result's size follows an argument: that argument must be a number written out, and not a large one.
-const SIZED: [(&str, usize); 3] = [("repeat", 1), ("lpad", 1), ("rpad", 1)];
+/// Functions whose result's size, or the rows they hold on to, follow an argument: that argument must be a number written
+/// out, and not a large one.
+const SIZED: [(&str, usize); 6] = [("repeat", 1), ("lpad", 1), ("rpad", 1), ("lag", 1), ("lead", 1), ("nth_value", 1)];
 const SIZED_MAX: u64 = 10_000;
+/// Functions that compile an argument, which costs far more than to match it: a pattern for each row would never end.
+const PATTERNS: [(&str, usize); 4] = [("regexp_like", 1), ("regexp_count", 1), ("regexp_instr", 1), ("regexp_replace", 1)];
+/// A text constant: each row of a batch may come to hold a copy.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Levels of one expression; the engine evaluates and drops trees recursively.
 const EXPRESSION_DEPTH_MAX: usize = 256;
 
-fn walk(tree: &impl Visit, mut fence: Fence) -> Result<(), ScanError> {
-    match tree.visit(&mut fence) {
+fn walk(tree: &impl Visit, mut visitor: impl Visitor<Break = Box<ScanError>>) -> Result<(), ScanError> {
+    match tree.visit(&mut visitor) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(*error),
     }
@@ -164,6 +171,8 @@ impl Visitor for Fence {
         }
         match expr {
             Expr::Function(function) => call(function),
+            Expr::BinaryOp { op, right, .. } if is_regex(op) && !is_text(right) => pattern(),
+            Expr::SimilarTo { pattern: text, .. } | Expr::RLike { pattern: text, .. } if !is_text(text) => pattern(),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
                 ControlFlow::Break(Box::new(fault::invalid("parameters such as $1 are not supported; write the value")))
             }
@@ -177,6 +186,31 @@ impl Visitor for Fence {
     fn post_visit_expr(&mut self, _expr: &Expr) -> Stop {
         self.depth = self.depth.saturating_sub(1);
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Stop {
+        if value.value.clone().into_string().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+            return stop("size", format_args!("a text constant may have at most {TEXT_BYTES_MAX} bytes"));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_regex(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, Regexp};
+    matches!(op, PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch | Regexp)
+}
+
+fn pattern() -> Stop {
+    stop("pattern", "a regular expression must be written out as a text")
+}
+
+/// A text written out.
+fn is_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => value.value.clone().into_string().is_some(),
+        Expr::Nested(inner) => is_text(inner),
+        _ => false,
     }
 }
 
@@ -201,25 +235,32 @@ fn call(function: &Function) -> Stop {
             format_args!("the function `{bare}` is not on the list of allowed functions"),
         );
     }
-    if let Some((_, argument)) = SIZED.iter().find(|(n, _)| *n == bare) {
-        let size = match &function.args {
-            FunctionArguments::List(list) => list.args.get(*argument).and_then(literal),
-            _ => None,
-        };
+    if let Some((_, place)) = SIZED.iter().find(|(n, _)| *n == bare) {
+        // What is left out has a small default, or does not plan.
+        let size = argument(function, *place).map_or(Some(0), |a| a.and_then(number));
         if size.is_none_or(|s| s > SIZED_MAX) {
             return stop(
                 "size",
-                format_args!("`{bare}` needs its length written as a number of at most {SIZED_MAX}"),
+                format_args!("`{bare}` needs its length or distance written as a number of at most {SIZED_MAX}"),
             );
         }
+    }
+    if let Some((_, place)) = PATTERNS.iter().find(|(n, _)| *n == bare)
+        && !argument(function, *place).flatten().is_some_and(is_text)
+    {
+        return pattern();
     }
     ControlFlow::Continue(())
 }
 
-fn literal(argument: &FunctionArg) -> Option<u64> {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => number(expr),
-        _ => None,
+/// An argument by its place: `None` where there is none, `Some(None)` where it is not an expression.
+fn argument(function: &Function, place: usize) -> Option<Option<&Expr>> {
+    match &function.args {
+        FunctionArguments::List(list) => list.args.get(place).map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        }),
+        FunctionArguments::None | FunctionArguments::Subquery(_) => None,
     }
 }
 

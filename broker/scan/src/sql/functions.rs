@@ -3,7 +3,7 @@
 //! Listed one by one: pure functions of their arguments, plus the time of the query. What reads settings, files, versions
 //! or chance, builds nested values, or makes tables is not here, and a new release of the engine adds nothing by itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use datafusion::functions::all_default_functions;
@@ -11,14 +11,30 @@ use datafusion::functions_aggregate::all_default_aggregate_functions;
 use datafusion::functions_window::all_default_window_functions;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use super::sized::{self, Growth};
+
 /// Whether a function of this name (or alias), lower case, may be called.
 pub(crate) fn is_allowed(name: &str) -> bool {
     NAMES.contains(name)
 }
 
-/// The allowed scalar functions.
+/// Whether the result of a function of this name may be larger than what it is given.
+pub(crate) fn is_growing(name: &str) -> bool {
+    GROUPS.get(name).is_some_and(|names| names.iter().any(|n| Growth::of(n).is_some()))
+}
+
+/// Every name of the function that has this one; none if there is no such function.
+pub(crate) fn names_of(name: &str) -> Vec<String> {
+    GROUPS.get(name).cloned().unwrap_or_default()
+}
+
+/// The allowed scalar functions; those that can make much of little refuse to.
 pub(crate) fn scalar() -> Vec<Arc<ScalarUDF>> {
-    all_default_functions().into_iter().filter(|f| SCALAR.contains(&f.name())).collect()
+    all_default_functions()
+        .into_iter()
+        .filter(|f| SCALAR.contains(&f.name()))
+        .map(sized::bounded)
+        .collect()
 }
 
 /// The allowed aggregate functions.
@@ -53,6 +69,31 @@ static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
     }
     names
 });
+
+/// Name → all names of the same function.
+static GROUPS: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
+    let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+    let mut add = |name: &str, aliases: &[String]| {
+        let mut names: Vec<String> = aliases.iter().cloned().chain([name.to_owned()]).collect();
+        names.extend(SYNTAX.iter().filter(|(f, _)| *f == name).map(|(_, s)| (*s).to_owned()));
+        for each in &names {
+            groups.entry(each.clone()).or_default().extend(names.iter().cloned());
+        }
+    };
+    scalar().iter().for_each(|f| add(f.name(), f.aliases()));
+    aggregate().iter().for_each(|f| add(f.name(), f.aliases()));
+    window().iter().for_each(|f| add(f.name(), f.aliases()));
+    add(sized::JOINED, &["concat".to_owned()]);
+    for names in groups.values_mut() {
+        names.retain(|n| n != sized::JOINED);
+        names.sort();
+        names.dedup();
+    }
+    groups
+});
+
+/// Functions that have a syntax of their own, by its name.
+const SYNTAX: &[(&str, &str)] = &[("date_part", "extract")];
 
 #[rustfmt::skip]
 const SCALAR: &[&str] = &[

@@ -9,12 +9,14 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::functions::names_of;
+
 /// What a plan names.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     /// Dataset → columns.
     pub(crate) columns: BTreeMap<String, BTreeSet<String>>,
-    /// Functions, lower case.
+    /// Functions, lower case, under each name they have.
     pub(crate) functions: BTreeSet<String>,
 }
 
@@ -46,9 +48,9 @@ pub(crate) fn touched(plan: &LogicalPlan, dataset: &dyn Fn(&LogicalPlan) -> Opti
             expr.apply(|expr| {
                 match expr {
                     Expr::Column(column) | Expr::OuterReferenceColumn(_, column) => columns.push(column.clone()),
-                    Expr::ScalarFunction(f) => drop(found.functions.insert(f.name().to_ascii_lowercase())),
-                    Expr::AggregateFunction(f) => drop(found.functions.insert(f.func.name().to_ascii_lowercase())),
-                    Expr::WindowFunction(f) => drop(found.functions.insert(f.fun.name().to_ascii_lowercase())),
+                    Expr::ScalarFunction(f) => found.functions.extend(names_of(&f.name().to_ascii_lowercase())),
+                    Expr::AggregateFunction(f) => found.functions.extend(names_of(&f.func.name().to_ascii_lowercase())),
+                    Expr::WindowFunction(f) => found.functions.extend(names_of(&f.fun.name().to_ascii_lowercase())),
                     _ => {}
                 }
                 Ok(TreeNodeRecursion::Continue)

@@ -27,7 +27,10 @@ fn crowd(house: &House, rows: i64) -> Table {
     Table {
         dataset: "crowd".to_owned(),
         connection: "files".to_owned(),
-        source: Source::Parquet { path },
+        source: Source::Parquet {
+            root: house.folder.path().to_owned(),
+            path,
+        },
     }
 }
 
@@ -161,4 +164,67 @@ async fn a_product_of_tables_ends_with_its_budget() {
     let started = std::time::Instant::now();
     assert_eq!(house.fetch(order).await.unwrap_err().kind, ScanErrorKind::Limit);
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// A page of text whose filter, moved down through its subqueries, would be 2^30 terms.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_that_multiply_are_refused_before_they_do() {
+    let house = house();
+    let chain = |levels: usize| {
+        let with: Vec<String> = (1..levels)
+            .map(|n| format!("c{n} AS (SELECT x + x AS x FROM c{})", n - 1))
+            .collect();
+        sql(&format!(
+            "WITH c0 AS (SELECT id AS x FROM people), {} SELECT x FROM c{} WHERE x > 1",
+            with.join(", "),
+            levels - 1
+        ))
+    };
+    let people = house.governed("people", &[]).await;
+    let shown = house.csv(chain(4), vec![people.clone()]).await.unwrap();
+    assert_eq!(shown, "x\n8\n16\n24\n32\n40\n48\n");
+    let error = house.inspect(&chain(30), &["people"]).await.unwrap_err();
+    assert_eq!(error.kind, ScanErrorKind::Refused, "{error:?}");
+    let error = house.plan(chain(30), vec![people]).await.unwrap_err();
+    assert_eq!(error.kind, ScanErrorKind::Refused, "{error:?}");
+}
+
+/// Constants are computed while a query is planned, texts are made longer row by row: both end at their bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_do_not_grow_out_of_bounds() {
+    let house = house();
+    let table = crowd(&house, 50_000);
+    let doubled = |levels: usize| {
+        let with: Vec<String> = (1..levels)
+            .map(|n| format!("c{n} AS (SELECT x || x AS x FROM c{} LIMIT 100000)", n - 1))
+            .collect();
+        format!(
+            "WITH c0 AS (SELECT text AS x FROM crowd), {} SELECT max(x) AS x FROM c{}",
+            with.join(", "),
+            levels - 1
+        )
+    };
+    for text in [
+        "SELECT replace(replace(repeat('a', 10000), 'a', repeat('b', 10000)), 'b', repeat('c', 10000)) AS x FROM crowd",
+        "SELECT id FROM crowd WHERE levenshtein(replace(repeat('a', 10000), 'a', repeat('b', 100)), replace(repeat('a', 10000), 'a', repeat('c', 100))) > 1",
+        "SELECT repeat(text, 9000) AS x FROM crowd",
+        "SELECT levenshtein(repeat(text, 20), repeat(text, 21)) AS x FROM crowd",
+        "SELECT to_char(DATE '2024-01-01' + CAST(id AS int), repeat('%c', 4000)) AS x FROM crowd",
+        &doubled(20),
+    ] {
+        let error = house
+            .fetch(crowd_order(table.clone(), sql(text), Format::Csv))
+            .await
+            .map(|(bytes, rows, _)| (bytes.len(), rows))
+            .unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Limit, "{text}: {error:?}");
+    }
+    for text in [
+        "SELECT text || ' ' || id AS x FROM crowd",
+        "SELECT replace(text, 'a', 'bb') || concat(text, repeat('-', 30)) AS x FROM crowd WHERE levenshtein(text, 'abc') > 2",
+        "SELECT 'a' || 'b' AS x FROM crowd",
+        &doubled(3),
+    ] {
+        house.fetch(crowd_order(table.clone(), sql(text), Format::Csv)).await.unwrap();
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) fn show(ui: &Ui, address: &str) {
         && let Some(lines) = picture(address, columns, rows)
     {
         ui.picture(&lines);
+        ui.say("");
     }
 }
 

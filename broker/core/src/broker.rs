@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::approval;
+use crate::audit;
 use crate::catalog::Schemas;
 use crate::clock::Clock;
 use crate::delivery;
@@ -140,6 +141,7 @@ impl Broker {
             totals: Totals::default(),
             random: SystemRandom::new(),
         });
+        audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });

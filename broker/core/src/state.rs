@@ -4,9 +4,11 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod erased;
 mod remembered;
 mod request;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chunk_wire::fetch::RequestState;
@@ -51,6 +53,8 @@ pub(crate) struct State {
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
+    /// Data keys that were destroyed → index of the `erase` that says so.
+    pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
 
 /// What is known of a person.
@@ -98,13 +102,7 @@ impl State {
             Event::ConfigLoad { digest, .. } => self.config = Some(digest.clone()),
             Event::PolicyLoad { digest, .. } => self.policy = Some((index, digest.clone())),
             Event::SessionOpen(open) => self.apply_session_open(index, open, time_ms),
-            Event::SessionClose { session, cause, .. } => {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    let session = Arc::make_mut(session);
-                    session.closed = Some(cause.clone());
-                    self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
-                }
-            }
+            Event::SessionClose { session, cause, .. } => self.end_session(session, cause),
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
             Event::RequestEnd { id, cancelled, .. } => {
                 let state = if *cancelled {
@@ -160,6 +158,7 @@ impl State {
                     }
                 }
             }),
+            Event::Erase(erase) => self.apply_erase(index, erase),
             Event::Genesis { .. }
             | Event::Start { .. }
             | Event::Stop { .. }
@@ -175,6 +174,24 @@ impl State {
     /// The session with this id, if it is open at this time.
     pub(crate) fn open_session(&self, id: &SessionId, now_ms: i64) -> Option<&Arc<Session>> {
         self.sessions.get(id).filter(|s| s.closed.is_none() && now_ms < s.open.expires_ms)
+    }
+
+    /// Pseudonyms of everybody whose subject, name, e-mail or pseudonym is exactly this.
+    pub(crate) fn actors_named(&self, who: &str) -> BTreeSet<ActorId> {
+        let is = |open: &SessionOpen| {
+            let person = &open.person;
+            person.subject == who || person.name == who || person.email.as_deref() == Some(who) || open.actor.as_str() == who
+        };
+        let sessions = self.sessions.values().filter(|session| is(&session.open));
+        sessions.map(|session| session.open.actor.clone()).collect()
+    }
+
+    fn end_session(&mut self, session: &SessionId, cause: &str) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            let session = Arc::make_mut(session);
+            session.closed = Some(cause.to_owned());
+            self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
+        }
     }
 
     fn apply_session_open(&mut self, index: u64, open: &SessionOpen, time_ms: i64) {

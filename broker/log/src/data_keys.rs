@@ -189,23 +189,31 @@ impl DataKeys {
         })
     }
 
+    /// The key for this subject and month, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn existing(&self, subject: &str, month: &str) -> Result<Option<DataKeyId>, DataKeyError> {
+        let owner = self.owner(subject, month);
+        let inner = self.lock();
+        if let Some(id) = inner.current.get(&owner) {
+            return Ok(Some(id.clone()));
+        }
+        inner.stored(&owner)
+    }
+
     /// The key for a person (or any other subject) and a month such as `2026-01`; made, and durable, when there is none.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn key_for(&self, subject: &str, month: &str) -> Result<DataKeyId, DataKeyError> {
-        let mut owner = [0; 32];
-        owner.copy_from_slice(hmac::sign(&self.owners, format!("{}:{subject}{month}", subject.len()).as_bytes()).as_ref());
+        let owner = self.owner(subject, month);
         let mut inner = self.lock();
         if let Some(id) = inner.current.get(&owner) {
             return Ok(id.clone());
         }
-        let stored: Option<String> = inner
-            .connection
-            .query_row("SELECT id FROM keys WHERE owner = ?1", params![owner], |row| row.get(0))
-            .optional()?;
-        let id = match stored {
-            Some(id) => DataKeyId(id),
+        let id = match inner.stored(&owner)? {
+            Some(id) => id,
             None => {
                 let id = DataKeyId(format!("dk_{}", to_hex(&*self.fill::<16>()?)));
                 let key = self.fill::<32>()?;
@@ -259,6 +267,13 @@ impl DataKeys {
         Ok(changed > 0)
     }
 
+    /// Who a key belongs to, as stored: nobody can tell without the master key.
+    fn owner(&self, subject: &str, month: &str) -> [u8; 32] {
+        let mut owner = [0; 32];
+        owner.copy_from_slice(hmac::sign(&self.owners, format!("{}:{subject}{month}", subject.len()).as_bytes()).as_ref());
+        owner
+    }
+
     fn unwrap_key(&self, id: &DataKeyId) -> Result<Option<Secret>, DataKeyError> {
         let mut inner = self.lock();
         if let Some(key) = inner.unwrapped.get(id) {
@@ -307,6 +322,14 @@ impl DataKeys {
 }
 
 impl Inner {
+    fn stored(&self, owner: &[u8; 32]) -> Result<Option<DataKeyId>, DataKeyError> {
+        let id: Option<String> = self
+            .connection
+            .query_row("SELECT id FROM keys WHERE owner = ?1", params![owner], |row| row.get(0))
+            .optional()?;
+        Ok(id.map(DataKeyId))
+    }
+
     fn write(&mut self, sql: &str, values: impl rusqlite::Params) -> Result<usize, DataKeyError> {
         if self.poisoned {
             return Err(DataKeyError::Poisoned);

@@ -2,6 +2,7 @@
 
 pub(crate) mod approval_wait;
 pub(crate) mod audit;
+pub(crate) mod audit_erase;
 pub(crate) mod audit_trust;
 pub(crate) mod audit_verify;
 pub(crate) mod completions;

@@ -84,3 +84,26 @@ pub struct ExportRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
 }
+
+/// `POST /v1/audit/erasures`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EraseRequest {
+    /// Person: subject, name, e-mail or pseudonym, exactly.
+    pub person: String,
+    /// Why; it stands in the log.
+    pub reason: String,
+}
+
+/// Answer of `POST /v1/audit/erasures`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Erased {
+    /// Pseudonym of whoever was erased.
+    pub subject: String,
+    /// Indices of the `erase` entries.
+    pub entries: Vec<u64>,
+    /// Data keys destroyed.
+    pub keys: u64,
+}

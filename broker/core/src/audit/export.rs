@@ -30,11 +30,22 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
     }
     let head = broker.log.published();
     let (from, to) = time_range(broker, head.state.size, request.from_ms, request.to_ms).await?;
+    let filter = Filter::new(
+        &head.state,
+        request.user.as_deref(),
+        request.dataset.as_deref(),
+        request.request.as_deref(),
+        None,
+    );
+    let asked = ExportRequest {
+        user: filter.user(),
+        ..request
+    };
     let event = Event::AuditExport {
         actor: caller.actor().clone(),
         session: caller.session().clone(),
         open: caller.open_index(),
-        query: query_value(&request)?,
+        query: query_value(&asked)?,
         from,
         to,
         level,
@@ -47,13 +58,6 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
             Ok(vec![event.clone()])
         })
         .await?;
-    let filter = Filter::new(
-        &head.state,
-        request.user.as_deref(),
-        request.dataset.as_deref(),
-        request.request.as_deref(),
-        None,
-    );
     let described = filter.described();
     proofs::bundle(broker, &head, from, to, level, described.as_ref(), |entry| filter.matches(entry)).await
 }

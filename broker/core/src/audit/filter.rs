@@ -4,7 +4,7 @@ use chunk_evidence::body::Group;
 use serde_json::{Map, Value};
 
 use crate::evidence::log::Opened;
-use crate::state::{Session, State};
+use crate::state::State;
 
 /// Which entries a reader asked for.
 pub(super) struct Filter {
@@ -16,13 +16,7 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn new(state: &State, user: Option<&str>, dataset: Option<&str>, request: Option<&str>, kind: Option<&str>) -> Self {
-        let actors = user.map(|user| {
-            let is = |s: &&std::sync::Arc<Session>| {
-                let person = &s.open.person;
-                person.subject == user || person.name == user || person.email.as_deref() == Some(user) || s.open.actor.as_str() == user
-            };
-            state.sessions.values().filter(is).map(|s| s.open.actor.to_string()).collect()
-        });
+        let actors = user.map(|user| state.actors_named(user).iter().map(ToString::to_string).collect());
         let own = |text: Option<&str>| text.map(ToOwned::to_owned);
         Self {
             actors,
@@ -30,6 +24,11 @@ impl Filter {
             request: own(request),
             kind: own(kind),
         }
+    }
+
+    /// The person asked for as the log may name them: by pseudonym, so that erasing somebody leaves no question with their name.
+    pub(super) fn user(&self) -> Option<String> {
+        self.actors.as_ref().map(|actors| actors.join(","))
     }
 
     /// What was asked for, as the bundle states it; `None` when everything was.

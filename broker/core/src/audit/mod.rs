@@ -3,6 +3,7 @@
 //! Reading records is privileged too: what shows other people's entries needs `audit_read` or `audit_export`, and is an entry
 //! itself, recorded before anything is returned.
 
+mod erase;
 mod export;
 mod filter;
 mod search;
@@ -21,6 +22,8 @@ use crate::evidence::log::Opened;
 use crate::evidence::narrate::narrate;
 use crate::identity::Caller;
 
+pub use erase::erase;
+pub(crate) use erase::finish as finish_erasing;
 pub use export::{export, receipt};
 pub use search::{entry, search};
 pub use sessions::{session, sessions};

@@ -52,7 +52,11 @@ pub async fn search(broker: &Broker, cx: &Context, caller: &Caller, query: Entry
         }
         end = from;
     }
-    record_read(broker, caller, query_value(&query)?, found.len()).await?;
+    let asked = EntryQuery {
+        user: filter.user(),
+        ..query
+    };
+    record_read(broker, caller, query_value(&asked)?, found.len()).await?;
     Ok(EntryPage {
         entries: found,
         next_before,

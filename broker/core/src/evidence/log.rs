@@ -6,17 +6,19 @@
 //! acknowledgement is a checkpoint that already contains the entry. If the append fails, the speculative state is forgotten
 //! and every command of the batch is refused; nothing happened that the log does not show.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 
 use arc_swap::ArcSwap;
 use chunk_evidence::body::{Body, EntryKey};
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::encode::sha256;
-use chunk_evidence::leaf::{Header, Leaf};
+use chunk_evidence::leaf::{Header, Kind, Leaf};
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 use chunk_log::journal::{AppendError, Journal, JournalReader, Record, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
+use chunk_wire::id::ActorId;
 use chunk_wire::problem::Code;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{oneshot, watch};
@@ -72,6 +74,8 @@ pub(crate) struct Opened {
     pub(crate) leaf: Leaf,
     /// Per-entry key and groups; absent once erased.
     pub(crate) body: Option<(EntryKey, Body)>,
+    /// The data key that is gone, where the body is.
+    pub(crate) erased_key: Option<String>,
 }
 
 impl Opened {
@@ -158,6 +162,28 @@ impl Log {
             Err(mpsc::TrySendError::Disconnected(_)) => return Err(unavailable("the log's writer has stopped")),
         }
         answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))
+    }
+
+    /// Ids of the data keys of this subject between these times.
+    pub(crate) async fn keys_of(&self, subject: &ActorId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, Error> {
+        let (shared, subject) = (Arc::clone(&self.shared), subject.to_string());
+        let find = move || {
+            let keys = months(from_ms, to_ms).map(|month| Ok(shared.data_keys.existing(&subject, &month)?.map(|id| id.to_string())));
+            keys.filter_map(Result::transpose).collect()
+        };
+        settled(tokio::task::spawn_blocking(find).await)
+    }
+
+    /// Destroys data keys, durably: what was sealed under them can be read no more.
+    pub(crate) async fn destroy(&self, keys: Vec<String>) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let destroy = move || {
+            for key in keys {
+                shared.data_keys.destroy(&DataKeyId::from_stored(key))?;
+            }
+            Ok(())
+        };
+        settled(tokio::task::spawn_blocking(destroy).await)
     }
 
     /// The newest published state and checkpoint.
@@ -346,7 +372,9 @@ fn seal(
     random.fill(&mut bits).map_err(|_| "the random generator failed")?;
     let key = EntryKey::from_random(bits);
     let leaf = Leaf::new(header.clone(), body.root(&key)?)?.to_bytes();
-    let subject = header.act.as_deref().unwrap_or("broker");
+    // What says that somebody was erased must not go when whoever did it is erased in turn.
+    let own = header.kind == Kind::Erase;
+    let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
     let data_key = data_keys.key_for(subject, &month(header.t))?;
     let sealed = data_keys.seal(&data_key, &sha256(&leaf), body.to_document(&key)?.as_bytes())?;
     Ok(Record {
@@ -368,6 +396,19 @@ fn month(time_ms: i64) -> String {
     format!("{:04}-{:02}", date.year(), date.month())
 }
 
+/// The months, as [`month`] writes them, that two times and all between them lie in.
+fn months(from_ms: i64, to_ms: i64) -> impl Iterator<Item = String> {
+    let date = |ms| {
+        jiff::Timestamp::from_millisecond(ms)
+            .unwrap_or_default()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
+    };
+    let (first, last) = (date(from_ms), date(to_ms));
+    let number = |date: jiff::civil::Date| i32::from(date.year()) * 12 + i32::from(date.month()) - 1;
+    (number(first)..=number(last)).map(|n| format!("{:04}-{:02}", n.div_euclid(12), n.rem_euclid(12) + 1))
+}
+
 fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
     for Decided { command, first } in decided {
         drop(command.reply.send(Ok(Committed {
@@ -386,18 +427,30 @@ fn refuse(commands: impl IntoIterator<Item = Command>, why: impl Fn() -> Error) 
 fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tree), Box<dyn std::error::Error + Send + Sync>> {
     let mut state = State::default();
     let mut tree = Tree::new();
+    // Data keys that are gone, each with the first entry that misses it.
+    let mut missing = BTreeMap::<Option<String>, u64>::new();
     loop {
         let records = reader.read(state.size, REPLAY_PAGE)?;
         if records.is_empty() {
-            return Ok((state, tree));
+            let unsaid = missing
+                .into_iter()
+                .find(|(key, _)| key.as_ref().is_none_or(|key| !state.erased_keys.contains_key(key)));
+            return match unsaid {
+                None => Ok((state, tree)),
+                Some((_, index)) => {
+                    Err(format!("entry {index} cannot be opened: its data key is gone, and no entry says that it was erased").into())
+                }
+            };
         }
         for entry in open_all(state.size, &records, data_keys)? {
             tree.push(entry.leaf.hash());
-            let Some((_, body)) = &entry.body else {
-                return Err(format!("entry {} cannot be opened: its data key is gone", entry.index).into());
-            };
-            let event = Event::read(entry.index, &entry.leaf.header, body)?;
-            state.apply(&event, entry.leaf.header.t);
+            match &entry.body {
+                Some((_, body)) => state.apply(&Event::read(entry.index, &entry.leaf.header, body)?, entry.leaf.header.t),
+                None => {
+                    missing.entry(entry.erased_key.clone()).or_insert(entry.index);
+                    state.apply_erased(&entry.leaf.header);
+                }
+            }
         }
     }
 }
@@ -412,11 +465,17 @@ fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<O
 /// Opens a record and checks that the body is the one its leaf commits to.
 fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
     let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
+    let erased = |leaf| Opened {
+        index,
+        leaf,
+        body: None,
+        erased_key: record.data_key.clone(),
+    };
     let Some(data_key) = &record.data_key else {
-        return Ok(Opened { index, leaf, body: None });
+        return Ok(erased(leaf));
     };
     let Some(document) = data_keys.unseal(&DataKeyId::from_stored(data_key.clone()), &sha256(&record.leaf), &record.sealed)? else {
-        return Ok(Opened { index, leaf, body: None });
+        return Ok(erased(leaf));
     };
     let (key, body) = Body::parse_document(std::str::from_utf8(&document)?)?;
     if body.root(&key)? != leaf.body_root {
@@ -426,6 +485,7 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
         index,
         leaf,
         body: Some((key, body)),
+        erased_key: None,
     })
 }
 

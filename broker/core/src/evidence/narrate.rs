@@ -44,6 +44,7 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::Progress { rows, bytes, .. } => format!("{rows} rows, {bytes} bytes have left"),
         Event::Outcome(outcome) => format!("delivery {}: {} rows, {} bytes", outcome.end, outcome.rows, outcome.bytes),
         Event::Ack { id, .. } => format!("client holds the bytes of request {id}"),
+        Event::Erase(erase) => format!("the records of {} are erased: {}", erase.subject, erase.reason),
         Event::AuditRead { entries, .. } => format!("{entries} entries read"),
         Event::AuditExport { from, to, level, .. } => format!("entries {from} to {to} exported at level {level}"),
     }

@@ -15,7 +15,7 @@ use super::log::{Opened, Published};
 use crate::approval::wrong_state;
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::state::Request;
+use crate::state::{Request, State};
 
 /// The receipt of the newest complete delivery of a chunk: the entries its story rests on, each proven under one checkpoint.
 pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Request, chunk: u32) -> Result<String, Error> {
@@ -98,12 +98,12 @@ pub(crate) async fn bundle(
     let opened = broker.log.read(from, usize::try_from(to - from).unwrap_or(usize::MAX)).await?;
     let rows: Vec<Row> = opened
         .iter()
-        .map(|entry| Row::new(entry, matches(entry)))
+        .map(|entry| Row::new(entry, matches(entry), &head.state))
         .collect::<Result<_, _>>()?;
     let context = if level == 0 {
         Vec::new()
     } else {
-        context(broker, from..to, &opened).await?
+        context(broker, &head.state, from..to, &opened).await?
     };
     let parts = broker.log.with_tree(|tree| {
         let proofs: Option<Vec<_>> = context.iter().map(|row| tree.inclusion(row.index, size)).collect();
@@ -140,29 +140,26 @@ pub(crate) async fn bundle(
 }
 
 /// The entries outside the range that something in it rests on.
-async fn context(broker: &Broker, range: Range<u64>, opened: &[Opened]) -> Result<Vec<Row>, Error> {
+async fn context(broker: &Broker, state: &State, range: Range<u64>, opened: &[Opened]) -> Result<Vec<Row>, Error> {
     let mut found: BTreeMap<u64, Opened> = BTreeMap::new();
     loop {
         // References are followed as far as entries are known; what is missing is read, and they are followed again. Each round
         // goes one reference deeper, and chains are a handful long.
         let mut missing = Vec::new();
-        let headers = opened.iter().map(|entry| (entry.leaf.header.clone(), None));
+        let headers = opened.iter().map(|entry| (entry.leaf.header.clone(), erased_by(entry, state)));
         let look = |index: u64| {
-            let known = found.get(&index).map(|entry| entry.leaf.header.clone());
-            Ok::<_, Infallible>((
-                known.unwrap_or_else(|| {
-                    missing.push(index);
-                    Header::new(Kind::LogGenesis)
-                }),
-                None,
-            ))
+            let known = found.get(&index).map(|entry| (entry.leaf.header.clone(), erased_by(entry, state)));
+            Ok::<_, Infallible>(known.unwrap_or_else(|| {
+                missing.push(index);
+                (Header::new(Kind::LogGenesis), None)
+            }))
         };
         let Ok(indices) = context_indices(range.clone(), headers, look);
         if missing.is_empty() {
             return indices
                 .iter()
                 .filter_map(|index| found.get(index))
-                .map(|entry| Row::new(entry, false))
+                .map(|entry| Row::new(entry, false, state))
                 .collect();
         }
         for index in missing {
@@ -171,20 +168,30 @@ async fn context(broker: &Broker, range: Range<u64>, opened: &[Opened]) -> Resul
     }
 }
 
+/// The entry that says why this one's body is gone.
+fn erased_by(entry: &Opened, state: &State) -> Option<u64> {
+    state.erased_keys.get(entry.erased_key.as_ref()?).copied()
+}
+
 /// An entry as a bundle takes it.
 struct Row {
     index: u64,
     leaf: Vec<u8>,
-    document: String,
+    /// The body document, or the entry that erased it.
+    body: Result<String, u64>,
     matches: bool,
 }
 
 impl Row {
-    fn new(entry: &Opened, matches: bool) -> Result<Self, Error> {
+    fn new(entry: &Opened, matches: bool, state: &State) -> Result<Self, Error> {
+        let body = match erased_by(entry, state) {
+            Some(by) => Err(by),
+            None => Ok(document(entry)?),
+        };
         Ok(Self {
             index: entry.index,
             leaf: entry.leaf.to_bytes(),
-            document: document(entry)?,
+            body,
             matches,
         })
     }
@@ -193,7 +200,10 @@ impl Row {
         BundleEntry {
             index: self.index,
             leaf: &self.leaf,
-            body: EntryBody::Document(&self.document),
+            body: match &self.body {
+                Ok(document) => EntryBody::Document(document),
+                Err(by) => EntryBody::Erased(*by),
+            },
             matches: self.matches,
         }
     }

@@ -308,6 +308,11 @@ impl World {
 
     /// Forgets the running broker without stopping it and starts another on the same journal, as after `kill -9`.
     pub(crate) async fn crash_and_restart(self) -> Self {
+        self.try_restart().await.unwrap()
+    }
+
+    /// As [`World::crash_and_restart`], for a broker that may refuse to start.
+    pub(crate) async fn try_restart(self) -> Result<Self, Error> {
         let Self {
             broker,
             journal,
@@ -332,8 +337,8 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&journal, &scanner, &clock, &provider, &dir, POLICIES).await.unwrap();
-        Self {
+        let broker = start(&journal, &scanner, &clock, &provider, &dir, POLICIES).await?;
+        Ok(Self {
             broker,
             journal,
             scanner,
@@ -341,7 +346,7 @@ impl World {
             provider,
             dir,
             serial,
-        }
+        })
     }
 
     pub(crate) fn advance_ms(&self, ms: i64) {

@@ -2,6 +2,7 @@
 
 mod asking;
 mod ending;
+mod erasing;
 
 use std::sync::atomic::Ordering;
 

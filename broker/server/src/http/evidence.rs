@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chunk_core::audit;
-use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, ExportRequest};
+use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, Erased, EraseRequest, ExportRequest};
 use chunk_wire::problem::{Code, Problem};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -66,6 +66,20 @@ pub(super) async fn export(
     Posted(request): Posted<ExportRequest>,
 ) -> Result<Response, Refusal> {
     Ok(typed(BUNDLE, audit::export(&gateway.broker, &cx, &caller, request).await?))
+}
+
+/// Erases what the log holds of a person, who does not come back; every proof still holds.
+#[utoipa::path(
+    post, operation_id = "erase", path = "/v1/audit/erasures", tag = "evidence", request_body = EraseRequest, security(("access_token" = [], "proof" = [])),
+    responses((status = 200, body = Erased), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn erase(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Posted(request): Posted<EraseRequest>,
+) -> Result<Answer<Erased>, Refusal> {
+    Ok(Answer::ok(audit::erase(&gateway.broker, &cx, &caller, request).await?))
 }
 
 /// Query of a receipt.

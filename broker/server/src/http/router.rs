@@ -119,6 +119,7 @@ fn table() -> Table {
     .add(get(), "/v1/audit/entries", Session, evidence::search)
     .add(get(), "/v1/audit/entries/{index}", Session, evidence::entry)
     .add(post(), "/v1/audit/exports", Session, evidence::export)
+    .add(post(), "/v1/audit/erasures", Session, evidence::erase)
     .add(get(), "/checkpoint", Public, evidence::checkpoint)
     .add(get(), "/tile/{level}/{*index}", Public, evidence::tile)
     .add(get(), "/tile/entries/{*index}", Session, evidence::entries_tile)

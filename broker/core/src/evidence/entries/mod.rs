@@ -2,6 +2,7 @@
 //!
 //! [`Event::draft`] and [`Event::read`] are inverses: the state is folded from what was *read back*, never from what was meant.
 
+mod erase;
 mod fetch;
 mod read;
 mod request;
@@ -14,6 +15,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use serde_json::{Value, json};
 
+pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
 pub(crate) use self::request::{RequestCreate, RequestDeny};
 pub(crate) use self::review::ReviewEntry;
@@ -107,6 +109,8 @@ pub(crate) enum Event {
         session: SessionId,
         sha256: String,
     },
+    /// The records of a person can be read no more.
+    Erase(EraseEntry),
     /// Somebody read the evidence.
     AuditRead {
         actor: ActorId,
@@ -240,6 +244,7 @@ impl Event {
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Out, json!({ "sha256": sha256 }));
             }
+            Event::Erase(erase) => erase.write(&mut header, &mut body),
             Event::AuditRead {
                 actor,
                 session,
@@ -298,6 +303,7 @@ impl Event {
             Event::Progress { .. } => Kind::FetchProgress,
             Event::Outcome(_) => Kind::FetchOutcome,
             Event::Ack { .. } => Kind::DeliveryAck,
+            Event::Erase(_) => Kind::Erase,
             Event::AuditRead { .. } => Kind::AuditRead,
             Event::AuditExport { .. } => Kind::AuditExport,
         }

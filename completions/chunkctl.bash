@@ -79,11 +79,17 @@ _chunkctl() {
             chunkctl,whoami)
                 cmd="chunkctl__subcmd__whoami"
                 ;;
+            chunkctl__subcmd__audit,erase)
+                cmd="chunkctl__subcmd__audit__subcmd__erase"
+                ;;
             chunkctl__subcmd__audit,export)
                 cmd="chunkctl__subcmd__audit__subcmd__export"
                 ;;
             chunkctl__subcmd__audit,help)
                 cmd="chunkctl__subcmd__audit__subcmd__help"
+                ;;
+            chunkctl__subcmd__audit,reconcile)
+                cmd="chunkctl__subcmd__audit__subcmd__reconcile"
                 ;;
             chunkctl__subcmd__audit,search)
                 cmd="chunkctl__subcmd__audit__subcmd__search"
@@ -97,11 +103,17 @@ _chunkctl() {
             chunkctl__subcmd__audit,verify)
                 cmd="chunkctl__subcmd__audit__subcmd__verify"
                 ;;
+            chunkctl__subcmd__audit__subcmd__help,erase)
+                cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__erase"
+                ;;
             chunkctl__subcmd__audit__subcmd__help,export)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__export"
                 ;;
             chunkctl__subcmd__audit__subcmd__help,help)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__help"
+                ;;
+            chunkctl__subcmd__audit__subcmd__help,reconcile)
+                cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__reconcile"
                 ;;
             chunkctl__subcmd__audit__subcmd__help,search)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__search"
@@ -217,8 +229,14 @@ _chunkctl() {
             chunkctl__subcmd__help,whoami)
                 cmd="chunkctl__subcmd__help__subcmd__whoami"
                 ;;
+            chunkctl__subcmd__help__subcmd__audit,erase)
+                cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__erase"
+                ;;
             chunkctl__subcmd__help__subcmd__audit,export)
                 cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__export"
+                ;;
+            chunkctl__subcmd__help__subcmd__audit,reconcile)
+                cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__reconcile"
                 ;;
             chunkctl__subcmd__help__subcmd__audit,search)
                 cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__search"
@@ -376,12 +394,46 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version search show export verify trust help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version search show export verify reconcile erase trust help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__erase)
+            opts="-q -h -V --reason --yes --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -468,8 +520,22 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__help)
-            opts="search show export verify trust help"
+            opts="search show export verify reconcile erase trust help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__help__subcmd__erase)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -496,6 +562,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__help__subcmd__reconcile)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -572,6 +652,56 @@ _chunkctl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__reconcile)
+            opts="-q -h -V --trust --log --format --account --skew --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "postgres-csv s3" -- "${cur}"))
+                    return 0
+                    ;;
+                --account)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skew)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1270,7 +1400,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__audit)
-            opts="search show export verify trust"
+            opts="search show export verify reconcile erase trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1283,7 +1413,35 @@ _chunkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        chunkctl__subcmd__help__subcmd__audit__subcmd__erase)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         chunkctl__subcmd__help__subcmd__audit__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__audit__subcmd__reconcile)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

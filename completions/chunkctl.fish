@@ -288,21 +288,23 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s q -l quiet 
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l no-color -d 'Use no colour'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s V -l version -d 'Print version'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l profile -d 'Profile to use: a named broker and place for its session' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l json -d 'Print one JSON event a line on standard output, instead of words'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -l no-color -d 'Use no colour'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s h -l help -d 'Print help'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -s V -l version -d 'Print version'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "show" -d 'Show one entry whole'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "trust" -d 'Prepare what an auditor believes before looking'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify trust help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "show" -d 'Show one entry whole'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "reconcile" -d 'Hold the source\'s own log against the evidence, offline: exit 1 when it shows a read without an intent'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "erase" -d 'Erase what the log holds of a person, for good (needs `administer`)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "trust" -d 'Prepare what an auditor believes before looking'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and not __fish_seen_subcommand_from search show export verify reconcile erase trust help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l from -d 'Not before: RFC 3339, a date (UTC), or a span ago (`7d`)' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l to -d 'Before: the same forms' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from search" -l user -d 'Person: subject, name or e-mail, exactly' -r
@@ -355,6 +357,32 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-color -d 'Use no colour'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l trust -d 'The auditor\'s trust file' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l log -d 'Log that the source keeps by itself; may be given several times' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l format -d 'What kind of log it is' -r -f -a "postgres-csv\t'PostgreSQL\'s csvlog, with `log_statement = \'all\'` or pgaudit'
+s3\t'Access log of S3 and its like'"
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l account -d 'Account that only the broker holds; may be given several times' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l skew -d 'How far the clocks of source and broker may differ' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from reconcile" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l reason -d 'Why; it stands in the log' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l yes -d 'Do it: nothing brings the records back'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from erase" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from trust" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -370,6 +398,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show one entry whole'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "reconcile" -d 'Hold the source\'s own log against the evidence, offline: exit 1 when it shows a read without an intent'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "erase" -d 'Erase what the log holds of a person, for good (needs `administer`)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Prepare what an auditor believes before looking'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand config; and not __fish_seen_subcommand_from show set unpin help" -l profile -d 'Profile to use: a named broker and place for its session' -r
@@ -486,6 +516,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "show" -d 'Show one entry whole'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "export" -d 'Write a bundle that proves itself offline (needs `audit_export`)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "verify" -d 'Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "reconcile" -d 'Hold the source\'s own log against the evidence, offline: exit 1 when it shows a read without an intent'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "erase" -d 'Erase what the log holds of a person, for good (needs `administer`)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "trust" -d 'Prepare what an auditor believes before looking'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show files, profile, broker and pinned log (the default)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "set" -d 'Change a setting of the profile'

@@ -156,6 +156,10 @@ impl<'a> Context<'a> {
                     );
                 }
             };
+            // Before anything is asked of it, a broker shows that it is still the one with the history seen before.
+            if let Some(pinned) = self.pinned_log() {
+                crate::memory::meet(&self.paths.state, pinned, &broker).await?;
+            }
             let session = Session::new(broker, vault, credentials)?;
             let outcome = work(&session).await;
             if ephemeral {

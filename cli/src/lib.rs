@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod proof;
 mod qr;
+mod reconcile;
 mod sink;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]

@@ -12,8 +12,8 @@ use chunk_evidence::note::VerifierKey;
 use serde::Deserialize;
 
 use crate::auth::keys::sha256_hex;
-use crate::client::{Broker, Proof};
-use crate::config::write_private;
+use crate::client::{Broker, Proof, read_bytes};
+use crate::config::{PinnedLog, write_private};
 use crate::error::{Exit, Failure, Result};
 use crate::{figures, lock};
 
@@ -27,6 +27,24 @@ pub(crate) struct Memory<'a> {
 #[derive(Deserialize)]
 struct Consistency {
     proof: Vec<String>,
+}
+
+/// Looks at the log that was pinned: the broker must show a checkpoint by its key that continues the history seen before.
+///
+/// # Errors
+/// As [`Memory::observe`], and with exit code 1 when the pinned key signed no such checkpoint.
+pub(crate) async fn meet(state: &Path, pinned: &PinnedLog, broker: &Broker) -> Result<SignedCheckpoint> {
+    let key = VerifierKey::parse(&pinned.key).map_err(|_| Failure::usage("the pinned log key is damaged").hint("chunkctl config unpin"))?;
+    let bytes = read_bytes(broker.send(&broker.get(&["checkpoint"]).stream("text/plain"), Proof::None).await?).await?;
+    let signed = String::from_utf8(bytes).ok().and_then(|text| SignedCheckpoint::parse(&text).ok());
+    let signed = signed.filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
+    let signed = signed.ok_or_else(|| {
+        Failure::no("evidence_false", "the broker's checkpoint is not signed by the pinned log key")
+            .why("ask its operator, by another way than this broker, whether the log was replaced")
+            .hint("chunkctl doctor")
+    })?;
+    Memory::new(state, &key).observe(broker, &signed).await?;
+    Ok(signed)
 }
 
 /// How two checkpoints of one log relate.

@@ -25,7 +25,14 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ("chunk-scan", &["chunk-port", "chunk-wire"], "reads; is handed what to read"),
     (
         "chunk-broker",
-        &["chunk-core", "chunk-port", "chunk-wire", "chunk-log", "chunk-scan", "chunk-evidence"],
+        &[
+            "chunk-core",
+            "chunk-port",
+            "chunk-wire",
+            "chunk-log",
+            "chunk-scan",
+            "chunk-evidence",
+        ],
         "speaks, and is where the parts are put together",
     ),
     (

@@ -24,6 +24,7 @@ mod layering;
 mod matrix;
 mod operator;
 mod policy;
+mod reconcile;
 mod road;
 mod second_verifier;
 mod signals;

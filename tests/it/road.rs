@@ -358,6 +358,19 @@ fn a_log_that_was_set_back_releases_nothing_to_a_client_that_saw_more() {
         let request = drew.request(&slice("small", None, Some(3)), Format::Csv);
         assert!(drew.fetch(&request).complete);
     }
-    assert_eq!(dana.json(&again).exits(1).event("error")["code"], "log_forked");
+    // Whatever is asked of it: no command goes on with a broker whose history changed.
+    for command in [
+        &again[..],
+        &["whoami"],
+        &["datasets"],
+        &["describe", "small"],
+        &["plan", "small"],
+        &["requests", "--mine"],
+        &["sessions", "list"],
+    ] {
+        assert_eq!(dana.json(command).exits(1).event("error")["code"], "log_forked", "{command:?}");
+    }
     dana.run(&["doctor"]).exits(1);
+    let forks = std::fs::read_dir(dana.home.join("state/forks")).unwrap().count();
+    assert!(forks >= 2, "both checkpoints are kept as proof");
 }

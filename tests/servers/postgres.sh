@@ -36,7 +36,15 @@ ssl_cert_file = '$dir/tls/server.crt'
 ssl_key_file = '$dir/tls/server.key'
 ssl_min_protocol_version = 'TLSv1.3'
 password_encryption = 'scram-sha-256'
-logging_collector = off
+logging_collector = on
+log_destination = 'stderr,csvlog'
+log_directory = '$dir'
+log_filename = 'collected.log'
+log_file_mode = 0644
+log_timezone = 'UTC'
+log_truncate_on_rotation = off
+log_rotation_age = 0
+log_rotation_size = 0
 log_statement = 'all'
 log_connections = on
 log_line_prefix = '%m [%p] %u@%d app=%a '
@@ -54,7 +62,7 @@ local     all all              scram-sha-256
 EOF
 as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 start >/dev/null || { cat "$dir/server.log" >&2; exit 1; }
 # The log is read by tests that prove that nothing was read from the source.
-chmod a+rx "$dir"; chmod a+r "$dir/server.log" "$dir/tls/ca.crt"; chmod a+rx "$dir/tls"
+chmod a+rx "$dir"; chmod a+r "$dir/collected.log" "$dir/collected.csv" "$dir/tls/ca.crt"; chmod a+rx "$dir/tls"
 
 PGPASSWORD=admin-password PGSSLROOTCERT="$dir/tls/ca.crt" PGSSLMODE=verify-full \
   "$bin/psql" -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U admin -d postgres -f "$here/postgres.sql" >/dev/null

@@ -144,7 +144,7 @@ start_servers() {
   export CHUNK_TEST_PG_HOST=127.0.0.1 CHUNK_TEST_PG_PORT=$port CHUNK_TEST_PG_DATABASE=chunks
   export CHUNK_TEST_PG_ADMIN=admin CHUNK_TEST_PG_ADMIN_PASSWORD=admin-password
   export CHUNK_TEST_PG_READER=broker_ro CHUNK_TEST_PG_READER_PASSWORD=reader-password
-  export CHUNK_TEST_PG_CA=$work/postgres/tls/ca.crt CHUNK_TEST_PG_LOG=$work/postgres/server.log
+  export CHUNK_TEST_PG_CA=$work/postgres/tls/ca.crt CHUNK_TEST_PG_LOG=$work/postgres/collected.log
   echo "   PostgreSQL        127.0.0.1:$port (TLS 1.3, SCRAM, read-only role)"
 
   mkdir "$work/identity-provider"

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::client::connection;
-use crate::commands::{approval_wait, audit_erase, audit_trust, audit_verify};
+use crate::commands::{approval_wait, audit_erase, audit_reconcile, audit_trust, audit_verify};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::output::{Facts, Table};
@@ -34,6 +34,8 @@ enum AuditCommand {
     Export(ExportArgs),
     /// Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell.
     Verify(audit_verify::VerifyArgs),
+    /// Hold the source's own log against the evidence, offline: exit 1 when it shows a read without an intent.
+    Reconcile(audit_reconcile::ReconcileArgs),
     /// Erase what the log holds of a person, for good (needs `administer`).
     Erase(audit_erase::EraseArgs),
     /// Prepare what an auditor believes before looking.
@@ -93,6 +95,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &AuditArgs) -> Result<()> {
         AuditCommand::Show { index } => show(cx, *index),
         AuditCommand::Export(args) => export(cx, args),
         AuditCommand::Verify(args) => audit_verify::run(cx, args),
+        AuditCommand::Reconcile(args) => audit_reconcile::run(cx, args),
         AuditCommand::Erase(args) => audit_erase::run(cx, args),
         AuditCommand::Trust(args) => audit_trust::run(cx, args),
     }

@@ -1,7 +1,5 @@
 //! `chunkctl doctor`: why does it not work? Each part is looked at by itself, and the first broken one decides the exit code.
 
-use chunk_evidence::checkpoint::SignedCheckpoint;
-use chunk_evidence::note::VerifierKey;
 use chunk_wire::session::{BrokerInfo, WhoAmI};
 use serde::Serialize;
 
@@ -9,11 +7,10 @@ use crate::auth::credentials::Credentials;
 use crate::auth::keyring::{self, Store};
 use crate::auth::vault::Storage;
 use crate::client::session::Session;
-use crate::client::{Broker, Proof, read_bytes};
+use crate::client::{Broker, Proof};
 use crate::context::{Context, block_on};
 use crate::error::{Failure, Result};
-use crate::memory::Memory;
-use crate::{figures, text};
+use crate::{figures, memory, text};
 
 #[derive(Serialize)]
 struct Check<'a> {
@@ -198,12 +195,7 @@ async fn log(cx: &Context<'_>, broker: &Broker, info: &BrokerInfo) -> Result<(()
             .why("ask its operator, by another way than this broker, whether the log was replaced")
             .hint("chunkctl config unpin"));
     }
-    let key = VerifierKey::parse(&pinned.key).map_err(|_| Failure::usage("the pinned log key is damaged").hint("chunkctl config unpin"))?;
-    let bytes = read_bytes(broker.send(&broker.get(&["checkpoint"]).stream("text/plain"), Proof::None).await?).await?;
-    let signed = String::from_utf8(bytes).ok().and_then(|text| SignedCheckpoint::parse(&text).ok());
-    let signed = signed.filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
-    let signed = signed.ok_or_else(|| Failure::no("evidence_false", "the broker's checkpoint is not signed by the pinned log key"))?;
-    Memory::new(&cx.paths.state, &key).observe(broker, &signed).await?;
+    let signed = memory::meet(&cx.paths.state, pinned, broker).await?;
     Ok((
         (),
         format!(

@@ -3,6 +3,7 @@
 pub(crate) mod approval_wait;
 pub(crate) mod audit;
 pub(crate) mod audit_erase;
+pub(crate) mod audit_reconcile;
 pub(crate) mod audit_trust;
 pub(crate) mod audit_verify;
 pub(crate) mod completions;

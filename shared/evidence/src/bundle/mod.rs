@@ -5,6 +5,7 @@
 //! signature, and derives every view again. `docs/evidence.md` gives the grammar.
 
 mod compare;
+mod entries;
 mod fold;
 mod format;
 mod input;
@@ -21,6 +22,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use entries::entries_view;
 pub use input::{BundleEntry, BundleError, BundleInput, Consistency, ContextEntry, EntryBody, context_indices};
 pub use level::{LEVEL_MAX, open_groups};
 pub use verdict::{Answer, Claim, Counts, Fault, Verification};

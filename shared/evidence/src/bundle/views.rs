@@ -31,7 +31,7 @@ pub(super) struct Views<S> {
 
 /// Columns that every table begins with.
 const COMMON: &str = "index,time,kind,actor,session,dataset,decision,policy,refs,disclosed";
-const ENTRIES: &str = "views/entries.jsonl";
+pub(super) const ENTRIES: &str = "views/entries.jsonl";
 const POPULATION: &str = "views/population.csv";
 
 impl<S: Sink> Views<S> {

@@ -458,7 +458,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__export)
-            opts="-o -q -h -V --from --to --user --dataset --request --level --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --from --to --user --dataset --request --level --trust --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -485,6 +485,10 @@ _chunkctl() {
                     return 0
                     ;;
                 --level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trust)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

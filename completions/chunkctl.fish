@@ -336,6 +336,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l dataset -d 'Dataset' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l request -d 'Request' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l level -d 'Disclosure: 0 root only, 1 headers, 2 what and masks, 3 who and where, 4 all' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l trust -d 'Trust file whose last checkpoint the bundle shall meet; those made here are met anyway' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s o -l output -d 'File to write, or `-` for standard output' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l broker -d 'Address of the broker; without it, the profile\'s' -r

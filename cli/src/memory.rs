@@ -47,6 +47,9 @@ pub(crate) async fn meet(state: &Path, pinned: &PinnedLog, broker: &Broker) -> R
     Ok(signed)
 }
 
+/// Sizes noted at most; as many as a bundle takes beside one named by hand.
+const HANDED_OUT_MAX: usize = 15;
+
 /// How two checkpoints of one log relate.
 #[derive(Debug, PartialEq, Eq)]
 enum Relation {
@@ -120,6 +123,36 @@ impl<'a> Memory<'a> {
             }
         }
         if new.size > old.size { self.remember(shown) } else { Ok(()) }
+    }
+
+    /// Notes that a checkpoint of this size went into a trust file: bundles shall meet it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn hand_out(&self, size: u64) -> Result<()> {
+        let mut sizes = self.handed_out()?;
+        sizes.retain(|handed| *handed != size);
+        sizes.push(size);
+        let kept = sizes.len().saturating_sub(HANDED_OUT_MAX);
+        let lines: String = sizes.iter().skip(kept).map(|size| format!("{size}\n")).collect();
+        write_private(&self.handed_out_path(), lines.as_bytes())
+    }
+
+    /// Sizes of the checkpoints that went into trust files, oldest first.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub(crate) fn handed_out(&self) -> Result<Vec<u64>> {
+        let path = self.handed_out_path();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Failure::file("read", &path, &error)),
+        }
+    }
+
+    fn handed_out_path(&self) -> PathBuf {
+        self.folder().join(format!("{}.trusted", self.name()))
     }
 
     fn remember(&self, shown: &SignedCheckpoint) -> Result<()> {
@@ -215,6 +248,23 @@ mod tests {
             &pair(),
         )
         .unwrap()
+    }
+
+    #[test]
+    fn the_newest_checkpoints_that_were_handed_out_are_noted_once_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = key();
+        let memory = Memory::new(folder.path(), &key);
+        assert!(memory.handed_out().unwrap().is_empty());
+        std::fs::create_dir_all(memory.folder()).unwrap();
+        for size in [3, 7, 3] {
+            memory.hand_out(size).unwrap();
+        }
+        assert_eq!(memory.handed_out().unwrap(), [7, 3]);
+        for size in 100..120 {
+            memory.hand_out(size).unwrap();
+        }
+        assert_eq!(memory.handed_out().unwrap(), (105..120).collect::<Vec<_>>());
     }
 
     /// A broker that nobody listens for: whatever needs a proof cannot be told.

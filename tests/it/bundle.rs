@@ -224,6 +224,21 @@ fn the_same_range_exports_to_the_same_bytes_and_every_level_verifies() {
         scene.auditor.run(&["audit", "export", "--level", level, "-o", &first]).exits(0);
         assert_eq!(scene.verify_file(&scene.auditor.dir().join(&first)), 0, "level {level}");
         scene.auditor.run(&["audit", "export", "--level", level, "-o", &second]).exits(0);
+        assert_eq!(scene.verify_file(&scene.auditor.dir().join(&second)), 0, "level {level}");
+    }
+    // The exports themselves are entries; a range that ends before them stays the same, byte for byte.
+    let now = jiff::Timestamp::now().to_string();
+    for level in ["0", "1", "2", "3", "4"] {
+        let files = [format!("a-{level}.bundle"), format!("b-{level}.bundle")].map(|name| {
+            scene
+                .auditor
+                .run(&["audit", "export", "--to", &now, "--level", level, "-o", &name])
+                .exits(0);
+            scene.auditor.dir().join(name)
+        });
+        let [a, b] = files.each_ref().map(|file| std::fs::read(file).unwrap());
+        assert!(a == b, "level {level}: the same question had two answers");
+        assert_eq!(scene.verify_file(&files[1]), 0, "level {level}");
     }
     let personal = std::fs::read(scene.auditor.dir().join("first-1.bundle")).unwrap();
     for word in [&b"dana@people.example"[..], b"a test asks", b"looked at it"] {
@@ -233,6 +248,27 @@ fn the_same_range_exports_to_the_same_bytes_and_every_level_verifies() {
             String::from_utf8_lossy(word)
         );
     }
+}
+
+#[test]
+fn next_month_s_bundle_meets_the_checkpoint_that_the_auditor_kept() {
+    let scene = Scene::new();
+    // The trust file of the scene holds the checkpoint of its time; the log has grown, and the bundle begins after it.
+    let kept = std::fs::read_to_string(scene.auditor.dir().join("trust.toml")).unwrap();
+    assert!(kept.contains("last_checkpoint"), "{kept}");
+    crate::support::poll("a second to pass", std::time::Duration::from_secs(10), || {
+        scene
+            .auditor
+            .run(&["audit", "export", "--from", "1s", "--level", "1", "-o", "late.bundle", "--force"]);
+        let late = scene.auditor.dir().join("late.bundle");
+        let format = late.exists().then(|| take_apart(&std::fs::read(&late).unwrap()))?;
+        let format = format
+            .iter()
+            .find(|member| member.name() == "format.txt")
+            .map(|member| member.bytes.clone())?;
+        (!String::from_utf8_lossy(&format).contains("range 0 ")).then_some(())
+    });
+    assert_eq!(scene.verify_file(&scene.auditor.dir().join("late.bundle")), 0);
 }
 
 #[test]

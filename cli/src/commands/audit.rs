@@ -1,7 +1,9 @@
 //! `chunkctl audit`: the evidence, searched, read, taken away, and checked without the broker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::note::VerifierKey;
 use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, ExportRequest};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -10,9 +12,10 @@ use crate::client::connection;
 use crate::commands::{approval_wait, audit_erase, audit_reconcile, audit_trust, audit_verify};
 use crate::context::Context;
 use crate::error::{Failure, Result};
+use crate::memory::Memory;
 use crate::output::{Facts, Table};
 use crate::sink::{Sink, Target};
-use crate::{figures, progress, text};
+use crate::{figures, progress, proof, text};
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
@@ -81,6 +84,9 @@ struct ExportArgs {
     /// Disclosure: 0 root only, 1 headers, 2 what and masks, 3 who and where, 4 all.
     #[arg(long, value_name = "0-4", default_value_t = 4, value_parser = clap::value_parser!(u8).range(0..=4))]
     level: u8,
+    /// Trust file whose last checkpoint the bundle shall meet; those made here are met anyway.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// File to write, or `-` for standard output.
     #[arg(short, long, value_name = "PATH", default_value = "audit.bundle")]
     output: PathBuf,
@@ -200,6 +206,22 @@ fn show(cx: &Context<'_>, index: u64) -> Result<()> {
     })
 }
 
+/// Sizes of the checkpoints that auditors keep.
+fn seen(cx: &Context<'_>, trust: Option<&Path>) -> Result<Vec<u64>> {
+    let mut seen = match cx.pinned_log().and_then(|log| VerifierKey::parse(&log.key).ok()) {
+        Some(key) => Memory::new(&cx.paths.state, &key).handed_out()?,
+        None => Vec::new(),
+    };
+    if let Some(path) = trust {
+        let last = proof::read_trust(path)?.last_checkpoint;
+        seen.extend(
+            last.and_then(|text| SignedCheckpoint::parse(&text).ok())
+                .map(|kept| kept.unverified().size),
+        );
+    }
+    Ok(seen)
+}
+
 #[derive(Serialize)]
 struct Exported<'a> {
     path: Option<String>,
@@ -223,6 +245,7 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
         dataset: args.about.dataset.clone(),
         request: args.about.request.as_ref().map(ToString::to_string),
         level: Some(args.level),
+        seen: seen(cx, args.trust.as_deref())?,
     };
     cx.with_session(async |session| {
         let call = session

@@ -69,7 +69,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &TrustArgs) -> Result<()> {
     };
     let key = VerifierKey::parse(&log.key).ok().filter(|key| key.name() == log.origin);
     let key = key.ok_or_else(|| Failure::cannot_tell("log_key", "the broker's log key is none"))?;
-    let last = Memory::new(&cx.paths.state, &key).recall()?;
+    let memory = Memory::new(&cx.paths.state, &key);
+    let last = memory.recall()?;
     let text = file(
         &log,
         *reviewer_keys,
@@ -78,6 +79,9 @@ pub(crate) fn run(cx: &Context<'_>, args: &TrustArgs) -> Result<()> {
     let mut sink = Sink::open(&target)?;
     sink.write(text.as_bytes())?;
     sink.finish()?.place(*force)?;
+    if let Some(last) = &last {
+        memory.hand_out(last.unverified().size)?;
+    }
     cx.ui.event(
         "audit.trust",
         &Written {

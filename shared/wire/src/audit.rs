@@ -83,6 +83,9 @@ pub struct ExportRequest {
     /// Disclosure level 0–4; 4 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
+    /// Sizes of checkpoints that the auditor has kept: the bundle proves that its head extends each. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<u64>,
 }
 
 /// `POST /v1/audit/erasures`.

@@ -28,6 +28,12 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
     if level > LEVEL_MAX {
         return Err(Error::new(Code::InvalidRequest, format!("Disclosure levels are 0 to {LEVEL_MAX}.")));
     }
+    if request.seen.len() > SEEN_MAX {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("A bundle meets at most {SEEN_MAX} checkpoints that were kept."),
+        ));
+    }
     let head = broker.log.published();
     let (from, to) = time_range(broker, head.state.size, request.from_ms, request.to_ms).await?;
     let filter = Filter::new(
@@ -59,7 +65,11 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
         })
         .await?;
     let described = filter.described();
-    proofs::bundle(broker, &head, from, to, level, described.as_ref(), |entry| filter.matches(entry)).await
+    let seen = &asked.seen;
+    proofs::bundle(broker, &head, from..to, seen, level, described.as_ref(), |entry| {
+        filter.matches(entry)
+    })
+    .await
 }
 
 /// The receipt of a completed delivery: canonical JSON.
@@ -107,3 +117,6 @@ async fn first_at_or_after(broker: &Broker, size: u64, ms: i64) -> Result<u64, E
     }
     Ok(low)
 }
+
+/// Kept checkpoints that one bundle meets.
+const SEEN_MAX: usize = 16;

@@ -1,6 +1,6 @@
 //! Receipts and bundles: what leaves the log so that others can check it without us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,17 +84,18 @@ fn broken(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::new(Code::Internal, "The evidence cannot be put together.").operator(fault)
 }
 
-/// The bundle of entries `[from, to)`, under the checkpoint of `head`: everything it takes to check them offline.
+/// The bundle of a range of entries: everything it takes to check them offline, and that its head extends the trees of the sizes
+/// that were `seen`.
 pub(crate) async fn bundle(
     broker: &Broker,
     head: &Arc<Published>,
-    from: u64,
-    to: u64,
+    range: Range<u64>,
+    seen: &[u64],
     level: u8,
     filter: Option<&Value>,
     matches: impl Fn(&Opened) -> bool,
 ) -> Result<Vec<u8>, Error> {
-    let size = head.state.size;
+    let Range { start: from, end: to } = range;
     let opened = broker.log.read(from, usize::try_from(to - from).unwrap_or(usize::MAX)).await?;
     let rows: Vec<Row> = opened
         .iter()
@@ -105,18 +106,37 @@ pub(crate) async fn bundle(
     } else {
         context(broker, &head.state, from..to, &opened).await?
     };
+    // The head is the oldest that reaches everything the bundle rests on, so that the same question has the same answer later.
+    let kept = seen.iter().copied().filter(|kept| *kept <= head.state.size);
+    let erased = rows
+        .iter()
+        .chain(&context)
+        .filter_map(|row| row.body.as_ref().err().map(|by| by + 1));
+    let size = kept.chain(erased).fold(to, u64::max);
     let parts = broker.log.with_tree(|tree| {
         let proofs: Option<Vec<_>> = context.iter().map(|row| tree.inclusion(row.index, size)).collect();
-        Some((
-            tree.root(from)?,
-            tree.frontier(from)?,
-            tree.consistency(from, size)?,
-            tree.consistency(to, size)?,
-            proofs?,
-        ))
+        // The first proof is that of the start. Sizes beyond the head cannot be met; the auditor's verifier says so.
+        let sizes: BTreeSet<u64> = seen
+            .iter()
+            .copied()
+            .filter(|kept| *kept != from && *kept > 0 && *kept <= size)
+            .collect();
+        let consistency: Option<Vec<_>> = std::iter::once(from)
+            .chain(sizes)
+            .map(|from| {
+                Some(Consistency {
+                    from,
+                    root: tree.root(from)?,
+                    proof: tree.consistency(from, size)?,
+                })
+            })
+            .collect();
+        let roots = (tree.root(from)?, tree.root(size)?);
+        Some((roots, tree.frontier(from)?, consistency?, tree.consistency(to, size)?, proofs?))
     });
-    let (root, frontier, proof, tail, proofs) = parts.ok_or_else(|| broken("the tree does not reach the head".into()))?;
-    let start = broker.signer.sign(from, root).map_err(|fault| broken(fault.into()))?;
+    let ((start, end), frontier, consistency, tail, proofs) = parts.ok_or_else(|| broken("the tree does not reach the head".into()))?;
+    let sign = |size, root| broker.signer.sign(size, root).map_err(|fault| broken(fault.into()));
+    let (start, end) = (sign(from, start)?, sign(size, end)?);
     let rows: Vec<_> = rows.iter().map(Row::entry).collect();
     let context: Vec<_> = context
         .iter()
@@ -127,8 +147,8 @@ pub(crate) async fn bundle(
         level,
         filter,
         start: &start,
-        head: &head.checkpoint,
-        consistency: vec![Consistency { from, root, proof }],
+        head: &end,
+        consistency,
         frontier: &frontier,
         tail: &tail,
         rows: &rows,

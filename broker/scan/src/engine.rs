@@ -10,6 +10,7 @@ mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chunk_port::{Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
@@ -127,32 +128,36 @@ impl std::fmt::Debug for Engine {
 impl Scanner for Engine {
     async fn describe(&self, table: &Table) -> Result<Vec<SourceColumn>, ScanError> {
         let tables = vec![table.clone()];
-        self.run(|core| async move {
-            let opened = core.open(&tables, METADATA_TAG, METADATA_S).await?;
-            Ok(opened.first().map(|t| plan::source_columns(&t.schema())).unwrap_or_default())
+        self.run(|core| {
+            in_time(async move {
+                let opened = core.open(&tables, METADATA_TAG, METADATA_S).await?;
+                Ok(opened.first().map(|t| plan::source_columns(&t.schema())).unwrap_or_default())
+            })
         })
         .await
     }
 
     async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
         let (query, tables) = (query.clone(), tables.to_vec());
-        self.run(|core| async move {
-            let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
-            let (parsed, datasets) = plan::parse(&core.template, &query, &known)?;
-            let named: Vec<Table> = datasets
-                .iter()
-                .filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned())
-                .collect();
-            let opened = core.open(&named, METADATA_TAG, METADATA_S).await?;
-            let schemas: Vec<_> = datasets.into_iter().zip(opened.iter().map(|t| t.schema())).collect();
-            plan::inspect(&core.template, &query, &parsed, &schemas).await
+        self.run(|core| {
+            in_time(async move {
+                let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
+                let (parsed, datasets) = plan::parse(&core.template, &query, &known)?;
+                let named: Vec<Table> = datasets
+                    .iter()
+                    .filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned())
+                    .collect();
+                let opened = core.open(&named, METADATA_TAG, METADATA_S).await?;
+                let schemas: Vec<_> = datasets.into_iter().zip(opened.iter().map(|t| t.schema())).collect();
+                plan::inspect(&core.template, &query, &parsed, &schemas).await
+            })
         })
         .await
     }
 
     async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError> {
         let order = order.clone();
-        self.run(|core| async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) })
+        self.run(|core| in_time(async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) }))
             .await
     }
 
@@ -166,6 +171,17 @@ impl Scanner for Engine {
         })
         .await
     }
+}
+
+/// A source that accepts a connection and then says nothing must not keep a caller, or its connection, for ever.
+async fn in_time<T>(work: impl Future<Output = Result<T, ScanError>>) -> Result<T, ScanError> {
+    let limit = Duration::from_secs(u64::from(METADATA_S));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(fault::source(
+            format!("the source took longer than {METADATA_S} seconds to say what it has; try again later"),
+            "reading the catalog or estimating",
+        ))
+    })
 }
 
 const METADATA_TAG: &str = "chunk-broker metadata";

@@ -84,6 +84,11 @@ pub(crate) trait RawScan: Debug + Send + Sync {
 
     /// Rows and bytes this read will see, where the source can tell.
     fn size(&self) -> BoxFuture<'_, Size>;
+
+    /// Rows as they are handed on, after the policy's row filter has been tested on them.
+    fn settle(&self, rows: RecordBatch) -> Result<RecordBatch, DataFusionError> {
+        Ok(rows)
+    }
 }
 
 /// Raw rows, in the columns wanted.

@@ -147,7 +147,8 @@ impl Work {
                             .ok_or_else(|| fault::carry(fault::internal("a filter that is not boolean")))?;
                         Ok(filter_record_batch(&raw, kept)?)
                     })
-                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", fault::kind(&e))))?
+                    .map_err(|e| fault::carry(fault::source("the row filter of a dataset failed", fault::kind(&e))))
+                    .and_then(|kept| self.scan.settle(kept))?
             }
         };
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.outputs.len());

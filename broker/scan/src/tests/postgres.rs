@@ -1,6 +1,7 @@
 //! A real server: every type, what is pushed down, one snapshot, and what the server learns and keeps.
 
 mod server;
+mod values;
 
 use std::time::Duration;
 
@@ -140,11 +141,11 @@ async fn every_type_comes_through() {
     assert!(header.ends_with("\"we\"\"ird\"\n"), "{header}");
     assert_eq!(
         rows,
-        "1,true,-2,3,0.5,1e300,12.3400,1.50,\"a,\"\"b\nc\",vä,cc  ,nn,00ff,2024-02-29,01:02:03.500000,2024-02-29T01:02:03.000000,\
+        "1,true,-2,3,0.5,1e300,12.3400,1.50,\"a,\"\"b\nc\",vä,cc,nn,00ff,2024-02-29,01:02:03.500000,2024-02-29T01:02:03.000000,\
          2024-02-29T00:02:03.000000Z,1 day 02:00:00,a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,\"{\"\"a\"\": 1}\",\"{\"\"a\"\": \"\"é\"\"}\",10.0.0.1/32,\
          \"{1,NULL}\",sad,5.000,\"(1,x)\",4294967295,7\n\
          2,,,,,,,,\"\",,,,,,,,,,,,,,,,6.000,,,\n\
-         3,false,1,1,NaN,-inf,,NaN,,x,x   ,x,01,,,,-0043-03-15T12:00:00.000000Z,00:00:00,,,,,{},ok,-0.001,,0,\n"
+         3,false,1,1,NaN,-inf,,NaN,,x,x,x,01,,,,-0043-03-15T12:00:00.000000Z,00:00:00,,,,,{},ok,-0.001,,0,\n"
     );
     assert_eq!(pg.csv(sql("SELECT count(*) AS n FROM types"), vec![table]).await.unwrap(), "n\n3\n");
     let view = pg.governed("types_view", &[]).await;
@@ -422,5 +423,60 @@ async fn what_the_server_says_stays_with_the_operator() {
     let table = pg.governed("broken", &[]).await;
     let error = pg.csv(slice("broken", None, None, None, None), vec![table]).await.unwrap_err();
     assert_eq!(error.kind, ScanErrorKind::Source);
-    assert!(!error.public.contains("division") && error.operator.unwrap().contains("division"));
+    assert!(!error.public.contains("division") && error.operator.unwrap().contains("SQLSTATE 22012"));
+}
+
+/// A server that accepts a connection and then says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_server_is_given_up() {
+    let engine = Engine::new(Arc::new(Password(PASSWORD)), &Settings::default()).unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = PostgresTarget {
+        connection: "pg".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: silent.local_addr().unwrap().port(),
+        database: "postgres".to_owned(),
+        user: "reader".to_owned(),
+        ca_file: None,
+        plaintext: true,
+        statement_timeout_s: 30,
+    };
+    let source = Source::Postgres {
+        target: Arc::new(target),
+        schema: "public".to_owned(),
+        table: "t".to_owned(),
+    };
+    let table = Table {
+        dataset: "t".to_owned(),
+        connection: "pg".to_owned(),
+        source,
+    };
+    let described = tokio::time::timeout(Duration::from_secs(20), engine.describe(&table))
+        .await
+        .unwrap();
+    assert_eq!(described.unwrap_err().kind, ScanErrorKind::Source);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_not_flooded_with_sessions() {
+    let pg = pg();
+    pg.server
+        .sql("CREATE VIEW slow AS SELECT i AS id, pg_sleep(0.01) IS NULL AS s FROM generate_series(1, 1000000) i");
+    let table = pg.governed("slow", &[]).await;
+    let open = || {
+        pg.engine
+            .open(order(slice("slow", None, None, None, None), vec![table.clone()], Format::Csv))
+    };
+    let opened = futures::future::join_all((0..20).map(|_| open())).await;
+    let (frames, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+    assert_eq!((frames.len(), refused.len()), (16, 4));
+    let count = || pg.server.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'");
+    assert_eq!(count(), "16\n");
+    for error in refused {
+        let error = error.err().unwrap();
+        assert_eq!(error.kind, ScanErrorKind::Source);
+        assert!(error.public.contains("try again"), "{}", error.public);
+    }
+    drop(frames);
+    open().await.unwrap();
 }

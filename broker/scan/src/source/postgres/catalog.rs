@@ -23,9 +23,28 @@ pub(crate) struct PgName {
 pub(super) struct PgColumn {
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) nullable: bool,
     /// Texts that compare equal have equal bytes.
     pub(super) deterministic: bool,
+}
+
+/// The statement that says which of `names` can be locked: the numbers of plain and partitioned tables that the role reads.
+pub(super) fn lockable(names: &[PgName]) -> String {
+    format!(
+        "SELECT w.n::text FROM (VALUES {}) AS w(n, s, t) JOIN pg_catalog.pg_namespace s ON s.nspname = w.s \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = w.t \
+         WHERE c.relkind IN ('r', 'p') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')",
+        values(names)
+    )
+}
+
+fn values(names: &[PgName]) -> String {
+    let mut wanted = String::new();
+    for (n, name) in names.iter().enumerate() {
+        let separator = if n == 0 { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(wanted, "{separator}({n}, {}, {})", text(&name.schema), text(&name.table));
+    }
+    wanted
 }
 
 /// What is known of a table.
@@ -48,23 +67,17 @@ pub(super) struct PgRelation {
 
 /// The statement that reads all of `names`.
 pub(super) fn query(names: &[PgName]) -> String {
-    let mut wanted = String::new();
-    for (n, name) in names.iter().enumerate() {
-        let separator = if n == 0 { "" } else { ", " };
-        // Writing to a string cannot fail.
-        let _ = write!(wanted, "{separator}({n}, {}, {})", text(&name.schema), text(&name.table));
-    }
+    let wanted = values(names);
     format!(
         "WITH RECURSIVE wanted(n, s, t) AS (VALUES {wanted}), rel AS (\
            SELECT w.n, c.oid, c.relkind::text AS kind, c.reltuples, pg_catalog.pg_relation_size(c.oid) AS bytes \
            FROM wanted w JOIN pg_catalog.pg_namespace s ON s.nspname = w.s \
            JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = w.t AND c.relkind IN ('r', 'v', 'm', 'p', 'f')), \
          col AS (\
-           SELECT r.n, a.attnum, a.attname::text AS name, a.attnotnull AS notnull, a.atttypid AS typ, a.atttypmod AS mod, \
-                  a.attcollation AS coll \
+           SELECT r.n, a.attnum, a.attname::text AS name, a.atttypid AS typ, a.atttypmod AS mod, a.attcollation AS coll \
            FROM rel r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped \
            UNION ALL \
-           SELECT c.n, c.attnum, c.name, c.notnull OR t.typnotnull, t.typbasetype, \
+           SELECT c.n, c.attnum, c.name, t.typbasetype, \
                   CASE WHEN c.mod = -1 THEN t.typtypmod ELSE c.mod END, c.coll \
            FROM col c JOIN pg_catalog.pg_type t ON t.oid = c.typ AND t.typtype = 'd') \
          SELECT 'r' AS row, r.n::text, r.kind, r.reltuples::int8::text, r.bytes::text, \
@@ -72,8 +85,8 @@ pub(super) fn query(names: &[PgName]) -> String {
                 pg_catalog.current_setting('server_version_num'), 0::int8 AS seq \
          FROM rel r \
          UNION ALL \
-         SELECT 'c', c.n::text, c.name, c.typ::text, c.mod::text, c.notnull::text, t.typtype::text, \
-                coalesce(k.collisdeterministic, true)::text, c.attnum \
+         SELECT 'c', c.n::text, c.name, c.typ::text, c.mod::text, t.typtype::text, \
+                coalesce(k.collisdeterministic, true)::text, '', c.attnum \
          FROM col c JOIN pg_catalog.pg_type t ON t.oid = c.typ AND t.typtype <> 'd' \
          LEFT JOIN pg_catalog.pg_collation k ON k.oid = c.coll \
          ORDER BY seq"
@@ -122,9 +135,8 @@ fn relation<'a>(field: &impl Fn(usize) -> Result<&'a str, ScanError>) -> Result<
 fn column<'a>(field: &impl Fn(usize) -> Result<&'a str, ScanError>) -> Result<PgColumn, ScanError> {
     Ok(PgColumn {
         name: field(2)?.to_owned(),
-        kind: Kind::of(number(field(3)?)?, number(field(4)?)?, field(6)?),
-        nullable: field(5)? != "true",
-        deterministic: field(7)? == "true",
+        kind: Kind::of(number(field(3)?)?, number(field(4)?)?, field(5)?),
+        deterministic: field(6)? == "true",
     })
 }
 

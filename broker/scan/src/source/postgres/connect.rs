@@ -1,7 +1,8 @@
 //! A session with a PostgreSQL server: verified TLS, SCRAM, and a statement that never outlives its reader.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chunk_port::{PostgresTarget, ScanError, Secrets};
@@ -10,7 +11,9 @@ use futures::stream::BoxStream;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -22,6 +25,25 @@ use crate::engine::fault as public;
 pub(crate) struct Connector {
     secrets: Arc<dyn Secrets>,
     system_roots: OnceLock<Arc<RootCertStore>>,
+    /// By connection.
+    seats: Mutex<HashMap<String, Seats>>,
+}
+
+/// How many sessions the broker may still open to a server. Orders and readers are counted apart: were they one number,
+/// sixteen orders could each wait for a reader that none of them has left.
+#[derive(Clone)]
+struct Seats {
+    orders: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// The first session of an order: it holds the snapshot.
+    Order,
+    /// A further reader of an order.
+    Reader,
 }
 
 impl Connector {
@@ -30,11 +52,54 @@ impl Connector {
         Self {
             secrets,
             system_roots: OnceLock::new(),
+            seats: Mutex::new(HashMap::new()),
         }
     }
 
-    /// Connects and signs in. `tag` becomes `application_name`.
-    pub(super) async fn session(&self, target: &PostgresTarget, tag: &str) -> Result<Session, ScanError> {
+    fn seats(&self, connection: &str) -> Seats {
+        let mut all = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let seats = all.entry(connection.to_owned()).or_insert_with(|| Seats {
+            orders: Arc::new(Semaphore::new(ORDERS_MAX)),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+        });
+        seats.clone()
+    }
+
+    /// Whether somebody waits for a reader's session while all are taken.
+    pub(super) fn is_crowded(&self, connection: &str) -> bool {
+        self.seats(connection).readers.available_permits() == 0
+    }
+
+    /// Connects and signs in, as soon as there is a seat and within a time limit. `tag` becomes `application_name`.
+    pub(super) async fn session(&self, target: &PostgresTarget, tag: &str, wanted: Use) -> Result<Session, ScanError> {
+        let seats = self.seats(&target.connection);
+        let seat = match wanted {
+            Use::Order => seats.orders,
+            Use::Reader => seats.readers,
+        };
+        let seat = match timeout(SEAT_TIMEOUT, seat.acquire_owned()).await {
+            Ok(Ok(seat)) => seat,
+            Ok(Err(_)) => return Err(public::internal("the seats of a connection are closed")),
+            Err(_) => {
+                return Err(public::source(
+                    format!(
+                        "the broker has as many sessions with the source behind `{}` as it may; try again later",
+                        target.connection
+                    ),
+                    format!("no session of {ORDERS_MAX} for orders and {READERS_MAX} for readers was free within {SEAT_TIMEOUT:?}"),
+                ));
+            }
+        };
+        // The driver's own limit is for the TCP connection; a server that accepts and then says nothing has none.
+        timeout(SIGN_IN_TIMEOUT, self.sign_in(target, tag, seat)).await.unwrap_or_else(|_| {
+            Err(public::source(
+                format!("the source behind `{}` did not answer in time", target.connection),
+                format!("signing in took longer than {SIGN_IN_TIMEOUT:?}"),
+            ))
+        })
+    }
+
+    async fn sign_in(&self, target: &PostgresTarget, tag: &str, seat: OwnedSemaphorePermit) -> Result<Session, ScanError> {
         let password = self
             .secrets
             .password(&target.connection)
@@ -50,6 +115,7 @@ impl Connector {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30));
+        // The driver keeps a copy of its own, which goes with `config`; ours is wiped now.
         drop(password);
         let failed = |e: tokio_postgres::Error| fault::driver(&target.connection, "connecting", &e);
         let (client, driver, tls) = if target.plaintext {
@@ -70,6 +136,7 @@ impl Connector {
             cancel,
             tls,
             busy: false,
+            _seat: seat,
         })
     }
 
@@ -113,15 +180,21 @@ pub(super) struct Session {
     cancel: CancelToken,
     tls: Option<MakeRustlsConnect>,
     busy: bool,
+    _seat: OwnedSemaphorePermit,
 }
 
 impl Session {
     /// Runs statements; rows come as texts.
     pub(super) async fn texts(&mut self, what: &str, sql: &str) -> Result<Vec<SimpleQueryMessage>, ScanError> {
+        self.run(sql).await.map_err(|e| fault::driver(&self.connection, what, &e))
+    }
+
+    /// The same, with the driver's error.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
         self.busy = true;
         let result = self.client.simple_query(sql).await;
         self.busy = false;
-        result.map_err(|e| fault::driver(&self.connection, what, &e))
+        result
     }
 
     /// Starts a COPY. [`Session::idle`] is to be called when the stream has ended.
@@ -177,6 +250,12 @@ impl std::fmt::Debug for Session {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(60);
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
+const SEAT_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
+const PATIENCE_S: u64 = if cfg!(test) { 3 } else { 20 };
+/// Sessions with one server, of orders and of their further readers; a server allows a hundred by default.
+const ORDERS_MAX: usize = 16;
+const READERS_MAX: usize = 8;
 
 fn read_roots(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();

@@ -2,15 +2,22 @@
 //!
 //! Rows go straight from the wire's bytes into column builders; nothing is allocated per row. A row is first measured (are
 //! all its fields here?) and then appended, so that a row cut by a message boundary is neither lost nor half appended.
+//!
+//! Values that have no Arrow value of their own (`infinity`, NaN, 24:00) become null. Where a policy's row filter is tested
+//! on the rows, that is too early: `embargo_until IS NULL OR embargo_until < now()` would let pass what is under embargo for
+//! ever. They are then decoded as the first or last value there can be, which compares as the server's would, and become
+//! null once the filter has run ([`settle`]).
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
-    Int64Builder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
+    Float64Builder, Int16Builder, Int32Builder, Int64Builder, PrimitiveArray, StringBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder,
 };
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
+use datafusion::arrow::datatypes::{Date32Type, Decimal128Type, SchemaRef, Time64MicrosecondType, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
@@ -30,6 +37,16 @@ pub(super) struct Decoder {
     state: State,
     rows: usize,
     bytes: usize,
+    extremes: Extremes,
+}
+
+/// What becomes of values that have no Arrow value of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extremes {
+    /// They are null.
+    Null,
+    /// They are the first or last value there can be, until [`settle`].
+    Ordered,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +58,7 @@ enum State {
 
 impl Decoder {
     /// A decoder for columns of these kinds.
-    pub(super) fn new(schema: SchemaRef, kinds: &[Kind]) -> Result<Self, ArrowError> {
+    pub(super) fn new(schema: SchemaRef, kinds: &[Kind], extremes: Extremes) -> Result<Self, ArrowError> {
         let columns = kinds.iter().map(|k| Column::new(*k)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             schema,
@@ -51,6 +68,7 @@ impl Decoder {
             state: State::Header,
             rows: 0,
             bytes: 0,
+            extremes,
         })
     }
 
@@ -162,7 +180,7 @@ impl Decoder {
         }
         for (column, field) in self.columns.iter_mut().zip(&self.fields) {
             match field.clone().and_then(|f| data.get(f)) {
-                Some(bytes) => column.append(bytes)?,
+                Some(bytes) => column.append(bytes, self.extremes)?,
                 None => column.append_null(),
             }
         }
@@ -183,8 +201,9 @@ enum Column {
     Oid(Int64Builder),
     Float4(Float32Builder),
     Float8(Float64Builder),
-    Numeric(Decimal128Builder, u32),
+    Numeric(Decimal128Builder, Digits),
     Text(StringBuilder),
+    Padded(StringBuilder),
     Jsonb(StringBuilder),
     Uuid(StringBuilder),
     Bytea(BinaryBuilder),
@@ -204,11 +223,12 @@ impl Column {
             Kind::Oid => Column::Oid(Int64Builder::with_capacity(rows)),
             Kind::Float4 => Column::Float4(Float32Builder::with_capacity(rows)),
             Kind::Float8 => Column::Float8(Float64Builder::with_capacity(rows)),
-            Kind::Numeric(_, scale) => {
+            Kind::Numeric(precision, scale) => {
                 let builder = Decimal128Builder::with_capacity(rows).with_data_type(kind.data_type());
-                Column::Numeric(builder, u32::from(scale.unsigned_abs()))
+                Column::Numeric(builder, Digits::new(precision, scale))
             }
             Kind::Text | Kind::OtherText | Kind::Cast => Column::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Kind::Padded => Column::Padded(StringBuilder::with_capacity(rows, rows * 16)),
             Kind::Jsonb => Column::Jsonb(StringBuilder::with_capacity(rows, rows * 32)),
             Kind::Uuid => Column::Uuid(StringBuilder::with_capacity(rows, rows * 36)),
             Kind::Bytea => Column::Bytea(BinaryBuilder::with_capacity(rows, rows * 16)),
@@ -220,7 +240,7 @@ impl Column {
         })
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    fn append(&mut self, bytes: &[u8], extremes: Extremes) -> Result<(), Malformed> {
         match self {
             Column::Bool(b) => b.append_value(fixed::<1>(bytes)? != [0]),
             Column::Int2(b) => b.append_value(i16::from_be_bytes(fixed(bytes)?)),
@@ -229,20 +249,18 @@ impl Column {
             Column::Oid(b) => b.append_value(i64::from(u32::from_be_bytes(fixed(bytes)?))),
             Column::Float4(b) => b.append_value(f32::from_be_bytes(fixed(bytes)?)),
             Column::Float8(b) => b.append_value(f64::from_be_bytes(fixed(bytes)?)),
-            Column::Numeric(b, scale) => b.append_option(numeric(bytes, *scale)?),
+            Column::Numeric(b, digits) => b.append_option(numeric(bytes, *digits)?.kept(extremes)),
             Column::Text(b) => append_text(b, bytes),
+            Column::Padded(b) => append_text(b, without_padding(bytes)),
             Column::Jsonb(b) => match bytes.split_first() {
                 Some((1, json)) => append_text(b, json),
                 _ => return Err(Malformed("a jsonb of another version")),
             },
             Column::Uuid(b) => append_uuid(b, fixed(bytes)?),
             Column::Bytea(b) => b.append_value(bytes),
-            Column::Date(b) => b.append_option(date(i32::from_be_bytes(fixed(bytes)?))),
-            Column::Time(b) => {
-                let micros = i64::from_be_bytes(fixed(bytes)?);
-                b.append_option((0..DAY_MICROS).contains(&micros).then_some(micros));
-            }
-            Column::Timestamp(b) => b.append_option(timestamp(i64::from_be_bytes(fixed(bytes)?))),
+            Column::Date(b) => b.append_option(date(i32::from_be_bytes(fixed(bytes)?)).kept(extremes)),
+            Column::Time(b) => b.append_option(time(i64::from_be_bytes(fixed(bytes)?)).kept(extremes)),
+            Column::Timestamp(b) => b.append_option(timestamp(i64::from_be_bytes(fixed(bytes)?)).kept(extremes)),
         }
         Ok(())
     }
@@ -256,7 +274,7 @@ impl Column {
             Column::Float4(b) => b.append_null(),
             Column::Float8(b) => b.append_null(),
             Column::Numeric(b, _) => b.append_null(),
-            Column::Text(b) | Column::Jsonb(b) | Column::Uuid(b) => b.append_null(),
+            Column::Text(b) | Column::Padded(b) | Column::Jsonb(b) | Column::Uuid(b) => b.append_null(),
             Column::Bytea(b) => b.append_null(),
             Column::Date(b) => b.append_null(),
             Column::Time(b) => b.append_null(),
@@ -273,7 +291,7 @@ impl Column {
             Column::Float4(b) => Arc::new(b.finish()),
             Column::Float8(b) => Arc::new(b.finish()),
             Column::Numeric(b, _) => Arc::new(b.finish()),
-            Column::Text(b) | Column::Jsonb(b) | Column::Uuid(b) => Arc::new(b.finish()),
+            Column::Text(b) | Column::Padded(b) | Column::Jsonb(b) | Column::Uuid(b) => Arc::new(b.finish()),
             Column::Bytea(b) => Arc::new(b.finish()),
             Column::Date(b) => Arc::new(b.finish()),
             Column::Time(b) => Arc::new(b.finish()),
@@ -285,8 +303,52 @@ impl Column {
 const DAY_MICROS: i64 = 86_400_000_000;
 /// 2000-01-01 as days since 1970-01-01; the server counts from there.
 const EPOCH_DAYS: i32 = 10_957;
-/// 262142-12-31 as days since 1970-01-01, the last day that calendars here can print.
-const DAYS_MAX: i32 = 95_026_236;
+/// 262142-12-31 as days since 1970-01-01: the last day that calendars here can print. It stands for `infinity`, and for what
+/// lies between.
+const LAST_DAY: i32 = 95_026_236;
+/// -262143-01-01, the first day that calendars here can print; the server knows none before 4714 BC. `-infinity`.
+const FIRST_DAY: i32 = -96_465_292;
+const LAST_MICRO: i64 = (LAST_DAY as i64 + 1) * DAY_MICROS - 1;
+const FIRST_MICRO: i64 = FIRST_DAY as i64 * DAY_MICROS;
+/// NaN is more than any number at the server.
+const NAN: i128 = i128::MAX;
+
+/// A value, or one that stands for what has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found<T> {
+    Value(T),
+    Extreme(T),
+}
+
+impl<T> Found<T> {
+    fn kept(self, extremes: Extremes) -> Option<T> {
+        match self {
+            Found::Value(value) => Some(value),
+            Found::Extreme(value) => (extremes == Extremes::Ordered).then_some(value),
+        }
+    }
+}
+
+/// Makes null what was decoded as [`Extremes::Ordered`].
+pub(super) fn settle(column: &ArrayRef, kind: Kind) -> ArrayRef {
+    match kind {
+        Kind::Numeric(..) => nulled::<Decimal128Type>(column, |v| v == NAN),
+        Kind::Date => nulled::<Date32Type>(column, |v| v == LAST_DAY || v == FIRST_DAY),
+        Kind::Time => nulled::<Time64MicrosecondType>(column, |v| v == DAY_MICROS),
+        Kind::Timestamp | Kind::TimestampTz => nulled::<TimestampMicrosecondType>(column, |v| v == LAST_MICRO || v == FIRST_MICRO),
+        _ => Arc::clone(column),
+    }
+}
+
+fn nulled<T: ArrowPrimitiveType>(column: &ArrayRef, is_extreme: impl Fn(T::Native) -> bool) -> ArrayRef {
+    let values = column.as_primitive::<T>();
+    if !values.values().iter().any(|v| is_extreme(*v)) {
+        return Arc::clone(column);
+    }
+    let valid = BooleanBuffer::collect_bool(values.len(), |row| values.is_valid(row) && !is_extreme(values.value(row)));
+    let nulled = PrimitiveArray::<T>::new(values.values().clone(), Some(NullBuffer::new(valid)));
+    Arc::new(nulled.with_data_type(column.data_type().clone()))
+}
 
 fn int4(data: &[u8], at: usize) -> Option<i32> {
     data.get(at..)?.first_chunk::<4>().map(|b| i32::from_be_bytes(*b))
@@ -322,24 +384,60 @@ fn append_uuid(builder: &mut StringBuilder, bytes: [u8; 16]) {
     builder.append_value(std::str::from_utf8(&text).unwrap_or_default());
 }
 
-fn date(days: i32) -> Option<i32> {
-    if days == i32::MAX || days == i32::MIN {
-        return None;
-    }
-    days.checked_add(EPOCH_DAYS).filter(|d| *d <= DAYS_MAX)
+fn without_padding(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
 }
 
-fn timestamp(micros: i64) -> Option<i64> {
-    if micros == i64::MAX || micros == i64::MIN {
-        return None;
+fn date(days: i32) -> Found<i32> {
+    if days == i32::MIN {
+        return Found::Extreme(FIRST_DAY);
     }
-    micros
-        .checked_add(i64::from(EPOCH_DAYS) * DAY_MICROS)
-        .filter(|m| *m < (i64::from(DAYS_MAX) + 1) * DAY_MICROS)
+    match days.checked_add(EPOCH_DAYS).filter(|d| *d < LAST_DAY) {
+        Some(day) => Found::Value(day),
+        None => Found::Extreme(LAST_DAY),
+    }
 }
 
-/// Groups of four decimal digits, the first worth 10000^weight. `None` for NaN.
-fn numeric(bytes: &[u8], scale: u32) -> Result<Option<i128>, Malformed> {
+fn time(micros: i64) -> Found<i64> {
+    if (0..DAY_MICROS).contains(&micros) {
+        Found::Value(micros)
+    } else {
+        Found::Extreme(DAY_MICROS)
+    }
+}
+
+fn timestamp(micros: i64) -> Found<i64> {
+    if micros == i64::MIN {
+        return Found::Extreme(FIRST_MICRO);
+    }
+    let since = micros.checked_add(i64::from(EPOCH_DAYS) * DAY_MICROS);
+    match since.filter(|m| *m < i64::from(LAST_DAY) * DAY_MICROS) {
+        Some(micros) => Found::Value(micros),
+        None => Found::Extreme(LAST_MICRO),
+    }
+}
+
+/// Precision and scale.
+#[derive(Debug, Clone, Copy)]
+struct Digits {
+    scale: i32,
+    /// One more than the largest unscaled value.
+    end: i128,
+}
+
+impl Digits {
+    fn new(precision: u8, scale: i8) -> Self {
+        Self {
+            scale: i32::from(scale),
+            end: 10_i128.saturating_pow(u32::from(precision)),
+        }
+    }
+}
+
+/// Groups of four decimal digits, the first worth 10000^weight. Each is scaled before it is added: the sum of them all in
+/// units of the last group can be a thousand times what the number itself is in its own.
+fn numeric(bytes: &[u8], digits: Digits) -> Result<Found<i128>, Malformed> {
     let (Some(header), Some(groups)) = (bytes.first_chunk::<8>(), bytes.get(8..)) else {
         return Err(Malformed("a short numeric"));
     };
@@ -349,30 +447,35 @@ fn numeric(bytes: &[u8], scale: u32) -> Result<Option<i128>, Malformed> {
     let negative = match u16::from_be_bytes([s0, s1]) {
         0x0000 => false,
         0x4000 => true,
-        _ => return Ok(None),
+        0xc000 => return Ok(Found::Extreme(NAN)),
+        // Infinities do not fit into a column with a precision.
+        _ => return Err(Malformed("a numeric of another sign")),
     };
     if groups.len() != usize::from(count) * 2 {
         return Err(Malformed("a numeric of another length"));
     }
     let mut value: i128 = 0;
+    let mut exponent = 4 * weight + digits.scale;
     for group in groups.chunks_exact(2) {
         let group = group.first_chunk::<2>().map_or(0, |g| i128::from(u16::from_be_bytes(*g)));
-        let Some(next) = value.checked_mul(10_000).and_then(|v| v.checked_add(group)) else {
-            return Ok(None);
-        };
-        value = next;
+        if group != 0 {
+            let power = 10_i128.checked_pow(exponent.unsigned_abs());
+            let worth = match power {
+                Some(power) if exponent >= 0 => group.checked_mul(power),
+                Some(power) if group % power == 0 => Some(group / power),
+                _ => None,
+            };
+            value = worth.and_then(|w| value.checked_add(w)).ok_or(DOES_NOT_FIT)?;
+        }
+        exponent -= 4;
     }
-    // The digits are worth value × 10^(4 × (weight − count + 1)); wanted is that × 10^scale.
-    let exponent = 4 * (weight - i32::from(count) + 1) + i32::try_from(scale).unwrap_or(0);
-    let power = 10_i128.checked_pow(exponent.unsigned_abs());
-    let scaled = match power {
-        _ if value == 0 => Some(0),
-        Some(power) if exponent >= 0 => value.checked_mul(power),
-        Some(power) => value.checked_div(power),
-        None => None,
-    };
-    Ok(scaled.map(|v| if negative { -v } else { v }))
+    if value >= digits.end {
+        return Err(DOES_NOT_FIT);
+    }
+    Ok(Found::Value(if negative { -value } else { value }))
 }
+
+const DOES_NOT_FIT: Malformed = Malformed("a numeric that does not fit its column");
 
 #[cfg(test)]
 mod tests;

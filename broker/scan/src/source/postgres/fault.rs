@@ -9,14 +9,23 @@ use crate::engine::fault;
 
 /// An error of the driver while doing `what`.
 pub(super) fn driver(connection: &str, what: &str, error: &tokio_postgres::Error) -> ScanError {
-    let operator = format!("{what}: {}", chain(error));
     let Some(db) = error.as_db_error() else {
+        let operator = format!("{what}: {}", chain(error));
         return fault::source(
             format!("the source behind `{connection}` could not be reached, or ended the connection"),
             operator,
         );
     };
     let code = db.code();
+    // Data exceptions and violated constraints quote the value: `invalid input syntax for type integer: "078-05-1120"`.
+    let operator = if code.code().starts_with("22") || code.code().starts_with("23") {
+        format!(
+            "{what}: SQLSTATE {}; its text may quote a value, so it is not repeated here",
+            code.code()
+        )
+    } else {
+        format!("{what}: {}", chain(error))
+    };
     if *code == SqlState::QUERY_CANCELED {
         return ScanError {
             kind: ScanErrorKind::Limit,

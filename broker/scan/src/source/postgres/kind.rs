@@ -4,15 +4,20 @@
 //! |---|---|
 //! | bool · int2, int4, int8 · oid · float4, float8 | the same; oid as `Int64` |
 //! | numeric(p,s) with p ≤ 38 and 0 ≤ s ≤ p | `Decimal128(p,s)`; NaN becomes null |
-//! | numeric otherwise | text, exact |
-//! | text, varchar, char(n), name, "char", enums, xml, json, jsonb | text; char(n) keeps its padding |
+//! | numeric otherwise | text, exact; it compares as text |
+//! | text, varchar, name, "char", enums, xml, json, jsonb | text |
+//! | char(n) | text without the spaces at its end, which are not part of the value |
 //! | bytea | `Binary` |
 //! | date, time, timestamp, timestamptz | `Date32`, `Time64(µs)`, `Timestamp(µs)`, `Timestamp(µs, UTC)` |
 //! | uuid | text, lower case |
 //! | anything else: inet, interval, arrays, ranges, composites, … | its text form, made by the server |
 //!
-//! `infinity`, `-infinity`, years beyond 262142 and the time 24:00 have no Arrow value that every reader can show; they
-//! become null. Years before Christ are kept. Domains are read as their base type.
+//! `infinity`, `-infinity`, days from 262142-12-31 on and the time 24:00 have no Arrow value that every reader can show; they
+//! become null. A policy's row filter sees them before that, as values that compare as the server's do (see `decode`).
+//! Years before Christ are kept. Domains are read as their base type.
+//!
+//! Every column may be null here, whatever the server says: a domain that is NOT NULL is null in an outer join's view, and
+//! a constraint that is NOT VALID holds for new rows only.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
@@ -30,8 +35,10 @@ pub(super) enum Kind {
     Numeric(u8, i8),
     /// text or varchar: compares by its bytes.
     Text,
-    /// Text on the wire whose comparisons are not those of its bytes: char(n), name, json, enums.
+    /// Text on the wire whose comparisons are not those of its bytes: name, json, enums.
     OtherText,
+    /// char(n): spaces at its end mean nothing.
+    Padded,
     Jsonb,
     Bytea,
     Date,
@@ -49,7 +56,8 @@ impl Kind {
         match oid {
             16 => Kind::Bool,
             17 => Kind::Bytea,
-            18 | 19 | 114 | 142 | 1042 => Kind::OtherText,
+            18 | 19 | 114 | 142 => Kind::OtherText,
+            1042 => Kind::Padded,
             20 => Kind::Int8,
             21 => Kind::Int2,
             23 => Kind::Int4,
@@ -79,7 +87,7 @@ impl Kind {
             Kind::Float4 => DataType::Float32,
             Kind::Float8 => DataType::Float64,
             Kind::Numeric(precision, scale) => DataType::Decimal128(precision, scale),
-            Kind::Text | Kind::OtherText | Kind::Jsonb | Kind::Uuid | Kind::Cast => DataType::Utf8,
+            Kind::Text | Kind::OtherText | Kind::Padded | Kind::Jsonb | Kind::Uuid | Kind::Cast => DataType::Utf8,
             Kind::Bytea => DataType::Binary,
             Kind::Date => DataType::Date32,
             Kind::Time => DataType::Time64(TimeUnit::Microsecond),

@@ -31,9 +31,19 @@ pub(super) fn text(value: &str) -> String {
 pub(super) fn item(column: &PgColumn, want: WantColumn) -> String {
     let name = identifier(&column.name);
     if want.blank {
-        format!("CASE WHEN {name} IS NULL THEN NULL ELSE ''::pg_catalog.text END")
+        format!("CASE WHEN {} IS NULL THEN NULL ELSE ''::pg_catalog.text END", presence(column))
     } else if column.kind == Kind::Cast {
         format!("{name}::pg_catalog.text")
+    } else {
+        name
+    }
+}
+
+/// What is null exactly where the value is: of a composite, IS NULL asks its fields.
+fn presence(column: &PgColumn) -> String {
+    let name = identifier(&column.name);
+    if column.kind == Kind::Cast {
+        format!("({name}::pg_catalog.text)")
     } else {
         name
     }
@@ -54,11 +64,11 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
     let name = identifier(&column.name);
     let kind = column.kind;
     match &condition.test {
-        Test::IsNull if !kind.loses_values() => Some((format!("{name} IS NULL"), Support::Exact)),
+        Test::IsNull if !kind.loses_values() => Some((format!("{} IS NULL", presence(column)), Support::Exact)),
         Test::IsNull => None,
         Test::IsNotNull => {
             let support = if kind.loses_values() { Support::Superset } else { Support::Exact };
-            Some((format!("{name} IS NOT NULL"), support))
+            Some((format!("{} IS NOT NULL", presence(column)), support))
         }
         Test::Is(value) => {
             if kind != Kind::Bool {
@@ -69,7 +79,11 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
         Test::Compare(op, value) => {
             let (collate, support) = comparable(column, *op, utf8)?;
             Some((
-                format!("{name}{collate} OPERATOR(pg_catalog.{}) {}", op.as_str(), constant(kind, value)?),
+                format!(
+                    "{name}{collate} OPERATOR(pg_catalog.{}) {}",
+                    op.as_str(),
+                    constant(kind, value, utf8)?
+                ),
                 support,
             ))
         }
@@ -81,13 +95,13 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
             } else {
                 Support::Superset
             };
-            let (low, high) = (constant(kind, low)?, constant(kind, high)?);
+            let (low, high) = (constant(kind, low, utf8)?, constant(kind, high, utf8)?);
             let text = format!("{name}{collate} OPERATOR(pg_catalog.>=) {low} AND {name}{collate} OPERATOR(pg_catalog.<=) {high}");
             Some((text, support))
         }
         Test::In { negated, values } => {
             let (_, support) = comparable(column, if *negated { Comparison::NotEq } else { Comparison::Eq }, utf8)?;
-            let values = values.iter().map(|v| constant(kind, v)).collect::<Option<Vec<_>>>()?;
+            let values = values.iter().map(|v| constant(kind, v, utf8)).collect::<Option<Vec<_>>>()?;
             if values.is_empty() {
                 return None;
             }
@@ -98,7 +112,7 @@ pub(super) fn condition(column: &PgColumn, condition: &Condition, utf8: bool) ->
             ))
         }
         Test::Prefix(prefix) => {
-            if kind != Kind::Text || prefix.contains(['\0', '%', '_', '\\']) {
+            if kind != Kind::Text || !is_known(prefix, utf8) || prefix.contains(['%', '_', '\\']) {
                 return None;
             }
             let pattern = text(&format!("{prefix}%"));
@@ -135,11 +149,18 @@ fn comparable(column: &PgColumn, op: Comparison, utf8: bool) -> Option<(&'static
             Lt | LtEq | Gt | GtEq => utf8.then_some((" COLLATE \"C\"", Support::Exact)),
         },
         // Floats: negative zero and NaN order differently. The rest: not compared by the text the caller sees.
-        Kind::Oid | Kind::Float4 | Kind::Float8 | Kind::OtherText | Kind::Jsonb | Kind::Bytea | Kind::Time | Kind::Cast => None,
+        Kind::Oid | Kind::Float4 | Kind::Float8 | Kind::OtherText | Kind::Padded | Kind::Jsonb | Kind::Bytea | Kind::Time | Kind::Cast => {
+            None
+        }
     }
 }
 
-fn constant(kind: Kind, value: &ScalarValue) -> Option<String> {
+/// Whether the server can hold a text: one with a character that its encoding lacks fails the whole statement.
+fn is_known(text: &str, utf8: bool) -> bool {
+    !text.contains('\0') && (utf8 || text.is_ascii())
+}
+
+fn constant(kind: Kind, value: &ScalarValue, utf8: bool) -> Option<String> {
     let typed = |text: String, name: &str| Some(format!("'{text}'::pg_catalog.{name}"));
     match (kind, value) {
         (Kind::Bool, ScalarValue::Boolean(Some(v))) => Some(if *v { "TRUE".to_owned() } else { "FALSE".to_owned() }),
@@ -147,7 +168,7 @@ fn constant(kind: Kind, value: &ScalarValue) -> Option<String> {
         (Kind::Int4, ScalarValue::Int32(Some(v))) => typed(v.to_string(), "int4"),
         (Kind::Int8, ScalarValue::Int64(Some(v))) => typed(v.to_string(), "int8"),
         (Kind::Numeric(_, scale), ScalarValue::Decimal128(Some(v), _, s)) if scale == *s => typed(decimal(*v, scale), "numeric"),
-        (Kind::Text, ScalarValue::Utf8(Some(v))) if !v.contains('\0') => Some(format!("{}::pg_catalog.text", text(v))),
+        (Kind::Text, ScalarValue::Utf8(Some(v))) if is_known(v, utf8) => Some(format!("{}::pg_catalog.text", text(v))),
         (Kind::Uuid, ScalarValue::Utf8(Some(v))) if is_canonical_uuid(v) => typed(v.clone(), "uuid"),
         (Kind::Date, ScalarValue::Date32(Some(days))) => {
             let date = NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_signed(chrono::TimeDelta::try_days(i64::from(*days))?)?;
@@ -209,7 +230,6 @@ mod tests {
         PgColumn {
             name: name.to_owned(),
             kind,
-            nullable: true,
             deterministic: true,
         }
     }
@@ -270,6 +290,12 @@ mod tests {
     }
 
     #[test]
+    fn a_composite_is_null_only_if_it_is_not_there() {
+        assert_eq!(sql(Kind::Cast, Test::IsNull).unwrap().0, "(\"c\"::pg_catalog.text) IS NULL");
+        assert_eq!(sql(Kind::Cast, Test::IsNotNull).unwrap().0, "(\"c\"::pg_catalog.text) IS NOT NULL");
+    }
+
+    #[test]
     fn what_the_server_would_answer_differently_stays_above() {
         let utf8 = |v: &str| ScalarValue::Utf8(Some(v.to_owned()));
         assert_eq!(
@@ -312,5 +338,20 @@ mod tests {
             test: Test::Compare(Comparison::Lt, utf8("a")),
         };
         assert_eq!(condition(&column("c", Kind::Text), &less, false), None);
+        // A server that keeps text as LATIN1 cannot be asked for a Greek letter.
+        let asked = |text: &str, utf8: bool| {
+            let tests = [
+                Test::Compare(Comparison::Eq, ScalarValue::Utf8(Some(text.to_owned()))),
+                Test::In {
+                    negated: false,
+                    values: vec![ScalarValue::Utf8(Some(text.to_owned()))],
+                },
+                Test::Prefix(text.to_owned()),
+            ];
+            tests.map(|test| condition(&column("c", Kind::Text), &Condition { column: 0, test }, utf8).is_some())
+        };
+        assert_eq!(asked("α", true), [true; 3]);
+        assert_eq!(asked("a", false), [true; 3]);
+        assert_eq!(asked("α", false), [false; 3]);
     }
 }

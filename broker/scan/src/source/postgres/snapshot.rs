@@ -3,6 +3,10 @@
 //! The first session reads the catalog. If the order needs one reader, that session reads the rows too. If it needs more
 //! (a join, a table read in parts), the first session exports its snapshot and stays as its holder, and each reader is a
 //! session of its own that imports it: all of them see the table as it was at one moment.
+//!
+//! Before the snapshot is taken, the tables are locked against changes of their definition (`ACCESS SHARE`, what any SELECT
+//! takes). Otherwise a table altered or emptied between the catalog and the rows would be read as something it is not: a
+//! snapshot covers rows, not columns, and TRUNCATE is seen through it.
 
 use std::sync::Arc;
 
@@ -11,8 +15,9 @@ use tokio::sync::Mutex;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::catalog::{self, PgName, PgRelation};
-use super::connect::{Connector, Session};
-use super::select::text;
+use super::connect::{Connector, Session, Use};
+use super::fault as driver;
+use super::select::{identifier, text};
 use crate::engine::fault;
 
 /// A transaction at a source.
@@ -36,7 +41,8 @@ struct State {
 }
 
 impl Snapshot {
-    /// Connects, begins the transaction and reads the catalog, in one round trip after the sign-in.
+    /// Connects, begins the transaction, locks the tables and reads the catalog, in one round trip after the sign-in where
+    /// all of them can be locked.
     pub(crate) async fn begin(
         connector: &Arc<Connector>,
         target: &Arc<PostgresTarget>,
@@ -44,9 +50,23 @@ impl Snapshot {
         limit_s: u32,
         names: &[PgName],
     ) -> Result<(Arc<Self>, Vec<Option<PgFound>>), ScanError> {
-        let mut first = connector.session(target, tag).await?;
-        let sql = format!("{}; {}", settings(target, limit_s, None), catalog::query(names));
-        let answer = first.texts("reading the catalog", &sql).await?;
+        let mut first = connector.session(target, tag, Use::Order).await?;
+        let begin = |locked: &[&PgName]| format!("{}; {}{}", settings(target, limit_s, None), lock(locked), catalog::query(names));
+        let answer = match first.run(&begin(&names.iter().collect::<Vec<_>>())).await {
+            Ok(answer) => answer,
+            // One of them is missing, a materialized view, a foreign table, or not the role's to lock: lock the others.
+            Err(error)
+                if error
+                    .code()
+                    .is_some_and(|c| c.code().starts_with("42") || c.code().starts_with("3F")) =>
+            {
+                let sql = format!("ROLLBACK; {}", catalog::lockable(names));
+                let found = numbers(&first.texts("reading the catalog", &sql).await?);
+                let locked: Vec<&PgName> = found.into_iter().filter_map(|n| names.get(n)).collect();
+                first.texts("reading the catalog", &begin(&locked)).await?
+            }
+            Err(error) => return Err(driver::driver(&target.connection, "reading the catalog", &error)),
+        };
         let relations = catalog::read(names.len(), &answer)?.into_iter().map(|r| r.map(PgFound)).collect();
         let state = Mutex::new(State {
             first: Some(first),
@@ -96,16 +116,19 @@ impl Snapshot {
             }
         };
         drop(state);
-        let mut session = self.connector.session(&self.target, &self.tag).await?;
+        let mut session = self.connector.session(&self.target, &self.tag, Use::Reader).await?;
         session
             .texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported)))
             .await?;
         Ok(session)
     }
 
-    /// Gives a session back after a read that ended well.
+    /// Gives a session back after a read that ended well. Where others wait for one, it is closed instead of kept.
     pub(super) async fn give_back(&self, session: Session) {
-        self.state.lock().await.spare.push(session);
+        let mut state = self.state.lock().await;
+        if state.exported.is_none() || !self.connector.is_crowded(&self.target.connection) {
+            state.spare.push(session);
+        }
     }
 
     /// The plan of a statement, as the server explains it: rows and bytes a row.
@@ -142,6 +165,17 @@ fn settings(target: &PostgresTarget, limit_s: u32, snapshot: Option<&str>) -> St
     )
 }
 
+fn lock(names: &[&PgName]) -> String {
+    let tables: Vec<String> = names
+        .iter()
+        .map(|n| format!("{}.{}", identifier(&n.schema), identifier(&n.table)))
+        .collect();
+    if tables.is_empty() {
+        return String::new();
+    }
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE; ", tables.join(", "))
+}
+
 const LOCK_S: u32 = 10;
 const IDLE_GRACE_S: u32 = 60;
 
@@ -150,6 +184,14 @@ fn single(answer: &[SimpleQueryMessage]) -> Option<String> {
         SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
         _ => None,
     })
+}
+
+fn numbers(answer: &[SimpleQueryMessage]) -> Vec<usize> {
+    let number = |m: &SimpleQueryMessage| match m {
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().and_then(|t| t.parse().ok()),
+        _ => None,
+    };
+    answer.iter().filter_map(number).collect()
 }
 
 #[expect(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use futures::future::BoxFuture;
@@ -12,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::catalog::{PgColumn, PgName};
 use super::connect::Session;
-use super::decode::Decoder;
+use super::decode::{Decoder, Extremes, settle};
 use super::kind::Kind;
 use super::select;
 use super::snapshot::{PgFound, Snapshot};
@@ -39,7 +40,7 @@ impl PgTable {
         let fields: Vec<Field> = relation
             .columns
             .iter()
-            .map(|c| Field::new(&c.name, c.kind.data_type(), nullable(c)))
+            .map(|c| Field::new(&c.name, c.kind.data_type(), true))
             .collect();
         Self {
             snapshot: Arc::clone(snapshot),
@@ -56,10 +57,6 @@ impl PgTable {
             .get(index)
             .ok_or_else(|| public::carry(public::internal("column out of range")))
     }
-}
-
-fn nullable(column: &PgColumn) -> bool {
-    column.nullable || column.kind.loses_values()
 }
 
 /// Blocks read by one COPY of a table read in parts, and the size from which it is.
@@ -105,7 +102,7 @@ impl RawTable for PgTable {
             items.push(select::item(column, *wanted));
             let kind = if wanted.blank { Kind::Text } else { column.kind };
             kinds.push(kind);
-            fields.push(Field::new(&column.name, kind.data_type(), nullable(column)));
+            fields.push(Field::new(&column.name, kind.data_type(), true));
         }
         let mut tests = Vec::with_capacity(want.conditions.len());
         for condition in &want.conditions {
@@ -142,7 +139,12 @@ impl RawTable for PgTable {
             unit_blocks,
             schema: Arc::new(Schema::new(fields)),
             kinds,
-            table: self.size(),
+            // The predicate is a policy's row filter, tested above on the rows as they are decoded.
+            extremes: if want.predicate.is_some() {
+                Extremes::Ordered
+            } else {
+                Extremes::Null
+            },
         }))
     }
 }
@@ -160,7 +162,7 @@ struct PgScan {
     unit_blocks: u64,
     schema: SchemaRef,
     kinds: Vec<Kind>,
-    table: Size,
+    extremes: Extremes,
 }
 
 impl PgScan {
@@ -185,7 +187,7 @@ impl PgScan {
         let mut session = self.snapshot.reader(alone).await.map_err(public::carry)?;
         let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.sql(Some(unit)));
         let rows = session.copy(&sql).await.map_err(public::carry)?;
-        let decoder = Decoder::new(Arc::clone(&self.schema), &self.kinds)?;
+        let decoder = Decoder::new(Arc::clone(&self.schema), &self.kinds, self.extremes)?;
         Ok(Reading {
             scan: self,
             session,
@@ -204,7 +206,7 @@ struct Reading {
 
 impl Reading {
     /// The next batch; `None` at the end, which must be the true one.
-    async fn next(mut self) -> Result<Option<(datafusion::arrow::record_batch::RecordBatch, Option<Self>)>, DataFusionError> {
+    async fn next(mut self) -> Result<Option<(RecordBatch, Option<Self>)>, DataFusionError> {
         let connection = self.scan.snapshot.connection().to_owned();
         let malformed = |e: super::decode::Malformed| public::carry(fault::malformed(&connection, e.0));
         while let Some(message) = self.rows.next().await {
@@ -258,13 +260,24 @@ impl RawScan for PgScan {
                     rows: Some(rows),
                     bytes: Some(rows.saturating_mul(width)),
                 },
-                Ok(None) => self.table,
+                // What the catalog says of the table is no estimate of this statement, and can be years old: unknown, which
+                // policy counts as the largest.
+                Ok(None) => Size::default(),
                 Err(error) => {
                     tracing::warn!(error = error.operator.as_deref().unwrap_or_default(), "no estimate from the source");
-                    self.table
+                    Size::default()
                 }
             }
         }
         .boxed()
+    }
+
+    fn settle(&self, rows: RecordBatch) -> Result<RecordBatch, DataFusionError> {
+        if self.extremes == Extremes::Null {
+            return Ok(rows);
+        }
+        let columns = rows.columns().iter().zip(&self.kinds).map(|(c, k)| settle(c, *k)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
     }
 }

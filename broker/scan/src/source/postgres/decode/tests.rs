@@ -29,7 +29,7 @@ fn decoder(kinds: &[Kind]) -> Decoder {
         .enumerate()
         .map(|(i, k)| Field::new(format!("c{i}"), k.data_type(), true))
         .collect();
-    Decoder::new(Arc::new(Schema::new(fields)), kinds).unwrap()
+    Decoder::new(Arc::new(Schema::new(fields)), kinds, Extremes::Null).unwrap()
 }
 
 fn one(kind: Kind, bytes: &[u8]) -> String {
@@ -67,12 +67,54 @@ fn values_read_as_the_server_means_them() {
 }
 
 #[test]
-fn the_last_printable_day_is_the_bound() {
-    assert_eq!(one(Kind::Date, &(DAYS_MAX - EPOCH_DAYS).to_be_bytes()), "+262142-12-31");
-    assert_eq!(one(Kind::Date, &(DAYS_MAX - EPOCH_DAYS + 1).to_be_bytes()), "");
-    let last = (i64::from(DAYS_MAX - EPOCH_DAYS) + 1) * DAY_MICROS - 1;
-    assert_eq!(one(Kind::Timestamp, &last.to_be_bytes()), "+262142-12-31T23:59:59.999999");
-    assert_eq!(one(Kind::Timestamp, &(last + 1).to_be_bytes()), "");
+fn the_last_printable_day_stands_for_what_cannot_be_printed() {
+    assert_eq!(one(Kind::Date, &(LAST_DAY - EPOCH_DAYS - 1).to_be_bytes()), "+262142-12-30");
+    assert_eq!(one(Kind::Date, &(LAST_DAY - EPOCH_DAYS).to_be_bytes()), "");
+    let end = i64::from(LAST_DAY - EPOCH_DAYS) * DAY_MICROS;
+    assert_eq!(one(Kind::Timestamp, &(end - 1).to_be_bytes()), "+262142-12-30T23:59:59.999999");
+    assert_eq!(one(Kind::Timestamp, &end.to_be_bytes()), "");
+    let printed = |day| array_value_to_string(&datafusion::arrow::array::Date32Array::from(vec![day]), 0).unwrap();
+    assert_eq!(
+        (printed(FIRST_DAY), printed(LAST_DAY)),
+        ("-262143-01-01".to_owned(), "+262142-12-31".to_owned())
+    );
+}
+
+/// Until they are settled, they compare as they do at the server; then they are null, and nothing else is.
+#[test]
+fn extremes_are_ordered_and_then_null() {
+    let dates = [i32::MIN, -2_451_545, 0, LAST_DAY - EPOCH_DAYS - 1, i32::MAX].map(|v| v.to_be_bytes().to_vec());
+    let stamps = [i64::MIN, -211_813_488_000_000_000, 0, 1, i64::MAX].map(|v| v.to_be_bytes().to_vec());
+    let times = [0, 1, DAY_MICROS - 1, DAY_MICROS].map(|v| v.to_be_bytes().to_vec());
+    let nines = [99, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999];
+    let numbers = [
+        wire_numeric(10, 9, 0x4000, &nines),
+        wire_numeric(0, 0, 0, &[]),
+        wire_numeric(10, 9, 0, &nines),
+        wire_numeric(0, 0, 0xc000, &[]),
+    ];
+    for (kind, values, lost) in [
+        (Kind::Date, dates.to_vec(), 2),
+        (Kind::Timestamp, stamps.to_vec(), 2),
+        (Kind::TimestampTz, stamps.to_vec(), 2),
+        (Kind::Time, times.to_vec(), 1),
+        (Kind::Numeric(38, 0), numbers.to_vec(), 1),
+    ] {
+        let schema = Arc::new(Schema::new(vec![Field::new("c", kind.data_type(), true)]));
+        let mut decoder = Decoder::new(schema, &[kind], Extremes::Ordered).unwrap();
+        let rows: Vec<_> = values.iter().map(|v| vec![Some(v.clone())]).collect();
+        decoder.push(&stream(&rows)).unwrap();
+        let batch = decoder.take().unwrap().unwrap();
+        let column = batch.column(0);
+        let order = datafusion::arrow::compute::sort_to_indices(column, None, None).unwrap();
+        assert!(
+            order.values().iter().copied().eq(0..u32::try_from(values.len()).unwrap()),
+            "{kind:?}"
+        );
+        assert_eq!(column.null_count(), 0);
+        let settled = settle(column, kind);
+        assert_eq!((settled.null_count(), settled.data_type()), (lost, column.data_type()), "{kind:?}");
+    }
 }
 
 fn wire_numeric(count: u16, weight: i16, sign: u16, groups: &[u16]) -> Vec<u8> {
@@ -96,6 +138,24 @@ fn numerics_keep_every_digit() {
     assert_eq!(one(Kind::Numeric(5, 2), &wire_numeric(2, 0, 0, &[123, 4500])), "123.45");
     let nines = [99, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999];
     assert_eq!(one(Kind::Numeric(38, 0), &wire_numeric(10, 9, 0, &nines)), "9".repeat(38));
+    // 38 digits that begin and end within a group.
+    let between = [9, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9000];
+    assert_eq!(
+        one(Kind::Numeric(38, 1), &wire_numeric(11, 9, 0x4000, &between)),
+        format!("-{}.9", "9".repeat(37))
+    );
+    let refused = |kind, bytes: &[u8]| decoder(&[kind]).push(&stream(&[vec![Some(bytes.to_vec())]])).is_err();
+    assert!(refused(Kind::Numeric(37, 0), &wire_numeric(10, 9, 0, &nines)));
+    assert!(refused(Kind::Numeric(38, 0), &wire_numeric(1, 90, 0, &[1])));
+    assert!(refused(Kind::Numeric(5, 1), &wire_numeric(2, 0, 0, &[1, 1])));
+    assert!(refused(Kind::Numeric(5, 1), &wire_numeric(0, 0, 0xd000, &[])));
+}
+
+#[test]
+fn padding_is_no_part_of_a_value() {
+    assert_eq!(one(Kind::Padded, b"a b  "), "a b");
+    assert_eq!(one(Kind::Padded, b"   "), "");
+    assert_eq!(one(Kind::Text, b"a "), "a ");
 }
 
 #[test]

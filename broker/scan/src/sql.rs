@@ -270,6 +270,9 @@ mod tests {
         refusal("SELECT name ~ ('(a{1000}){1000}' || id) FROM people");
         refusal("SELECT regexp_count(name, pattern) FROM people");
         refusal("SELECT lag(name, 1000000) OVER () FROM people");
+        refusal("SELECT sum(id) OVER (ORDER BY id ROWS 1000000 PRECEDING) FROM people");
+        refusal("SELECT sum(id) OVER w FROM people WINDOW w AS (ORDER BY id GROUPS BETWEEN CURRENT ROW AND 1000000 FOLLOWING)");
+        parse_select("SELECT sum(id) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 5 FOLLOWING) FROM people").unwrap();
         let list: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
         parse_select(&format!("SELECT * FROM people WHERE id IN ({})", list.join(","))).unwrap();
     }

@@ -1,8 +1,8 @@
 //! Reads a source's units side by side and hands their rows on in order.
 //!
 //! Decoding and masking are the expensive part of a scan, so they run in as many tasks as there are workers. Rows leave in
-//! the order of the units, whatever finishes first: the same request gives the same bytes again. What may wait is bounded by
-//! the channels; a slow reader stops the workers, and they stop the source.
+//! the order of the units, whatever finishes first: the same request gives the same bytes again. What may wait is bounded in
+//! batches and in bytes; a slow reader stops the workers, and they stop the source.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::barrier::Work;
@@ -19,6 +19,8 @@ use crate::engine::fault;
 
 /// Batches of one unit that may wait for their turn.
 const BATCHES_WAITING_MAX: usize = 12;
+/// Bytes of one unit that may wait, in KiB; one batch may be larger, and then waits alone.
+const KIB_WAITING_MAX: u32 = 32 * 1024;
 
 /// All units, in order.
 pub(super) fn read(work: Arc<Work>, context: Arc<TaskContext>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
@@ -49,8 +51,17 @@ struct Reader {
 }
 
 struct Unit {
-    batches: mpsc::Receiver<Result<RecordBatch>>,
+    batches: mpsc::Receiver<Waiting>,
     task: AbortOnDropHandle<()>,
+}
+
+/// A batch and the room that it takes until it is handed on.
+type Waiting = (Result<RecordBatch>, Option<OwnedSemaphorePermit>);
+
+/// The room a batch takes. What it shares with others is counted for each.
+fn kib(batch: &Result<RecordBatch>) -> u32 {
+    let bytes = batch.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+    u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, KIB_WAITING_MAX)
 }
 
 impl Reader {
@@ -68,15 +79,15 @@ impl Reader {
             }
             let Some(unit) = self.units.front_mut() else { return Ok(None) };
             match unit.batches.recv().await {
-                Some(Ok(batch)) if batch.num_rows() == 0 => {}
-                Some(Ok(batch)) => {
+                Some((Ok(batch), _)) if batch.num_rows() == 0 => {}
+                Some((Ok(batch), _)) => {
                     let rows = self.left.map_or(batch.num_rows(), |left| left.min(batch.num_rows()));
                     if let Some(left) = &mut self.left {
                         *left -= rows;
                     }
                     return Ok(Some(batch.slice(0, rows)));
                 }
-                Some(Err(error)) => {
+                Some((Err(error), _)) => {
                     self.units.clear();
                     self.next = usize::MAX;
                     return Err(error);
@@ -101,6 +112,7 @@ impl Reader {
     fn start(&self, unit: usize) -> Unit {
         let (send, batches) = mpsc::channel(BATCHES_WAITING_MAX);
         let (work, context) = (Arc::clone(&self.work), Arc::clone(&self.context));
+        let room = Arc::new(Semaphore::new(usize::try_from(KIB_WAITING_MAX).unwrap_or(usize::MAX)));
         let task = tokio::spawn(async move {
             let mut kernels = None;
             let mut rows = Arc::clone(&work.scan).open(unit, context);
@@ -110,7 +122,12 @@ impl Reader {
                     work.apply(raw, kernels)
                 });
                 let failed = masked.is_err();
-                if send.send(masked).await.is_err() || failed {
+                // The units do not share their room: a later one could take what the one whose turn it is needs.
+                let taken = tokio::select! {
+                    taken = Arc::clone(&room).acquire_many_owned(kib(&masked)) => taken.ok(),
+                    () = send.closed() => return,
+                };
+                if send.send((masked, taken)).await.is_err() || failed {
                     return;
                 }
             }

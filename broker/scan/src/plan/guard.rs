@@ -1,8 +1,13 @@
-//! A stop sign inside the one loop that the engine does not pause in.
+//! What the engine does not do by itself: stop in the middle of a join, and count what a window operator holds.
 //!
-//! Joins that are not equalities compare every pair of rows within one step, and a task can only be stopped between steps: a
-//! product of two large tables would hold its thread for minutes after its reader has left. The condition of such a join is
-//! therefore wrapped in one that fails as soon as it should stop.
+//! A task can only be stopped between steps. A join may find a million rows for each row, and whoever reads them (a count, say)
+//! takes one batch after another within one step; so a node above every join fails as soon as it should stop, and lets
+//! others have their turn. A join that hands nothing on for long (one that is not an equality, or asks only whether there is a
+//! match) compares pair by pair within one step: its condition is wrapped in one that fails as soon as it should stop.
+//!
+//! Window operators hold whole partitions, and take that memory from no pool. Nodes below and above count what is in between.
+
+mod between;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,16 +16,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::common::{JoinType, Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use tokio::time::Instant;
 
 use crate::engine::fault;
+use between::{Basin, Between, Role};
 
 /// Says that a query should stop: its reader has left, or its time is up.
 #[derive(Debug)]
@@ -48,26 +57,67 @@ impl Stop {
     }
 }
 
-/// The plan, with the sign in every such join.
+/// The plan, with guards where they are needed.
 pub(crate) fn guard(plan: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Arc<dyn ExecutionPlan>> {
     let guarded = plan.transform_up(|node| {
-        let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else {
-            return Ok(Transformed::no(node));
+        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+            let filter = join.filter().map(|f| guarded(f, stop));
+            let projection = join.projection().as_ref().map(|p| p.to_vec());
+            let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
+            let join = NestedLoopJoinExec::try_new(left, right, filter, join.join_type(), projection)?;
+            return Ok(Transformed::yes(watched(Arc::new(join), stop)));
+        }
+        if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+            use JoinType::{Full, Inner, Left, Right};
+            let filter = match join.filter() {
+                Some(filter) => Some(guarded(filter, stop)),
+                None if matches!(join.join_type(), Inner | Left | Right | Full) => None,
+                // It hands on no pair, however many it finds: a condition that is always true, to be asked for each.
+                None => {
+                    let always: Arc<dyn PhysicalExpr> = Arc::new(Literal::new(ScalarValue::Boolean(Some(true))));
+                    let none = JoinFilter::new(always, Vec::new(), Arc::new(Schema::empty()));
+                    Some(guarded(&none, stop))
+                }
+            };
+            let join = join.builder().with_filter(filter).build_exec()?;
+            return Ok(Transformed::yes(watched(join, stop)));
+        }
+        if node.downcast_ref::<CrossJoinExec>().is_some() || node.downcast_ref::<SortMergeJoinExec>().is_some() {
+            return Ok(Transformed::yes(watched(node, stop)));
+        }
+        let windows = match (node.downcast_ref::<WindowAggExec>(), node.downcast_ref::<BoundedWindowAggExec>()) {
+            (Some(window), _) => window.window_expr(),
+            (_, Some(window)) => window.window_expr(),
+            (None, None) => return Ok(Transformed::no(node)),
         };
-        let Some(filter) = join.filter() else {
-            return Ok(Transformed::no(node));
-        };
-        let expression = Arc::new(Guarded {
-            inner: Arc::clone(filter.expression()),
-            stop: Arc::clone(stop),
-        });
-        let filter = JoinFilter::new(expression, filter.column_indices().to_vec(), Arc::clone(filter.schema()));
-        let projection = join.projection().as_ref().map(|p| p.to_vec());
-        let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
-        let guarded = NestedLoopJoinExec::try_new(left, right, Some(filter), join.join_type(), projection)?;
-        Ok(Transformed::yes(Arc::new(guarded) as Arc<dyn ExecutionPlan>))
+        let basin = Basin::new(windows.iter().any(|w| looks_far_back(w.get_window_frame())));
+        let children: Vec<_> = node
+            .children()
+            .into_iter()
+            .map(|child| Between::new(Arc::clone(child), Role::Fill(Arc::clone(&basin))))
+            .collect();
+        let window = node.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))?;
+        Ok(Transformed::yes(Between::new(window, Role::Drain(basin))))
     })?;
     Ok(guarded.data)
+}
+
+fn watched(join: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Arc<dyn ExecutionPlan> {
+    Between::new(join, Role::Watch(Arc::clone(stop)))
+}
+
+fn guarded(filter: &JoinFilter, stop: &Arc<Stop>) -> JoinFilter {
+    let expression = Arc::new(Guarded {
+        inner: Arc::clone(filter.expression()),
+        stop: Arc::clone(stop),
+    });
+    JoinFilter::new(expression, filter.column_indices().to_vec(), Arc::clone(filter.schema()))
+}
+
+/// Whether rows behind the current one are kept by their values, so that nobody knows how many. A frame in rows is short:
+/// the check of the statement sees to that.
+fn looks_far_back(frame: &WindowFrame) -> bool {
+    frame.units != WindowFrameUnits::Rows && !frame.start_bound.is_unbounded() && frame.start_bound != WindowFrameBound::CurrentRow
 }
 
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use chunk_port::ScanError;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Select, SelectFlavor, SetExpr,
-    Statement, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NamedWindowExpr, ObjectName, Query, Select,
+    SelectFlavor, SetExpr, Statement, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, Visitor, WindowFrameBound, WindowFrameUnits,
+    WindowSpec, WindowType,
 };
 
 use super::functions;
@@ -116,7 +117,10 @@ impl Visitor for Fence {
         if odd {
             return stop("statement", "only plain SELECT is allowed");
         }
-        ControlFlow::Continue(())
+        select.named_window.iter().try_for_each(|named| match &named.1 {
+            NamedWindowExpr::WindowSpec(spec) => frame(spec),
+            NamedWindowExpr::NamedWindow(_) => ControlFlow::Continue(()),
+        })
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> Stop {
@@ -235,6 +239,9 @@ fn call(function: &Function) -> Stop {
             format_args!("the function `{bare}` is not on the list of allowed functions"),
         );
     }
+    if let Some(WindowType::WindowSpec(spec)) = &function.over {
+        frame(spec)?;
+    }
     if let Some((_, place)) = SIZED.iter().find(|(n, _)| *n == bare) {
         // What is left out has a small default, or does not plan.
         let size = argument(function, *place).map_or(Some(0), |a| a.and_then(number));
@@ -249,6 +256,29 @@ fn call(function: &Function) -> Stop {
         && !argument(function, *place).flatten().is_some_and(is_text)
     {
         return pattern();
+    }
+    ControlFlow::Continue(())
+}
+
+/// A frame in rows or groups holds on to so many of them.
+fn frame(spec: &WindowSpec) -> Stop {
+    let Some(frame) = spec.window_frame.as_ref().filter(|f| f.units != WindowFrameUnits::Range) else {
+        return ControlFlow::Continue(());
+    };
+    let far = [Some(&frame.start_bound), frame.end_bound.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|bound| match bound {
+            WindowFrameBound::Preceding(Some(distance)) | WindowFrameBound::Following(Some(distance)) => {
+                number(distance).is_none_or(|n| n > SIZED_MAX)
+            }
+            _ => false,
+        });
+    if far {
+        return stop(
+            "size",
+            format_args!("a window frame needs its distance written as a number of at most {SIZED_MAX}, or UNBOUNDED"),
+        );
     }
     ControlFlow::Continue(())
 }

@@ -210,7 +210,7 @@ async fn texts_do_not_grow_out_of_bounds() {
         "SELECT repeat(text, 9000) AS x FROM crowd",
         "SELECT levenshtein(repeat(text, 20), repeat(text, 21)) AS x FROM crowd",
         "SELECT to_char(DATE '2024-01-01' + CAST(id AS int), repeat('%c', 4000)) AS x FROM crowd",
-        &doubled(20),
+        &doubled(13),
     ] {
         let error = house
             .fetch(crowd_order(table.clone(), sql(text), Format::Csv))
@@ -226,5 +226,78 @@ async fn texts_do_not_grow_out_of_bounds() {
         &doubled(3),
     ] {
         house.fetch(crowd_order(table.clone(), sql(text), Format::Csv)).await.unwrap();
+    }
+}
+
+/// Joins that find or compare a hundred million pairs and more, most of which hand nothing on: each ends soon after its
+/// reader has left, and by itself when its time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_join_stops_when_nobody_reads() {
+    let house = house();
+    let table = crowd(&house, 200_000);
+    for text in [
+        "SELECT count(*) AS n FROM crowd a JOIN crowd b ON a.id / 1000000 = b.id / 1000000",
+        "SELECT count(*) AS n FROM crowd a JOIN crowd b ON a.id / 1000000 = b.id / 1000000 AND a.text || b.text = 'x'",
+        "SELECT count(*) AS n FROM crowd a LEFT JOIN crowd b ON a.id / 1000000 = b.id / 1000000 AND a.text > b.text || 'x'",
+        "SELECT count(*) AS n FROM crowd a WHERE EXISTS (SELECT 1 FROM crowd b WHERE a.id / 1000000 = b.id / 1000000)",
+        "SELECT count(*) AS n FROM crowd a WHERE NOT EXISTS (SELECT 1 FROM crowd b WHERE a.id / 1000000 = b.id / 1000000)",
+        "SELECT count(*) AS n FROM crowd a WHERE a.id / 1000000 NOT IN (SELECT b.id / 1000000 FROM crowd b)",
+        "SELECT count(a.text || b.text) AS n FROM crowd a CROSS JOIN crowd b",
+        "SELECT count(*) AS n FROM crowd a JOIN crowd b ON a.text < b.text",
+    ] {
+        let order = crowd_order(table.clone(), sql(text), Format::Csv);
+        let mut timed = order.clone();
+        timed.budget.duration_s = 1;
+        let frames = house.engine.open(order).await.unwrap();
+        let counts = Arc::downgrade(&frames.counts);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(frames);
+        gone(&counts, text).await;
+        let mut frames = house.engine.open(timed).await.unwrap();
+        let counts = Arc::downgrade(&frames.counts);
+        let error = frames.stream.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Limit, "{text}: {error:?}");
+        drop(frames);
+        gone(&counts, text).await;
+    }
+}
+
+/// The task holds the counts: when they are gone, it has ended.
+async fn gone(counts: &std::sync::Weak<dyn chunk_port::MaskCounts>, text: &str) {
+    for _ in 0..100 {
+        if counts.upgrade().is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it goes on without a reader: {text}");
+}
+
+/// A window over all rows needs them all at once; one that looks at few at a time does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_take_their_memory_from_the_pool() {
+    let house = house_with(&Settings {
+        memory_bytes: 48 << 20,
+        threads: 2,
+        ..Settings::default()
+    });
+    let table = crowd(&house, 1_000_000);
+    for text in [
+        "SELECT id, text, sum(id) OVER () AS s FROM crowd",
+        "SELECT id, text, ntile(4) OVER (ORDER BY id / 1000000) AS s FROM crowd",
+        "SELECT id, text, sum(id) OVER (ORDER BY id / 1000000) AS s FROM crowd",
+        "SELECT id, text, sum(id) OVER (ORDER BY id RANGE BETWEEN 900000 PRECEDING AND CURRENT ROW) AS s FROM crowd",
+    ] {
+        let order = crowd_order(table.clone(), sql(text), Format::Csv);
+        let error = house.fetch(order).await.map(|(_, rows, _)| rows).unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Limit, "{text}: {error:?}");
+    }
+    for text in [
+        "SELECT id, row_number() OVER () AS n FROM crowd",
+        "SELECT id, sum(id) OVER (ROWS BETWEEN 5 PRECEDING AND 5 FOLLOWING) AS s, lag(id, 100) OVER () AS l FROM crowd",
+        "SELECT id, sum(id) OVER (PARTITION BY id / 1000 ORDER BY id) AS s FROM crowd",
+    ] {
+        let order = crowd_order(table.clone(), sql(text), Format::Csv);
+        assert_eq!(house.fetch(order).await.unwrap_or_else(|e| panic!("{text}: {e:?}")).1, 1_000_000);
     }
 }

@@ -175,7 +175,7 @@ pub struct GovernedColumn {
 pub struct ScanPlan {
     /// Output columns.
     pub columns: Vec<SourceColumn>,
-    /// Rows at most or about, where the source can tell.
+    /// Rows that are read, or come where that is more, at most or about; absent where a source cannot tell.
     pub rows_estimated: Option<u64>,
     /// Bytes read at the source, where it can tell.
     pub bytes_estimated: Option<u64>,

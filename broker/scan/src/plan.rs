@@ -103,6 +103,8 @@ pub(crate) async fn inspect(
     let raw = outline(template, query, parsed, tables, |t| t.clone()).await;
     let found = match raw {
         Ok(found) => found,
+        // Our own words are about the statement, not its types.
+        Err(first) if fault::own(&first).is_some() => return Err(fault::from_plan(&first)),
         Err(first) => match outline(template, query, parsed, tables, |_| DataType::Utf8).await {
             Ok(found) => found,
             Err(second) if untyped(&second) || second.to_string() == first.to_string() => return Err(fault::from_plan(&first)),

@@ -1,7 +1,8 @@
-//! How many rows would come, at most or about.
+//! How many rows would be read or come, at most or about.
 //!
 //! Read off the plan from what the sources estimate of their own part. A filter of the engine's does not lower the number;
-//! a product of tables multiplies it. Where a source cannot tell, nothing is said, and policy counts that as the largest.
+//! a product of tables multiplies it. The number is never less than what is read in all: `string_agg` over a table is one
+//! row, and holds all of them. Where a source cannot tell, nothing is said, and policy counts that as the largest.
 
 use std::sync::Arc;
 
@@ -23,9 +24,13 @@ pub(super) async fn of(plan: &Arc<dyn ExecutionPlan>, scans: &[Arc<MaskedScan>])
         .iter()
         .map(|(_, s)| s.bytes)
         .try_fold(0_u64, |sum, b| Some(sum.saturating_add(b?)));
+    let read = sizes
+        .iter()
+        .map(|(_, s)| s.rows)
+        .try_fold(0_u64, |sum, r| Some(sum.saturating_add(r?)));
     let size = |node: usize| sizes.iter().find(|(a, _)| *a == node).and_then(|(_, s)| s.rows);
     Size {
-        rows: rows(plan, &size),
+        rows: rows(plan, &size).zip(read).map(|(come, read)| come.max(read)),
         bytes,
     }
 }

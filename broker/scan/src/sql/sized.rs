@@ -440,7 +440,7 @@ impl ExprPlanner for BoundedPlanner {
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use datafusion::arrow::array::StringArray;
+    use datafusion::arrow::array::{BinaryArray, StringArray};
     use datafusion::arrow::datatypes::Field;
     use datafusion::common::config::ConfigOptions;
     use proptest::prelude::*;
@@ -548,6 +548,8 @@ mod tests {
         fn parts_change_no_row(values in proptest::collection::vec(proptest::option::of("[aäb%]{0,6}"), 1..20), other in "[ab$1😀]{0,4}", n in -2_i64..6) {
             let rows = values.len();
             let column = || ColumnarValue::Array(Arc::new(StringArray::from(values.clone())) as ArrayRef);
+            let bytes: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
+            let binary = || ColumnarValue::Array(Arc::new(BinaryArray::from(bytes.clone())) as ArrayRef);
             for (name, args) in [
                 ("repeat", vec![column(), number(n)]),
                 ("lpad", vec![column(), number(n), text(&other)]),
@@ -560,7 +562,7 @@ mod tests {
                 (JOINED, vec![column(), text(&other)]),
                 ("concat_ws", vec![text(&other), column(), column(), column()]),
                 ("translate", vec![column(), text("ab"), text("😀")]),
-                ("encode", vec![column(), text("hex")]),
+                ("encode", vec![binary(), text("hex")]),
             ] {
                 let whole = call(name, args.clone(), rows, None).unwrap().into_array(rows).unwrap();
                 let measures: Vec<Measure<'_>> = args.iter().map(Measure::of).collect();

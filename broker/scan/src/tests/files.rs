@@ -155,7 +155,7 @@ async fn every_text_of_a_csv_comes_back_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_would_change_ends_the_read_by_its_row() {
     let house = house();
-    for late in ["007", "078051120x", "1.0", " 1"] {
+    for late in ["007", "078051120x", "1.0", "x 1"] {
         let mut text = String::from("id,n\n");
         (0..10_000).for_each(|i| text.push_str(&format!("{i},{i}\n")));
         text.push_str(&format!("10000,{late}\n"));

@@ -63,3 +63,32 @@ fn two_verifiers_agree_on_good_and_on_changed_bundles() {
         );
     }
 }
+
+/// A tenth of the 600,000 single changes that the product's own tests try on a bundle of this size.
+const MUTANTS: &str = "60000";
+
+#[test]
+fn the_second_verifier_calls_every_mutant_false_too() {
+    let world = World::new();
+    let (dana, rita) = (world.api("dana"), world.api("rita"));
+    for _ in 0..4 {
+        let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
+        rita.approve(&request);
+        assert!(dana.fetch(&request).complete);
+    }
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
+    anna.run(&["audit", "export", "-o", "whole.bundle"]).exits(0);
+    let seed = hex::encode(crate::support::random::<8>());
+    let output = Command::new(std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants.py"))
+        .args([anna.dir().join("whole.bundle"), anna.dir().join("trust.toml")])
+        .args([MUTANTS, &seed])
+        .output()
+        .expect("python3 runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains(&format!("{MUTANTS} mutants, all false")),
+        "seed {seed}: {said}"
+    );
+}

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod forged;
+mod mutants;
 
 use std::collections::BTreeMap;
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod http;
 mod outbound;
 pub mod ports;
+mod reload;
 pub mod secrets;
 pub mod serve;
 pub mod telemetry;

@@ -16,13 +16,14 @@ use chunk_core::settings::Settings;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Env, TlsFiles};
+use crate::config::{Config, Env, TlsFiles};
 use crate::connections::Bounded;
 use crate::data_dir;
 use crate::error::{CommandError, chain};
 use crate::http::{Gateway, limits, router};
 use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
+use crate::reload;
 use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
 
@@ -49,7 +50,7 @@ pub async fn serve(
     };
     let api = bind(config.broker.listen)?;
     let operations = config.broker.metrics_listen.map(bind).transpose()?;
-    let policies_dir = config.broker.policies.clone();
+    let folder = config.policy_folder();
     let public_url = config.broker.public_url.clone();
     let broker = start(config, &ports, env).await?;
 
@@ -66,7 +67,7 @@ pub async fn serve(
     if let Some(listener) = operations {
         servers.spawn(listen(listener, None, router::operations(gateway), handle.clone()));
     }
-    servers.spawn(reload_on_hangup(Arc::clone(&broker), policies_dir, tls, ending.clone()));
+    servers.spawn(reload::on_hangup(Arc::clone(&broker), folder, tls, ending.clone()));
     tracing::info!(url = %public_url, version = env!("CARGO_PKG_VERSION"), "ready");
     ready();
 
@@ -221,40 +222,6 @@ fn bound(http: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::Toki
         .max_send_buf_size(limits::HTTP2_SEND_BUFFER_BYTES)
         .keep_alive_interval(limits::HTTP2_PING_EVERY)
         .keep_alive_timeout(limits::HTTP2_PING_ANSWER_MAX);
-}
-
-/// SIGHUP reads policies and certificate again. Whatever cannot be used leaves the old in force.
-async fn reload_on_hangup(
-    broker: Arc<Broker>,
-    policies: std::path::PathBuf,
-    tls: Option<(TlsFiles, RustlsConfig)>,
-    ending: CancellationToken,
-) -> Result<(), CommandError> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(|e| CommandError::unavailable("Signals cannot be caught.").because(e))?;
-    loop {
-        tokio::select! {
-            () = ending.cancelled() => return Ok(()),
-            _ = hangup.recv() => {}
-        }
-        let dir = policies.clone();
-        match tokio::task::spawn_blocking(move || config::load_policies(&dir)).await {
-            Ok(Ok(loaded)) => {
-                let digest = loaded.digest().to_owned();
-                match broker.reload_policies(loaded).await {
-                    Ok(()) => tracing::info!(digest, "policies reloaded"),
-                    Err(fault) => tracing::error!(error = chain(&fault), "policies could not be recorded; the old ones stay in force"),
-                }
-            }
-            Ok(Err(faults)) => tracing::error!(%faults, "policies have faults; the old ones stay in force"),
-            Err(_) => tracing::error!("policies could not be read; the old ones stay in force"),
-        }
-        if let Some((files, tls)) = &tls {
-            match tls.reload_from_pem_file(&files.cert_file, &files.key_file).await {
-                Ok(()) => tracing::info!("certificate reloaded"),
-                Err(fault) => tracing::error!(error = %fault, "the certificate could not be read; the old one stays in use"),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

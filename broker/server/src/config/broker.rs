@@ -28,7 +28,7 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
     let listen = check
         .required(raw.listen, &section, "broker.listen")
         .and_then(|field| address(check, &field, "broker.listen"));
-    let metrics_listen = raw.metrics_listen.and_then(|field| address(check, &field, "broker.metrics_listen"));
+    let metrics_listen = metrics_listen(check, raw.metrics_listen, raw.metrics_public);
     if listen.is_some_and(|l| l.port() != 0 && Some(l) == metrics_listen) {
         check
             .faults
@@ -61,6 +61,23 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
         session_s: session_h * 3600,
         tls: tls.ok()?,
     })
+}
+
+/// Metrics are plain HTTP that asks nobody who they are: off this machine only where the operator says so in so many words.
+fn metrics_listen(check: &mut Check<'_>, listen: At<String>, public: At<bool>) -> Option<SocketAddr> {
+    let Some(field) = listen else {
+        check.not_here(&public, "broker.metrics_public", "is only for a `metrics_listen`");
+        return None;
+    };
+    let listen = address(check, &field, "broker.metrics_listen")?;
+    let is_public = public.is_some_and(|field| *field.get_ref());
+    if !is_public && !listen.ip().is_loopback() {
+        check.faults.at(
+            &field.span(),
+            "`broker.metrics_listen` answers anybody over plain HTTP: listen on loopback, or add `metrics_public = true` where only your collector can reach it",
+        );
+    }
+    Some(listen)
 }
 
 /// Plain HTTP never crosses a network: not by where we listen, and not by what we tell clients to open.

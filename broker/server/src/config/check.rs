@@ -3,11 +3,13 @@
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
+use chunk_core::catalog::distance;
+use chunk_core::policy::PolicySet;
 use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, broker, classes, connections, datasets, parse, policies};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, parse};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -16,7 +18,8 @@ pub(super) struct Check<'a> {
     removed: Vec<String>,
 }
 
-pub(super) fn check(file: &Path, text: &str) -> Result<Config, Faults> {
+/// Checks the text of a file; `policies_of` gives the policies of the folder that it names.
+pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> Result<PolicySet, Faults>) -> Result<Config, Faults> {
     let mut faults = Collector::new(file, text);
     let parsed = parse::parse(text, &mut faults);
     let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
@@ -33,13 +36,13 @@ pub(super) fn check(file: &Path, text: &str) -> Result<Config, Faults> {
     let classes = classes::classes(&mut check, raw.classes);
     let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
 
-    let policies = broker.as_ref().map(|b| policies::load_policies(&b.policies));
+    let policies = broker.as_ref().map(|b| policies_of(&b.policies));
     let mut faults = check.faults.into_faults();
     let policies = match policies {
         Some(Ok(policies)) => {
             // Names in policies are compared with what could be read; with faults above, some of it is missing.
             if let (true, Some(broker)) = (faults.is_empty(), &broker) {
-                faults.extend(policies::unknown_names(&policies, &broker.policies, &datasets, &classes));
+                faults.extend(PolicyFolder::new(&broker.policies, &datasets, &classes).unknown_names(&policies));
             }
             Some(policies)
         }
@@ -191,35 +194,4 @@ fn is_name(text: &str) -> bool {
     bytes.len() <= 63
         && bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
-}
-
-/// Levenshtein's edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (cb, above) in b.iter().zip(row.iter().skip(1)) {
-            let substituted = diagonal + usize::from(ca != *cb);
-            left = substituted.min(left + 1).min(above + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("same", "same"), 0);
-    }
 }

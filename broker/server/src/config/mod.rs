@@ -21,14 +21,14 @@ use std::sync::Arc;
 
 use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
-use chunk_port::{DateUnit, Mask, PostgresTarget};
 use chunk_core::settings::IssuerSettings;
+use chunk_port::{DateUnit, Mask, PostgresTarget};
 use url::Url;
 
 pub(crate) use broker::is_loopback;
 pub use env::Env;
 pub use faults::{Fault, Faults};
-pub use policies::load_policies;
+pub(crate) use policies::PolicyFolder;
 
 use crate::secrets::master::MasterKey;
 
@@ -62,7 +62,8 @@ pub struct BrokerConfig {
     pub public_url: Url,
     /// Address of the API.
     pub listen: SocketAddr,
-    /// Address of health and metrics, plain HTTP; without it, metrics are shown to loopback peers of `listen` only.
+    /// Address of health and metrics, plain HTTP; without it, metrics are shown to loopback peers of `listen` only. Loopback,
+    /// unless the configuration says in so many words that the metrics are public.
     pub metrics_listen: Option<SocketAddr>,
     /// Folder with journal, data keys and sealed keys, made by `init`.
     pub data_dir: PathBuf,
@@ -164,10 +165,15 @@ pub fn load(file: &Path) -> Result<Config, Faults> {
             format!("cannot be read ({}); `chunk-broker init DIR` writes a first one", e.kind()),
         )
     })?;
-    check::check(&file, &text)
+    check::check(&file, &text, policies::load_policies)
 }
 
 impl Config {
+    /// What is needed to read the policies again.
+    pub(crate) fn policy_folder(&self) -> PolicyFolder {
+        PolicyFolder::new(&self.broker.policies, &self.datasets, &self.classes)
+    }
+
     /// The catalog that core works with; masking keys are derived from the master key here.
     #[must_use]
     pub fn catalog(&self, master: &MasterKey) -> Catalog {

@@ -1,7 +1,7 @@
 //! The folder of Cedar policies: every `*.cedar` file in it, in order of name.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use chunk_core::catalog::Dataset;
 use chunk_core::policy::PolicySet;
@@ -13,11 +13,8 @@ use super::faults::{Fault, Faults};
 /// A policy file larger than this was not written by a person.
 const POLICY_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Reads and validates every policy of a folder.
-///
-/// # Errors
-/// When the folder cannot be read, holds no policy, or any policy does not fit the schema.
-pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
+/// Reads and validates every policy of a folder. Names that nothing else knows are not looked for: [`PolicyFolder`] does.
+pub(super) fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
     let entries =
         std::fs::read_dir(dir).map_err(|e| Faults::of_file(dir, format!("the folder of policies cannot be read ({})", e.kind())))?;
     let mut faults = Faults::default();
@@ -45,50 +42,79 @@ pub fn load_policies(dir: &Path) -> Result<PolicySet, Faults> {
         ));
     }
     files.sort();
-    match PolicySet::load(&files) {
+    match validate(dir, &files) {
         Ok(policies) if faults.is_empty() => Ok(policies),
         Ok(_) => Err(faults.sorted()),
-        Err(found) => {
-            for fault in found {
-                faults.push(Fault {
-                    file: dir.join(&fault.file),
-                    line: fault.line,
-                    message: fault.message,
-                });
-            }
+        Err(more) => {
+            faults.extend(more);
             Err(faults.sorted())
         }
     }
 }
 
-/// Datasets and classes that policies name and configuration does not: a misspelt name in a `forbid` forbids nothing.
-pub(super) fn unknown_names(
-    policies: &PolicySet,
-    dir: &Path,
-    datasets: &BTreeMap<String, Dataset>,
-    classes: &BTreeMap<String, MaskConfig>,
-) -> Faults {
-    let mut faults = Faults::default();
-    for named in policies.named() {
-        let (known, hint) = match named.kind {
-            "Class" => (classes.contains_key(&named.name), nearest(&named.name, classes.keys())),
-            _ => (datasets.contains_key(&named.name), nearest(&named.name, datasets.keys())),
-        };
-        if !known {
-            let what = if named.kind == "Class" { "class" } else { "dataset" };
-            let message = format!(
-                "policy `{}` names the {what} `{}`, which broker.toml does not define{hint}",
-                named.policy,
-                named.name.escape_debug()
-            );
+/// Validates texts by the names of the files in which they stand, or will.
+pub(super) fn validate(dir: &Path, files: &[(String, String)]) -> Result<PolicySet, Faults> {
+    PolicySet::load(files).map_err(|found| {
+        let mut faults = Faults::default();
+        for fault in found {
             faults.push(Fault {
-                file: dir.join(&named.file),
-                line: named.line,
-                message,
+                file: dir.join(&fault.file),
+                line: fault.line,
+                message: fault.message,
             });
         }
+        faults.sorted()
+    })
+}
+
+/// A folder of policies and the names that they may speak of: all that is needed to read them again.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyFolder {
+    dir: PathBuf,
+    datasets: BTreeSet<String>,
+    classes: BTreeSet<String>,
+}
+
+impl PolicyFolder {
+    pub(super) fn new(dir: &Path, datasets: &BTreeMap<String, Dataset>, classes: &BTreeMap<String, MaskConfig>) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            datasets: datasets.keys().cloned().collect(),
+            classes: classes.keys().cloned().collect(),
+        }
     }
-    faults.sorted()
+
+    /// Reads the policies with every check that is made at a start.
+    pub(crate) fn load(&self) -> Result<PolicySet, Faults> {
+        let policies = load_policies(&self.dir)?;
+        let faults = self.unknown_names(&policies);
+        if faults.is_empty() { Ok(policies) } else { Err(faults) }
+    }
+
+    /// Datasets and classes that policies name and configuration does not: a misspelt name in a `forbid` forbids nothing.
+    pub(super) fn unknown_names(&self, policies: &PolicySet) -> Faults {
+        let mut faults = Faults::default();
+        for named in policies.named() {
+            let (what, known) = match named.kind {
+                "Class" => ("class", &self.classes),
+                _ => ("dataset", &self.datasets),
+            };
+            if !known.contains(&named.name) {
+                let message = format!(
+                    "policy `{}` names the {what} `{}`, which broker.toml does not define{}",
+                    named.policy,
+                    named.name.escape_debug(),
+                    nearest(&named.name, known.iter())
+                );
+                faults.push(Fault {
+                    file: self.dir.join(&named.file),
+                    line: named.line,
+                    message,
+                });
+            }
+        }
+        faults.sorted()
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {

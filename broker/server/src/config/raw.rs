@@ -34,6 +34,7 @@ pub(super) struct RawBroker {
     pub(super) public_url: At<String>,
     pub(super) listen: At<String>,
     pub(super) metrics_listen: At<String>,
+    pub(super) metrics_public: At<bool>,
     pub(super) data_dir: At<String>,
     pub(super) master_key_file: At<String>,
     pub(super) policies: At<String>,

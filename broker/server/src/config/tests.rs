@@ -160,7 +160,7 @@ email = "emial"
     broker.toml:2: `broker.name` must be one line of text that is not blank
     broker.toml:3: `broker.public_url` must be https://, or http:// on a loopback address
     broker.toml:4: `broker.listen` must be ADDRESS:PORT, e.g. "0.0.0.0:8443" or "[::]:8443"
-    broker.toml:5: `broker.sesion_hours`: unknown field `sesion_hours`, expected one of `name`, `public_url`, `listen`, `metrics_listen`, `data_dir`, `master_key_file`, `policies`, `session_hours`, `tls`
+    broker.toml:5: `broker.sesion_hours`: unknown field `sesion_hours`, expected one of `name`, `public_url`, `listen`, `metrics_listen`, `metrics_public`, `data_dir`, `master_key_file`, `policies`, `session_hours`, `tls`
     broker.toml:6: `broker.session_hours` must be between 1 and 24
     broker.toml:10: `issuer.1.issuer` must be the issuer identifier exactly as the provider writes it: an https:// URL without query (http:// only on loopback)
     broker.toml:11: `issuer.1.client_id`: invalid type: integer `7`, expected a string
@@ -246,6 +246,31 @@ fn plain_http_is_for_loopback_only() {
     ] {
         assert_ne!(with(url, listen, tls), "", "{url} {listen} {tls}");
     }
+}
+
+#[test]
+fn metrics_leave_the_machine_only_where_the_operator_says_so() {
+    let with = |lines: &str| faults(&GOOD.replace("\n\n[[issuer]]", &format!("\n{lines}\n\n[[issuer]]")));
+    for good in [
+        "metrics_listen = \"127.0.0.1:9464\"",
+        "metrics_listen = \"[::1]:9464\"",
+        "metrics_listen = \"127.0.0.1:9464\"\nmetrics_public = false",
+        "metrics_listen = \"0.0.0.0:9464\"\nmetrics_public = true",
+    ] {
+        assert_eq!(with(good), "", "{good}");
+    }
+    for bad in [
+        "metrics_listen = \"0.0.0.0:9464\"",
+        "metrics_listen = \"[::]:9464\"",
+        "metrics_listen = \"192.0.2.1:9464\"\nmetrics_public = false",
+    ] {
+        let found = with(bad);
+        assert!(
+            found.starts_with("broker.toml:5: ") && found.contains("metrics_public = true"),
+            "{bad}: {found}"
+        );
+    }
+    assert!(with("metrics_public = true").contains("is only for a `metrics_listen`"));
 }
 
 #[test]

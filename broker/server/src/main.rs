@@ -10,6 +10,7 @@ use chunk_broker::commands::{about, check, init, keys};
 use chunk_broker::config::Env;
 use chunk_broker::error::CommandError;
 use chunk_broker::ports::Ports;
+use chunk_broker::process::{block_on, exit_code};
 use chunk_broker::{config, dev, serve, telemetry};
 use chunk_core::clock::SystemClock;
 use chunk_port::Scanner;
@@ -28,13 +29,7 @@ fn main() -> ExitCode {
             return if failed { ExitCode::from(3) } else { ExitCode::SUCCESS };
         }
     };
-    match run(args.command, &Env::process()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            chunk_broker::commands::tell(&format!("chunk-broker: {fault}"));
-            ExitCode::from(fault.exit())
-        }
-    }
+    ExitCode::from(exit_code(|| run(args.command, &Env::process())))
 }
 
 fn run(command: Command, env: &Env) -> Result<(), CommandError> {
@@ -50,18 +45,18 @@ fn run(command: Command, env: &Env) -> Result<(), CommandError> {
             },
             env,
         ),
-        Command::Check { config, connections } => runtime()?.block_on(check::check(&config.file, connections, &ports(), env)),
+        Command::Check { config, connections } => block_on(check::check(&config.file, connections, &ports(), env)),
         Command::Serve { config } => {
             let config =
                 config::load(&config.file).map_err(|faults| CommandError::config(faults.to_string()).next("chunk-broker check"))?;
             telemetry::start(env);
-            runtime()?.block_on(async { serve::serve(config, ports(), env.clone(), serve::stop_on_signal()?, || ()).await })
+            block_on(async { serve::serve(config, ports(), env.clone(), serve::stop_on_signal()?, || ()).await })
         }
         Command::Keygen { kind, output } => keys::keygen(kind, output.as_deref(), env),
         Command::Seal { config } => keys::seal(config.as_deref(), env),
         Command::Dev(asked) => {
             telemetry::start(env);
-            runtime()?.block_on(dev::run(asked, ports(), env.clone(), write_sample))
+            block_on(dev::run(asked, ports(), env.clone(), write_sample))
         }
         Command::Openapi => about::openapi(),
         Command::Completions { shell } => about::completions(shell),
@@ -85,9 +80,4 @@ fn ports() -> Ports {
 fn write_sample(dir: &Path, orders: u64) -> Result<(), String> {
     let written = chunk_scan::sample::write(dir, (orders / 10).max(1), orders, SAMPLE_SEED);
     written.map(|_| ()).map_err(|fault| fault.to_string())
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|e| CommandError::unavailable("The threads of the program cannot be started.").because(e))
 }

@@ -3,34 +3,33 @@
 //! Order of stopping: no new connections; streams of events end; deliveries are cut and their outcomes recorded; the stop is
 //! recorded; then the connections that are left are closed.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use chunk_core::broker::{Broker, Parts};
 use chunk_core::settings::Settings;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Env, TlsFiles};
-use crate::connections::Bounded;
-use crate::data_dir;
+use crate::config::{BrokerConfig, Config, Env};
 use crate::error::{CommandError, chain};
-use crate::http::{Gateway, limits, router};
+use crate::http::limits::Limits;
+use crate::http::{Gateway, router};
 use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
-use crate::reload;
 use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
+use crate::{data_dir, listener, process, reload};
 
 /// Deliveries are cut and the stop is recorded within this time, or not at all: the next start records what is missing.
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// Connections are given this long to end by themselves.
-const CONNECTIONS_END_MAX: Duration = Duration::from_secs(5);
+/// Files that are not connections of clients: the journal, what sources are read through, standard streams.
+const OTHER_FILES_MAX: u64 = 512;
+/// Connections of the listener for metrics: a few collectors.
+const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 
 /// Runs a broker until `stop` is cancelled; `ready` is called once it answers.
 ///
@@ -43,32 +42,46 @@ pub async fn serve(
     stop: CancellationToken,
     ready: impl FnOnce() + Send,
 ) -> Result<(), CommandError> {
+    serve_within(Limits::default(), config, ports, env, stop, ready).await
+}
+
+async fn serve_within(
+    limits: Limits,
+    config: Config,
+    ports: Ports,
+    env: Env,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send,
+) -> Result<(), CommandError> {
     install_crypto();
+    let limits = within_open_files(limits, process::open_files_max());
     let tls = match &config.broker.tls {
-        Some(files) => Some((files.clone(), tls_config(files).await?)),
+        Some(files) => Some((files.clone(), listener::tls_config(files).await?)),
         None => None,
     };
-    let api = bind(config.broker.listen)?;
-    let operations = config.broker.metrics_listen.map(bind).transpose()?;
-    let folder = config.policy_folder();
-    let public_url = config.broker.public_url.clone();
+    let api = listener::bind(config.broker.listen)?;
+    let operations = config.broker.metrics_listen.map(listener::bind).transpose()?;
+    let (settings, folder, policies) = (config.broker.clone(), config.policy_folder(), config.policies.digest().to_owned());
     let broker = start(config, &ports, env).await?;
 
     let ending = CancellationToken::new();
-    let gateway = Gateway::new(Arc::clone(&broker), public_url.clone(), operations.is_some(), ending.clone());
+    let public_url = settings.public_url.clone();
+    let gateway = Gateway::new(Arc::clone(&broker), public_url, operations.is_some(), ending.clone(), &limits);
     let handle = Handle::new();
-    let mut servers = tokio::task::JoinSet::new();
-    servers.spawn(listen(
-        api,
-        tls.as_ref().map(|(_, tls)| tls.clone()),
-        router::api(Arc::clone(&gateway)),
-        handle.clone(),
-    ));
-    if let Some(listener) = operations {
-        servers.spawn(listen(listener, None, router::operations(gateway), handle.clone()));
+    let mut servers = JoinSet::new();
+    let end_max = limits.connections_end_max;
+    if let Some(operations) = operations {
+        let limits = Limits {
+            connections_max: OPERATIONS_CONNECTIONS_MAX,
+            ..limits.clone()
+        };
+        let router = router::operations(Arc::clone(&gateway));
+        servers.spawn(listener::serve(operations, None, router, handle.clone(), limits));
     }
+    let certificate = tls.as_ref().map(|(_, tls)| tls.clone());
+    servers.spawn(listener::serve(api, certificate, router::api(gateway), handle.clone(), limits));
     servers.spawn(reload::on_hangup(Arc::clone(&broker), folder, tls, ending.clone()));
-    tracing::info!(url = %public_url, version = env!("CARGO_PKG_VERSION"), "ready");
+    tell_ready(&settings, &broker, &policies);
     ready();
 
     let ended = tokio::select! {
@@ -82,7 +95,7 @@ pub async fn serve(
     ending.cancel();
     handle.graceful_shutdown(None);
     stop_broker(&broker, &handle).await;
-    if tokio::time::timeout(CONNECTIONS_END_MAX, async { while servers.join_next().await.is_some() {} })
+    if tokio::time::timeout(end_max, async { while servers.join_next().await.is_some() {} })
         .await
         .is_err()
     {
@@ -90,6 +103,39 @@ pub async fn serve(
     }
     tracing::info!("stopped");
     ended
+}
+
+/// What an operator looks for first, in one line.
+fn tell_ready(settings: &BrokerConfig, broker: &Broker, policies: &str) {
+    let info = broker.info();
+    tracing::info!(
+        url = %settings.public_url,
+        listen = %settings.listen,
+        metrics_listen = settings.metrics_listen.map(tracing::field::display),
+        origin = info.origin,
+        log_key = info.log_key,
+        policies,
+        version = info.version,
+        "ready"
+    );
+}
+
+/// Every connection is an open file: where few may be open, few connections are taken, so that the log can always be written.
+fn within_open_files(mut limits: Limits, files_max: u64) -> Limits {
+    let allowed = usize::try_from(files_max.saturating_sub(OTHER_FILES_MAX))
+        .unwrap_or(usize::MAX)
+        .max(1);
+    if allowed < limits.connections_max {
+        tracing::warn!(
+            files_max,
+            connections_max = allowed,
+            connections_wanted = limits.connections_max,
+            "the limit of open files is low: fewer connections are taken; raise LimitNOFILE (`ulimit -Hn`)"
+        );
+        limits.connections_max = allowed;
+        limits.connections_of_one_max = limits.connections_of_one_max.min(allowed.div_ceil(8));
+    }
+    limits
 }
 
 /// Cancelled by SIGTERM or SIGINT.
@@ -170,58 +216,6 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     Broker::start(parts)
         .await
         .map_err(|fault| CommandError::unavailable("The broker cannot start.").because(chain(&fault)))
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address).map_err(|e| CommandError::unavailable(format!("Cannot listen at {address}.")).because(e))
-}
-
-async fn tls_config(files: &TlsFiles) -> Result<RustlsConfig, CommandError> {
-    RustlsConfig::from_pem_file(&files.cert_file, &files.key_file).await.map_err(|e| {
-        CommandError::config("The certificate and key of `broker.tls` cannot be used.")
-            .because(format!("{}: {e}", files.cert_file.display()))
-    })
-}
-
-/// One listener with the bounds of `http::limits`, over TLS or plain.
-async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, router: Router, handle: Handle<SocketAddr>) -> Result<(), CommandError> {
-    let failed = |e: std::io::Error| CommandError::unavailable("A listener failed.").because(e);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum_server::from_tcp(listener)
-        .map_err(failed)?
-        .handle(handle)
-        .first_request_timeout(limits::FIRST_REQUEST_MAX);
-    let served = match tls {
-        Some(tls) => {
-            let acceptor = RustlsAcceptor::new(tls)
-                .handshake_timeout(limits::HANDSHAKE_MAX)
-                .acceptor(NoDelayAcceptor::new());
-            let mut server = server.acceptor(Bounded::new(acceptor, limits::CONNECTIONS_MAX));
-            bound(server.http_builder());
-            server.serve(service).await
-        }
-        None => {
-            let mut server = server.acceptor(Bounded::new(NoDelayAcceptor::new(), limits::CONNECTIONS_MAX));
-            bound(server.http_builder());
-            server.serve(service).await
-        }
-    };
-    served.map_err(failed)
-}
-
-fn bound(http: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
-    http.http1()
-        .header_read_timeout(limits::HEADER_READ_MAX)
-        .max_headers(limits::HEADERS_MAX)
-        .max_buf_size(limits::HTTP1_BUFFER_BYTES);
-    http.http2()
-        .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
-        .max_header_list_size(limits::HEADER_BYTES_MAX)
-        .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
-        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
-        .max_send_buf_size(limits::HTTP2_SEND_BUFFER_BYTES)
-        .keep_alive_interval(limits::HTTP2_PING_EVERY)
-        .keep_alive_timeout(limits::HTTP2_PING_ANSWER_MAX);
 }
 
 #[cfg(test)]

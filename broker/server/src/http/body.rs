@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chunk_core::context::Context;
 use chunk_wire::problem::Code;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
@@ -13,8 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Gateway;
-use super::limits::{BODY_BYTES_MAX, BODY_READ_MAX};
+use super::limits::BODY_BYTES_MAX;
 use super::problem::Refusal;
+use super::turn::Turn;
 
 /// A JSON body. It is the last thing read of a request: who may not call does not get a body parsed.
 pub(super) struct Posted<T>(pub(super) T);
@@ -41,7 +44,7 @@ impl<T> Answer<T> {
 impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _: &Arc<Gateway>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
         if !is_json(request.headers().get(CONTENT_TYPE)) {
             let refusal = Refusal::new(Code::InvalidRequest, "The body must be `content-type: application/json`.");
             return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
@@ -54,16 +57,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
         if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
             return Err(too_large());
         }
-        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
-        let bytes = match tokio::time::timeout(BODY_READ_MAX, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(fault)) if fault.is::<LengthLimitError>() => return Err(too_large()),
-            Ok(Err(_)) => return Err(Refusal::new(Code::InvalidRequest, "The body ended early.")),
-            Err(_) => {
-                let refusal = Refusal::new(Code::InvalidRequest, "The body took too long to arrive.");
-                return Err(refusal.status(StatusCode::REQUEST_TIMEOUT));
-            }
-        };
+        let bytes = read(request, gateway).await?;
         serde_json::from_slice(&bytes)
             .map(Posted)
             .map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)))
@@ -103,6 +97,31 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             Err(_) => Refusal::new(Code::Internal, "The answer cannot be written as JSON.").into_response(),
         }
     }
+}
+
+/// The whole body. While it is on its way it holds a place among the bodies and none among the requests that are answered.
+async fn read(request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
+    let without = |what: &str| Refusal::new(Code::Internal, format!("The request came without its {what}."));
+    let turn = request.extensions().get::<Turn>().cloned().ok_or_else(|| without("turn"))?;
+    let ip = request.extensions().get::<Context>().ok_or_else(|| without("context"))?.ip;
+    let Some(_place) = gateway.bodies.take(ip) else {
+        return Err(
+            Refusal::new(Code::RateLimited, "Too many requests at once are still sending their bodies.").hint("try again in a moment"),
+        );
+    };
+    turn.give_back();
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let bytes = match tokio::time::timeout(gateway.body_read_max, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => return Err(Refusal::new(Code::InvalidRequest, "The body ended early.")),
+        Err(_) => {
+            let refusal = Refusal::new(Code::InvalidRequest, "The body took too long to arrive.");
+            return Err(refusal.status(StatusCode::REQUEST_TIMEOUT));
+        }
+    };
+    turn.again()?;
+    Ok(bytes)
 }
 
 fn is_json(content_type: Option<&HeaderValue>) -> bool {

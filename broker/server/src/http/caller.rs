@@ -4,6 +4,7 @@
 //! "the first one": a proxy in front might have looked at the other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::FromRequestParts;
 use chunk_core::context::Context;
@@ -24,8 +25,12 @@ const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
 /// The circumstances of the call.
 pub(super) struct Cx(pub(super) Context);
 
-/// A proof without an access token: for opening and refreshing a session.
+/// A proof without an access token: for refreshing a session, and for what [`SigningIn`] adds to it.
 pub(super) struct ProofOnly(pub(super) Presented);
+
+/// A proof without an access token, from an address that has not tried too often: for opening a session. Counted before
+/// anything else of the request is read.
+pub(super) struct SigningIn(pub(super) Presented);
 
 /// An access token and a proof, both present, neither checked: for calls whose road begins in core.
 pub(super) struct Credential(pub(super) Presented);
@@ -53,6 +58,18 @@ impl FromRequestParts<Arc<Gateway>> for ProofOnly {
             return Err(no_proof());
         }
         Ok(ProofOnly(presented))
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for SigningIn {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
+        let ProofOnly(presented) = ProofOnly::from_request_parts(parts, gateway).await?;
+        if !gateway.sign_ins.take(context(parts)?.ip, Instant::now()) {
+            return Err(Refusal::new(Code::RateLimited, "Too many sign-ins from this address."));
+        }
+        Ok(SigningIn(presented))
     }
 }
 

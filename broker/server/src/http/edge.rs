@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::Gateway;
 use super::problem::Refusal;
+use super::turn::Turn;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -40,9 +41,14 @@ pub(super) async fn edge(State(gateway): State<Arc<Gateway>>, mut request: Reque
         ip,
     });
 
-    let response = match gateway.running.try_acquire() {
-        Ok(_permit) => run(request, next).instrument(span.clone()).await,
-        Err(_) => Err(Refusal::new(Code::RateLimited, "The broker is answering as many requests as it can.").hint("try again in a moment")),
+    let response = match Turn::take(&gateway.running) {
+        Ok(turn) => {
+            request.extensions_mut().insert(turn.clone());
+            let response = run(request, next).instrument(span.clone()).await;
+            turn.give_back();
+            response
+        }
+        Err(refusal) => Err(refusal),
     };
     let (mut response, refusal) = match response {
         Ok(response) => (response, None),

@@ -2,16 +2,55 @@
 
 use std::time::Duration;
 
+/// The bounds that tests make smaller; everything else is a constant below.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Connections of one listener open at once. Fewer where the system allows fewer open files.
+    pub(crate) connections_max: usize,
+    /// … and for one address. A proxy in front is one address.
+    pub(crate) connections_of_one_max: usize,
+    /// A connection must have sent its first request within this time.
+    pub(crate) first_request_max: Duration,
+    /// The head of a request must have arrived within this time; also how long an idle HTTP/1 connection is kept.
+    pub(crate) header_read_max: Duration,
+    /// A connection on which no exchange is under way is kept for this long.
+    pub(crate) idle_max: Duration,
+    /// An HTTP/2 peer is asked for a sign of life this often.
+    pub(crate) http2_ping_every: Duration,
+    /// Requests being answered at once, not counting bodies that are on their way in or out.
+    pub(crate) requests_running_max: usize,
+    /// Bodies of requests being read at once; each may have [`BODY_BYTES_MAX`] in memory.
+    pub(crate) bodies_max: usize,
+    /// … and from one address.
+    pub(crate) bodies_of_one_max: usize,
+    /// A body must have arrived within this time.
+    pub(crate) body_read_max: Duration,
+    /// At a stop, connections are given this long to end by themselves.
+    pub(crate) connections_end_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            connections_of_one_max: 512,
+            first_request_max: Duration::from_secs(30),
+            header_read_max: Duration::from_secs(20),
+            idle_max: Duration::from_secs(60),
+            http2_ping_every: Duration::from_secs(20),
+            requests_running_max: 1024,
+            bodies_max: 256,
+            bodies_of_one_max: 64,
+            body_read_max: Duration::from_secs(30),
+            connections_end_max: Duration::from_secs(5),
+        }
+    }
+}
+
 /// Body of a request. The largest legal one is a signed request document around 64 KiB of SQL.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// A body must have arrived within this time.
-pub(super) const BODY_READ_MAX: Duration = Duration::from_secs(30);
-/// The head of a request must have arrived within this time; also how long an idle HTTP/1 connection is kept.
-pub(crate) const HEADER_READ_MAX: Duration = Duration::from_secs(20);
 /// A TLS handshake must be over within this time.
 pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// A connection must have sent its first request within this time.
-pub(crate) const FIRST_REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Bytes of all headers of an HTTP/2 request.
 pub(crate) const HEADER_BYTES_MAX: u32 = 64 * 1024;
 /// Headers of an HTTP/1 request.
@@ -25,14 +64,8 @@ pub(crate) const HTTP1_BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) const HTTP2_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes of one delivery that wait for the client's window.
 pub(crate) const HTTP2_SEND_BUFFER_BYTES: usize = 1024 * 1024;
-/// An HTTP/2 peer is asked for a sign of life this often …
-pub(crate) const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
-/// … and given up after this long without one.
+/// An HTTP/2 peer that was asked for a sign of life is given up after this long without one.
 pub(crate) const HTTP2_PING_ANSWER_MAX: Duration = Duration::from_secs(20);
-/// Connections open at once.
-pub(crate) const CONNECTIONS_MAX: usize = 4096;
-/// Requests being answered at once, not counting bodies that are being streamed.
-pub(super) const REQUESTS_RUNNING_MAX: usize = 1024;
 /// Streams of events open at once.
 pub(super) const EVENT_STREAMS_MAX: usize = 2048;
 /// A comment is sent on an idle stream of events this often, so that proxies keep it open.

@@ -15,8 +15,10 @@ mod rate;
 mod review;
 pub mod router;
 mod session;
+mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chunk_core::broker::Broker;
 use tokio::sync::Semaphore;
@@ -24,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use counters::Counters;
+use limits::Limits;
 use rate::SignInRate;
+
+use crate::places::Places;
 
 /// What every handler works with.
 pub struct Gateway {
@@ -33,7 +38,9 @@ pub struct Gateway {
     base: String,
     counters: Counters,
     sign_ins: SignInRate,
-    running: Semaphore,
+    running: Arc<Semaphore>,
+    bodies: Arc<Places>,
+    body_read_max: Duration,
     event_streams: Arc<Semaphore>,
     /// Ends the streams that would never end by themselves.
     stopping: CancellationToken,
@@ -43,15 +50,22 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway to this broker.
-    #[must_use]
-    pub fn new(broker: Arc<Broker>, public_url: Url, metrics_apart: bool, stopping: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        public_url: Url,
+        metrics_apart: bool,
+        stopping: CancellationToken,
+        limits: &Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             broker,
             base: public_url.as_str().trim_end_matches('/').to_owned(),
             public_url,
             counters: Counters::default(),
             sign_ins: SignInRate::default(),
-            running: Semaphore::new(limits::REQUESTS_RUNNING_MAX),
+            running: Arc::new(Semaphore::new(limits.requests_running_max)),
+            bodies: Places::new(limits.bodies_max, limits.bodies_of_one_max),
+            body_read_max: limits.body_read_max,
             event_streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             stopping,
             metrics_apart,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::limits::{SIGN_IN_ADDRESSES_MAX, SIGN_INS_A_SECOND, SIGN_INS_BURST};
+use crate::places::counted_as;
 
 /// A token bucket per address.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ impl SignInRate {
     /// Takes one try; false when there is none left.
     pub(super) fn take(&self, ip: IpAddr, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = Some(ip);
+        let mut key = Some(counted_as(ip));
         if !buckets.contains_key(&key) && buckets.len() >= SIGN_IN_ADDRESSES_MAX {
             buckets.retain(|_, bucket| bucket.refilled(now) < SIGN_INS_BURST);
             if buckets.len() >= SIGN_IN_ADDRESSES_MAX {
@@ -52,7 +53,8 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
     use super::*;
@@ -66,6 +68,19 @@ mod tests {
         assert_eq!(passed, 200);
         assert!(rate.take(Ipv4Addr::new(192, 0, 2, 2).into(), now));
         assert!(rate.take(flood, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_share_one_count() {
+        let rate = SignInRate::default();
+        let now = Instant::now();
+        let of = |host: u128| Ipv6Addr::from_bits((0x2001_0db8_0001_0002_u128 << 64) | host).into();
+        let passed = (0..1000_u128).filter(|host| rate.take(of(*host), now)).count();
+        assert_eq!(passed, 200);
+        assert!(
+            rate.take("2001:db8:1:3::1".parse().unwrap(), now),
+            "another network is another address"
+        );
     }
 
     #[test]

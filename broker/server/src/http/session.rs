@@ -1,19 +1,18 @@
 //! Signing in and out, and looking at sessions.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::State;
 use chunk_core::{audit, identity};
 use chunk_wire::id::SessionId;
-use chunk_wire::problem::{Code, Problem};
+use chunk_wire::problem::Problem;
 use chunk_wire::session::{BrokerInfo, OpenSession, RefreshSession, SessionTokens, SessionView, WhoAmI};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::Gateway;
 use super::body::{Answer, Named, Params, Posted};
-use super::caller::{Cx, ProofOnly, SignedIn};
+use super::caller::{Cx, ProofOnly, SignedIn, SigningIn};
 use super::problem::Refusal;
 
 /// What a client must know before it signs in.
@@ -30,12 +29,9 @@ pub(super) async fn info(State(gateway): State<Arc<Gateway>>) -> Answer<BrokerIn
 pub(super) async fn open(
     State(gateway): State<Arc<Gateway>>,
     Cx(cx): Cx,
-    ProofOnly(presented): ProofOnly,
+    SigningIn(presented): SigningIn,
     Posted(open): Posted<OpenSession>,
 ) -> Result<Answer<SessionTokens>, Refusal> {
-    if !gateway.sign_ins.take(cx.ip, Instant::now()) {
-        return Err(Refusal::new(Code::RateLimited, "Too many sign-ins from this address."));
-    }
     Ok(Answer::created(
         identity::open_session(&gateway.broker, &cx, presented, open).await?,
     ))

@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::limits::Limits;
 use super::router::{self, Auth};
 use super::{Gateway, openapi};
 use crate::config::Env;
@@ -31,7 +32,7 @@ async fn fixture() -> Fixture {
     let url = config.broker.public_url.clone();
     let broker = crate::serve::start(config, &ports(), Env::of(&[])).await.unwrap();
     Fixture {
-        gateway: Gateway::new(broker, url, false, CancellationToken::new()),
+        gateway: Gateway::new(broker, url, false, CancellationToken::new(), &Limits::default()),
         _home: home,
     }
 }
@@ -297,6 +298,7 @@ async fn metrics_are_for_loopback_or_their_own_listener() {
         fixture.gateway.public_url.clone(),
         true,
         CancellationToken::new(),
+        &Limits::default(),
     );
     assert_eq!(ask([127, 0, 0, 1], router::api(apart)).await.0, 404);
 }
@@ -381,4 +383,23 @@ fn every_error_code_is_in_the_documentation() {
         let line = format!("| `{}` | {} | {} |", code.as_str(), code.status(), code.exit());
         assert!(page.contains(&line), "docs/api.md lacks {line}");
     }
+}
+
+#[tokio::test]
+async fn too_many_sign_ins_are_refused_before_the_body_is_read() {
+    let fixture = fixture().await;
+    let sign_in = || {
+        let body = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
+        let mut request = request(Method::POST, "/v1/sessions", &[("dpop", "a.b.c"), JSON], "");
+        *request.body_mut() = body;
+        request
+    };
+    let ip = std::net::IpAddr::from([192, 0, 2, 7]);
+    while fixture.gateway.sign_ins.take(ip, std::time::Instant::now()) {}
+    // The body never comes; an answer that waited for it would not either.
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(20), fixture.send(sign_in())).await;
+    assert_eq!(problem(answer.unwrap()).await.code, "rate_limited");
+    // Another address is not held back: it is asked for its body.
+    let other = fixture.send_from([192, 0, 2, 8], router::api(Arc::clone(&fixture.gateway)), sign_in());
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), other).await.is_err());
 }

@@ -1,7 +1,8 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
@@ -9,9 +10,11 @@ use chunk_port::{Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPl
 use chunk_wire::fetch::Query;
 use tokio_util::sync::CancellationToken;
 
-use super::{install_crypto, serve};
+use super::{install_crypto, serve, serve_within, within_open_files};
 use crate::commands::init;
 use crate::config::{self, Config, Env};
+use crate::http::limits::Limits;
+use crate::listener::tests::Http2;
 use crate::ports::Ports;
 
 /// A scanner whose sources are all down.
@@ -140,4 +143,99 @@ async fn serving_makes_nothing_that_must_exist() {
     let refused = super::start(config, &ports(), Env::of(&[])).await.err().unwrap();
     assert!(refused.to_string().contains("chunk-broker init"), "{refused}");
     assert!(!dir.join("data").exists());
+}
+
+/// Lines of the log, kept.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_first_line_of_the_log_says_where_it_listens_and_by_which_key_and_policies() {
+    let home = tempfile::tempdir().unwrap();
+    let config = installation(&home.path().join("b"), false);
+    let (listen, policies) = (config.broker.listen.to_string(), config.policies.digest().to_owned());
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    serve(config, ports(), Env::of(&[]), stop, move || stopping.cancel()).await.unwrap();
+
+    let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let ready: Vec<_> = lines
+        .filter(|line| line.get("message").is_some_and(|text| text == "ready"))
+        .collect();
+    let [ready] = ready.as_slice() else { unreachable!("{log}") };
+    let text = |name: &str| ready.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    assert_eq!(text("listen"), listen);
+    assert_eq!(text("url"), format!("http://{listen}/"));
+    assert_eq!(text("policies"), policies);
+    assert!(text("origin").starts_with("127.0.0.1/broker/"), "{ready}");
+    assert!(text("log_key").starts_with(&text("origin")), "{ready}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_hold_up_the_stop() {
+    let home = tempfile::tempdir().unwrap();
+    let config = installation(&home.path().join("b"), false);
+    let address = config.broker.listen;
+    let limits = Limits {
+        connections_end_max: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let stop = CancellationToken::new();
+    let (answers, ready) = tokio::sync::oneshot::channel();
+    let running = tokio::spawn(serve_within(limits, config, ports(), Env::of(&[]), stop.clone(), move || {
+        answers.send(()).unwrap();
+    }));
+    ready.await.unwrap();
+    // It asks for something and leaves no room for the body.
+    let mut client = Http2::connect(address, 0).await;
+    client.get("/openapi.json").await;
+    client.until(Http2::HEADERS).await.unwrap();
+    stop.cancel();
+    let stopped = tokio::time::timeout(Duration::from_secs(10), running).await;
+    stopped.expect("it stops").unwrap().unwrap();
+}
+
+#[test]
+fn where_few_files_may_be_open_fewer_connections_are_taken() {
+    let limits = Limits::default();
+    let plenty = within_open_files(limits.clone(), 20_000);
+    assert_eq!(
+        (plenty.connections_max, plenty.connections_of_one_max),
+        (limits.connections_max, limits.connections_of_one_max)
+    );
+    let few = within_open_files(limits.clone(), 1024);
+    assert_eq!((few.connections_max, few.connections_of_one_max), (512, 64));
+    assert_eq!(within_open_files(limits, 16).connections_max, 1);
+}
+
+#[tokio::test]
+async fn serving_raises_the_limit_of_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum.map_or(Some(8192), |hard| Some(hard - 1));
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let config = installation(&home.path().join("b"), false);
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    serve(config, ports(), Env::of(&[]), stop, move || stopping.cancel()).await.unwrap();
+    assert_eq!(getrlimit(Resource::Nofile).current, maximum);
 }

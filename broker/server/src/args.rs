@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use url::Url;
 
+use crate::commands::init::Init;
+use crate::config::TlsFiles;
 use crate::config::env::CONFIG;
 
 /// Where the configuration is looked for when nothing says otherwise.
@@ -96,12 +98,35 @@ pub struct InitArgs {
     /// Where it listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
+    /// Certificate chain (PEM) to serve with; needed unless everything is loopback
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Beginning of the log's name, which never changes: ORG/DEPLOYMENT [default: HOST/broker]
     #[arg(long, value_name = "NAME")]
     pub origin: Option<String>,
     /// Write the example of a PostgreSQL connection and dataset in force, not as comments
     #[arg(long)]
     pub postgres_example: bool,
+}
+
+impl InitArgs {
+    /// What `init` is to make. Certificate and key are both given, or neither.
+    #[must_use]
+    pub fn asked(self) -> Init {
+        let files = self.tls_cert.zip(self.tls_key);
+        Init {
+            dir: self.dir,
+            name: self.name,
+            public_url: self.public_url,
+            listen: self.listen,
+            tls: files.map(|(cert_file, key_file)| TlsFiles { cert_file, key_file }),
+            origin: self.origin,
+            postgres_example: self.postgres_example,
+        }
+    }
 }
 
 /// Kinds of keys.

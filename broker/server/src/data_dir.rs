@@ -3,7 +3,7 @@
 //! `init` makes it and nothing else does: a broker that made a new journal where an old one was expected would start a second
 //! history under the same name.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -127,9 +127,29 @@ fn unusable(dir: &Path, what: &str) -> CommandError {
 
 /// Writes a new file that only its owner may read; never over an old one.
 pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fill(&mut new_private(path)?, text)
+}
+
+/// Makes a new, empty file that only its owner may read.
+pub(crate) fn new_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Writes all of the text, durably.
+pub(crate) fn fill(file: &mut File, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// Whether a log may have a name that begins like this.
+pub(crate) fn check_origin(origin: &str) -> Result<(), CommandError> {
+    let key = LogSigner::generate_pkcs8().map_err(|e| CommandError::unavailable("A key could not be made.").because(chain(&e)))?;
+    let named = LogSigner::from_pkcs8(&format!("{origin}/00000000"), &key);
+    named.map(drop).map_err(|e| {
+        CommandError::config(format!("No log can be called `{}`; nothing was made.", origin.escape_debug()))
+            .because(chain(&e))
+            .next("give `--origin ORG/DEPLOYMENT`, for example acme.example/prod")
+    })
 }
 
 fn data_keys_master(master: &MasterKey) -> zeroize::Zeroizing<[u8; 32]> {

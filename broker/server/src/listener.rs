@@ -2,15 +2,19 @@
 //! sees a request.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::TlsFiles;
 use crate::connections::Bounded;
-use crate::error::CommandError;
+use crate::error::{CommandError, chain};
 use crate::http::limits::{self, Limits};
 use crate::places::Places;
 
@@ -25,6 +29,24 @@ pub(crate) async fn tls_config(files: &TlsFiles) -> Result<RustlsConfig, Command
         CommandError::config("The certificate and key of `broker.tls` cannot be used.")
             .because(format!("{}: {e}", files.cert_file.display()))
     })
+}
+
+/// Whether a certificate and its key can be served with; the text of an error is the operator's.
+pub(crate) fn check_certificate(files: &TlsFiles) -> Result<(), String> {
+    let (cert, key) = (files.cert_file.display(), files.key_file.display());
+    let unreadable = |e: &dyn std::error::Error, file: &dyn std::fmt::Display| format!("{file}: {}", chain(e));
+    let certificates = CertificateDer::pem_file_iter(&files.cert_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| unreadable(&e, &cert))?;
+    if certificates.is_empty() {
+        return Err(format!("{cert}: holds no certificate in PEM form"));
+    }
+    let private = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|e| unreadable(&e, &key))?;
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, private))
+        .map(drop)
+        .map_err(|e| format!("{cert} and {key}: {e}"))
 }
 
 /// Serves what comes to a listener, over TLS or plain, until the handle ends it.

@@ -34,17 +34,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command, env: &Env) -> Result<(), CommandError> {
     match command {
-        Command::Init(asked) => init::init(
-            &init::Init {
-                dir: asked.dir,
-                name: asked.name,
-                public_url: asked.public_url,
-                listen: asked.listen,
-                origin: asked.origin,
-                postgres_example: asked.postgres_example,
-            },
-            env,
-        ),
+        Command::Init(args) => init::init(&args.asked(), env),
         Command::Check { config, connections } => block_on(check::check(&config.file, connections, &ports(), env)),
         Command::Serve { config } => {
             let config =

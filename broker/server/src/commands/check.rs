@@ -10,6 +10,7 @@ use super::{print, tell};
 use crate::config::{self, Config, Env, Faults};
 use crate::data_dir;
 use crate::error::CommandError;
+use crate::listener::check_certificate;
 use crate::ports::Ports;
 use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
@@ -23,35 +24,46 @@ pub async fn check(file: &Path, connections: bool, ports: &Ports, env: &Env) -> 
         Ok(config) => config,
         Err(faults) => return Err(report(&faults)),
     };
-    let mut faults = Faults::default();
-    let mut add = |message: String| faults.extend(Faults::of_file(&config.file, message));
-    match MasterKey::load(env, config.broker.master_key_file.as_deref()) {
-        Err(why) => add(why),
-        Ok(master) => {
-            if let Err(fault) = data_dir::check(&config.broker.data_dir, &master) {
-                add(fault.to_string());
-            }
-            let credentials = Credentials::new(&config.connections, env.clone(), master);
-            let unreadable = credentials.faults();
-            for (_, why) in &unreadable {
-                add(why.clone());
-            }
-            if connections && unreadable.is_empty() {
-                crate::serve::install_crypto();
-                let scanner = (ports.scanner)(Arc::new(credentials))
-                    .map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
-                for dataset in config.datasets.values() {
-                    for why in ask(scanner.as_ref(), dataset).await {
-                        add(why);
-                    }
-                }
-            }
-        }
-    }
+    let faults = examine(&config, connections, ports, env).await?;
     if !faults.is_empty() {
         return Err(report(&faults));
     }
     print(&summary(&config, connections))
+}
+
+/// Everything that is wrong around a configuration that is good in itself.
+async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -> Result<Faults, CommandError> {
+    let mut faults = Faults::default();
+    let mut add = |message: String| faults.extend(Faults::of_file(&config.file, message));
+    if let Some(Err(why)) = config.broker.tls.as_ref().map(check_certificate) {
+        add(format!("`broker.tls`: {why}"));
+    }
+    let master = match MasterKey::load(env, config.broker.master_key_file.as_deref()) {
+        Ok(master) => master,
+        Err(why) => {
+            add(why);
+            return Ok(faults);
+        }
+    };
+    if let Err(fault) = data_dir::check(&config.broker.data_dir, &master) {
+        add(fault.to_string());
+    }
+    let credentials = Credentials::new(&config.connections, env.clone(), master);
+    let unreadable = credentials.faults();
+    for (_, why) in &unreadable {
+        add(why.clone());
+    }
+    if connections && unreadable.is_empty() {
+        crate::serve::install_crypto();
+        let scanner =
+            (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
+        for dataset in config.datasets.values() {
+            for why in ask(scanner.as_ref(), dataset).await {
+                add(why);
+            }
+        }
+    }
+    Ok(faults)
 }
 
 /// What is wrong with a dataset at its source.
@@ -97,3 +109,6 @@ fn summary(config: &Config, connections: bool) -> String {
         }
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{print, tell};
-use crate::config::env::{MASTER_KEY, MASTER_KEY_FILE};
-use crate::config::{self, Config, Env};
+use crate::config::{self, Config, Env, TlsFiles};
 use crate::data_dir;
 use crate::error::CommandError;
+use crate::listener::check_certificate;
 use crate::secrets::master::MasterKey;
 
 const CONFIG: &str = "broker.toml";
@@ -40,19 +41,21 @@ pub struct Init {
     pub public_url: Url,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Certificate and key, unless all of this is loopback.
+    pub tls: Option<TlsFiles>,
     /// `ORG/DEPLOYMENT`, the beginning of the log's origin; the host of the public URL and `broker` when absent.
     pub origin: Option<String>,
     /// Whether to write a PostgreSQL connection and dataset that are in force, not commented out.
     pub postgres_example: bool,
 }
 
-/// Makes the folder with configuration, policies, keys and journal.
+/// Makes the folder with configuration, policies, keys and journal. What was asked for is checked before anything is written, and
+/// what cannot be finished is taken back, so that `init` can be run again.
 ///
 /// # Errors
-/// When it exists and holds anything, or something in it cannot be made.
+/// When the folder exists and holds anything, what was asked for does not make a broker, or something in it cannot be made.
 pub fn init(init: &Init, env: &Env) -> Result<(), CommandError> {
-    let dir =
-        std::path::absolute(&init.dir).map_err(|e| CommandError::config(format!("{} is not a path.", init.dir.display())).because(e))?;
+    let dir = absolute(&init.dir)?;
     let occupied = std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         return Err(
@@ -61,18 +64,32 @@ pub fn init(init: &Init, env: &Env) -> Result<(), CommandError> {
                 .next("chunk-broker init ANOTHER_DIR"),
         );
     }
-    let key_from_env = MasterKey::from_env(env)
-        .map_err(|why| CommandError::config("The master key of the environment cannot be used.").because(why))?
-        .is_some();
-    private_dir(&dir)?;
-    private_dir(&dir.join(POLICIES))?;
+    let from_env =
+        MasterKey::from_env(env).map_err(|why| CommandError::config("The master key of the environment cannot be used.").because(why))?;
+    let key_from_env = from_env.is_some();
+    let (text, config) = plan(init, &dir, key_from_env)?;
+    let origin = init.origin.clone().unwrap_or_else(|| origin_of(&config));
+    data_dir::check_origin(&origin)?;
+
+    let mut made = Made::default();
+    made.folder(&dir)?;
+    made.folder(&dir.join(POLICIES))?;
     for (name, text) in EXAMPLE_POLICIES {
-        write(&dir.join(POLICIES).join(name), text)?;
+        made.file(&dir.join(POLICIES).join(name), text)?;
     }
-    let file = dir.join(CONFIG);
-    write(&file, &broker_toml(init, key_from_env))?;
-    let config = load_written(&file, init)?;
-    provision_with_origin(&config, env, init.origin.as_deref())?;
+    made.file(&dir.join(CONFIG), &text)?;
+    let master = match from_env {
+        Some(key) => key,
+        None => {
+            let key = MasterKey::generate().map_err(CommandError::unavailable)?;
+            let text = Zeroizing::new(format!("{}\n", key.encode().as_str()));
+            made.file(&dir.join(MASTER), &text)?;
+            key
+        }
+    };
+    data_dir::create(&config.broker.data_dir, &origin, &master)?;
+    made.keep();
+
     let dir = dir.display();
     tell(&format!(
         "Made {dir}: broker.toml, policies/, data/{}.",
@@ -88,72 +105,106 @@ pub fn init(init: &Init, env: &Env) -> Result<(), CommandError> {
     ))
 }
 
-/// Makes the master key (unless there is one) and the data folder of a configuration.
-///
-/// # Errors
-/// When the data folder exists, or something cannot be made.
-pub fn provision(config: &Config, env: &Env) -> Result<(), CommandError> {
-    provision_with_origin(config, env, None)
-}
-
-fn provision_with_origin(config: &Config, env: &Env, origin: Option<&str>) -> Result<(), CommandError> {
-    let from_env =
-        MasterKey::from_env(env).map_err(|why| CommandError::config("The master key of the environment cannot be used.").because(why))?;
-    let master = match (from_env, &config.broker.master_key_file) {
-        (Some(key), _) => key,
-        (None, Some(path)) if path.exists() => {
-            MasterKey::load(env, Some(path)).map_err(|why| CommandError::config("The master key cannot be read.").because(why))?
-        }
-        (None, Some(path)) => {
-            let key = MasterKey::generate().map_err(CommandError::unavailable)?;
-            write_key(path, &key)?;
-            key
-        }
-        (None, None) => {
-            return Err(CommandError::config("There is no place for the master key.").because(format!(
-                "neither {MASTER_KEY} nor {MASTER_KEY_FILE} nor `broker.master_key_file` is given"
-            )));
-        }
+/// The text of broker.toml, and what it will say once it stands in the folder.
+fn plan(init: &Init, dir: &Path, key_from_env: bool) -> Result<(String, Config), CommandError> {
+    let again = |options: &str| {
+        let dir = init.dir.display();
+        format!(
+            "chunk-broker init {dir} --public-url {} --listen {}{options}",
+            init.public_url, init.listen
+        )
     };
-    let host = config.broker.public_url.host_str().unwrap_or("localhost");
-    let origin = origin.map_or_else(|| format!("{host}/broker"), str::to_owned);
-    data_dir::create(&config.broker.data_dir, &origin, &master)
+    if init.tls.is_none() && (init.public_url.scheme() == "https" || !init.listen.ip().is_loopback()) {
+        return Err(CommandError::config("This broker needs a certificate; nothing was made.")
+            .because("plain HTTP is only for a loopback `--listen` with a `--public-url` of http://127.0.0.1:PORT")
+            .next(again(" --tls-cert FILE --tls-key FILE")));
+    }
+    let tls = match &init.tls {
+        Some(files) => Some(TlsFiles {
+            cert_file: absolute(&files.cert_file)?,
+            key_file: absolute(&files.key_file)?,
+        }),
+        None => None,
+    };
+    let text = broker_toml(init, tls.as_ref(), key_from_env);
+    let config = config::check_unwritten(&dir.join(CONFIG), &text, &EXAMPLE_POLICIES).map_err(|faults| {
+        CommandError::config("What was asked for does not make a usable configuration; nothing was made.").because(faults)
+    })?;
+    if let Some(files) = &config.broker.tls {
+        check_certificate(files).map_err(|why| {
+            CommandError::config("The certificate and key cannot be used; nothing was made.")
+                .because(why)
+                .next(again(" --tls-cert FILE --tls-key FILE"))
+        })?;
+    }
+    Ok((text, config))
 }
 
-fn write_key(path: &Path, key: &MasterKey) -> Result<(), CommandError> {
-    let text = zeroize::Zeroizing::new(format!("{}\n", key.encode().as_str()));
-    data_dir::write_private(path, &text)
-        .map_err(|e| CommandError::config(format!("The master key {} was not written.", path.display())).because(e.kind()))
+/// The beginning of the log's name where none is given.
+fn origin_of(config: &Config) -> String {
+    format!("{}/broker", config.broker.public_url.host_str().unwrap_or("localhost"))
 }
 
-/// The answers that went into the file may be what is wrong with it.
-fn load_written(file: &Path, init: &Init) -> Result<Config, CommandError> {
-    config::load(file).map_err(|faults| {
-        CommandError::config("What was asked for does not make a usable configuration.")
-            .because(faults)
-            .next(format!(
-                "remove {}, and choose `--public-url` and `--listen` together: https needs `[broker.tls]`, http is for loopback only",
-                init.dir.display()
-            ))
-    })
+/// What was made so far. Unless it is kept, it is taken back: a folder half made would only be in the way of the next attempt.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn folder(&mut self, dir: &Path) -> Result<(), CommandError> {
+        let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        self.0.extend(missing.into_iter().rev());
+        made.map_err(|e| CommandError::config(format!("The folder {} could not be made.", dir.display())).because(e.kind()))
+    }
+
+    fn file(&mut self, path: &Path, text: &str) -> Result<(), CommandError> {
+        let failed = |e: std::io::Error| CommandError::config(format!("{} was not written.", path.display())).because(e.kind());
+        let mut file = data_dir::new_private(path).map_err(failed)?;
+        // From here on the file is ours, whether or not all of it can be written.
+        self.0.push(path.to_owned());
+        data_dir::fill(&mut file, text).map_err(failed)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
 }
 
-fn private_dir(dir: &Path) -> Result<(), CommandError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|e| CommandError::config(format!("The folder {} could not be made.", dir.display())).because(e.kind()))
+impl Drop for Made {
+    fn drop(&mut self) {
+        // Only empty folders are removed: what somebody else put there in the meantime stays.
+        for path in self.0.iter().rev() {
+            drop(if path.is_dir() {
+                std::fs::remove_dir(path)
+            } else {
+                std::fs::remove_file(path)
+            });
+        }
+    }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CommandError> {
-    data_dir::write_private(path, text).map_err(|e| CommandError::config(format!("{} was not written.", path.display())).because(e.kind()))
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    std::path::absolute(path).map_err(|e| CommandError::config(format!("{} is not a path.", path.display())).because(e))
 }
 
-fn broker_toml(init: &Init, key_from_env: bool) -> String {
+fn broker_toml(init: &Init, tls: Option<&TlsFiles>, key_from_env: bool) -> String {
     // JSON's escapes are TOML's.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let key = if key_from_env {
         format!("# master_key_file = {}  # the environment gives the key", quoted(MASTER))
     } else {
         format!("master_key_file = {}", quoted(MASTER))
+    };
+    let tls = match tls {
+        Some(files) => format!(
+            "[broker.tls]\ncert_file = {}\nkey_file = {}",
+            quoted(&files.cert_file.display().to_string()),
+            quoted(&files.key_file.display().to_string())
+        ),
+        None => {
+            "# Needed for every address that is not loopback:\n# [broker.tls]\n# cert_file = \"tls/cert.pem\"\n# key_file = \"tls/key.pem\""
+                .to_owned()
+        }
     };
     let postgres = include_str!("init/postgres.toml");
     let postgres = if init.postgres_example {
@@ -169,6 +220,7 @@ fn broker_toml(init: &Init, key_from_env: bool) -> String {
         .replace("@PUBLIC_URL@", &quoted(init.public_url.as_str().trim_end_matches('/')))
         .replace("@LISTEN@", &quoted(&init.listen.to_string()))
         .replace("@MASTER_KEY_FILE@", &key)
+        .replace("@TLS@", &tls)
         .replace("@POSTGRES@", postgres.trim_end())
 }
 

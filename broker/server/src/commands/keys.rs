@@ -1,6 +1,6 @@
 //! Keys and sealed credentials, made at the command line.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
 use chunk_log::LogSigner;
@@ -50,6 +50,10 @@ pub fn keygen(kind: KeyKind, output: Option<&Path>, env: &Env) -> Result<(), Com
 /// # Errors
 /// When there is no master key, or nothing to seal.
 pub fn seal(file: Option<&Path>, env: &Env) -> Result<(), CommandError> {
+    print(&sealed_line(file, env, std::io::stdin().lock())?)
+}
+
+fn sealed_line(file: Option<&Path>, env: &Env, input: impl Read) -> Result<String, CommandError> {
     let configured = match file {
         Some(file) => {
             config::load(file)
@@ -66,8 +70,7 @@ pub fn seal(file: Option<&Path>, env: &Env) -> Result<(), CommandError> {
     })?;
     // Sized up front: a growing buffer would leave copies behind that nobody wipes.
     let mut secret = Zeroizing::new(Vec::with_capacity(4096 + 1));
-    std::io::stdin()
-        .lock()
+    input
         .take(CREDENTIAL_BYTES_MAX + 1)
         .read_to_end(&mut secret)
         .map_err(|e| CommandError::unavailable("Standard input cannot be read.").because(e))?;
@@ -80,5 +83,53 @@ pub fn seal(file: Option<&Path>, env: &Env) -> Result<(), CommandError> {
             .next("chunk-broker seal --config broker.toml < password.txt"));
     }
     let sealed = sealed::seal(&master, sealed::CREDENTIAL, &secret).map_err(CommandError::unavailable)?;
-    print(&format!("password = {{ sealed = \"{sealed}\" }}\n"))
+    Ok(format!("password = {{ sealed = \"{sealed}\" }}\n"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use chunk_port::Secrets as _;
+
+    use super::*;
+    use crate::secrets::Credentials;
+    use crate::serve::tests::installation;
+
+    /// What `seal` prints for this credential.
+    pub(in crate::commands) fn sealed(config: &Path, credential: &str) -> String {
+        sealed_line(Some(config), &Env::of(&[]), credential.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_line_that_seal_prints_is_a_password_in_broker_toml_and_does_not_show_it() {
+        let home = tempfile::tempdir().unwrap();
+        drop(installation(&home.path().join("b"), false));
+        let file = home.path().join("b/broker.toml");
+        let env = Env::of(&[]);
+        let line = sealed_line(Some(&file), &env, &b"correct horse\r\n"[..]).unwrap();
+        assert!(!line.contains("correct horse"), "{line}");
+
+        let text = std::fs::read_to_string(&file).unwrap();
+        let connection =
+            format!("\n[connections.w]\nkind = \"postgres\"\nhost = \"db.example.com\"\ndatabase = \"d\"\nuser = \"u\"\n{line}");
+        std::fs::write(&file, text + &connection).unwrap();
+        let config = config::load(&file).unwrap();
+        let master = MasterKey::load(&env, config.broker.master_key_file.as_deref()).unwrap();
+        let credentials = Credentials::new(&config.connections, env, master);
+        assert_eq!(credentials.password("w").unwrap().as_str(), "correct horse");
+    }
+
+    #[test]
+    fn nothing_too_much_or_no_text_is_not_sealed() {
+        let key = MasterKey::generate().unwrap();
+        let env = Env::of(&[(config::env::MASTER_KEY, key.encode().as_str())]);
+        let long = "x".repeat(4097);
+        for bad in [&b""[..], b"\n", long.as_bytes(), b"\xff\xfe"] {
+            let refused = sealed_line(None, &env, bad).unwrap_err();
+            assert_eq!(refused.exit(), 3, "{refused}");
+        }
+        sealed_line(None, &env, "x".repeat(4096).as_bytes()).unwrap();
+        let keyless = sealed_line(None, &Env::of(&[]), &b"x"[..]).unwrap_err();
+        assert!(keyless.to_string().contains(config::env::MASTER_KEY), "{keyless}");
+    }
 }

@@ -168,6 +168,15 @@ pub fn load(file: &Path) -> Result<Config, Faults> {
     check::check(&file, &text, policies::load_policies)
 }
 
+/// Checks a configuration that is not written yet, with the policies that will stand beside it, by name and text.
+pub(crate) fn check_unwritten(file: &Path, text: &str, policies: &[(&str, &str)]) -> Result<Config, Faults> {
+    let policies: Vec<_> = policies
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    check::check(file, text, |dir| policies::validate(dir, &policies))
+}
+
 impl Config {
     /// What is needed to read the policies again.
     pub(crate) fn policy_folder(&self) -> PolicyFolder {

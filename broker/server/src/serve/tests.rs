@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{install_crypto, serve, serve_within, within_open_files};
 use crate::commands::init;
-use crate::config::{self, Config, Env};
+use crate::config::{self, Config, Env, TlsFiles};
 use crate::http::limits::Limits;
 use crate::listener::tests::Http2;
 use crate::ports::Ports;
+use crate::secrets::master::MasterKey;
 
 /// A scanner whose sources are all down.
 struct Down;
@@ -51,32 +52,50 @@ pub(crate) fn ports() -> Ports {
     }
 }
 
-/// Makes an installation in `dir` that listens at a free loopback port.
+/// Makes an installation in `dir` that listens at a free loopback port, with a certificate beside `dir` if it speaks TLS.
 pub(crate) fn installation(dir: &Path, tls: bool) -> Config {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = if tls {
+        format!("https://localhost:{port}")
+    } else {
+        format!("http://127.0.0.1:{port}")
+    };
     let asked = init::Init {
         dir: dir.to_owned(),
         name: "test".into(),
-        public_url: format!("http://127.0.0.1:{port}").parse().unwrap(),
+        public_url: url.parse().unwrap(),
         listen: ([127, 0, 0, 1], port).into(),
+        tls: tls.then(|| certificate(dir.parent().unwrap())),
         origin: None,
         postgres_example: false,
     };
     init::init(&asked, &Env::of(&[])).unwrap();
-    let file = dir.join("broker.toml");
-    if tls {
-        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(dir.join("cert.pem"), issued.cert.pem()).unwrap();
-        std::fs::write(dir.join("key.pem"), issued.signing_key.serialize_pem()).unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
-        let text = text.replace("\"http://127.0.0.1:", "\"https://localhost:");
-        let text = text.replace(
-            "\n[[issuer]]",
-            "\n[broker.tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n\n[[issuer]]",
-        );
-        std::fs::write(&file, text).unwrap();
-    }
-    config::load(&file).unwrap()
+    config::load(&dir.join("broker.toml")).unwrap()
+}
+
+/// A certificate for `localhost` and its key, written into `dir`.
+pub(crate) fn certificate(dir: &Path) -> TlsFiles {
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = TlsFiles {
+        cert_file: dir.join("cert.pem"),
+        key_file: dir.join("key.pem"),
+    };
+    std::fs::write(&files.cert_file, issued.cert.pem()).unwrap();
+    std::fs::write(&files.key_file, issued.signing_key.serialize_pem()).unwrap();
+    files
+}
+
+/// Waits until the threads of a broker of this process have let go of its data folder, as they do at once when a process ends.
+pub(crate) async fn let_go(config: &Config) {
+    let master = MasterKey::load(&Env::of(&[]), config.broker.master_key_file.as_deref()).unwrap();
+    let free = async {
+        while crate::data_dir::open(&config.broker.data_dir, &master).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), free)
+        .await
+        .expect("the data folder is let go of");
 }
 
 fn client(dir: &Path, tls: bool) -> reqwest::Client {
@@ -85,7 +104,7 @@ fn client(dir: &Path, tls: bool) -> reqwest::Client {
     if !tls {
         return client.build().unwrap();
     }
-    let cert = reqwest::Certificate::from_pem(&std::fs::read(dir.join("cert.pem")).unwrap()).unwrap();
+    let cert = reqwest::Certificate::from_pem(&std::fs::read(dir.parent().unwrap().join("cert.pem")).unwrap()).unwrap();
     client.tls_certs_only([cert]).https_only(true).build().unwrap()
 }
 
@@ -116,6 +135,7 @@ async fn a_broker_starts_answers_and_stops_and_does_so_again() {
             sizes.push(checkpoint.lines().nth(1).unwrap().parse::<u64>().unwrap());
             stop.cancel();
             running.await.unwrap().unwrap();
+            let_go(&config::load(&dir.join("broker.toml")).unwrap()).await;
         }
         // The first run recorded its stop: the second starts from more.
         assert!(sizes.windows(2).all(|pair| pair.first() < pair.last()), "{sizes:?}");

@@ -23,7 +23,7 @@ use crate::commands::{print, tell};
 use crate::config::{self, Config, Env};
 use crate::error::{CommandError, chain};
 use crate::ports::Ports;
-use crate::serve::serve;
+use crate::serve::{serve, stop_on_signal};
 
 pub use self::people::{DevPerson, PEOPLE, person};
 pub use self::sample::WriteSample;
@@ -80,7 +80,7 @@ struct ReadyLine<'a> {
 /// # Errors
 /// When something cannot be made, a port is taken, or either ends by itself.
 pub async fn run(args: DevArgs, ports: Ports, env: Env, write_sample: WriteSample) -> Result<(), CommandError> {
-    let stop = asked_to_stop(args.until_stdin_closes);
+    let stop = asked_to_stop(args.until_stdin_closes)?;
     run_until(args, ports, env, write_sample, stop).await
 }
 
@@ -91,15 +91,17 @@ async fn run_until(
     write_sample: WriteSample,
     asked_to_stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
+    // Watched from the first moment on: whoever changes their mind while the sample is made does not wait for it.
+    let mut asked_to_stop = std::pin::pin!(asked_to_stop);
     let started = StartedByDev(());
     let dir = absolute(&args.dir)?;
     let data = args.data.as_deref().map_or_else(|| Ok(dir.join("sample")), absolute)?;
     let _lock = folder::claim(&dir)?;
     event(args.json, "dev.sample")?;
-    let (at, orders) = (data.clone(), args.orders);
-    let made = tokio::task::spawn_blocking(move || sample::provide(&at, orders, write_sample)).await;
-    if made.map_err(|_| CommandError::unavailable("The sample data could not be made.").because("the generator stopped"))?? {
-        tracing::info!(orders = args.orders, data = %data.display(), "sample data made");
+    match sample::provide(&data, args.orders, write_sample, asked_to_stop.as_mut()).await? {
+        Some(true) => tracing::info!(orders = args.orders, data = %data.display(), "sample data made"),
+        Some(false) => {}
+        None => return event(args.json, "dev.stopped"),
     }
 
     let file = dir.join(folder::CONFIG);
@@ -123,7 +125,7 @@ async fn run_until(
     };
     let mut broker = std::pin::pin!(serve(config, ports, env, stop.clone(), ready));
     let mut issuer = std::pin::pin!(issuer.serve(stop.clone().cancelled_owned()));
-    let mut asked = std::pin::pin!(async {
+    let announced = async {
         if is_ready.await.is_ok() {
             announce(
                 &args,
@@ -138,8 +140,13 @@ async fn run_until(
                 },
             )?;
         }
-        asked_to_stop.await;
-        Ok(())
+        std::future::pending().await
+    };
+    let mut asked = std::pin::pin!(async {
+        tokio::select! {
+            () = asked_to_stop => Ok(()),
+            unannounced = announced => unannounced,
+        }
     });
     // Whichever ends first, the other two are brought to their end as well: a broker is never dropped half-way.
     let ended = tokio::select! {
@@ -242,9 +249,10 @@ fn event(json: bool, name: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Ready at SIGINT, SIGTERM, or, where asked for, the end of standard input.
-async fn asked_to_stop(until_stdin_closes: bool) {
-    let stdin = async {
+/// Ready at SIGINT, SIGTERM, or, where asked for, the end of standard input. Signals are caught from now on.
+fn asked_to_stop(until_stdin_closes: bool) -> Result<impl Future<Output = ()>, CommandError> {
+    let signalled = stop_on_signal()?;
+    let stdin = async move {
         if !until_stdin_closes {
             return std::future::pending().await;
         }
@@ -257,20 +265,12 @@ async fn asked_to_stop(until_stdin_closes: bool) {
         });
         end.await.ok();
     };
-    tokio::select! {
-        () = stdin => tracing::info!("standard input ended: stopping"),
-        () = signalled() => tracing::info!("signal: stopping"),
-    }
-}
-
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    Ok(async move {
+        tokio::select! {
+            () = stdin => tracing::info!("standard input ended: stopping"),
+            () = signalled.cancelled() => tracing::info!("signal: stopping"),
         }
-        _ => std::future::pending().await,
-    }
+    })
 }
 
 fn told(error: &IssuerError) -> CommandError {

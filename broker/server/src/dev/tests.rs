@@ -4,11 +4,12 @@
 
 use std::io::Read as _;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::serve::tests::ports;
+use crate::serve::tests::{let_go, ports};
 
 fn write(dir: &Path, _: u64) -> Result<(), String> {
     ["customers.parquet", "orders.parquet"]
@@ -43,11 +44,14 @@ fn get(base: &str, path: &str) -> String {
 async fn visit(dir: &Path) -> serde_json::Value {
     let (stop, stopped) = oneshot::channel::<()>();
     let ready_file = dir.join("ready.json");
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
     let visitor = tokio::task::spawn_blocking(move || {
         // The file appears whole, when both answer.
         let line = loop {
             match std::fs::read_to_string(&ready_file) {
                 Ok(line) => break line,
+                Err(_) if is_over.load(Ordering::Relaxed) => return None,
                 Err(_) => std::thread::yield_now(),
             }
         };
@@ -60,13 +64,17 @@ async fn visit(dir: &Path) -> serde_json::Value {
         assert!(get(issuer, "/.well-known/openid-configuration").contains(&format!("\"issuer\":\"{issuer}\"")));
         assert!(get(issuer, "/device").contains(WARNING));
         stop.send(()).unwrap();
-        line
+        Some(line)
     });
     let asked = async {
         stopped.await.ok();
     };
-    run_until(args(dir), ports(), Env::of(&[]), write, asked).await.unwrap();
-    visitor.await.unwrap()
+    let ended = run_until(args(dir), ports(), Env::of(&[]), write, asked).await;
+    over.store(true, Ordering::Relaxed);
+    let line = visitor.await.unwrap();
+    ended.unwrap();
+    let_go(&config::load(&dir.join("broker/broker.toml")).unwrap()).await;
+    line.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +89,47 @@ async fn it_makes_itself_answers_and_comes_back_as_the_same_broker() {
         std::fs::read_to_string(dir.path().join("broker/data/installation.json")).unwrap(),
         origin
     );
+}
+
+/// Takes its time, as the sample of a hundred million orders does.
+fn write_until_the_folder_is_gone(dir: &Path, orders: u64) -> Result<(), String> {
+    write(dir, orders)?;
+    while dir.exists() {
+        std::thread::yield_now();
+    }
+    Err("the folder went away".into())
+}
+
+#[tokio::test]
+async fn a_stop_before_it_is_ready_ends_it_and_leaves_nothing_half_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("broker");
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    // While the sample is made.
+    let at_work = async {
+        while !names().iter().any(|name| name.starts_with(".sample-")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    run_until(args(dir.path()), ports(), Env::of(&[]), write_until_the_folder_is_gone, at_work)
+        .await
+        .unwrap();
+    assert_eq!(names(), ["dev.lock"]);
+    assert!(!dir.path().join("ready.json").exists());
+
+    // While the broker starts: it is stopped as one that has started is.
+    let configured = async {
+        while !folder.join("broker.toml").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    run_until(args(dir.path()), ports(), Env::of(&[]), write, configured).await.unwrap();
+    let_go(&config::load(&folder.join("broker.toml")).unwrap()).await;
+    // The folder is as good as after any other stop.
+    visit(dir.path()).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chunk_core::audit;
-use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, Erased, EraseRequest, ExportRequest};
+use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, EraseRequest, Erased, ExportRequest};
 use chunk_wire::problem::{Code, Problem};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;

@@ -1,7 +1,8 @@
 //! Where are e-mail addresses?
 //!
 //! From each `@` (or `%40`, as links spell it) outwards. The grammar is narrower than RFC 5321 where the RFC permits what
-//! nobody has (comments), and wider where people write more than it permits (letters of any script).
+//! nobody has (comments), and wider where people write more than it permits (letters of any script, and the marks that some
+//! systems keep apart from their letters).
 
 use super::cursor::{at, before, cut, run_end, run_start};
 use super::prefilter::Seen;
@@ -66,9 +67,17 @@ fn is_local_in_link(b: u8) -> bool {
     is_local(b) && !matches!(b, b'?' | b'&' | b'=' | b'/')
 }
 
+/// Bytes before a sign that may belong to its address. In a link, signs spelt `%40` are themselves such bytes: without a
+/// bound, a thousand of them would each be followed back to the first. No mail server takes a longer name.
+const LOCAL_MAX: usize = 512;
+
 /// Extends to the left over `ascii` and over letters of the script that touches the sign.
 fn letters_back(h: &[u8], sign: usize, ascii: impl Fn(u8) -> bool) -> usize {
-    let Ok(text) = std::str::from_utf8(cut(h, run_start(h, sign, |b| b >= 0x80 || ascii(b)), sign)) else {
+    let from = sign.saturating_sub(LOCAL_MAX);
+    let start = from + run_start(cut(h, from, sign), sign - from, |b| b >= 0x80 || ascii(b));
+    // Not within a character.
+    let start = run_end(cut(h, 0, sign), start, |b| (0x80..0xC0).contains(&b));
+    let Ok(text) = std::str::from_utf8(cut(h, start, sign)) else {
         return sign;
     };
     let run = text.chars().next_back().is_some_and(is_unspaced);
@@ -89,7 +98,16 @@ fn letters_forward(h: &[u8], after: usize, ascii: impl Fn(u8) -> bool) -> usize 
 /// Letters, those of scripts without spaces only where the address itself is in such a script: else it would swallow the
 /// sentence that it stands in.
 fn is_letter(c: char, unspaced: bool) -> bool {
-    c.is_alphanumeric() && (unspaced || !is_unspaced(c))
+    (c.is_alphanumeric() || is_mark(c)) && (unspaced || !is_unspaced(c))
+}
+
+/// Marks that combine with the letter before them: `é` may be written as `e` and an accent. Those of Indic scripts are letters
+/// by another name for the most part; here are the rest.
+fn is_mark(c: char) -> bool {
+    matches!(u32::from(c), 0x0300..=0x036F | 0x0483..=0x0489 | 0x0591..=0x05C7 | 0x0610..=0x061A | 0x064B..=0x0670 | 0x06D6..=0x06ED
+        | 0x093C | 0x094D | 0x09BC | 0x09CD | 0x0A3C | 0x0A4D | 0x0ABC | 0x0ACD | 0x0B3C | 0x0B4D | 0x0BCD | 0x0C4D | 0x0CBC | 0x0CCD | 0x0D4D
+        | 0x0E31..=0x0E4E | 0x0EB1..=0x0ECE | 0x102B..=0x103E | 0x17B4..=0x17D3 | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF
+        | 0x302A..=0x302F | 0x3099..=0x309A | 0xFE20..=0xFE2F)
 }
 
 fn is_unspaced(c: char) -> bool {

@@ -12,6 +12,7 @@ mod address;
 mod bank;
 mod card;
 mod checksum;
+mod column;
 mod cursor;
 mod email;
 mod fold;
@@ -23,6 +24,7 @@ mod secret;
 
 use std::borrow::Cow;
 
+pub use column::Column;
 use prefilter::Seen;
 
 /// What was found. Where findings overlap they become one, named after the greatest.
@@ -77,7 +79,13 @@ pub struct Hit {
 /// The text with every finding replaced by its label; borrowed when there is none.
 #[must_use]
 pub fn replace(text: &str) -> Cow<'_, str> {
-    let hits = find(text);
+    replace_in(Column::default(), text)
+}
+
+/// The same for a value of a column, whose name may announce what it is.
+#[must_use]
+pub fn replace_in(column: Column, text: &str) -> Cow<'_, str> {
+    let hits = column.find(text);
     if hits.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -102,25 +110,29 @@ pub fn contains(text: &str) -> bool {
 /// Every finding, in order, none overlapping.
 #[must_use]
 pub fn find(text: &str) -> Vec<Hit> {
+    find_announced(text, None)
+}
+
+fn find_announced(text: &str, announced: Option<Kind>) -> Vec<Hit> {
     let bytes = text.as_bytes();
     let seen = Seen::look(bytes);
     if seen.non_ascii && fold::is_needed(bytes) {
         let folded = fold::Folded::of(text);
         let copy = folded.text.as_bytes();
-        let hits = detect(copy, &Seen::look(copy));
+        let hits = detect(copy, &Seen::look(copy), announced);
         return hits.into_iter().map(|hit| folded.unfold(hit)).collect();
     }
-    detect(bytes, &seen)
+    detect(bytes, &seen, announced)
 }
 
-fn detect(h: &[u8], seen: &Seen) -> Vec<Hit> {
+fn detect(h: &[u8], seen: &Seen, announced: Option<Kind>) -> Vec<Hit> {
     let mut hits = Vec::new();
     secret::find(h, seen, &mut hits);
     if seen.at || seen.percent {
         email::find(h, seen, &mut hits);
     }
     if seen.digits >= numbers::DIGITS_MIN || (seen.digits >= 4 && seen.dots >= 3) {
-        numbers::find(h, &mut hits);
+        numbers::find(h, announced, &mut hits);
     }
     if seen.colons >= 2 {
         address::find_v6(h, &mut hits);

@@ -55,8 +55,8 @@ fn shape_at(run: &Run<'_>, k: usize) -> Option<(Kind, usize)> {
     if run.shaped(k, &[3, 2, 4]) && run.gap(k) == run.gap(k + 1) && matches!(run.gap(k), b"-" | b" " | b"." | b" - " | b"/") {
         return Some((Kind::Ssn, k + 2));
     }
-    let said = |words: &[&str]| announced(run.h, group.start, words);
-    if group.len() == 9 && said(&["ssn", "social sec", "itin"]) {
+    let said = |words: &[&str], kind: Kind| run.announced == Some(kind) || announced(run.h, group.start, words);
+    if group.len() == 9 && said(&["ssn", "social sec", "itin"], Kind::Ssn) {
         return Some((Kind::Ssn, k));
     }
     let id = |last: usize, valid: fn(&[u8]) -> bool| valid(&run.digits(k, last)).then_some((Kind::NationalId, last));
@@ -80,14 +80,14 @@ fn shape_at(run: &Run<'_>, k: usize) -> Option<(Kind, usize)> {
     }
     match group.len() {
         11 => {
-            let steuer = if said(&["steuer", "idnr", "tin", "tax"]) {
+            let steuer = if said(&["steuer", "idnr", "tin", "tax"], Kind::NationalId) {
                 id(k, steuer_id)
             } else {
                 None
             };
             id(k, cpf).or_else(|| id(k, pesel)).or(steuer)
         }
-        12 if said(&["aadhaar", "aadhar", "uid"]) => id(k, aadhaar),
+        12 if said(&["aadhaar", "aadhar", "uid"], Kind::NationalId) => id(k, aadhaar),
         15 => id(k, nir),
         18 => {
             let digits = run.digits(k, k);

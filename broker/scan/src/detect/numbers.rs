@@ -32,6 +32,8 @@ impl Group {
 pub(super) struct Run<'a> {
     pub(super) h: &'a [u8],
     pub(super) groups: Vec<Group>,
+    /// What the text as a whole is announced to hold.
+    pub(super) announced: Option<Kind>,
 }
 
 /// Up to twenty digits 0–9; more are no number of any kind.
@@ -121,8 +123,12 @@ impl<'a> Run<'a> {
 }
 
 /// Finds numbers of every kind.
-pub(super) fn find(h: &[u8], hits: &mut Vec<Hit>) {
-    let mut run = Run { h, groups: Vec::new() };
+pub(super) fn find(h: &[u8], announced: Option<Kind>, hits: &mut Vec<Hit>) {
+    let mut run = Run {
+        h,
+        groups: Vec::new(),
+        announced,
+    };
     let mut from = 0;
     while let Some(start) = h
         .get(from..)

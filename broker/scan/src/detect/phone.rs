@@ -33,8 +33,8 @@ const WORDS: [&str; 14] = [
 /// Finds telephone numbers.
 pub(super) fn find(run: &mut Run<'_>, hits: &mut Vec<Hit>) {
     // Groups of a run stand so close that one look before the first serves all; most runs need none.
-    let (h, first) = (run.h, run.group(0).start);
-    let is_announced = LazyCell::new(|| announced(h, first, &WORDS));
+    let (h, first, by_column) = (run.h, run.group(0).start, run.announced == Some(Kind::Phone));
+    let is_announced = LazyCell::new(|| by_column || announced(h, first, &WORDS));
     let mut k = 0;
     while k < run.groups.len() {
         let found = if run.group(k).taken {

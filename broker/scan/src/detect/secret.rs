@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::cursor::{at, before, cut, run_end};
+use super::cursor::{LastRun, at, before, cut, run_end};
 use super::prefilter::Seen;
 use super::{Hit, Kind};
 
@@ -121,11 +121,12 @@ pub(super) fn find(h: &[u8], seen: &Seen, hits: &mut Vec<Hit>) {
     if h.len() < LEN_MIN {
         return;
     }
+    let mut runs = Runs::default();
     for found in PREFIX_AUTOMATON.find_iter(h) {
         let Some(&(_, tail)) = PREFIXES.get(found.pattern().as_usize()) else {
             continue;
         };
-        if let Some((start, end)) = follow(h, found.start(), found.end(), tail) {
+        if let Some((start, end)) = follow(h, found.start(), found.end(), tail, &mut runs) {
             hits.push(Hit {
                 kind: Kind::Secret,
                 start,
@@ -134,10 +135,11 @@ pub(super) fn find(h: &[u8], seen: &Seen, hits: &mut Vec<Hit>) {
         }
     }
     if seen.equals || seen.colons > 0 {
+        let mut values = LastRun::default();
         hits.extend(
             NAME_AUTOMATON
                 .find_iter(h)
-                .filter_map(|found| named(h, found.end()))
+                .filter_map(|found| named(h, found.end(), &mut values))
                 .map(|(start, end)| Hit {
                     kind: Kind::Secret,
                     start,
@@ -151,32 +153,44 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')
 }
 
+/// What follows a prefix may hold the same prefix a thousand times: each kind of run is looked at once.
+#[derive(Debug, Default)]
+struct Runs {
+    token: LastRun,
+    jwt: LastRun,
+    bearer: LastRun,
+    /// Where the last private key ends.
+    key: usize,
+}
+
 /// The secret whose prefix is `start..after`.
-fn follow(h: &[u8], start: usize, after: usize, tail: Tail) -> Option<(usize, usize)> {
+fn follow(h: &[u8], start: usize, after: usize, tail: Tail, runs: &mut Runs) -> Option<(usize, usize)> {
     let begins_word = !before(h, start).is_ascii_alphanumeric();
     match tail {
         Tail::Token(min) => {
-            let end = run_end(h, after, |b| is_token(b) || b == b'.');
+            let end = runs.token.end(h, after, |b| is_token(b) || b == b'.');
             let end = if before(h, end) == b'.' { end - 1 } else { end };
-            let body = cut(h, after, end);
-            (begins_word && body.len() >= min && body.iter().any(u8::is_ascii_digit)).then_some((start, end))
+            let long = end.saturating_sub(after) >= min;
+            (begins_word && long && runs.token.has_digit(after)).then_some((start, end))
         }
         Tail::Capitals(count) => {
-            let end = run_end(h, after, |b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            let near = cut(h, 0, h.len().min(after + count + 1));
+            let end = run_end(near, after, |b| b.is_ascii_uppercase() || b.is_ascii_digit());
             (begins_word && end - after == count && !at(h, end).is_ascii_alphanumeric()).then_some((start, end))
         }
         Tail::Jwt => {
-            let end = run_end(h, after, |b| is_token(b) || matches!(b, b'.' | b'='));
+            let end = runs.jwt.end(h, after, |b| is_token(b) || matches!(b, b'.' | b'='));
             let end = if before(h, end) == b'.' && before(h, end - 1) != b'.' && at(h, end) <= b' ' {
                 end - 1
             } else {
                 end
             };
             let body = cut(h, after, end);
-            let long = body.len() >= 40;
-            let dotted = body.len() >= 16 && memchr::memchr(b'.', body).is_some_and(|dot| dot >= 8);
-            (long || dotted).then_some((start, end))
+            let is_dotted = || body.len() >= 16 && memchr::memchr(b'.', body).is_some_and(|dot| dot >= 8);
+            (body.len() >= 40 || is_dotted()).then_some((start, end))
         }
+        // What begins within a key ends with it.
+        Tail::Pem if start < runs.key => None,
         Tail::Pem => {
             let head = cut(h, after, h.len().min(after + 64));
             memchr::memmem::find(head, b"PRIVATE KEY")?;
@@ -185,6 +199,7 @@ fn follow(h: &[u8], start: usize, after: usize, tail: Tail) -> Option<(usize, us
                 let words = after + at_end + b"-----END".len();
                 memchr::memmem::find(h.get(words..).unwrap_or_default(), b"-----").map_or(h.len(), |dashes| words + dashes + 5)
             });
+            runs.key = end;
             Some((start, end))
         }
         Tail::UserInfo => {
@@ -194,12 +209,12 @@ fn follow(h: &[u8], start: usize, after: usize, tail: Tail) -> Option<(usize, us
             memchr::memchr(b':', cut(authority, 0, sign))?;
             Some((after, after + sign))
         }
-        Tail::Bearer => bearer(h, after),
+        Tail::Bearer => bearer(h, after, &mut runs.bearer),
     }
 }
 
 /// The value that follows a name which ends at `after`: `api_key_prod: "…"`, `PASSWORD=…`.
-fn named(h: &[u8], after: usize) -> Option<(usize, usize)> {
+fn named(h: &[u8], after: usize, values: &mut LastRun) -> Option<(usize, usize)> {
     const NAME_MAX: usize = 24;
     const VALUE_MIN: usize = 6;
     let mut i = run_end(cut(h, 0, h.len().min(after + NAME_MAX)), after, is_token);
@@ -216,16 +231,18 @@ fn named(h: &[u8], after: usize) -> Option<(usize, usize)> {
         let end = run_end(h, i + 1, |b| b != quote);
         return (end - i > VALUE_MIN).then_some((i + 1, end));
     }
-    let end = run_end(h, i, |b| {
+    let end = values.end(h, i, |b| {
         b > b' ' && !matches!(b, b'"' | b'\'' | b',' | b';' | b'&' | b'<' | b'>' | b'}')
     });
     (end - i >= VALUE_MIN).then_some((i, end))
 }
 
 /// The token after `Bearer`.
-fn bearer(h: &[u8], after: usize) -> Option<(usize, usize)> {
+fn bearer(h: &[u8], after: usize, run: &mut LastRun) -> Option<(usize, usize)> {
     let start = run_end(h, after, |b| matches!(b, b' ' | b':' | b'='));
-    let end = run_end(h, start, |b| is_token(b) || matches!(b, b'.' | b'=' | b'+' | b'/' | b'~'));
-    let body = cut(h, start, end);
-    (start > after && body.len() >= 16 && body.iter().any(u8::is_ascii_digit)).then_some((start, end))
+    if start == after {
+        return None;
+    }
+    let end = run.end(h, start, |b| is_token(b) || matches!(b, b'.' | b'=' | b'+' | b'/' | b'~'));
+    (end - start >= 16 && run.has_digit(start)).then_some((start, end))
 }

@@ -22,6 +22,9 @@ fn hits_are_replaced_by_their_label() {
         ("?to=jane%40example.test&x=1", "?to=[email]&x=1"),
         ("jane\u{200B}.doe\u{200D}@exa\u{AD}mple.test", "[email]"),
         ("ｊａｎｅ＠ｅｘａｍｐｌｅ．ｃｏｍ", "[email]"),
+        ("to ju\u{308}rgen.mu\u{308}ller@bu\u{308}cher.example now", "to [email] now"),
+        ("rene\u{301}@cafe\u{301}.example", "[email]"),
+        ("e\u{301}@e\u{301}.fr", "[email]"),
         // phone
         ("call +49 30 1234567 now", "call [phone] now"),
         ("+1 (212) 555-0187", "[phone]"),
@@ -175,6 +178,69 @@ fn ordinary_text_is_left_alone() {
         .map(|text| (text, replace(text)))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Twice the text is at most about twice the work, and never much more than a few looks at each byte.
+#[test]
+fn work_grows_with_the_text_and_not_with_its_square() {
+    let steps = |text: &str| {
+        cursor::STEPS.with(|steps| steps.set(0));
+        let _ = find(text);
+        cursor::STEPS.with(std::cell::Cell::get)
+    };
+    for piece in [
+        "pwd=",
+        "pwd=\"",
+        "pwd=x'",
+        "token:",
+        "eyJ",
+        "eyJ.",
+        "ghp_",
+        "xghp_",
+        "sk-",
+        "AKIA",
+        "Bearer",
+        "Bearer=",
+        "Bearer ",
+        "Bearer.x",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN",
+        "://",
+        "://a:",
+        "://a:b@",
+        "%40",
+        "a%40",
+        "%40b.de",
+        "a@",
+        "@",
+        "\"@",
+        "a@b.",
+        "a@[",
+        "é@",
+        "e\u{301}@",
+        "e\u{301}%40",
+        "1",
+        "1 ",
+        "1-",
+        "4111 ",
+        "1.",
+        "12:",
+        "::",
+        "DE89 ",
+        "0171 ",
+        "+49 ",
+        "tel 1",
+        "ssn 1",
+        "4111111111111111 ",
+        "1.1.1.1 ",
+        "12345678-1234-",
+        "http://a:b@c/?to=a%40b.de&",
+    ] {
+        let (short, long) = (piece.repeat(2_000), piece.repeat(8_000));
+        let (few, many) = (steps(&short), steps(&long));
+        assert!(many <= 5 * few.max(2_000), "{piece}: {few} and {many}");
+        assert!(many <= 600 * long.len(), "{piece}: {many} for {}", long.len());
+    }
 }
 
 fn luhn_by_definition(digits: &[u8]) -> bool {

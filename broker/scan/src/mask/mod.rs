@@ -26,6 +26,8 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use chunk_port::Mask;
 
+use crate::detect::Column;
+
 /// What text becomes when it is redacted.
 pub const REDACTED: &str = "[redacted]";
 
@@ -63,13 +65,19 @@ enum Step {
     Token(tokenize::Token),
     Floor(generalize::Floor),
     /// Formats, tests, and nulls what hits.
-    Test,
+    Test(Column),
 }
 
 impl MaskKernel {
     /// A kernel that applies `mask` to arrays of type `input`.
     #[must_use]
     pub fn new(mask: &Mask, input: &DataType) -> MaskKernel {
+        Self::for_column(mask, input, Column::default())
+    }
+
+    /// The same for a column, whose name may announce what its values are.
+    #[must_use]
+    pub fn for_column(mask: &Mask, input: &DataType, column: Column) -> MaskKernel {
         let plain = plain::plain(input);
         let is_text = plain == DataType::Utf8;
         let read_as = if text::is_readable(input) { input.clone() } else { plain.clone() };
@@ -84,12 +92,12 @@ impl MaskKernel {
             Mask::Generalize { prefix: Some(prefix), .. } if is_text => Step::Prefix(generalize::Prefix::new(*prefix)),
             Mask::Generalize { .. } if is_text => Step::Constant,
             Mask::Generalize { date, bucket, .. } => generalize::Floor::new(*date, *bucket, &plain).map_or(Step::Null, Step::Floor),
-            Mask::Scan if is_text => Step::Replace(scan::Replace),
-            Mask::Scan => Step::Test,
+            Mask::Scan if is_text => Step::Replace(scan::Replace(column)),
+            Mask::Scan => Step::Test(column),
         };
         let output = match step {
             Step::Constant | Step::Partial(_) | Step::Prefix(_) | Step::Replace(_) | Step::Token(_) => DataType::Utf8,
-            Step::Null | Step::Floor(_) | Step::Test => plain,
+            Step::Null | Step::Floor(_) | Step::Test(_) => plain,
         };
         MaskKernel {
             input: input.clone(),
@@ -140,7 +148,7 @@ impl MaskKernel {
             Step::Token(mask) if text::is_readable(read.data_type()) => text::apply(mask, &read)?,
             Step::Token(mask) => return form::tokens(mask, &read).map(all),
             Step::Floor(floor) => floor.apply(&read, &self.output),
-            Step::Test => scan::test(&read, &self.output),
+            Step::Test(column) => scan::test(&read, &self.output, *column),
         };
         Ok(Masked { array, values, altered })
     }

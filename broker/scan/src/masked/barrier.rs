@@ -22,7 +22,7 @@ use std::sync::Arc;
 use chunk_port::Mask;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -36,6 +36,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 
 use super::ledger::Counter;
 use super::units;
+use crate::detect::Column;
 use crate::engine::fault;
 use crate::mask::MaskKernel;
 use crate::source::{RawScan, Size};
@@ -124,11 +125,12 @@ pub(super) struct Kernels(Vec<Option<MaskKernel>>);
 impl Work {
     /// Kernels for the columns as they come from the source.
     pub(super) fn kernels(&self, raw: &RecordBatch) -> Kernels {
-        let kernel = |output: &Output| {
+        let kernel = |(output, field): (&Output, &FieldRef)| {
             let (mask, _) = output.mask.as_ref()?;
-            Some(MaskKernel::new(mask, raw.columns().get(output.from)?.data_type()))
+            let column = Column::named(field.name());
+            Some(MaskKernel::for_column(mask, raw.columns().get(output.from)?.data_type(), column))
         };
-        Kernels(self.outputs.iter().map(kernel).collect())
+        Kernels(self.outputs.iter().zip(self.schema.fields()).map(kernel).collect())
     }
 
     /// Row filter, then masks.

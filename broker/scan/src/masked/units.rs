@@ -234,6 +234,61 @@ mod tests {
         }
     }
 
+    /// Batches of eight MiB: four may wait, where twelve small ones could.
+    #[derive(Debug)]
+    struct Wide {
+        made: Arc<std::sync::atomic::AtomicUsize>,
+    }
+
+    impl RawScan for Wide {
+        fn units(&self) -> usize {
+            1
+        }
+
+        fn open(self: Arc<Self>, _: usize, _: Arc<TaskContext>) -> RawStream {
+            stream::iter(0..40)
+                .map(move |_| {
+                    self.made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let column: ArrayRef = Arc::new(Int64Array::from(vec![0; 1024 * 1024]));
+                    Ok(RecordBatch::try_from_iter([("n", column)]).unwrap())
+                })
+                .boxed()
+        }
+
+        fn size(&self) -> BoxFuture<'_, Size> {
+            futures::future::ready(Size::default()).boxed()
+        }
+    }
+
+    #[test]
+    fn rows_that_wait_are_bounded_in_bytes() {
+        let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let work = Arc::new(Work {
+            scan: Arc::new(Wide { made: Arc::clone(&made) }),
+            predicate: None,
+            outputs: vec![Output { from: 0, mask: None }],
+            schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)])),
+            limit: None,
+            workers: 1,
+        });
+        runtime(2).block_on(async {
+            let mut rows = Box::pin(read(work, Arc::new(TaskContext::default())));
+            assert!(rows.next().await.unwrap().is_ok());
+            let count = || made.load(std::sync::atomic::Ordering::SeqCst);
+            // One is handed on, four may wait, one is made and waits for room.
+            tokio::time::timeout(Duration::from_secs(20), async {
+                while count() < 5 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await
+            .unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(count() <= 6, "{}", count());
+            assert_eq!(rows.filter(|b| futures::future::ready(b.is_ok())).count().await, 39);
+        });
+    }
+
     #[test]
     fn a_unit_that_fails_or_dies_fails_the_scan() {
         let runtime = runtime(2);

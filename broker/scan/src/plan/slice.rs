@@ -41,8 +41,14 @@ pub(super) fn plan(
         for item in sql::parse_order(order).map_err(fault::carry)? {
             let ascending = item.options.asc.unwrap_or(true);
             let nulls_first = item.options.nulls_first.unwrap_or(!ascending);
+            let key = expression(&builder, item.expr)?;
+            if key.column_refs().is_empty() {
+                return Err(fault::carry(fault::invalid(format!(
+                    "the order `{key}` names no column; name one, a number is not the place of one here"
+                ))));
+            }
             keys.push(SortExpr {
-                expr: expression(&builder, item.expr)?,
+                expr: key,
                 asc: ascending,
                 nulls_first,
             });

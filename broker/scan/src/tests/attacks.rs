@@ -278,3 +278,34 @@ async fn a_revealed_column_is_as_open_as_an_open_one() {
     assert!(!plan.explain.join("\n").contains("FilterExec"), "{:?}", plan.explain);
     assert_eq!(house.csv(query, vec![revealed]).await.unwrap(), "id\n1\n4\n");
 }
+
+/// Without a class, under `scan`: bare numbers, as text and as numbers, in columns that say what they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn bare_numbers_are_found_by_their_columns_name() {
+    let house = house();
+    let text = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let bare = RecordBatch::try_from_iter([
+        (
+            "ssn",
+            Arc::new(Int64Array::from(vec![78_051_120, 219_099_999, 457_555_462])) as ArrayRef,
+        ),
+        ("ssn_text", text(["078051120", "219099999", "n/a"])),
+        ("phone", text(["2125550187", "5550188", "555 0189 ext 4"])),
+        ("mobile_nr", Arc::new(Int64Array::from(vec![2_125_550_187, 5_550_188, 12]))),
+        ("passport", text(["C01X00T47", "K1234567", "none"])),
+        ("note", text(["078051120", "2125550187", "C01X00T47"])),
+    ])
+    .unwrap();
+    parquet(&house.path("bare.parquet"), &[bare]);
+    let all = ["ssn", "ssn_text", "phone", "mobile_nr", "passport", "note"].map(|c| (c, Treatment::Mask(Mask::Scan)));
+    let open = house.governed("bare", &[]).await;
+    let scanned = house.governed("bare", &all).await;
+    let query = slice("bare", None, None, None, None);
+    let shown = house.csv(query.clone(), vec![open]).await.unwrap();
+    assert!(shown.contains("78051120,078051120,2125550187"), "{shown}");
+    let shown = house.csv(query, vec![scanned]).await.unwrap();
+    assert_eq!(
+        shown,
+        "ssn,ssn_text,phone,mobile_nr,passport,note\n,[ssn],[phone],,[id],078051120\n,[ssn],[phone],,[id],2125550187\n,n/a,[phone],12,none,C01X00T47\n"
+    );
+}

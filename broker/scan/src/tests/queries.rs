@@ -266,6 +266,11 @@ async fn faults_say_what_and_where() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ScanErrorKind::UnknownDataset);
+    for order in ["2", "1 + 1", "id, 2", "'id'"] {
+        let query = slice("people", None, None, Some(order), None);
+        let error = house.inspect(&query, &["people"]).await.unwrap_err();
+        assert!(error.public.contains("names no column"), "{order}: {error:?}");
+    }
     for filter in [
         "sum(id) > 1",
         "nope = 1",

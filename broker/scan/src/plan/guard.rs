@@ -29,7 +29,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use tokio::time::Instant;
 
 use crate::engine::fault;
-use between::{Basin, Between, Role};
+use between::{Basin, Role, between};
 
 /// Says that a query should stop: its reader has left, or its time is up.
 #[derive(Debug)]
@@ -94,16 +94,16 @@ pub(crate) fn guard(plan: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Result<Ar
         let children: Vec<_> = node
             .children()
             .into_iter()
-            .map(|child| Between::new(Arc::clone(child), Role::Fill(Arc::clone(&basin))))
+            .map(|child| between(Arc::clone(child), Role::Fill(Arc::clone(&basin))))
             .collect();
         let window = node.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))?;
-        Ok(Transformed::yes(Between::new(window, Role::Drain(basin))))
+        Ok(Transformed::yes(between(window, Role::Drain(basin))))
     })?;
     Ok(guarded.data)
 }
 
 fn watched(join: Arc<dyn ExecutionPlan>, stop: &Arc<Stop>) -> Arc<dyn ExecutionPlan> {
-    Between::new(join, Role::Watch(Arc::clone(stop)))
+    between(join, Role::Watch(Arc::clone(stop)))
 }
 
 fn guarded(filter: &JoinFilter, stop: &Arc<Stop>) -> JoinFilter {

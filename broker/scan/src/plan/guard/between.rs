@@ -82,22 +82,23 @@ impl Basin {
 
 /// The node.
 #[derive(Debug)]
-pub(super) struct Between {
+struct Between {
     child: Arc<dyn ExecutionPlan>,
     role: Role,
 }
 
-impl Between {
-    pub(super) fn new(child: Arc<dyn ExecutionPlan>, role: Role) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self { child, role })
-    }
+/// The child with a node above it.
+pub(super) fn between(child: Arc<dyn ExecutionPlan>, role: Role) -> Arc<dyn ExecutionPlan> {
+    Arc::new(Between { child, role })
+}
 
+impl Between {
     fn around(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let child = children
             .into_iter()
             .next()
             .ok_or_else(|| fault::carry(fault::internal("a guard without a plan")))?;
-        Ok(Between::new(child, self.role.clone()))
+        Ok(between(child, self.role.clone()))
     }
 }
 

@@ -54,6 +54,27 @@ async fn a_row_filter_sees_what_the_server_sees() {
             "{filter}: {all}"
         );
     }
+    // A number without precision is a text here: compared with a text it is one, compared with a number it is cast to its type.
+    pg.server.sql("CREATE TABLE free AS SELECT 10::numeric AS n");
+    let free = pg.governed("free", &[]).await;
+    for (filter, rows) in [("n < '5'", 1), ("n < 5", 0), ("CAST(n AS decimal(38, 6)) < 5", 0), ("n = 10", 1)] {
+        let shown = pg
+            .csv(slice("free", None, Some(filter), None, None), vec![free.clone()])
+            .await
+            .unwrap();
+        assert_eq!(shown.lines().count() - 1, rows, "{filter}");
+    }
+    pg.server.sql("INSERT INTO free VALUES (1.5)");
+    let failed = pg
+        .csv(slice("free", None, Some("n < 5"), None, None), vec![free.clone()])
+        .await
+        .unwrap_err();
+    assert_eq!(failed.kind, ScanErrorKind::Evaluation);
+    let shown = pg
+        .csv(slice("free", None, Some("CAST(n AS decimal(38, 6)) < 5"), None, None), vec![free])
+        .await
+        .unwrap();
+    assert_eq!(shown, "n\n1.5\n");
     // IS NULL of a composite asks its fields there; here it is a text.
     for (filter, ids) in [("p IS NULL", "1\n"), ("p IS NOT NULL", "2\n3\n4\n5\n")] {
         let shown = pg

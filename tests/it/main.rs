@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod disk;
 mod docs;
+mod erasure;
 mod files;
 mod ground;
 mod guides;

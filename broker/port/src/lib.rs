@@ -175,7 +175,8 @@ pub struct GovernedColumn {
 pub struct ScanPlan {
     /// Output columns.
     pub columns: Vec<SourceColumn>,
-    /// Rows that are read, or come where that is more, at most or about; absent where a source cannot tell.
+    /// Rows that come, or that go into what comes (an aggregate over a table counts as the table), at most or about; absent
+    /// where a source cannot tell.
     pub rows_estimated: Option<u64>,
     /// Bytes read at the source, where it can tell.
     pub bytes_estimated: Option<u64>,

@@ -359,7 +359,21 @@ async fn plans_estimate_from_above() {
     assert_eq!(estimate("SELECT * FROM people LIMIT 2").await, Some(2));
     assert_eq!(estimate("SELECT count(*) AS n FROM people").await, Some(6));
     assert_eq!(estimate("SELECT string_agg(name, ',') AS n FROM people").await, Some(6));
-    assert_eq!(estimate("SELECT id FROM people ORDER BY id LIMIT 1").await, Some(6));
+    assert_eq!(estimate("SELECT string_agg(name, ',') AS n FROM people LIMIT 1").await, Some(6));
+    assert_eq!(
+        estimate("SELECT region, string_agg(name, ',') AS n FROM people GROUP BY region LIMIT 1").await,
+        Some(6)
+    );
+    assert_eq!(estimate("SELECT max(salary) OVER () AS n FROM people LIMIT 1").await, Some(6));
+    assert_eq!(
+        estimate("SELECT id, (SELECT string_agg(name, ',') FROM people) AS n FROM people LIMIT 1").await,
+        Some(12)
+    );
+    assert_eq!(
+        estimate("SELECT id FROM people WHERE ssn LIKE 'tok%' ORDER BY id LIMIT 2").await,
+        Some(2)
+    );
+    assert_eq!(estimate("SELECT a.id FROM people a JOIN people b ON a.id = b.id").await, Some(12));
     assert_eq!(
         estimate("SELECT count(*) AS n FROM (SELECT id FROM people LIMIT 2) AS t").await,
         Some(2)
@@ -369,7 +383,7 @@ async fn plans_estimate_from_above() {
     assert_eq!(estimate("SELECT a.id FROM people a, people b").await, Some(36));
     assert_eq!(estimate("SELECT id FROM people UNION ALL SELECT id FROM people").await, Some(12));
     assert_eq!(estimate("SELECT code FROM towns").await, None);
-    assert_eq!(estimate("SELECT code FROM towns ORDER BY code LIMIT 1").await, None);
+    assert_eq!(estimate("SELECT code FROM towns ORDER BY code LIMIT 1").await, Some(1));
     assert_eq!(estimate("SELECT code FROM towns LIMIT 1").await, Some(1));
     let columns = house
         .plan(sql("SELECT id, ssn, salary, name FROM people"), vec![house.masked_people().await])

@@ -151,10 +151,11 @@ start_servers() {
   : >"$work/identity-provider/out"
   (cd "$cache/identity-provider" && exec "$node" provider.mjs >"$work/identity-provider/out" 2>"$work/identity-provider/err") &
   provider=$!
-  local issuer='' deadline=$((SECONDS + 30))
+  # Some hundred small files are read before it answers: seconds on a warm disk, minutes on one that was just attached.
+  local issuer='' deadline=$((SECONDS + 300))
   while [ -z "$issuer" ]; do
     kill -0 "$provider" 2>/dev/null || { cat "$work/identity-provider/err" >&2; fail "the identity provider did not start"; }
-    [ "$SECONDS" -lt "$deadline" ] || fail "the identity provider was not ready within 30 s"
+    [ "$SECONDS" -lt "$deadline" ] || { cat "$work/identity-provider/err" >&2; fail "the identity provider was not ready within 300 s"; }
     issuer=$(sed -n 's/^ready //p' "$work/identity-provider/out")
     [ -n "$issuer" ] || sleep 0.1
   done

@@ -79,6 +79,12 @@ _chunkctl() {
             chunkctl,whoami)
                 cmd="chunkctl__subcmd__whoami"
                 ;;
+            chunkctl,witness)
+                cmd="chunkctl__subcmd__witness"
+                ;;
+            chunkctl__subcmd__audit,convert)
+                cmd="chunkctl__subcmd__audit__subcmd__convert"
+                ;;
             chunkctl__subcmd__audit,erase)
                 cmd="chunkctl__subcmd__audit__subcmd__erase"
                 ;;
@@ -90,6 +96,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__audit,reconcile)
                 cmd="chunkctl__subcmd__audit__subcmd__reconcile"
+                ;;
+            chunkctl__subcmd__audit,sample)
+                cmd="chunkctl__subcmd__audit__subcmd__sample"
                 ;;
             chunkctl__subcmd__audit,search)
                 cmd="chunkctl__subcmd__audit__subcmd__search"
@@ -103,6 +112,9 @@ _chunkctl() {
             chunkctl__subcmd__audit,verify)
                 cmd="chunkctl__subcmd__audit__subcmd__verify"
                 ;;
+            chunkctl__subcmd__audit__subcmd__help,convert)
+                cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__convert"
+                ;;
             chunkctl__subcmd__audit__subcmd__help,erase)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__erase"
                 ;;
@@ -114,6 +126,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__audit__subcmd__help,reconcile)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__reconcile"
+                ;;
+            chunkctl__subcmd__audit__subcmd__help,sample)
+                cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__sample"
                 ;;
             chunkctl__subcmd__audit__subcmd__help,search)
                 cmd="chunkctl__subcmd__audit__subcmd__help__subcmd__search"
@@ -229,6 +244,12 @@ _chunkctl() {
             chunkctl__subcmd__help,whoami)
                 cmd="chunkctl__subcmd__help__subcmd__whoami"
                 ;;
+            chunkctl__subcmd__help,witness)
+                cmd="chunkctl__subcmd__help__subcmd__witness"
+                ;;
+            chunkctl__subcmd__help__subcmd__audit,convert)
+                cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__convert"
+                ;;
             chunkctl__subcmd__help__subcmd__audit,erase)
                 cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__erase"
                 ;;
@@ -237,6 +258,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__help__subcmd__audit,reconcile)
                 cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__reconcile"
+                ;;
+            chunkctl__subcmd__help__subcmd__audit,sample)
+                cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__sample"
                 ;;
             chunkctl__subcmd__help__subcmd__audit,search)
                 cmd="chunkctl__subcmd__help__subcmd__audit__subcmd__search"
@@ -276,6 +300,12 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__help__subcmd__sessions,show)
                 cmd="chunkctl__subcmd__help__subcmd__sessions__subcmd__show"
+                ;;
+            chunkctl__subcmd__help__subcmd__witness,keygen)
+                cmd="chunkctl__subcmd__help__subcmd__witness__subcmd__keygen"
+                ;;
+            chunkctl__subcmd__help__subcmd__witness,serve)
+                cmd="chunkctl__subcmd__help__subcmd__witness__subcmd__serve"
                 ;;
             chunkctl__subcmd__request,cancel)
                 cmd="chunkctl__subcmd__request__subcmd__cancel"
@@ -319,6 +349,24 @@ _chunkctl() {
             chunkctl__subcmd__sessions__subcmd__help,show)
                 cmd="chunkctl__subcmd__sessions__subcmd__help__subcmd__show"
                 ;;
+            chunkctl__subcmd__witness,help)
+                cmd="chunkctl__subcmd__witness__subcmd__help"
+                ;;
+            chunkctl__subcmd__witness,keygen)
+                cmd="chunkctl__subcmd__witness__subcmd__keygen"
+                ;;
+            chunkctl__subcmd__witness,serve)
+                cmd="chunkctl__subcmd__witness__subcmd__serve"
+                ;;
+            chunkctl__subcmd__witness__subcmd__help,help)
+                cmd="chunkctl__subcmd__witness__subcmd__help__subcmd__help"
+                ;;
+            chunkctl__subcmd__witness__subcmd__help,keygen)
+                cmd="chunkctl__subcmd__witness__subcmd__help__subcmd__keygen"
+                ;;
+            chunkctl__subcmd__witness__subcmd__help,serve)
+                cmd="chunkctl__subcmd__witness__subcmd__help__subcmd__serve"
+                ;;
             *)
                 ;;
         esac
@@ -326,7 +374,7 @@ _chunkctl() {
 
     case "${cmd}" in
         chunkctl)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -394,12 +442,58 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version search show export verify reconcile erase trust help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version search show export convert sample verify reconcile erase trust help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__convert)
+            opts="-o -q -h -V --format --trust --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "jsonl csv ocsf oscal html" -- "${cur}"))
+                    return 0
+                    ;;
+                --trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -458,7 +552,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__export)
-            opts="-o -q -h -V --from --to --user --dataset --request --level --trust --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --from --to --user --dataset --request --level --views --trust --format --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -490,6 +584,10 @@ _chunkctl() {
                     ;;
                 --trust)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "bundle jsonl csv ocsf oscal html" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -524,8 +622,22 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__help)
-            opts="search show export verify reconcile erase trust help"
+            opts="search show export convert sample verify reconcile erase trust help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__help__subcmd__convert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -580,6 +692,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__help__subcmd__reconcile)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__help__subcmd__sample)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -687,6 +813,60 @@ _chunkctl() {
                     return 0
                     ;;
                 --skew)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__audit__subcmd__sample)
+            opts="-o -q -h -V --population --sample --seed --trust --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --population)
+                    COMPREPLY=($(compgen -W "fetches sessions requests reviews" -- "${cur}"))
+                    return 0
+                    ;;
+                --sample)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -916,13 +1096,17 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__audit__subcmd__verify)
-            opts="-q -h -V --trust --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --trust --views --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --views)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1376,7 +1560,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help)
-            opts="login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit config doctor demo completions man help"
+            opts="login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1404,8 +1588,22 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__audit)
-            opts="search show export verify reconcile erase trust"
+            opts="search show export convert sample verify reconcile erase trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__audit__subcmd__convert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1446,6 +1644,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__audit__subcmd__reconcile)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__audit__subcmd__sample)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1896,6 +2108,48 @@ _chunkctl() {
         chunkctl__subcmd__help__subcmd__whoami)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__witness)
+            opts="keygen serve"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__witness__subcmd__keygen)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__witness__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2558,6 +2812,184 @@ _chunkctl() {
                 return 0
             fi
             case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness)
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version keygen serve help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__help)
+            opts="keygen serve help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__help__subcmd__keygen)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__keygen)
+            opts="-q -h -V --key --state --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__witness__subcmd__serve)
+            opts="-q -h -V --state --key --listen --log --tls-cert --tls-key --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Checks a chunkctl bundle with Python's standard library alone, from docs/evidence.md. Shares no code with the product.
+"""Checks a chunkctl bundle or receipt with Python's standard library alone, from docs/evidence.md. Shares no code with the product.
 
-usage: verify.py BUNDLE TRUST.toml        exit 0 true, 1 false, 2 cannot tell, 3 usage
+usage: verify.py BUNDLE TRUST.toml [FOLDER]        exit 0 true, 1 false, 2 cannot tell, 3 usage
+       verify.py FILE.receipt TRUST.toml           of the file beside it
+With a folder: what is true also goes into it as views.
 """
-import base64, datetime, hashlib, hmac, json, re, struct, sys, tomllib, unicodedata, zlib
+import base64, datetime, hashlib, hmac, json, os, re, struct, sys, tomllib, unicodedata, zlib
 
 sha = lambda b: hashlib.sha256(b).digest()
 KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
@@ -13,15 +15,18 @@ erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
 REFS = {"session.close": "S", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
         "review.reject": "RS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G", "fetch.intent": "GS", "fetch.progress": "I",
-        "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S"}
+        "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
-    "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
+    "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key who.public_key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
     "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
     "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
     "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
     "fetch": "what.request what.fetch what.chunk obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
     "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
     "audit": "what.query out.entries out.from out.to out.level", "broker": "env.version env.instance", "log": "env.origin env.version what.log_key"}
+
+
+ROWS_MAX, MEMBER_BYTES, LINE_BYTES_MAX, SMALL_BYTES_MAX, T_MAX = 4096, 2**20, 2**21, 2**20, 253402300799999
 
 
 class Malformed(Exception):
@@ -68,7 +73,7 @@ def canon(v, depth=32):
         short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
         return '"' + "".join(short.get(c) or ("\\u%04x" % ord(c) if ord(c) < 32 else c) for c in v) + '"'
     if isinstance(v, list): return "[" + ",".join(canon(x, depth - 1) for x in v) + "]"
-    need(isinstance(v, dict) and all(all(32 <= ord(c) < 127 for c in k) for k in v), "key")
+    need(isinstance(v, dict) and all(all(32 <= ord(c) < 127 for c in k) and not k.startswith("$serde_json::") for k in v), "key")
     return "{" + ",".join(canon(k) + ":" + canon(v[k], depth - 1) for k in sorted(v)) + "}"
 
 
@@ -100,14 +105,12 @@ def mul(s, p):
 
 
 def point(b):
-    y = int.from_bytes(b, "little"); sign = y >> 255; y &= (1 << 255) - 1
-    if y >= P: return None
+    y = int.from_bytes(b, "little"); sign = y >> 255; y = (y & (1 << 255) - 1) % P
     x2 = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    if x2 == 0: return None if sign else (0, y, 1, 0)
     x = pow(x2, (P + 3) // 8, P)
     if (x * x - x2) % P: x = x * I % P
     if (x * x - x2) % P: return None
-    if x & 1 != sign: x = P - x
+    if x & 1 != sign: x = -x % P
     return x, y, 1, x * y % P
 
 
@@ -118,12 +121,13 @@ SEEN = {}
 def ed25519(key, message, sig):
     if len(key) != 32 or len(sig) != 64: return False
     if (key, message, sig) not in SEEN:
-        a, r, s = point(key), point(sig[:32]), int.from_bytes(sig[32:], "little")
-        ok = a is not None and r is not None and s < L
-        if ok:
+        a, s = point(key), int.from_bytes(sig[32:], "little")
+        ok = a is not None and s < L
+        if ok:  # R is s·B − k·A, and there is one encoding of it
             k = int.from_bytes(hashlib.sha512(sig[:32] + key + message).digest(), "little") % L
-            p, q = mul(s, G), add(r, mul(k, a))
-            ok = (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+            x, y, z, _ = add(mul(s, G), mul(k, (-a[0] % P, a[1], a[2], -a[3] % P)))
+            z = pow(z, P - 2, P)
+            ok = (y * z % P | (x * z % P & 1) << 255).to_bytes(32, "little") == sig[:32]
         SEEN[key, message, sig] = ok
     return SEEN[key, message, sig]
 
@@ -199,10 +203,10 @@ def consistent(a, b, proof, ra, rb):
 
 
 # --- notes and checkpoints (§6) ---------------------------------------------------------------------------------------------
-def vkey(text):
+def vkey(text, algorithm=1):
     name, hash_, key = text.split("+", 2)
     raw = std64(key)
-    need(len(raw) == 33 and raw[0] == 1 and name and not re.search(r"\s", name), "verifier key")
+    need(len(raw) == 33 and raw[0] == algorithm and name and not re.search(r"\s", name), "verifier key")
     need(sha(name.encode() + b"\n" + raw)[:4].hex() == hash_, "verifier key")
     return name, bytes.fromhex(hash_), raw[1:]
 
@@ -229,12 +233,20 @@ class Checkpoint:
         """The first of these keys that signed; None for none; False when a signature by one of them is wrong."""
         found = []
         for name, hash_, sig in self.sigs:
-            for key in keys:
-                if key[:2] == (name, hash_):
-                    if not ed25519(key[2], self.text.encode(), sig) or key in found: return False
-                    found.append(key)
+            for key in [k for k in keys if k[:2] == (name, hash_)][:1]:
+                if not ed25519(key[2], self.text.encode(), sig) or key in found: return False
+                found.append(key)
         if not found: return None
         return found[0] if found[0][0] == self.origin else None
+
+    def cosigned(self, witness):
+        """Whether this witness vouches for it; None when a line of its own is not its cosignature."""
+        own = [sig for name, hash_, sig in self.sigs if (name, hash_) == witness[:2]]
+        for sig in own:
+            time = int.from_bytes(sig[:8], "big")
+            if len(sig) != 72 or not 0 < time < 2**63: return None
+            if not ed25519(witness[2], b"cosignature/v1\ntime %d\n" % time + self.text.encode(), sig[8:]): return None
+        return bool(own)
 
 
 # --- archive (§8) -----------------------------------------------------------------------------------------------------------
@@ -273,13 +285,15 @@ class Stored:
         need(name in self.m, f"{name} is missing")
         return self.m.pop(name)
 
-    def text(self, name): return self.decode(self.plain(name))
+    def text(self, name, bytes_max=SMALL_BYTES_MAX):
+        need(len(self.m.get(name, b"")) <= bytes_max, f"{name} is too long")
+        return self.decode(self.plain(name))
 
-    def take(self, name):
+    def take(self, name, bytes_max=2**63):
         if name in self.m:
             need(len(self.m[name]) <= 16384, "long member not compressed")
             return self.decode(self.m.pop(name))
-        raw = self.plain(name + ".gz")
+        raw = self.plain(name + ".gz"); need(len(raw) <= bytes_max, f"{name} is too long")
         need(raw[:10] == bytes.fromhex("1f8b08000000000000ff") and len(raw) > 18, "gzip")
         z = zlib.decompressobj(-15)
         try:
@@ -299,15 +313,17 @@ class Stored:
 
 # --- entries (§2, §3) -------------------------------------------------------------------------------------------------------
 def is_int(v): return isinstance(v, int) and not isinstance(v, bool)
+def is_nat(v): return is_int(v) and v >= 0
+def is_one(v): return is_int(v) and v == 1
 
 
 def parse_header(text):
     h = parse(text)
     need(isinstance(h, dict) and len(text.encode()) <= 16384 and set(h) <= {"act", "dec", "ds", "k", "pol", "refs", "sid", "t", "v"}, "header")
-    need(h.get("k") in KINDS and is_int(h.get("t")) and h["t"] >= 0 and is_int(h.get("v")) and h["v"] == 1, "header")
+    need(h.get("k") in KINDS and is_nat(h.get("t")) and h["t"] <= T_MAX and is_one(h.get("v")), "header")
     need(all(isinstance(h[k], str) and h[k] for k in ("act", "ds", "sid", "dec") if k in h) and h.get("dec", "allow") in ("allow", "deny"), "header")
-    need("pol" not in h or is_int(h["pol"]) and h["pol"] >= 0, "header")
-    need("refs" not in h or isinstance(h["refs"], list) and h["refs"] and all(is_int(r) and r >= 0 for r in h["refs"]), "header")
+    need("pol" not in h or is_nat(h["pol"]), "header")
+    need("refs" not in h or isinstance(h["refs"], list) and h["refs"] and all(map(is_nat, h["refs"])), "header")
     return h
 
 
@@ -316,16 +332,18 @@ def body_root(digests):
 
 
 class Entry:
-    def __init__(self, line, with_proof):
+    """A line; rows of the range have a number by their place, context (`index` is None) says its own."""
+
+    def __init__(self, line, index):
         r = parse(line)
-        need(isinstance(r, dict) and isinstance(r.get("h"), str) and is_int(r.get("i")) and r["i"] >= 0, "row")
-        self.i, self.text, self.h = r["i"], r["h"], parse_header(r["h"])
+        need(isinstance(r, dict) and isinstance(r.get("h"), str) and len(line.encode()) < LINE_BYTES_MAX, "row")
+        rest = set(r) - {"h"} - ({"i", "p"} if index is None else set())
+        if index is None: need(is_nat(r.get("i")) and isinstance(r.get("p"), list), "row"); index = r["i"]; self.proof = [unb64(p, 32) for p in r["p"]]
+        self.i, self.text, self.h = index, r["h"], parse_header(r["h"])
         self.refs, self.k, self.t = self.h.get("refs", []), self.h["k"], self.h["t"]
-        self.proof = [unb64(p, 32) for p in r["p"]] if with_proof else None
         self.body, self.shown, self.erased_by = {}, set(), None
-        rest = set(r) - {"h", "i"} - ({"p"} if with_proof else set())
         if rest == {"b", "rk"}:
-            need(isinstance(r["b"], dict) and set(r["b"]) <= set(GROUPS) and None not in r["b"].values(), "body")
+            need(isinstance(r["b"], dict) and set(r["b"]) <= set(GROUPS) and all(isinstance(v, dict) for v in r["b"].values()), "body")
             rk, self.body, self.form, self.shown = unb64(r["rk"], 16), r["b"], "full", set(GROUPS)
             salt = lambda n: hmac.new(rk, b"chunkctl.dev/salt/v1" + bytes([n]), hashlib.sha256).digest()[:16]
             root = body_root([sha(b64(canon([b64(salt(n)), g, self.body.get(g)]).encode()).encode()) for n, g in enumerate(GROUPS)])
@@ -335,13 +353,14 @@ class Entry:
             for g, disclosure in r["g"].items():
                 d = parse(Stored.decode(unb64(disclosure)))
                 need(isinstance(d, list) and len(d) == 3 and d[1] == g, "disclosure"); unb64(d[0], 16)
+                need(d[2] is None or isinstance(d[2], dict), "group"); canon(d[2], 30)
                 digests[g] = sha(disclosure.encode())
                 if d[2] is not None: self.body[g] = d[2]
             self.form, self.shown, root = "partly", set(r["g"]), body_root([digests[g] for g in GROUPS])
         else:
             need(rest in ({"r"}, {"e", "r"}), "row")
             root, self.form = unb64(r["r"], 32), "erased" if "e" in r else "header"
-            if "e" in r: need(is_int(r["e"]) and r["e"] >= 0, "row"); self.erased_by = r["e"]
+            if "e" in r: need(is_nat(r["e"]), "row"); self.erased_by = r["e"]
         self.leaf = sha(b"\0" + self.text.encode() + b"\n" + b64(root).encode())
 
     def get(self, group, member):
@@ -351,6 +370,15 @@ class Entry:
     def text_of(self, group, member):
         v = self.get(group, member)
         return v if isinstance(v, str) else None
+
+    def nat_of(self, group, member):
+        v = self.get(group, member)
+        return v if is_nat(v) else None
+
+    def same(self, group, member, document):
+        """Whether a member is there as it is in a document, or in neither."""
+        body = self.body.get(group) or {}
+        return (member in body) == (member in document) and (member not in body or canon(body[member]) == canon(document[member]))
 
 
 def open_groups(level, k):
@@ -382,18 +410,20 @@ def cell(v):
 class Views:
     COMMON = "index,time,kind,actor,session,dataset,decision,policy,refs,disclosed"
 
-    def __init__(self): self.v = {"views/entries.jsonl": [], "views/population.csv": [self.COMMON + "\r\n"]}
+    def __init__(self):
+        self.v = {"views/population.csv": [self.COMMON + "\r\n"], "views/entries.jsonl": []}
 
     def add(self, e):
         h = e.h
         time = (datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=e.t)).isoformat(timespec="milliseconds") + "Z"
-        view = {"disclosed": e.form, "index": e.i, "kind": e.k, "time": time, **{g: v for g, v in e.body.items() if v is not None}}
-        for name, short in (("actor", "act"), ("dataset", "ds"), ("decision", "dec"), ("policy", "pol"), ("refs", "refs"), ("session", "sid")):
-            if short in h: view[name] = h[short]
-        self.v["views/entries.jsonl"].append(canon(view) + "\n")
         common = ",".join([str(e.i), time, e.k, guard(h.get("act", "")), guard(h.get("sid", "")), guard(h.get("ds", "")), h.get("dec", ""),
                            str(h.get("pol", "")), ";".join(map(str, e.refs)), e.form])
         self.v["views/population.csv"].append(common + "\r\n")
+        view = {"disclosed": e.form, "index": e.i, "kind": e.k, "time": time, **e.body}
+        if "what" in view: view["what"] = {k: v for k, v in view["what"].items() if k != "envelope"}
+        for name, short in (("actor", "act"), ("dataset", "ds"), ("decision", "dec"), ("policy", "pol"), ("refs", "refs"), ("session", "sid")):
+            if short in h: view[name] = h[short]
+        self.v["views/entries.jsonl"].append(canon(view) + "\n")
         family = e.k.split(".")[0]
         columns = [c.split("=")[-1].split(".") for c in FAMILIES.get(family, "").split()]
         titles = [c.split("=")[0].split(".")[-1] for c in FAMILIES.get(family, "").split()]
@@ -416,11 +446,14 @@ def masks(columns, name):
     return found
 
 
+NOT_BLANK = "[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+
+
 class Ledger:
     def __init__(self, first, origin, trust, fault, unknown):
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
         self.t, self.S, self.R, self.V, self.G, self.I, self.O, self.pol = 0, {}, {}, {}, {}, {}, {}, {}
-        self.sids, self.people = set(), {}
+        self.sids, self.people, self.in_force = set(), {}, None
 
     def admit(self, e):
         def check(holds, what):
@@ -429,6 +462,7 @@ class Ledger:
         check(e.t >= self.t, "time goes back"); self.t = max(self.t, e.t)
         check(all(r < e.i for r in e.refs + ([h["pol"]] if "pol" in h else [])), "points forward")
         if "pol" in h: check(h["pol"] in self.pol and (hidden or not self.pol[h["pol"]]), "its policy")
+        if e.k in ("fetch.intent", "review.approve", "review.reject"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
         kinds = {"S": self.S, "R": self.R, "G": self.G, "I": self.I, "O": self.O}
         if e.k == "grant.issue": right = e.refs and e.refs[0] in self.R and all(r in self.V for r in e.refs[1:])
@@ -449,13 +483,13 @@ class Ledger:
         def figures(i):
             if "what" in e.shown and i.request is not None: check(e.get("what", "request") == i.request, "another request than its intent")
             if "out" in e.shown:
-                rows, size = e.get("out", "rows"), e.get("out", "bytes")
-                ok = is_int(rows) and is_int(size) and rows >= i.rows and size >= i.bytes
-                check(ok, "figures")
-                if ok: i.rows, i.bytes = rows, size
+                rows, size, digest = e.nat_of("out", "rows"), e.nat_of("out", "bytes"), e.text_of("out", "sha256")
+                check(None not in (rows, size) and rows >= i.rows and size >= i.bytes, "figures")
+                check(size != i.bytes or None in (digest, i.sha) or digest == i.sha, "the same bytes have another digest than before")
+                if None not in (rows, size): i.rows, i.bytes, i.sha = rows, size, digest
 
         if e.k == "log.genesis": check("env" not in e.shown or e.get("env", "origin") == self.origin, "origin")
-        elif e.k == "policy.load": self.pol[e.i] = hidden
+        elif e.k == "policy.load": self.pol[e.i] = hidden; self.in_force = e.i
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
             s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
@@ -463,7 +497,7 @@ class Ledger:
                 try:
                     key = unb64(e.text_of("who", "public_key"), 32)
                     s.who = O(person=(e.text_of("who", "issuer"), e.text_of("who", "subject")), key=e.text_of("who", "key"), pub=key)
-                    need(thumb(key) == s.who.key and all(s.who.person), "key")
+                    need(thumb(key) == s.who.key and None not in s.who.person, "key")
                     check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
                 except Malformed:
                     s.who = None; check(False, "who")
@@ -473,8 +507,8 @@ class Ledger:
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
             r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None,
-                  quorum=e.get("out", "quorum"), masks=columns("obj", "name"))
-            check("out" not in e.shown or is_int(r.quorum), "quorum")
+                  quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
+            check("out" not in e.shown or r.quorum is not None, "quorum")
             if "what" in e.shown and s.who:
                 r.signed = self.request(e, s.who); check(r.signed, "the requester's signature")
             self.R[e.i] = r
@@ -499,10 +533,10 @@ class Ledger:
             for o in [r] + votes: rests_on(o)
             check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
-            if is_int(r.quorum): check(len({v.act for v in votes}) >= r.quorum, "quorum")
+            if r.quorum is not None: check(len({v.act for v in votes}) >= r.quorum, "quorum")
             people = [v.who.person for v in votes if v.who]; check(len(set(people)) == len(people), "one person twice")
             if "what" in e.shown and r.signed: check((e.get("what", "id"), e.get("what", "digest")) == r.signed, "another request")
-            self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=e.get("out", "expires_ms"), hidden=hidden)
+            self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=e.nat_of("out", "expires_ms"), hidden=hidden)
         elif e.k == "grant.take":
             under(1); g = self.G[e.refs[0]]; rests_on(g)
             check(not g.taken and not g.ended and h.get("act") == g.act and (g.end is None or e.t <= g.end), "take"); g.taken = True
@@ -513,20 +547,21 @@ class Ledger:
             check((g.taken or e.refs[0] < self.first) and not g.ended and h.get("act") == g.act and h.get("ds") == g.r.ds, "intent")
             if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
             if "what" in e.shown and g.r.signed: check(e.get("what", "request") == g.r.signed[0], "another request")
-            self.I[e.i] = O(ended=False, rows=0, bytes=0, masks=m, request=e.text_of("what", "request"), hidden=hidden)
+            self.I[e.i] = O(ended=False, rows=0, bytes=0, sha=None, masks=m, request=e.text_of("what", "request"), hidden=hidden)
         elif e.k == "fetch.progress":
             i = self.I[e.refs[0]]; rests_on(i); check(not i.ended, "after its outcome"); figures(i)
+            check("out" not in e.shown or re.fullmatch("[0-9a-f]{64}", e.text_of("out", "sha256") or ""), "digest")
         elif e.k == "fetch.outcome":
             i, m = self.I[e.refs[0]], columns("mask", "column"); rests_on(i); check(not i.ended, "second outcome"); i.ended = True; figures(i)
             if m is not None and i.masks is not None: check(m <= i.masks, "masks")
-            end, digest = e.get("out", "end"), e.get("out", "sha256")
+            end, digest = e.text_of("out", "end"), e.text_of("out", "sha256")
             if "out" in e.shown:
                 check(end in "done cut source_failed interrupted limit revoked failed".split(), "end")
-                check(end != "done" or isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), "digest")
+                check(end != "done" or re.fullmatch("[0-9a-f]{64}", digest or ""), "digest")
             self.O[e.i] = O(done="out" not in e.shown or end == "done", sha=digest, hidden=hidden)
         elif e.k == "delivery.ack":
-            o, got = self.O[e.refs[0]], e.get("out", "sha256"); rests_on(o); check(o.done and (None in (o.sha, got) or o.sha == got), "ack")
-        elif e.k in ("audit.read", "audit.export"): under(0)
+            o, got = self.O[e.refs[0]], e.text_of("out", "sha256"); rests_on(o); check(o.done and (None in (o.sha, got) or o.sha == got), "ack")
+        elif e.k in ("audit.read", "audit.export", "erase"): under(0)
 
     @staticmethod
     def request(e, who):
@@ -534,11 +569,11 @@ class Ledger:
             payload = dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.request.v1+json")
             need(payload is not None and sha(payload).hex() == e.get("what", "digest"), "signature")
             d = parse(payload.decode())
-            need(d["v"] == 1 and [d["requester"][k] for k in ("issuer", "subject", "key")] == [*who.person, who.key], "requester")
-            need(is_int(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
-            need("out" not in e.shown or e.get("out", "quorum") == d["quorum"], "quorum")
-            need("obj" not in e.shown or all(e.get("obj", k) == d.get(k) for k in ("columns", "connections", "datasets")), "obj")
-            need("why" not in e.shown or all(e.get("why", k) == d.get(k) for k in ("reason", "ticket")), "why")
+            need(is_one(d["v"]) and [d["requester"][k] for k in ("issuer", "subject", "key")] == [*who.person, who.key], "requester")
+            need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
+            need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
+            need("obj" not in e.shown or all(e.same("obj", k, d) for k in ("columns", "connections", "datasets")), "obj")
+            need("why" not in e.shown or all(e.same("why", k, d) for k in ("reason", "ticket")), "why")
             return e.get("what", "id"), e.get("what", "digest")
         except (Malformed, KeyError, TypeError, ValueError):
             return None
@@ -548,8 +583,8 @@ class Ledger:
         try:
             need((e.get("what", "id"), e.get("what", "digest")) == request, "request")
             d = parse(dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.review.v1+json").decode())
-            need(d["v"] == 1 and d["verdict"] == verdict and (d["request"], d["digest"]) == request, "verdict")
-            need([d[k] for k in ("issuer", "subject", "key")] == [*who.person, who.key] and d["reason"].strip(), "reviewer")
+            need(is_one(d["v"]) and d["verdict"] == verdict and (d["request"], d["digest"]) == request, "verdict")
+            need([d[k] for k in ("issuer", "subject", "key")] == [*who.person, who.key] and re.search(NOT_BLANK, d["reason"]), "reviewer")
             need("who" not in e.shown or all(e.get("who", k) == d[k] for k in ("issuer", "subject", "key")), "who")
             need("why" not in e.shown or e.get("why", "reason") == d["reason"], "why")
             return True
@@ -558,21 +593,31 @@ class Ledger:
 
 
 # --- the bundle (§8) --------------------------------------------------------------------------------------------------------
-def lines(text):
-    need(not text or text.endswith("\n"), "line cut short")
-    return text[:-1].split("\n") if text else []
+def parse_filter(text):
+    f = parse(text)
+    need(isinstance(f, dict) and f and set(f) <= {"actors", "dataset", "kind", "request"}, "filter")
+    need(all(isinstance(v, str) for k, v in f.items() if k != "actors"), "filter")
+    need(isinstance(f.get("actors", []), list) and all(isinstance(a, str) for a in f.get("actors", [])), "filter")
+    return f
+
+
+def asked_for(f, e):
+    """Whether a header alone shows that a filter asks for an entry."""
+    return "request" not in f and ("actors" not in f or e.h.get("act") in f["actors"]) and \
+        ("dataset" not in f or "ds" in e.h and f["dataset"] in e.h["ds"].split(",")) and ("kind" not in f or f["kind"] in (e.k, e.k.split(".")[0]))
 
 
 def verify(data, trust, fault, unknown):
     members = untar(data); stored = Stored(members)
-    statement = parse(stored.text("statement.dsse"))
+    statement = parse(stored.text("statement.dsse", 2**28))
     need(isinstance(statement, dict), "statement")
     said = parse(Stored.decode(std64(statement.get("payload", ""))))
-    need(set(said) == {"members", "origin", "v"} and said["v"] == 1 and said["members"] == {n: sha(b).hex() for n, b in stored.m.items()}, "statement")
-    m = re.fullmatch(r"chunkctl\.dev/bundle/v1\nlevel ([0-4])\nrange (0|[1-9]\d*) (0|[1-9]\d*)\nfilter (none|\{.*\})\n", stored.text("format.txt"))
+    need(isinstance(said, dict) and set(said) == {"members", "origin", "v"} and is_one(said["v"]), "statement")
+    need(said["members"] == {n: sha(b).hex() for n, b in stored.m.items()}, "statement")
+    m = re.fullmatch(r"chunkctl\.dev/bundle/v1\nlevel ([0-4])\nrange (0|[1-9][0-9]*) (0|[1-9][0-9]*)\nfilter (none|\{.*\})\nviews (yes|no)\n",
+                     stored.text("format.txt"))
     need(m, "format.txt")
-    level, a, b, filtered = int(m[1]), int(m[2]), int(m[3]), m[4] != "none"
-    if filtered: parse(m[4])
+    level, a, b, chosen, with_views = int(m[1]), int(m[2]), int(m[3]), None if m[4] == "none" else parse_filter(m[4]), m[5] == "yes"
     start, head = Checkpoint(stored.text("start.checkpoint")), Checkpoint(stored.text("head.checkpoint"))
     need(start.origin == head.origin == said["origin"] and start.size == a <= b <= head.size, "range or origin")
     own_text = stored.text("keys/log.txt"); need(own_text.endswith("\n"), "log key"); own = vkey(own_text[:-1]); need(own[0] == head.origin, "log key")
@@ -583,29 +628,54 @@ def verify(data, trust, fault, unknown):
         elif not signer: fault(f"the {name}'s signature")
         elif name == "head" and signer != own: fault("the bundle names another log key")
     if not head.signer([own]): fault("the head is not signed by the key the bundle names")
+    if trust["witnesses"]:
+        vouch = [head.cosigned(w) for w in trust["witnesses"]]
+        if None in vouch: fault("a witness's cosignature on the head")
+        elif sum(vouch) < trust["witness_quorum"]: unknown("too few of the trusted witnesses vouch for the head")
     if dsse(statement, own[2], "application/vnd.chunkctl.export.v1+json") is None: fault("the statement's signature")
 
-    proofs = parse(stored.text("proof/consistency")); need(set(proofs) == {"proofs"} and proofs["proofs"], "proofs")
+    proofs = parse(stored.text("proof/consistency")); need(isinstance(proofs, dict) and set(proofs) == {"proofs"} and proofs["proofs"], "proofs")
     shown = {0: EMPTY, head.size: head.root}
     for n, p in enumerate(proofs["proofs"]):
-        need(set(p) == {"from", "hashes", "root", "to"} and p["to"] == head.size, "proofs")
+        need(set(p) == {"from", "hashes", "root", "to"} and is_nat(p["from"]) and is_nat(p["to"]) and p["to"] == head.size, "proofs")
         root = unb64(p["root"], 32)
         need(n or (p["from"], root) == (a, start.root), "first proof")
         if consistent(p["from"], p["to"], [unb64(x, 32) for x in p["hashes"]], root, head.root): shown.setdefault(p["from"], root)
         else: fault(f"the head does not extend size {p['from']}")
     last = trust["last"]
-    if level: rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknown)
+    views = rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown) if level else {}
     if last and last.size > head.size: unknown("the auditor has seen a larger log")
     elif last and last.size not in shown: unknown("nothing shows the log at the auditor's last checkpoint")
     elif last and shown[last.size] != last.root: fault("history was rewritten")
+    if with_views:
+        for name, text in views.items():
+            if level < 2 and name != "views/population.csv": continue
+            if stored.take(name) != text: fault(f"{name} is not what the rows give")
     need(not stored.m, "members that do not belong: " + " ".join(stored.m))
+    return views
 
 
-def rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknown):
-    r = parse(stored.text("proof/range")); need(set(r) == {"from", "frontier", "tail", "to"} and (r["from"], r["to"]) == (a, b), "range")
+def pages(stored, folder):
+    """First index and lines of each member that holds entries; all but the last are full, and none is fuller."""
+    names = sorted(n.removesuffix(".gz") for n in stored.m if re.fullmatch(folder + r"/[0-9]{12,}\.jsonl(\.gz)?", n))
+    names = [n for n in names if n == "%s/%012d.jsonl" % (folder, int(n[len(folder) + 1:-6]))]
+    for name in names:
+        text = stored.take(name, 2 * (MEMBER_BYTES + LINE_BYTES_MAX)); need(text.endswith("\n"), "a member of rows")
+        part, size = text[:-1].split("\n"), len(text.encode())
+        before = size - len(part[-1].encode()) - 1
+        need(len(part) <= ROWS_MAX and before < MEMBER_BYTES, "too many rows in a member")
+        need(name == names[-1] or len(part) == ROWS_MAX or size >= MEMBER_BYTES, "too few rows in a member")
+        yield int(name[len(folder) + 1:-6]), part
+
+
+def rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown):
+    r = parse(stored.text("proof/range")); need(isinstance(r, dict) and set(r) == {"from", "frontier", "tail", "to"}, "range")
+    need(is_nat(r["from"]) and is_nat(r["to"]) and (r["from"], r["to"]) == (a, b), "range")
     frontier = Frontier(a, [unb64(x, 32) for x in r["frontier"]])
     if frontier.root() != start.root: fault("the fold does not begin at the start")
-    context = [Entry(x, True) for x in lines(stored.take("rows/context.jsonl"))]
+    context = []
+    for first, part in pages(stored, "context"):
+        found = [Entry(x, None) for x in part]; need(found[0].i == first, "name of a member of context"); context += found
     need(all(x.i < y.i for x, y in zip(context, context[1:])) and not any(a <= e.i < b for e in context), "context order")
     for e in context:
         if not included(e.leaf, e.i, head.size, e.proof, head.root): fault(f"entry {e.i} is not under the head")
@@ -615,14 +685,12 @@ def rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknow
         groups = open_groups(level, e.k)
         if e.form == "erased": erased.append(e); needed.add(e.erased_by)
         elif e.form == "header":
-            if level >= 2 and not filtered: fault(f"entry {e.i}: its body is missing")
+            if level >= 2 and chosen is None: fault(f"entry {e.i}: its body is missing")
+            if level >= 2 and chosen is not None and a <= e.i < b and asked_for(chosen, e): fault(f"entry {e.i}: withheld although the filter asks for it")
         else: need(level >= 2 and e.shown == groups and (e.form == "full") == (groups == set(GROUPS)), "a row opens other groups than its level")
         if e.k in ("erase", "retention.dispose"): erasers.add(e.i)
         needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
         ledger.admit(e)
-        if e.k == "session.open" and "who" in e.shown and ledger.S.get(e.i) and ledger.S[e.i].who:
-            w = ledger.S[e.i].who
-            attached[f"keys/{sha(w.key.encode()).hex()}.json"] = canon({"public_key": b64(w.pub), "thumbprint": w.key})
         if e.k == "policy.load":
             for member, folder, ext in (("text", "policies", "cedar"), ("schema", "schema", "cedarschema")):
                 text = e.text_of("what", member)
@@ -630,43 +698,99 @@ def rows(stored, level, a, b, filtered, start, head, trust, shown, fault, unknow
 
     for e in context:
         if e.i < a: step(e)
-    for n in range(-(-(b - a) // 4096)):
-        part = lines(stored.take(f"rows/{n:08}.jsonl")); need(len(part) == min(4096, b - a - n * 4096), "rows in a member")
+    for first, part in pages(stored, "rows"):
+        need(first == frontier.size, "gap")
         for line in part:
-            e = Entry(line, False); need(e.i == frontier.size, "gap"); frontier.push(e.leaf)
+            e = Entry(line, frontier.size); need(e.i < b, "rows beyond the range"); frontier.push(e.leaf)
             if trust["last"] and frontier.size == trust["last"].size: shown.setdefault(frontier.size, frontier.root())
             step(e); views.add(e)
+    need(frontier.size == b, "rows are missing")
     if not consistent(b, head.size, [unb64(x, 32) for x in r["tail"]], frontier.root(), head.root): fault("the rows do not fold into the head")
     for e in context:
         if e.i >= b: step(e)
     need(sorted(x for x in needed if not a <= x < b) == [e.i for e in context], "context is not what the rows rest on")
     for e in erased:
         if e.erased_by <= e.i or e.erased_by not in erasers: fault(f"entry {e.i}: erased by an entry that erases nothing")
-    for name, text in list(attached.items()) + [(n, "".join(v)) for n, v in views.v.items()]:
+    for name, text in attached.items():
         if stored.take(name) != text: fault(f"{name} is not what the rows give")
+    return {name: "".join(parts) for name, parts in views.v.items()}
+
+
+# --- the receipt (§7) -------------------------------------------------------------------------------------------------------
+RECEIPT = {"session.open": "who", "request.create": "what obj why out", "review.approve": "who what why", "review.reject": "who what why",
+           "grant.issue": "what out", "fetch.intent": "what obj mask", "fetch.outcome": "out mask"}
+
+
+def receipt(text, data, trust, unknown):
+    r = parse(text.removesuffix("\n")); need(isinstance(r, dict) and set(r) == {"checkpoint", "entries", "file", "format"}, "receipt")
+    f = r["file"]; need(set(f) | {"name"} == {"bytes", "format", "name", "sha256"} and isinstance(f.get("name", ""), str), "file")
+    need(r["format"] == "chunkctl.dev/receipt/v1" and f["sha256"] == sha(data).hex() and is_nat(f["bytes"]) and f["bytes"] == len(data), "another file")
+    head = Checkpoint(r["checkpoint"]); signer = head.signer(trust["keys"]); need(signer is not False, "the checkpoint's signature")
+    if signer is None: return unknown("signed by a log key that is not known")
+    E, last = {}, None
+    for line in r["entries"]:
+        need(set(line) == {"d", "g", "h", "i", "p"}, "entry"); e = Entry(canon(line), None)
+        need(e.shown == set(RECEIPT.get(e.k, "").split()), "an entry opens other groups than a receipt does")
+        need(last is None or last.i < e.i and last.t <= e.t, "order"); need(included(e.leaf, e.i, head.size, e.proof, head.root), "inclusion")
+        E[e.i] = last = e
+
+    def at(e, n, kind):
+        need(len(e.refs) > n and e.refs[n] in E and e.refs[n] < e.i and E[e.refs[n]].k == kind, "references")
+        return E[e.refs[n]]
+    def holder(e, n):
+        s = at(e, n, "session.open"); need(all(k in s.h and s.h[k] == e.h.get(k) for k in ("sid", "act")), "another session")
+        w = O(person=(s.text_of("who", "issuer"), s.text_of("who", "subject")), key=s.text_of("who", "key"), pub=unb64(s.text_of("who", "public_key"), 32))
+        need(None not in w.person and thumb(w.pub) == w.key, "key"); used.add(s.i)
+        return w
+    need(last and last.k == "fetch.outcome", "its last entry is no outcome"); out = last; used = {out.i}
+    intent = at(out, 0, "fetch.intent"); grant = at(intent, 0, "grant.issue"); request = at(grant, 0, "request.create")
+    used |= {intent.i, grant.i, request.i}; asker, taker = holder(request, 0), holder(intent, 1)
+    signed = Ledger.request(request, asker); need(signed and asker.person == taker.person, "the requester")
+    need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
+    people = []
+    for n in range(1, len(grant.refs)):
+        vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
+        need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")
+        people.append(who.person); used.add(vote.i)
+    d = parse(dsse(request.get("what", "envelope"), asker.pub, "application/vnd.chunkctl.request.v1+json").decode())
+    need(len(people) >= d["quorum"] and used == set(E), "quorum, or entries without a part in it")
+    need(out.get("out", "end") == "done" and out.get("out", "sha256") == f["sha256"] and out.nat_of("out", "bytes") == f["bytes"], "the outcome")
+    need(out.nat_of("out", "rows") is not None and intent.nat_of("what", "chunk") is not None and d.get("format") == f["format"], "format or figures")
+    asked, applied = masks(d.get("columns"), "name"), masks(out.get("mask", "columns"), "column")
+    need(asked is not None and masks(intent.get("mask", "columns"), "column") == asked and applied is not None and applied <= asked, "masks")
 
 
 def main(argv):
-    if len(argv) != 3:
+    if len(argv) not in (3, 4):
         print(__doc__, file=sys.stderr)
         return 3
-    faults, unknowns = [], []
+    faults, unknowns, views = [], [], {}
     with open(argv[2], "rb") as f: t = tomllib.load(f)
     try:
         trust = {"origin": t["origin"], "keys": [vkey(k.strip()) for k in t["log_keys"]], "last": None,
                  "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
+        trust["witnesses"] = [vkey(k.strip(), 4) for k in t.get("witnesses", [])]
+        trust["witness_quorum"] = t.get("witness_quorum", len(trust["witnesses"]))
+        need(all(len({w[i] for w in trust["witnesses"]}) == len(trust["witnesses"]) for i in (0, 2)), "trust file")
+        need(trust["witness_quorum"] <= len(trust["witnesses"]) and bool(trust["witness_quorum"]) == bool(trust["witnesses"]), "trust file")
         if t.get("last_checkpoint"): trust["last"] = Checkpoint(t["last_checkpoint"])
-        need(trust["keys"] and not trust["last"] or trust["last"].signer(trust["keys"]), "trust file")
+        need(trust["keys"] and (not trust["last"] or trust["last"].signer(trust["keys"])), "trust file")
     except (Malformed, KeyError, ValueError) as e:
         print(f"trust file: {e}", file=sys.stderr)
         return 3
     with open(argv[1], "rb") as f: data = f.read()
     try:
-        verify(data, trust, faults.append, unknowns.append)
+        if argv[1].endswith(".receipt"):
+            with open(argv[1].removesuffix(".receipt"), "rb") as f: receipt(Stored.decode(data), f.read(), trust, unknowns.append)
+        else: views = verify(data, trust, faults.append, unknowns.append)
     except (Malformed, KeyError, TypeError, AttributeError) as e:
         faults.append(f"form: {e}")
     for line in faults or unknowns: print(line)
     print("false" if faults else "cannot tell" if unknowns else "true")
+    if len(argv) == 4 and not faults and not unknowns:
+        os.makedirs(os.path.join(argv[3], "views"), exist_ok=True)
+        for name, text in views.items():
+            with open(os.path.join(argv[3], name), "w", encoding="utf-8", newline="") as f: f.write(text)
     return 1 if faults else 2 if unknowns else 0
 
 

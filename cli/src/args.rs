@@ -102,6 +102,8 @@ pub(crate) enum Commands {
     Verify(commands::verify::VerifyArgs),
     /// Search, export and verify the evidence.
     Audit(commands::audit::AuditArgs),
+    /// Vouch for logs that only grow, on a machine that is not their operator's.
+    Witness(commands::witness::WitnessArgs),
     /// Show or change this machine's configuration.
     Config(commands::config::ConfigArgs),
     /// Find out why something does not work.

@@ -125,6 +125,7 @@ mod tests {
             connections: vec!["db".into()],
             columns: vec![],
             filtered: vec![],
+            row_filters: Default::default(),
             format: Format::Csv,
             reason: "why".into(),
             ticket: Some("T-1".into()),
@@ -134,6 +135,7 @@ mod tests {
                 bytes: 1,
                 duration_s: 1,
             },
+            grant_s: 1,
             quorum: 1,
             requester: Requester {
                 issuer: "https://i".into(),

@@ -25,6 +25,8 @@ mod sink;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod testing;
 mod text;
+mod view_folder;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -84,6 +86,7 @@ fn dispatch(ui: &Ui, cli: &Cli) -> error::Result<()> {
     match &cli.command {
         Commands::Completions(args) => return commands::completions::run(ui, args),
         Commands::Man(args) => return commands::man::run(ui, args),
+        Commands::Witness(args) => return commands::witness::run(ui, args),
         _ => {}
     }
     let cx = Context::new(ui, &cli.global)?;
@@ -106,7 +109,7 @@ fn dispatch(ui: &Ui, cli: &Cli) -> error::Result<()> {
         Commands::Config(args) => commands::config::run(&cx, args),
         Commands::Doctor => commands::doctor::run(&cx),
         Commands::Demo(args) => commands::demo::run(&cx, args),
-        Commands::Completions(_) | Commands::Man(_) => Ok(()),
+        Commands::Completions(_) | Commands::Man(_) | Commands::Witness(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::cosignature::Witnessed;
 use chunk_evidence::encode;
 use chunk_evidence::note::VerifierKey;
 use chunk_evidence::receipt::{self, Receipt, ReceiptStory};
@@ -87,8 +89,31 @@ impl Believed {
                     .hint("chunkctl requests --mine")
             }
         })?;
+        self.judge_witnesses(receipt)?;
         self.judge_reviewers(&story)?;
         Ok(story)
+    }
+
+    /// Whoever names witnesses in the trust file believes nothing that they have not seen.
+    fn judge_witnesses(&self, receipt: &Receipt) -> Result<()> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let wrong = |why: String| Failure::usage("the witnesses of the trust file are none").why(why);
+        let witnesses = policy.witnesses().map_err(|error| wrong(error.to_string()))?;
+        let checkpoint = SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::bug("a verified receipt has no checkpoint"))?;
+        match witnesses.judge(&checkpoint) {
+            Witnessed::Yes => Ok(()),
+            Witnessed::TooFew { cosigned, quorum } => Err(Failure::cannot_tell(
+                "unwitnessed",
+                "nobody here can tell whether others have seen this history of the log",
+            )
+            .why(format!(
+                "{cosigned} of the witnesses in the trust file vouch for the receipt's checkpoint, and {quorum} must"
+            ))
+            .why("a receipt that was made while the witnesses were away can be fetched again from the broker")),
+            Witnessed::False { witness } => Err(Failure::no("evidence_false", "the evidence does not hold").why(format!(
+                "the cosignature of witness `{witness}` on the receipt's checkpoint does not verify"
+            ))),
+        }
     }
 
     /// A verdict counts by the key that signed it; who vouches for that key is the reader's choice.

@@ -320,8 +320,14 @@ fn make_name_durable(path: &Path) {
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn sha256_of_file(path: &Path) -> std::io::Result<(String, u64)> {
-    use std::io::Read as _;
-    let mut file = std::fs::File::open(path)?;
+    sha256_of(std::fs::File::open(path)?)
+}
+
+/// SHA-256 (hex) and number of the bytes that follow.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn sha256_of(mut file: impl std::io::Read) -> std::io::Result<(String, u64)> {
     let mut digest = digest::Context::new(&digest::SHA256);
     let mut buffer = vec![0_u8; BUFFER_BYTES];
     let mut bytes = 0;

@@ -190,14 +190,9 @@ fn members_cannot_be_dropped_added_doubled_swapped_renamed_or_cut() {
 }
 
 #[test]
-fn a_bundle_of_another_log_or_without_trust_is_not_true() {
+fn a_bundle_of_another_log_or_mixed_with_one_is_false() {
     let (scene, other) = (Scene::new(), Scene::new());
     assert_eq!(scene.verify(&other.bytes), 1, "another broker's bundle under this trust file");
-    // Without anybody to trust, nothing can be told.
-    let file = scene.auditor.dir().join("good.bundle");
-    let stranger = other.world.person("stranger");
-    let output = stranger.run(&["audit", "verify", file.to_str().unwrap()]);
-    assert!(matches!(output.code, 2 | 3), "{}", output.all());
     // Members of two bundles mixed.
     let (ours, theirs) = (take_apart(&scene.bytes), take_apart(&other.bytes));
     let mut changed = Vec::new();
@@ -269,6 +264,53 @@ fn next_month_s_bundle_meets_the_checkpoint_that_the_auditor_kept() {
         (!String::from_utf8_lossy(&format).contains("range 0 ")).then_some(())
     });
     assert_eq!(scene.verify_file(&scene.auditor.dir().join("late.bundle")), 0);
+}
+
+#[test]
+fn whom_the_auditor_does_not_know_is_cannot_tell_and_never_true() {
+    let scene = Scene::new();
+    let verify = |trust: &str| {
+        std::fs::write(scene.auditor.dir().join("other.toml"), trust).unwrap();
+        scene.auditor.run(&["audit", "verify", "good.bundle", "--trust", "other.toml"])
+    };
+    let trust = std::fs::read_to_string(scene.auditor.dir().join("trust.toml")).unwrap();
+    let pinned = trust.replace("reviewer_keys = \"session\"", "reviewer_keys = \"pinned\"");
+    assert_ne!(pinned, trust);
+    // Nobody but the operator says that the keys that signed the verdicts are the reviewers'.
+    let output = verify(&pinned);
+    assert_eq!(output.code, 2, "{}", output.all());
+    assert!(output.all().contains("only the log itself says"), "{}", output.all());
+    // The same keys, pinned: now it is known.
+    let sessions = scene
+        .world
+        .api("anna")
+        .entries()
+        .into_iter()
+        .filter(|entry| entry.header["k"] == "session.open");
+    let mut keys: Vec<String> = sessions
+        .map(|entry| {
+            let who = &entry.body["who"];
+            format!(
+                "\n[[pinned]]\nissuer = {}\nsubject = {}\nthumbprint = {}\n",
+                who["issuer"], who["subject"], who["key"]
+            )
+        })
+        .collect();
+    keys.sort();
+    keys.dedup();
+    let output = verify(&(pinned.clone() + &keys.concat()));
+    assert_eq!(output.code, 0, "{}", output.all());
+    // Another log key than the one that signed.
+    let key = chunk_evidence::note::VerifierKey::new(&origin(&trust), [9; 32]).unwrap().to_text();
+    let lines = trust.lines().filter(|line| !line.starts_with("log_keys"));
+    let without_last: Vec<&str> = lines.take_while(|line| !line.starts_with("last_checkpoint")).collect();
+    let output = verify(&format!("{}\nlog_keys = [\"{key}\"]\n", without_last.join("\n")));
+    assert_eq!(output.code, 2, "{}", output.all());
+}
+
+fn origin(trust: &str) -> String {
+    let line = trust.lines().find_map(|line| line.strip_prefix("origin = "));
+    line.unwrap().trim_matches('"').to_owned()
 }
 
 #[test]

@@ -1,23 +1,19 @@
 //! A verifier that shares no code with the product (`tests/verify.py`, Python's standard library, written from
 //! `docs/evidence.md`) gives the same answer as `chunkctl audit verify`, on good bundles and on changed ones.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chunk_wire::fetch::Format;
 
-use crate::support::World;
 use crate::support::api::slice;
+use crate::support::{Person, World};
 
 /// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
 fn python(bundle: &Path, trust: &Path) -> i32 {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.py");
-    let output = Command::new(std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()))
-        .arg(script)
-        .arg(bundle)
-        .arg(trust)
-        .output()
-        .expect("python3 runs");
+    let output = script("verify.py").arg(bundle).arg(trust).output().expect("python3 runs");
     let code = output.status.code().expect("verify.py ends by itself");
     assert!(
         code <= 2 && !String::from_utf8_lossy(&output.stderr).contains("Traceback"),
@@ -43,6 +39,14 @@ fn two_verifiers_agree_on_good_and_on_changed_bundles() {
         let name = format!("level-{level}.bundle");
         anna.run(&["audit", "export", "--level", level, "-o", &name]).exits(0);
         assert_eq!((rust(&name), python(&anna.dir().join(&name), &trust)), (0, 0), "level {level}");
+        for (filter, value) in [("--user", "dana"), ("--dataset", "people"), ("--request", request.id.as_str())] {
+            let name = format!("chosen-{level}{filter}.bundle");
+            anna.run(&["audit", "export", "--level", level, filter, value, "--views", "-o", &name])
+                .exits(0);
+            let both = (rust(&name), python(&anna.dir().join(&name), &trust));
+            assert_eq!(both, (0, 0), "level {level} {filter}");
+        }
+        same_views(&anna, &name);
     }
 
     let good = std::fs::read(anna.dir().join("level-4.bundle")).unwrap();
@@ -64,6 +68,34 @@ fn two_verifiers_agree_on_good_and_on_changed_bundles() {
     }
 }
 
+/// Both verifiers make the same views of a bundle.
+fn same_views(anna: &Person, bundle: &str) {
+    let (ours, theirs) = (format!("{bundle}.ours"), format!("{bundle}.theirs"));
+    anna.run(&["audit", "verify", bundle, "--trust", "trust.toml", "--views", &ours])
+        .exits(0);
+    let paths = [bundle, "trust.toml", &theirs].map(|name| anna.dir().join(name));
+    let output = script("verify.py").args(paths).output().expect("python3 runs");
+    assert!(output.status.success());
+    let files = |folder: PathBuf| -> BTreeMap<OsString, Vec<u8>> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+            .collect()
+    };
+    let (ours, theirs) = (files(anna.dir().join(ours)), files(anna.dir().join(theirs).join("views")));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{bundle}");
+    for (name, text) in &ours {
+        assert!(*text == theirs[name], "{bundle}: {name:?} differs");
+    }
+}
+
+/// A Python script of this folder.
+fn script(name: &str) -> Command {
+    let mut python = Command::new(std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()));
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
+    python
+}
+
 /// A tenth of the 600,000 single changes that the product's own tests try on a bundle of this size.
 const MUTANTS: &str = "60000";
 
@@ -80,8 +112,7 @@ fn the_second_verifier_calls_every_mutant_false_too() {
     anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
     anna.run(&["audit", "export", "-o", "whole.bundle"]).exits(0);
     let seed = hex::encode(crate::support::random::<8>());
-    let output = Command::new(std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned()))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("mutants.py"))
+    let output = script("mutants.py")
         .args([anna.dir().join("whole.bundle"), anna.dir().join("trust.toml")])
         .args([MUTANTS, &seed])
         .output()

@@ -40,6 +40,7 @@ install_packages() {
   command -v strace >/dev/null || missing+=' strace'
   command -v python3 >/dev/null || missing+=' python3'
   command -v openssl >/dev/null || missing+=' openssl'
+  command -v jq >/dev/null || missing+=' jq'
   command -v npm >/dev/null || missing+=' nodejs npm'
   local postgres=''
   if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || ! command -v psql >/dev/null; then
@@ -121,6 +122,25 @@ find_python() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends python3.11 >/dev/null ||
     fail "Python 3.11 or newer is needed and apt-get has none; install it and run this again"
   export CHUNK_TEST_PYTHON=python3.11
+}
+
+# What other programs make of exports is checked with their own schemas: OCSF's, and OSCAL's.
+install_exports_checks() {
+  local packages='ocsf-json-schema==1.2.0 jsonschema==4.26.0 compliance-trestle==5.2.0'
+  export CHUNK_TEST_EXPORTS_CHECKS=$cache/exports-checks
+  [ "$(cat "$CHUNK_TEST_EXPORTS_CHECKS/installed" 2>/dev/null)" = "$packages" ] && return 0
+  if ! "$CHUNK_TEST_PYTHON" -c 'import ensurepip' 2>/dev/null; then
+    missing=" $CHUNK_TEST_PYTHON-venv"
+    command -v apt-get >/dev/null || fail "$CHUNK_TEST_PYTHON cannot make virtual environments; install its venv module and run this again"
+    echo "   installing with apt-get:$missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$CHUNK_TEST_PYTHON-venv" >/dev/null
+  fi
+  echo "   installing the schemas of export formats (PyPI $packages) into $CHUNK_TEST_EXPORTS_CHECKS"
+  rm -rf "$CHUNK_TEST_EXPORTS_CHECKS"
+  "$CHUNK_TEST_PYTHON" -m venv "$CHUNK_TEST_EXPORTS_CHECKS"
+  # shellcheck disable=SC2086 # a list of packages
+  "$CHUNK_TEST_EXPORTS_CHECKS/bin/pip" install --quiet --disable-pip-version-check $packages
+  printf '%s' "$packages" >"$CHUNK_TEST_EXPORTS_CHECKS/installed"
 }
 
 install_runner() {

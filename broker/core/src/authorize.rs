@@ -1,7 +1,9 @@
 //! Decides whether a caller may fetch what a plan describes, and on what terms.
 //!
-//! Every question to policy goes through [`ask`], which fills the circumstances the same way each time. Cedar skips a policy
+//! Every question to policy goes through [`Asking`], which fills the circumstances the same way each time. Cedar skips a policy
 //! that fails to evaluate; a skipped `forbid` would open a door, so any evaluation fault denies.
+
+use std::sync::Arc;
 
 use chunk_wire::problem::Code;
 
@@ -10,11 +12,53 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::plan::Plan;
-use crate::policy::{Action, Answer, Circumstances, Resource};
+use crate::policy::{Action, Answer, Circumstances, PolicySet, Principal, Resource};
+use crate::state::State;
 
-/// Proof that policy, as it stands now, allows a plan.
+/// Policy as one call sees it: every question of the call is put to the same set, whatever is put in force meanwhile.
+pub(crate) struct Asking<'a> {
+    pub(crate) broker: &'a Broker,
+    cx: &'a Context,
+    caller: &'a Caller,
+    policies: Arc<PolicySet>,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks the policies in force.
+    pub(crate) fn now(broker: &'a Broker, cx: &'a Context, caller: &'a Caller) -> Self {
+        Self::under(broker.policy.load_full(), broker, cx, caller)
+    }
+
+    /// Asks these policies.
+    pub(crate) fn under(policies: Arc<PolicySet>, broker: &'a Broker, cx: &'a Context, caller: &'a Caller) -> Self {
+        Self {
+            broker,
+            cx,
+            caller,
+            policies,
+        }
+    }
+
+    /// Whether the caller may do this, where nothing is planned.
+    pub(crate) fn may(&self, action: Action, resource: &Resource<'_>) -> bool {
+        self.ask(action, resource).allowed
+    }
+
+    /// Digest of the policies that are asked.
+    pub(crate) fn digest(&self) -> &str {
+        self.policies.digest()
+    }
+
+    fn ask(&self, action: Action, resource: &Resource<'_>) -> Answer {
+        let circumstances = circumstances(self.broker, self.cx, self.caller);
+        evaluate(&self.policies, action, &self.caller.principal(), resource, &circumstances)
+    }
+}
+
+/// Proof that policy allows a plan.
 ///
-/// Only [`authorize`] makes one. It owns the plan it was given for, so nothing later can resolve another.
+/// Only [`authorize`] makes one. It owns the plan it was given for, and the plan the policies that were asked, so nothing later
+/// can resolve another or ask others.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Permit {
@@ -73,14 +117,16 @@ fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>
     let mut quorum = 0;
     let mut policies = Vec::new();
     let circumstances = plan.circumstances(broker, cx);
+    let asked = plan.policies();
+    let principal = plan.caller().principal();
     for dataset in plan.datasets() {
         let resource = dataset.resource();
-        let answer = ask_with(broker, plan.caller(), Action::Fetch, &resource, &circumstances);
+        let answer = evaluate(asked, Action::Fetch, &principal, &resource, &circumstances);
         if !answer.allowed {
-            return Err(deny(broker, &answer, &dataset.name));
+            return Err(deny(asked, &answer, &format!("fetching from dataset `{}`", dataset.name)));
         }
         add(&mut policies, answer.policies);
-        let unapproved = ask_with(broker, plan.caller(), Action::FetchUnapproved, &resource, &circumstances);
+        let unapproved = evaluate(asked, Action::FetchUnapproved, &principal, &resource, &circumstances);
         if unapproved.allowed {
             add(&mut policies, unapproved.policies);
         } else {
@@ -90,19 +136,19 @@ fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>
     Ok((quorum, policies))
 }
 
-/// Asks policy about something that is not a planned fetch.
+/// Asks the policies in force one question about something that is not a planned fetch.
 pub(crate) fn ask(broker: &Broker, cx: &Context, caller: &Caller, action: Action, resource: &Resource<'_>) -> Answer {
-    ask_with(broker, caller, action, resource, &circumstances(broker, cx, caller))
+    Asking::now(broker, cx, caller).ask(action, resource)
 }
 
 /// Like [`ask`], but a "no" becomes an error.
 pub(crate) fn demand(broker: &Broker, cx: &Context, caller: &Caller, action: Action, what: &str) -> Result<(), Error> {
-    let answer = ask(broker, cx, caller, action, &Resource::Broker);
+    let asking = Asking::now(broker, cx, caller);
+    let answer = asking.ask(action, &Resource::Broker);
     if answer.allowed {
         return Ok(());
     }
-    let denial = deny_action(broker, &answer, what);
-    Err(denial.into_error())
+    Err(deny(&asking.policies, &answer, what).into_error())
 }
 
 /// The circumstances of a call that plans nothing.
@@ -125,19 +171,44 @@ pub(crate) fn circumstances(broker: &Broker, cx: &Context, caller: &Caller) -> C
     }
 }
 
-pub(crate) fn ask_with(broker: &Broker, caller: &Caller, action: Action, resource: &Resource<'_>, circumstances: &Circumstances) -> Answer {
-    let answer = broker.policy.load().evaluate(action, &caller.principal(), resource, circumstances);
+/// Puts one question to a set of policies.
+pub(crate) fn evaluate(
+    policies: &PolicySet,
+    action: Action,
+    principal: &Principal<'_>,
+    resource: &Resource<'_>,
+    circumstances: &Circumstances,
+) -> Answer {
+    let answer = policies.evaluate(action, principal, resource, circumstances);
     for fault in &answer.faults {
         tracing::error!(%fault, "a policy could not be evaluated; the answer is no");
     }
     answer
 }
 
-fn deny(broker: &Broker, answer: &Answer, dataset: &str) -> Denial {
-    deny_action(broker, answer, &format!("fetching from dataset `{dataset}`"))
+/// Index of the policies that decided, if they are the ones in force where the decision is recorded.
+///
+/// # Errors
+/// When others were put in force meanwhile: see [`moved`].
+pub(crate) fn in_force(state: &State, digest: &str) -> Result<u64, Error> {
+    match &state.policy {
+        Some((index, known)) if known == digest => Ok(*index),
+        _ => Err(Error::new(Code::Unavailable, "The policies changed while this was decided.")
+            .hint("run the same command again")
+            .operator(PoliciesMoved)),
+    }
 }
 
-fn deny_action(broker: &Broker, answer: &Answer, what: &str) -> Denial {
+/// Whether a decision was lost because other policies came into force. It may be made again.
+pub(crate) fn moved(fault: &Error) -> bool {
+    fault.source.as_ref().is_some_and(|source| source.is::<PoliciesMoved>())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the policies that decided are not those in force")]
+struct PoliciesMoved;
+
+fn deny(policies: &PolicySet, answer: &Answer, what: &str) -> Denial {
     if !answer.faults.is_empty() {
         return Denial {
             code: Code::PolicyFault,
@@ -154,7 +225,7 @@ fn deny_action(broker: &Broker, answer: &Answer, what: &str) -> Denial {
         format!("Policy {} forbids {what}.", names.join(", "))
     };
     let mut reasons = vec![reason];
-    reasons.extend(broker.policy.load().reasons(answer));
+    reasons.extend(policies.reasons(answer));
     Denial {
         code: Code::Denied,
         reasons,

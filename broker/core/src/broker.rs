@@ -10,7 +10,7 @@ use chunk_log::signer::LogSigner;
 use chunk_wire::problem::Code;
 use chunk_wire::session::{BrokerInfo, IssuerInfo};
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +31,7 @@ use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
 use chunk_port::Scanner;
 
 /// What a broker is made of. Everything that touches the world comes in here.
@@ -51,6 +52,8 @@ pub struct Parts {
     pub scanner: Arc<dyn Scanner>,
     /// Fetcher of discovery documents and keys.
     pub http: Arc<dyn HttpGet>,
+    /// Witnesses of the log, where some are configured.
+    pub witness: Option<Witnessing>,
     /// Ed25519 seed that signs the broker's own tokens.
     pub token_seed: [u8; 32],
     /// Key of DPoP nonces.
@@ -64,6 +67,8 @@ pub struct Broker {
     pub(crate) log: Log,
     pub(crate) signer: Arc<LogSigner>,
     pub(crate) policy: ArcSwap<PolicySet>,
+    /// Held for writing between the entry of a reload and the moment at which everybody asks the new policies.
+    reloading: RwLock<()>,
     pub(crate) scanner: Arc<dyn Scanner>,
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
@@ -71,6 +76,7 @@ pub struct Broker {
     pub(crate) tokens: TokenSigner,
     pub(crate) failures: Failures,
     pub(crate) rates: Rates,
+    pub(crate) witness: Arc<Witnesses>,
     /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -119,6 +125,10 @@ impl Broker {
         let signer = Arc::new(parts.signer);
         let log = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
             .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
+        let (witness, witnessing) = (
+            Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
+            parts.witness,
+        );
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
@@ -131,18 +141,28 @@ impl Broker {
             log,
             signer,
             policy: ArcSwap::from_pointee(parts.policies),
+            reloading: RwLock::new(()),
             scanner: parts.scanner,
             schemas: Schemas::default(),
             failures: Failures::default(),
             rates: Rates::default(),
+            witness,
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
             totals: Totals::default(),
             random: SystemRandom::new(),
         });
+        broker.check_genesis()?;
+        let witnesses = match witnessing {
+            Some(Witnessing { port, memory, .. }) => witness::meet(&broker, port.as_ref(), memory).await.map(|()| Some(port))?,
+            None => None,
+        };
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
+        if let Some(port) = witnesses {
+            broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
+        }
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
         Ok(broker)
@@ -153,14 +173,11 @@ impl Broker {
         self.stopping.cancel();
         self.jobs.close();
         self.jobs.wait().await;
+        self.report(self.failures.record(self, true).await);
         let instance = self.settings.instance.clone();
         let stop = self
             .log
-            .commit(Urgency::Closing, move |_, _| {
-                Ok(vec![Event::Stop {
-                    instance: instance.clone(),
-                }])
-            })
+            .commit(Urgency::Closing, move |_, _| Ok(vec![Event::Stop { instance }]))
             .await;
         if let Err(fault) = stop {
             tracing::error!(error = %fault, "the stop could not be recorded");
@@ -194,15 +211,21 @@ impl Broker {
     /// Whether requests can be served.
     ///
     /// # Errors
-    /// When the broker stops, or its log cannot grow.
+    /// When the broker stops, its log cannot grow, or nobody else has seen the log for too long.
     pub fn ready(&self) -> Result<(), Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::new(Code::Unavailable, "The broker is stopping."));
         }
         match &self.log.published().broken {
             Some(why) => Err(Error::new(Code::EvidenceUnavailable, "The evidence log cannot be written.").operator(why.clone())),
-            None => Ok(()),
+            None => self.witness.may_release(self.clock.now_ms()),
         }
+    }
+
+    /// How the witnesses are, where there are some.
+    #[must_use]
+    pub fn witness_metrics(&self) -> Option<WitnessMetrics> {
+        self.witness.metrics(self.clock.now_ms())
     }
 
     /// A fresh DPoP nonce.
@@ -237,18 +260,15 @@ impl Broker {
     /// # Errors
     /// When the log cannot be written; the old policies stay.
     pub async fn reload_policies(&self, policies: PolicySet) -> Result<(), Error> {
-        let load = policy_load(&policies);
-        self.log
-            .commit(Urgency::Normal, move |state, _| {
-                let same = state
-                    .policy
-                    .as_ref()
-                    .is_some_and(|(_, digest)| matches!(&load, Event::PolicyLoad { digest: d, .. } if d == digest));
-                Ok(if same { Vec::new() } else { vec![load.clone()] })
-            })
-            .await?;
+        let _reloading = self.reloading.write().await;
+        self.record_policies(&policies, Urgency::Normal).await?;
         self.policy.store(Arc::new(policies));
         Ok(())
+    }
+
+    /// Waits until the policies that the log says are in force are those that are asked.
+    pub(crate) async fn reloaded(&self) {
+        drop(self.reloading.read().await);
     }
 
     /// Random bits for ids and nonces.
@@ -263,7 +283,6 @@ impl Broker {
     async fn record_start(&self) -> Result<(), Error> {
         let settings = self.settings.clone();
         let log_key = self.signer.vkey();
-        let policy = policy_load(&self.policy.load());
         let decide = move |state: &State, now_ms: i64| {
             let mut events = Vec::new();
             if state.size == 0 {
@@ -284,11 +303,49 @@ impl Broker {
                     datasets: settings.catalog.datasets.keys().cloned().collect(),
                 });
             }
-            events.push(policy.clone());
             Ok(events)
         };
         self.log.commit(Urgency::Closing, decide).await?;
-        Ok(())
+        let policies = self.policy.load_full();
+        match self.record_policies(&policies, Urgency::Normal).await {
+            // Policies are long and the space kept back is for endings; but without them in force nothing at all could be
+            // decided, and the broker could not start.
+            Err(fault) if fault.code == Code::EvidenceUnavailable => self.record_policies(&policies, Urgency::Closing).await,
+            recorded => recorded,
+        }
+    }
+
+    /// Records policies, unless they are the ones in force.
+    async fn record_policies(&self, policies: &PolicySet, weight: Urgency) -> Result<(), Error> {
+        let load = Event::PolicyLoad {
+            digest: policies.digest().to_owned(),
+            text: policies.text().to_owned(),
+            schema: SCHEMA.to_owned(),
+        };
+        let digest = policies.digest().to_owned();
+        let decide = move |state: &State, _: i64| {
+            let in_force = state.policy.as_ref().is_some_and(|(_, known)| *known == digest);
+            Ok(if in_force { Vec::new() } else { vec![load] })
+        };
+        self.log.commit(weight, decide).await.map(drop)
+    }
+
+    /// The log must be the one that this broker's origin and key began: under others, nobody's checkpoints would fit it.
+    fn check_genesis(&self) -> Result<(), Error> {
+        let published = self.log.published();
+        let Some(begun) = &published.state.genesis else { return Ok(()) };
+        let (origin, log_key) = (&self.settings.origin, self.signer.vkey());
+        if begun.origin == *origin && begun.log_key == log_key {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Unavailable,
+            format!(
+                "The evidence log was begun as `{}` with the key `{}`, and this broker is `{origin}` with the key `{log_key}`.",
+                begun.origin, begun.log_key
+            ),
+        )
+        .hint("start the broker with the data directory, origin and log key that belong together"))
     }
 
     /// Ends what time ends: pending requests, unused grants, sessions; and records failed sign-ins in bulk.
@@ -310,10 +367,7 @@ impl Broker {
                 );
             }
             self.rates.forget(now_ms);
-            let failures = self.failures.take(now_ms);
-            if !failures.is_empty() {
-                self.report(self.log.commit(Urgency::Normal, move |_, _| Ok(failures.clone())).await.map(|_| ()));
-            }
+            self.report(self.failures.record(&self, false).await);
         }
     }
 
@@ -321,14 +375,6 @@ impl Broker {
         if let Err(fault) = result {
             tracing::error!(error = %fault, "a change that time brought could not be recorded; it is tried again");
         }
-    }
-}
-
-fn policy_load(policies: &PolicySet) -> Event {
-    Event::PolicyLoad {
-        digest: policies.digest().to_owned(),
-        text: policies.text().to_owned(),
-        schema: SCHEMA.to_owned(),
     }
 }
 

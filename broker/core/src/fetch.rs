@@ -1,25 +1,27 @@
 //! The road of one fetch, from credential to delivery. Every protocol takes it; none of them decides anything.
 //!
-//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Grant → Recorded → Delivery`), so
-//! none can be skipped, reordered or repeated.
+//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Standing → Grant → Recorded →
+//! Delivery`), so none can be skipped, reordered or repeated.
 
 use std::sync::Arc;
 
 use chunk_evidence::encode::{canonical_of, sha256_hex};
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{PlanAnswer, PlanRequest};
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
-use crate::approval;
-use crate::authorize::{Denial, authorize};
+use crate::approval::{self, Submission};
+use crate::authorize::{Denial, Permit, authorize, moved};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::delivery::{self, Delivery};
 use crate::error::Error;
 use crate::evidence::entries::{Event, RequestDeny};
-use crate::identity::{Caller, Presented, authenticate};
+use crate::identity::{Caller, Presented, authenticate, fresh_claims};
 use crate::plan::{self, Plan, not_after_ms};
+use crate::policy::PolicySet;
+use crate::state::State;
 
 /// Carries one fetch of an approved request from credential to delivery.
 ///
@@ -28,7 +30,57 @@ use crate::plan::{self, Plan, not_after_ms};
 /// log says so too.
 pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id: RequestId, chunk: u32) -> Result<Delivery, Error> {
     let caller = authenticate(broker, cx, presented).await?;
-    let approved = delivery::approved(broker, &caller, &id, chunk)?;
+    match deliver(broker, cx, caller.clone(), &id, chunk).await {
+        Err(fault) if moved(&fault) => {
+            broker.reloaded().await;
+            deliver(broker, cx, caller, &id, chunk).await
+        }
+        delivered => delivered,
+    }
+}
+
+/// What became of a request that was to be delivered at once.
+pub enum Submitted {
+    /// Nobody has to approve: it is being delivered.
+    Delivered {
+        /// The request.
+        request: RequestId,
+        /// Chunk 0 of it.
+        delivery: Delivery,
+    },
+    /// It waits for reviewers.
+    Waiting(Box<RequestView>),
+}
+
+/// Takes a signed request and, if policy asks for nobody's approval, delivers it at once: request, grant and intent are one commit,
+/// and the outcome a second. Otherwise it is as [`approval::submit`].
+///
+/// # Errors
+/// As [`approval::submit`] and [`fetch`]. When delivering is refused nothing was recorded, and the same document can be sent again.
+pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, submit: SubmitRequest) -> Result<Submitted, Error> {
+    let caller = authenticate(broker, cx, presented).await?;
+    let Submission { permit, create } = approval::check(broker, cx, caller.clone(), submit).await?;
+    let standing = match approval::unapproved(permit) {
+        Ok(standing) => standing,
+        Err(permit) => {
+            let submission = Submission { permit: *permit, create };
+            let view = approval::record(broker, submission).await?;
+            return Ok(Submitted::Waiting(Box::new(view)));
+        }
+    };
+    fresh_claims(broker, &caller)?;
+    let grant = delivery::require_nobody(broker, standing, &create)?;
+    let slot = delivery::slot(broker)?;
+    let request = create.create.id.clone();
+    let recorded = delivery::record_all(broker, create, grant).await?; // durable before the source is contacted
+    let delivery = delivery::start(broker, recorded, slot);
+    Ok(Submitted::Delivered { request, delivery })
+}
+
+/// The road of a known caller, under one set of policies.
+async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &RequestId, chunk: u32) -> Result<Delivery, Error> {
+    fresh_claims(broker, &caller)?;
+    let approved = delivery::approved(broker, &caller, id, chunk)?;
     let request = PlanRequest {
         query: approved.document().query.clone(),
         format: approved.document().format,
@@ -36,11 +88,9 @@ pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id:
         ticket: approved.document().ticket.clone(),
     };
     let plan = plan_or_record(broker, cx, caller, request).await?;
-    let permit = match authorize(broker, cx, plan) {
-        Ok(permit) => permit,
-        Err(denied) => return Err(record_denial(broker, *denied).await),
-    };
-    let grant = delivery::require(broker, permit, approved)?;
+    let permit = permit_or_record(broker, cx, plan).await?;
+    let standing = or_record(broker, approval::standing(broker, permit, approved.id())).await?;
+    let grant = delivery::require(broker, standing, approved)?;
     let slot = delivery::slot(broker)?;
     let recorded = delivery::record_intent(broker, grant).await?; // durable before the source is contacted
     Ok(delivery::start(broker, recorded, slot))
@@ -57,9 +107,8 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
     match authorize(broker, cx, plan) {
         Ok(permit) => {
             let plan = permit.plan();
-            let digest = broker.policy.load().digest().to_owned();
             let nonce = hex::encode(broker.random::<16>()?);
-            let document = plan.document(permit.quorum(), &digest, nonce, not_after_ms(broker.clock.now_ms()));
+            let document = plan.document(permit.quorum(), nonce, not_after_ms(broker.clock.now_ms()));
             let text =
                 canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
             Ok(PlanAnswer {
@@ -77,7 +126,15 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
         }
         Err(denied) => {
             let (plan, denial) = *denied;
-            record(broker, plan.caller(), plan.request(), denial.code, denial.policies.clone()).await?;
+            record(
+                broker,
+                plan.policies(),
+                plan.caller(),
+                plan.request(),
+                denial.code,
+                denial.policies.clone(),
+            )
+            .await?;
             Ok(PlanAnswer {
                 decision: "denied".to_owned(),
                 policies: denial.policies,
@@ -96,7 +153,8 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
 
 /// Plans, and records the attempt when the query is refused.
 pub(crate) async fn plan_or_record(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<Plan, Error> {
-    match plan::plan(broker, cx, caller.clone(), request.clone()).await {
+    let policies = broker.policy.load_full();
+    match plan::plan(broker, cx, Arc::clone(&policies), caller.clone(), request.clone()).await {
         Ok(plan) => Ok(plan),
         Err(fault) => {
             let refused = matches!(
@@ -104,25 +162,48 @@ pub(crate) async fn plan_or_record(broker: &Broker, cx: &Context, caller: Caller
                 Code::NotFound | Code::InvalidSql | Code::StatementRefused | Code::Denied | Code::PolicyFault
             );
             if refused {
-                record(broker, &caller, &request, fault.code, fault.policies.clone()).await?;
+                record(broker, &policies, &caller, &request, fault.code, fault.policies.clone()).await?;
             }
             Err(fault)
         }
     }
 }
 
-/// Records a denial and gives it as the answer.
-pub(crate) async fn record_denial(broker: &Broker, (plan, denial): (Plan, Denial)) -> Error {
-    match record(broker, plan.caller(), plan.request(), denial.code, denial.policies.clone()).await {
-        Ok(()) => denial.into_error(),
-        Err(unrecorded) => unrecorded,
+/// Asks policy, and records a denial.
+pub(crate) async fn permit_or_record(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, Error> {
+    or_record(broker, authorize(broker, cx, plan)).await
+}
+
+async fn or_record<T>(broker: &Broker, decided: Result<T, Box<(Plan, Denial)>>) -> Result<T, Error> {
+    match decided {
+        Ok(allowed) => Ok(allowed),
+        Err(denied) => {
+            let (plan, denial) = *denied;
+            record(
+                broker,
+                plan.policies(),
+                plan.caller(),
+                plan.request(),
+                denial.code,
+                denial.policies.clone(),
+            )
+            .await?;
+            Err(denial.into_error())
+        }
     }
 }
 
-async fn record(broker: &Broker, caller: &Caller, request: &PlanRequest, code: Code, policies: Vec<String>) -> Result<(), Error> {
+async fn record(
+    broker: &Broker,
+    asked: &PolicySet,
+    caller: &Caller,
+    request: &PlanRequest,
+    code: Code,
+    policies: Vec<String>,
+) -> Result<(), Error> {
     let query = serde_json::to_value(&request.query)
         .map_err(|fault| Error::new(Code::Internal, "The query does not serialise.").operator(fault))?;
-    let deny = RequestDeny {
+    let mut deny = RequestDeny {
         session: caller.session().clone(),
         actor: caller.actor().clone(),
         open: caller.open_index(),
@@ -133,10 +214,11 @@ async fn record(broker: &Broker, caller: &Caller, request: &PlanRequest, code: C
         code: code.as_str().to_owned(),
         policies,
     };
-    let decide = move |state: &crate::state::State, now_ms: i64| {
+    let digest = asked.digest().to_owned();
+    let decide = move |state: &State, now_ms: i64| {
         approval::session_open(state, &deny.session, now_ms)?;
-        let mut deny = deny.clone();
-        deny.policy = state.policy.as_ref().map(|(index, _)| *index);
+        // Those that were asked, in force or not by now: it is they that say no.
+        deny.policy = state.policies.get(&digest).copied();
         Ok(vec![Event::RequestDeny(deny)])
     };
     broker.log.commit(Urgency::Normal, decide).await?;

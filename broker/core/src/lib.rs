@@ -23,3 +23,4 @@ pub mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
+pub mod witness;

@@ -22,6 +22,8 @@ pub const PLAN_S: i64 = 10 * 60;
 pub const PENDING_S_DEFAULT: i64 = 24 * 3600;
 /// An approval may be used for this long unless the dataset says otherwise.
 pub const GRANT_S_DEFAULT: i64 = 3600;
+/// Numbers in signed documents and entries: larger ones have no canonical text.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 /// A reason, ticket or justification.
 pub const REASON_BYTES_MAX: usize = 2000;
 /// Bytes that may leave after the last durable progress entry.

@@ -2,19 +2,21 @@
 //! much would come. Reads no row and decides nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use chunk_evidence::encode::sha256_hex;
 use chunk_wire::catalog::ColumnView;
 use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester};
 use chunk_wire::problem::Code;
 
-use crate::authorize;
+use crate::authorize::{self, Asking};
 use crate::broker::Broker;
 use crate::catalog::{self, Dataset, govern, scan_error, schema, visible};
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::limits::{FETCH_DURATION_S_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX};
-use crate::policy::Circumstances;
+use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX};
+use crate::policy::{Circumstances, PolicySet};
 use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
@@ -24,6 +26,7 @@ use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, 
 #[must_use]
 pub(crate) struct Plan {
     caller: Caller,
+    policies: Arc<PolicySet>,
     datasets: Vec<Dataset>,
     request: PlanRequest,
     inspection: Inspection,
@@ -36,6 +39,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// The policies under which it was made, and that decide about it.
+    pub(crate) fn policies(&self) -> &PolicySet {
+        &self.policies
     }
 
     /// The datasets it reads, sorted by name.
@@ -100,7 +108,7 @@ impl Plan {
     }
 
     /// The document that the requester would sign.
-    pub(crate) fn document(&self, quorum: u32, policy: &str, nonce: String, not_after_ms: i64) -> RequestDocument {
+    pub(crate) fn document(&self, quorum: u32, nonce: String, not_after_ms: i64) -> RequestDocument {
         let mut connections: Vec<_> = self.datasets.iter().map(|d| d.connection.clone()).collect();
         connections.sort();
         connections.dedup();
@@ -116,11 +124,17 @@ impl Plan {
                 .filter(|t| t.row_filter.is_some())
                 .map(|t| t.table.dataset.clone())
                 .collect(),
+            row_filters: self
+                .tables
+                .iter()
+                .filter_map(|t| Some((t.table.dataset.clone(), sha256_hex(t.row_filter.as_ref()?.as_bytes()))))
+                .collect(),
             format: self.request.format,
             reason: self.request.reason.clone(),
             ticket: self.request.ticket.clone(),
-            policy: policy.to_owned(),
+            policy: self.policies.digest().to_owned(),
             budget: self.budget,
+            grant_s: self.grant_s(),
             quorum,
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
@@ -173,12 +187,20 @@ impl Plan {
             }
         }
         for table in &mut tables {
-            let filtered_then = approved.filtered.contains(&table.table.dataset);
+            let Some(then) = approved.row_filters.get(&table.table.dataset) else {
+                if table.row_filter.is_some() {
+                    return Err(changed("a row filter has come into force"));
+                }
+                continue;
+            };
+            // Whoever may skip the filter by now still gets what was approved: the rows of the very filter that was signed.
             let dataset = self.datasets.iter().find(|d| d.name == table.table.dataset);
-            match (table.row_filter.is_some(), filtered_then) {
-                (true, false) => return Err(changed("a row filter has come into force")),
-                (false, true) => table.row_filter = dataset.and_then(|d| d.row_filter.clone()),
-                _ => {}
+            let same = dataset
+                .and_then(|d| d.row_filter.as_ref())
+                .filter(|text| sha256_hex(text.as_bytes()) == *then);
+            match same {
+                Some(text) => table.row_filter = Some(text.clone()),
+                None => return Err(changed("a row filter has changed")),
             }
         }
         Ok((
@@ -192,6 +214,12 @@ impl Plan {
                 metadata,
             },
         ))
+    }
+
+    /// How long the grant can be used, once given.
+    fn grant_s(&self) -> u32 {
+        let shortest = self.datasets.iter().map(|d| d.grant_s).min().unwrap_or(0);
+        u32::try_from(shortest.max(0)).unwrap_or(u32::MAX)
     }
 
     fn classes_mask(&self, column: &DocumentColumn) -> Option<Treatment> {
@@ -221,14 +249,21 @@ impl Plan {
 ///
 /// # Errors
 /// When the query does not parse, names something this caller may not know of, or the source cannot be asked.
-pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<Plan, Error> {
+pub(crate) async fn plan(
+    broker: &Broker,
+    cx: &Context,
+    policies: Arc<PolicySet>,
+    caller: Caller,
+    request: PlanRequest,
+) -> Result<Plan, Error> {
     check_bounds(&request)?;
-    let known: Vec<Table> = visible(broker, cx, &caller).map(Dataset::table).collect();
+    let asking = Asking::under(Arc::clone(&policies), broker, cx, &caller);
+    let known: Vec<Table> = visible(&asking).map(Dataset::table).collect();
     let inspection = match broker.scanner.inspect(&request.query, &known).await {
         Ok(inspection) => inspection,
         Err(fault) if fault.kind == ScanErrorKind::UnknownDataset => {
             return Err(match &request.query {
-                Query::Slice { dataset, .. } => catalog::unknown(broker, cx, &caller, dataset),
+                Query::Slice { dataset, .. } => catalog::unknown(&asking, dataset),
                 Query::Sql { .. } => scan_error(fault).hint("run `chunkctl datasets`"),
             });
         }
@@ -237,20 +272,20 @@ pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request:
     let mut datasets = Vec::new();
     let mut tables = Vec::new();
     for name in &inspection.datasets {
-        let dataset = visible(broker, cx, &caller)
+        let dataset = visible(&asking)
             .find(|d| d.name == *name)
             .cloned()
-            .ok_or_else(|| catalog::unknown(broker, cx, &caller, name))?;
+            .ok_or_else(|| catalog::unknown(&asking, name))?;
         let columns = schema(broker, &dataset).await?;
-        tables.push(govern(broker, cx, &caller, &dataset, &columns)?);
+        tables.push(govern(&asking, &dataset, &columns)?);
         datasets.push(dataset);
     }
     if datasets.is_empty() {
         return Err(Error::new(Code::InvalidSql, "The query reads no dataset.").hint("run `chunkctl datasets`"));
     }
     let budget = Budget {
-        rows: datasets.iter().map(|d| d.rows_max).min().unwrap_or(0),
-        bytes: datasets.iter().map(|d| d.bytes_max).min().unwrap_or(0),
+        rows: datasets.iter().map(|d| d.rows_max).min().unwrap_or(0).min(NUMBER_MAX),
+        bytes: datasets.iter().map(|d| d.bytes_max).min().unwrap_or(0).min(NUMBER_MAX),
         duration_s: FETCH_DURATION_S_MAX,
     };
     let order = ScanOrder {
@@ -261,7 +296,10 @@ pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request:
         tag: format!("plan-{}", cx.request_id),
         metadata: Vec::new(),
     };
-    let scan = broker.scanner.plan(&order).await.map_err(scan_error)?;
+    let mut scan = broker.scanner.plan(&order).await.map_err(scan_error)?;
+    // An estimate beyond all numbers is as good as the largest.
+    scan.rows_estimated = scan.rows_estimated.map(|rows| rows.min(NUMBER_MAX));
+    scan.bytes_estimated = scan.bytes_estimated.map(|bytes| bytes.min(NUMBER_MAX));
     let class_masks = broker
         .settings
         .catalog
@@ -271,6 +309,7 @@ pub(crate) async fn plan(broker: &Broker, cx: &Context, caller: Caller, request:
         .collect();
     Ok(Plan {
         caller,
+        policies,
         datasets,
         request,
         inspection,
@@ -287,6 +326,13 @@ pub(crate) fn not_after_ms(now_ms: i64) -> i64 {
 }
 
 fn check_bounds(request: &PlanRequest) -> Result<(), Error> {
+    if let Query::Slice { limit: Some(limit), .. } = &request.query
+        && *limit > NUMBER_MAX
+    {
+        return Err(
+            Error::new(Code::InvalidRequest, format!("The limit is larger than {NUMBER_MAX}.")).hint("leave the limit out to get all rows")
+        );
+    }
     let sql = match &request.query {
         Query::Slice {
             columns, filter, order_by, ..

@@ -21,6 +21,9 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Sessions end after this many seconds.
     pub session_s: i64,
+    /// Whoever reviews or is given data must have signed in within this many seconds; `session_s` or more asks for nothing more
+    /// than an open session.
+    pub claims_age_max_s: i64,
     /// Datasets and classes.
     pub catalog: Catalog,
     /// SHA-256 (hex) of the configuration file as read.

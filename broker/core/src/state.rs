@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) size: u64,
     /// Time of the newest entry, ms since 1970.
     pub(crate) last_ms: i64,
+    /// How the log began.
+    pub(crate) genesis: Option<Genesis>,
     /// (issuer, subject) → pseudonym.
     pub(crate) actors: imbl::HashMap<(String, String), ActorId>,
     /// What is known of each person.
@@ -49,12 +51,23 @@ pub(crate) struct State {
     pub(crate) documents: Remembered,
     /// Intents without an outcome, by index.
     pub(crate) open_intents: imbl::OrdMap<u64, OpenIntent>,
+    /// Digest of policies → index at which they last came into force.
+    pub(crate) policies: imbl::HashMap<String, u64>,
     /// (index, digest) of the policies in force.
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
+}
+
+/// What the log's first entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Genesis {
+    /// The log's origin.
+    pub(crate) origin: String,
+    /// Its verifier key.
+    pub(crate) log_key: String,
 }
 
 /// What is known of a person.
@@ -64,6 +77,8 @@ pub(crate) struct Theirs {
     pub(crate) requests: imbl::Vector<RequestId>,
     /// Those that wait for reviewers.
     pub(crate) pending: usize,
+    /// What the identity provider said at their newest sign-in.
+    pub(crate) claims: Option<Arc<SessionOpen>>,
 }
 
 /// An authenticated period of one person with one key.
@@ -77,6 +92,8 @@ pub(crate) struct Session {
     pub(crate) open: Arc<SessionOpen>,
     /// Why it ended, once it has.
     pub(crate) closed: Option<String>,
+    /// Somebody else ended it: its holder is not to be believed for what was done under it.
+    pub(crate) withdrawn: bool,
 }
 
 /// An intent whose outcome is still to come.
@@ -99,10 +116,19 @@ impl State {
     pub(crate) fn apply(&mut self, event: &Event, time_ms: i64) {
         let index = self.size;
         match event {
+            Event::Genesis { origin, log_key, .. } => {
+                self.genesis = Some(Genesis {
+                    origin: origin.clone(),
+                    log_key: log_key.clone(),
+                });
+            }
             Event::ConfigLoad { digest, .. } => self.config = Some(digest.clone()),
-            Event::PolicyLoad { digest, .. } => self.policy = Some((index, digest.clone())),
+            Event::PolicyLoad { digest, .. } => {
+                self.policy = Some((index, digest.clone()));
+                self.policies.insert(digest.clone(), index);
+            }
             Event::SessionOpen(open) => self.apply_session_open(index, open, time_ms),
-            Event::SessionClose { session, cause, .. } => self.end_session(session, cause),
+            Event::SessionClose { session, cause, actor, .. } => self.end_session(session, cause, Some(actor.as_str())),
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
             Event::RequestEnd { id, cancelled, .. } => {
                 let state = if *cancelled {
@@ -159,8 +185,7 @@ impl State {
                 }
             }),
             Event::Erase(erase) => self.apply_erase(index, erase),
-            Event::Genesis { .. }
-            | Event::Start { .. }
+            Event::Start { .. }
             | Event::Stop { .. }
             | Event::SessionFail { .. }
             | Event::RequestDeny(_)
@@ -186,10 +211,11 @@ impl State {
         sessions.map(|session| session.open.actor.clone()).collect()
     }
 
-    fn end_session(&mut self, session: &SessionId, cause: &str) {
+    fn end_session(&mut self, session: &SessionId, cause: &str, by: Option<&str>) {
         if let Some(session) = self.sessions.get_mut(session) {
             let session = Arc::make_mut(session);
             session.closed = Some(cause.to_owned());
+            session.withdrawn = by.is_some_and(|by| by != session.open.actor.as_str());
             self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
         }
     }
@@ -199,13 +225,16 @@ impl State {
         self.actors.entry(person).or_insert_with(|| open.actor.clone());
         self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
         self.sessions_open.insert((open.expires_ms, open.session.clone()));
+        let open = Arc::new(open.clone());
+        self.people.entry(open.actor.clone()).or_default().claims = Some(Arc::clone(&open));
         self.sessions.insert(
             open.session.clone(),
             Arc::new(Session {
                 index,
                 opened_ms: time_ms,
-                open: Arc::new(open.clone()),
+                open,
                 closed: None,
+                withdrawn: false,
             }),
         );
     }

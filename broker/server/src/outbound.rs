@@ -1,4 +1,5 @@
-//! The only HTTP the broker sends: discovery documents and keys of the configured identity providers.
+//! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, and to the configured
+//! witnesses of its log.
 //!
 //! The addresses come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to loopback, and
 //! only where a configured issuer is there), no redirect to another host, bounded in size and time.
@@ -91,6 +92,22 @@ impl HttpGet for IssuerHttp {
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+}
+
+/// A client for one configured address: HTTPS only, unless the address is plain HTTP on loopback.
+pub(crate) fn client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
+    if url.scheme() == "http" {
+        return if is_loopback(url) {
+            build(common().no_proxy())
+        } else {
+            Err("plain HTTP is only for loopback".to_owned())
+        };
+    }
+    let client = common().https_only(true);
+    match ca_file {
+        Some(file) => build(client.tls_certs_only(authorities(file)?)),
+        None => build(client),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
 use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
-use crate::{data_dir, listener, process, reload};
+use crate::{data_dir, listener, mirror, process, reload, witness};
 
 /// Deliveries are cut and the stop is recorded within this time, or not at all: the next start records what is missing.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -62,11 +62,14 @@ async fn serve_within(
     let api = listener::bind(config.broker.listen)?;
     let operations = config.broker.metrics_listen.map(listener::bind).transpose()?;
     let (settings, folder, policies) = (config.broker.clone(), config.policy_folder(), config.policies.digest().to_owned());
+    let mirror = config.mirror.clone();
     let broker = start(config, &ports, env).await?;
+    let mirror = mirror.map(|asked| mirror::Mirror::meet(&broker, asked)).transpose()?;
 
-    let ending = CancellationToken::new();
+    let (ending, stopped) = (CancellationToken::new(), CancellationToken::new());
     let public_url = settings.public_url.clone();
     let gateway = Gateway::new(Arc::clone(&broker), public_url, operations.is_some(), ending.clone(), &limits);
+    let mirror = mirror.map(|mirror| tokio::spawn(mirror.keep(Arc::clone(&broker), stopped.clone())));
     let handle = Handle::new();
     let mut servers = JoinSet::new();
     let end_max = limits.connections_end_max;
@@ -95,6 +98,11 @@ async fn serve_within(
     ending.cancel();
     handle.graceful_shutdown(None);
     stop_broker(&broker, &handle).await;
+    stopped.cancel();
+    if let Some(mirror) = mirror {
+        // What was recorded while stopping belongs into it too.
+        drop(tokio::time::timeout(end_max, mirror).await);
+    }
     if tokio::time::timeout(end_max, async { while servers.join_next().await.is_some() {} })
         .await
         .is_err()
@@ -190,6 +198,10 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
     let http = IssuerHttp::new(&config.issuers)
         .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?;
+    let witness = config.witness.as_ref();
+    let witness = witness
+        .map(|asked| witness::witnessing(asked, &config.broker.data_dir))
+        .transpose()?;
     let settings = Settings {
         name: config.broker.name.clone(),
         public_url: config.broker.public_url.clone(),
@@ -198,6 +210,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         version: env!("CARGO_PKG_VERSION").to_owned(),
         issuers: config.issuers.iter().map(|issuer| issuer.settings.clone()).collect(),
         session_s: config.broker.session_s,
+        claims_age_max_s: config.broker.session_s,
         catalog: config.catalog(&master),
         config_digest: config.digest,
     };
@@ -210,12 +223,17 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         signer: data.signer,
         scanner,
         http: Arc::new(http),
+        witness,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),
     };
-    Broker::start(parts)
-        .await
-        .map_err(|fault| CommandError::unavailable("The broker cannot start.").because(chain(&fault)))
+    Broker::start(parts).await.map_err(|fault| {
+        let failed = CommandError::unavailable("The broker cannot start.").because(chain(&fault));
+        match fault.hint {
+            Some(next) => failed.next(next),
+            None => failed,
+        }
+    })
 }
 
 #[cfg(test)]

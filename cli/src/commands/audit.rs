@@ -1,15 +1,18 @@
 //! `chunkctl audit`: the evidence, searched, read, taken away, and checked without the broker.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::note::VerifierKey;
 use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, ExportRequest};
-use clap::{Args, Subcommand};
+use clap::builder::PossibleValue;
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::client::connection;
-use crate::commands::{approval_wait, audit_erase, audit_reconcile, audit_trust, audit_verify};
+use crate::commands::audit_convert::{Checked, ViewFormat};
+use crate::commands::{approval_wait, audit_convert, audit_erase, audit_reconcile, audit_sample, audit_trust, audit_verify};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::memory::Memory;
@@ -33,8 +36,12 @@ enum AuditCommand {
         /// Index of the entry.
         index: u64,
     },
-    /// Write a bundle that proves itself offline (needs `audit_export`).
+    /// Write a bundle that proves itself offline, or what is derived from one (needs `audit_export`).
     Export(ExportArgs),
+    /// Make tables, events or a report of a bundle, offline, once it has verified.
+    Convert(audit_convert::ConvertArgs),
+    /// Draw a sample that can be drawn again, offline, once the bundle has verified.
+    Sample(audit_sample::SampleArgs),
     /// Verify a bundle offline: exit 0 true, 1 false, 2 cannot tell.
     Verify(audit_verify::VerifyArgs),
     /// Hold the source's own log against the evidence, offline: exit 1 when it shows a read without an intent.
@@ -84,15 +91,45 @@ struct ExportArgs {
     /// Disclosure: 0 root only, 1 headers, 2 what and masks, 3 who and where, 4 all.
     #[arg(long, value_name = "0-4", default_value_t = 4, value_parser = clap::value_parser!(u8).range(0..=4))]
     level: u8,
+    /// Put tables for people into the bundle; `audit verify --views` makes them from any bundle.
+    #[arg(long)]
+    views: bool,
     /// Trust file whose last checkpoint the bundle shall meet; those made here are met anyway.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// File to write, or `-` for standard output.
-    #[arg(short, long, value_name = "PATH", default_value = "audit.bundle")]
-    output: PathBuf,
+    /// What to write: the bundle, or, once it has verified, what is made of it.
+    #[arg(long, value_enum, default_value = "bundle")]
+    format: ExportFormat,
+    /// File to write, or `-` for standard output; `audit.bundle`, unless told otherwise.
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
     /// Overwrite the file.
     #[arg(long)]
     force: bool,
+}
+
+/// The bundle itself, or a view of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ExportFormat(Option<ViewFormat>);
+
+impl ValueEnum for ExportFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            ExportFormat(None),
+            ExportFormat(Some(ViewFormat::Jsonl)),
+            ExportFormat(Some(ViewFormat::Csv)),
+            ExportFormat(Some(ViewFormat::Ocsf)),
+            ExportFormat(Some(ViewFormat::Oscal)),
+            ExportFormat(Some(ViewFormat::Html)),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self.0 {
+            None => Some(PossibleValue::new("bundle").help("The bundle: it proves itself offline")),
+            Some(view) => view.to_possible_value(),
+        }
+    }
 }
 
 pub(crate) fn run(cx: &Context<'_>, args: &AuditArgs) -> Result<()> {
@@ -100,6 +137,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &AuditArgs) -> Result<()> {
         AuditCommand::Search(args) => search(cx, args),
         AuditCommand::Show { index } => show(cx, *index),
         AuditCommand::Export(args) => export(cx, args),
+        AuditCommand::Convert(args) => audit_convert::run(cx, args),
+        AuditCommand::Sample(args) => audit_sample::run(cx, args),
         AuditCommand::Verify(args) => audit_verify::run(cx, args),
         AuditCommand::Reconcile(args) => audit_reconcile::run(cx, args),
         AuditCommand::Erase(args) => audit_erase::run(cx, args),
@@ -231,12 +270,67 @@ struct Exported<'a> {
 }
 
 fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
-    let target = Target::choose(Some(&args.output), None, chunk_wire::fetch::Format::Csv);
+    match args.format.0 {
+        None => export_bundle(cx, args),
+        Some(format) => export_view(cx, args, format),
+    }
+}
+
+fn export_bundle(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
+    let name = args.output.as_deref().unwrap_or(Path::new("audit.bundle"));
+    let target = Target::choose(Some(name), None, chunk_wire::fetch::Format::Csv);
     if target == Target::Stdout {
         cx.ui.give_stdout_to_data();
     }
     // A bundle is binary, like Parquet, as far as terminals are concerned.
     target.check(args.force, chunk_wire::fetch::Format::Parquet)?;
+    let mut sink = Sink::open(&target)?;
+    receive(cx, args, &target, |part| sink.write(part))?;
+    let arrived = sink.finish()?;
+    let (sha256, bytes) = (arrived.sha256.clone(), arrived.bytes);
+    arrived.place(args.force)?;
+    let path = match &target {
+        Target::File(path) => Some(path.display().to_string()),
+        Target::Stdout => None,
+    };
+    cx.ui.event(
+        "audit.exported",
+        &Exported {
+            path,
+            bytes,
+            sha256: &sha256,
+            level: args.level,
+        },
+    )?;
+    cx.ui.say(&format!("Exported {} to `{}`.", figures::bytes(bytes), target.typed()));
+    cx.ui.say(&format!("sha-256  {sha256}"));
+    cx.ui.next(&format!(
+        "chunkctl audit verify {} --trust TRUST-FILE",
+        text::shell(&target.typed())
+    ));
+    Ok(())
+}
+
+/// The bundle stays on this machine for as long as it takes to verify it and to make the view.
+fn export_view(cx: &Context<'_>, args: &ExportArgs, format: ViewFormat) -> Result<()> {
+    let target = format.target(args.output.as_deref());
+    format.check(&target, args.force)?;
+    let place = std::env::temp_dir();
+    let mut file = tempfile::tempfile_in(&place).map_err(|error| Failure::file("create a file in", &place, &error))?;
+    receive(cx, args, &target, |part| {
+        file.write_all(part)
+            .map_err(|error| Failure::file("write to a file in", &place, &error))
+    })?;
+    let checked = Checked::new(cx, file, "audit.bundle", args.trust.as_deref())?;
+    audit_convert::write(cx, &checked, format, &target, args.force)?;
+    cx.ui
+        .say("The bundle it was made from is not kept. Who wants to check it later exports the bundle, and converts that.");
+    cx.ui.next("chunkctl audit export -o audit.bundle");
+    Ok(())
+}
+
+/// Asks for a bundle and passes it on as it comes.
+fn receive(cx: &Context<'_>, args: &ExportArgs, target: &Target, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let (from_ms, to_ms) = args.about.span()?;
     let body = ExportRequest {
         from_ms,
@@ -246,6 +340,7 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
         request: args.about.request.as_ref().map(ToString::to_string),
         level: Some(args.level),
         seen: seen(cx, args.trust.as_deref())?,
+        views: args.views,
     };
     cx.with_session(async |session| {
         let call = session
@@ -254,11 +349,10 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
             .body(&body)?
             .stream("application/vnd.chunkctl.bundle");
         let mut response = session.send(&call).await?;
-        let mut sink = Sink::open(&target)?;
-        let bar = progress::delivery(cx.ui, &target);
+        let bar = progress::delivery(cx.ui, target);
         let received = async {
             while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
-                sink.write(&part)?;
+                take(&part)?;
                 bar.inc(part.len() as u64);
             }
             Ok(())
@@ -268,29 +362,6 @@ fn export(cx: &Context<'_>, args: &ExportArgs) -> Result<()> {
             () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "the export was interrupted")),
         };
         bar.finish_and_clear();
-        ended?;
-        let arrived = sink.finish()?;
-        let (sha256, bytes) = (arrived.sha256.clone(), arrived.bytes);
-        arrived.place(args.force)?;
-        let path = match &target {
-            Target::File(path) => Some(path.display().to_string()),
-            Target::Stdout => None,
-        };
-        cx.ui.event(
-            "audit.exported",
-            &Exported {
-                path,
-                bytes,
-                sha256: &sha256,
-                level: args.level,
-            },
-        )?;
-        cx.ui.say(&format!("Exported {} to `{}`.", figures::bytes(bytes), target.typed()));
-        cx.ui.say(&format!("sha-256  {sha256}"));
-        cx.ui.next(&format!(
-            "chunkctl audit verify {} --trust TRUST-FILE",
-            text::shell(&target.typed())
-        ));
-        Ok(())
+        ended
     })
 }

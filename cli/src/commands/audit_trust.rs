@@ -153,6 +153,8 @@ fn file(log: &PinnedLog, vouching: Vouching, last_checkpoint: Option<&str>) -> R
          # reviewer_keys: \"session\" believes the log's sign-in entries about whose a reviewer's key is;\n\
          #   \"pinned\" believes only the keys listed below, and any other verdict cannot be told.\n\
          # last_checkpoint: the newest checkpoint you have kept; a bundle must continue it.\n\
+         # witnesses: verifier keys of witnesses, from their owners: witnesses = [\"name+id+key\"]. What they have not cosigned\n\
+         #   cannot be told; witness_quorum = N says how many of them must have (all, when it is left out).\n\
          {fields}\n\
          # One for each reviewer whose key you have from the person (`chunkctl whoami` shows it):\n\
          # [[pinned]]\n\

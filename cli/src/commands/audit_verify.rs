@@ -1,14 +1,16 @@
 //! `chunkctl audit verify`: does a bundle prove what it claims? No network, no broker, no belief but the auditor's own file.
 
+use std::fs::File;
 use std::path::PathBuf;
 
-use chunk_evidence::bundle::{Answer, Fault, Verification, verify_bundle};
+use chunk_evidence::bundle::{Answer, Fault, Verification, verify_file, verify_views};
 use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::output::{Facts, Table};
+use crate::view_folder::ViewFolder;
 use crate::{figures, proof};
 
 /// Arguments of `audit verify`.
@@ -19,6 +21,9 @@ pub(crate) struct VerifyArgs {
     /// The auditor's trust file.
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
+    /// New folder for what the rows say as tables and JSON lines; made only where the answer is true.
+    #[arg(long, value_name = "FOLDER")]
+    views: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -71,8 +76,19 @@ struct Figures<'a> {
 
 pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
     let policy = proof::read_trust(&args.trust)?;
-    let bytes = std::fs::read(&args.bundle).map_err(|error| Failure::file("read", &args.bundle, &error))?;
-    let found = verify_bundle(&bytes, &policy);
+    let unreadable = |error: std::io::Error| Failure::file("read", &args.bundle, &error);
+    let bundle = File::open(&args.bundle).map_err(unreadable)?;
+    let found = match &args.views {
+        None => verify_file(bundle, &policy).map_err(unreadable)?,
+        Some(folder) => {
+            let mut views = ViewFolder::new(folder)?;
+            let found = verify_views(bundle, &policy, &mut |name, text| views.put(name, text)).map_err(unreadable)?;
+            if found.answer == Answer::True {
+                views.keep()?;
+            }
+            found
+        }
+    };
     cx.ui.event("audit.verify", &verdict(&args.bundle.display().to_string(), &found))?;
     if !cx.ui.is_json() {
         cx.ui.answer(&tell(&found))?;

@@ -2,8 +2,10 @@
 
 pub(crate) mod approval_wait;
 pub(crate) mod audit;
+pub(crate) mod audit_convert;
 pub(crate) mod audit_erase;
 pub(crate) mod audit_reconcile;
+pub(crate) mod audit_sample;
 pub(crate) mod audit_trust;
 pub(crate) mod audit_verify;
 pub(crate) mod completions;
@@ -25,3 +27,4 @@ pub(crate) mod revoke;
 pub(crate) mod sessions;
 pub(crate) mod verify;
 pub(crate) mod whoami;
+pub(crate) mod witness;

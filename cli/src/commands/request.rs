@@ -183,7 +183,7 @@ mod tests {
         let document: RequestDocument = serde_json::from_value(serde_json::json!({
             "v": 1, "query": {"kind": "slice", "dataset": "orders", "filter": "total > 1"}, "datasets": ["orders"], "connections": ["shop"],
             "columns": [{"dataset": "orders", "name": "email", "class": "pii.email", "mask": "tokenize"}, {"dataset": "orders", "name": "total", "mask": "open"}],
-            "filtered": [], "format": "parquet", "reason": "incident 7", "ticket": "INC-7", "policy": "00", "quorum": 2,
+            "filtered": [], "row_filters": {}, "grant_s": 3600, "format": "parquet", "reason": "incident 7", "ticket": "INC-7", "policy": "00", "quorum": 2,
             "budget": {"rows": 1000, "bytes": 1048576, "duration_s": 600}, "requester": {"issuer": "https://i", "subject": "ada", "key": "k"},
             "not_after_ms": 0, "nonce": "n"
         }))

@@ -3,14 +3,20 @@
 //! Each group is committed by a salted digest (RFC 9901's disclosure rule); the salts come from one key per entry, so the
 //! whole body opens with one value. Absent groups commit to null: whether a group is there shows only to those it is opened to.
 
-use ring::hmac;
 use serde_json::{Map, Value};
 
-use crate::encode::{EncodeError, b64, canonical, parse_canonical, sha256, unb64};
+use crate::commit::{Committer, Groups, group_value, root_of};
+use crate::encode::{DEPTH_MAX, EncodeError, b64, canonical_within, unb64};
 use crate::merkle::Hash;
+use crate::scan::{Raw, Scanner};
 
 /// Number of groups.
 pub const GROUPS: usize = 8;
+/// Levels a group nests at most: in the line of a bundle it stands two levels deep.
+pub(crate) const GROUP_DEPTH_MAX: usize = DEPTH_MAX - 2;
+/// Bytes of a body document at most. What is larger cannot be recorded: a verifier reads a bundle line by line in bounded
+/// memory, so nobody may make lines it cannot hold.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A part of a body that is opened or withheld as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,9 +89,12 @@ pub enum BodyError {
     /// Not `["<salt>","<group>",<value>]` with a 16-byte salt and a known group.
     #[error("not a disclosure")]
     Disclosure,
-    /// Not an object of `rk` and known groups.
+    /// Not an object of `rk` and known groups, each an object.
     #[error("not a body document")]
     Document,
+    /// Longer than [`BODY_BYTES_MAX`].
+    #[error("the body of an entry may have at most {BODY_BYTES_MAX} bytes")]
+    Length,
 }
 
 /// The random key of one entry, from which its salts come.
@@ -111,6 +120,10 @@ impl EntryKey {
     /// When it is not exactly 16 bytes.
     pub fn parse(text: &str) -> Result<Self, EncodeError> {
         unb64(text)?.try_into().map(Self).map_err(|_| EncodeError::Base64)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 
     /// Base64url, for bodies that are opened whole.
@@ -163,33 +176,13 @@ impl Body {
         self.get(group).get(member)?.as_u64()
     }
 
-    /// The disclosure that opens one group, in base64url.
-    ///
-    /// # Errors
-    /// When the value has no canonical text.
-    pub fn disclosure(&self, rk: &EntryKey, group: Group) -> Result<String, BodyError> {
-        let value = canonical(self.get(group))?;
-        Ok(b64(format!(
-            "[\"{}\",\"{}\",{value}]",
-            b64(&salt(&mac_key(rk), group)),
-            group.as_str()
-        )
-        .as_bytes()))
-    }
-
     /// The digests of all groups in schema order.
     ///
     /// # Errors
     /// When a value has no canonical text.
     pub fn digests(&self, rk: &EntryKey) -> Result<[Hash; GROUPS], BodyError> {
-        let key = mac_key(rk);
-        let mut digests = [[0; 32]; GROUPS];
-        for ((group, value), digest) in Group::ALL.into_iter().zip(&self.0).zip(&mut digests) {
-            let value = canonical(value)?;
-            let disclosure = b64(format!("[\"{}\",\"{}\",{value}]", b64(&salt(&key, group)), group.as_str()).as_bytes());
-            *digest = sha256(disclosure.as_bytes());
-        }
-        Ok(digests)
+        let texts = self.texts()?;
+        Ok(Committer::default().digests(rk, &groups(&texts)?))
     }
 
     /// The commitment to this body under this entry key.
@@ -203,11 +196,15 @@ impl Body {
     /// The plaintext document that is sealed beside the leaf: `{"rk":…,"who":…}`, absent groups left out.
     ///
     /// # Errors
-    /// When a value has no canonical text.
+    /// When a value has no canonical text, or the document is longer than [`BODY_BYTES_MAX`].
     pub fn to_document(&self, rk: &EntryKey) -> Result<String, BodyError> {
         let mut map = self.present();
         map.insert("rk".into(), rk.to_text().into());
-        Ok(canonical(&Value::Object(map))?)
+        let document = canonical_within(&Value::Object(map), GROUP_DEPTH_MAX + 1)?;
+        if document.len() > BODY_BYTES_MAX {
+            return Err(BodyError::Length);
+        }
+        Ok(document)
     }
 
     /// Reads a plaintext document.
@@ -215,12 +212,14 @@ impl Body {
     /// # Errors
     /// When it is not canonical, or holds anything but `rk` and known groups.
     pub fn parse_document(text: &str) -> Result<(EntryKey, Self), BodyError> {
-        let Value::Object(mut map) = parse_canonical(text)? else {
-            return Err(BodyError::Document);
-        };
-        let rk = map.remove("rk").ok_or(BodyError::Document)?;
-        let rk = EntryKey::parse(rk.as_str().ok_or(BodyError::Document)?)?;
-        Ok((rk, Self::from_present(map)?))
+        let (rk, groups) = read_document(text)?;
+        let mut body = Self::new();
+        for (group, value) in Group::ALL.into_iter().zip(groups) {
+            if let Some(value) = value {
+                body.set(group, serde_json::from_str(value.text()).map_err(|_| BodyError::Document)?);
+            }
+        }
+        Ok((rk, body))
     }
 
     /// The groups that are present, by name.
@@ -233,80 +232,54 @@ impl Body {
             .collect()
     }
 
-    /// A body from groups by name; null and unknown names are refused.
-    ///
-    /// # Errors
-    /// When a name is unknown or a value null.
-    pub fn from_present(map: Map<String, Value>) -> Result<Self, BodyError> {
-        let mut body = Self::new();
-        for (name, value) in map {
-            let group = Group::parse(&name).filter(|_| !value.is_null()).ok_or(BodyError::Document)?;
-            body.set(group, value);
+    /// The canonical text of each group; of absent ones nothing.
+    fn texts(&self) -> Result<[Option<String>; GROUPS], BodyError> {
+        let mut texts = [const { None }; GROUPS];
+        for (text, value) in texts.iter_mut().zip(&self.0).filter(|(_, value)| !value.is_null()) {
+            *text = Some(canonical_within(value, GROUP_DEPTH_MAX)?);
         }
-        Ok(body)
+        Ok(texts)
     }
 }
 
-/// The digest of a disclosure (as base64url text).
-#[must_use]
-pub fn digest_of(disclosure: &str) -> Hash {
-    sha256(disclosure.as_bytes())
+/// Reads a body document where it stands.
+pub(crate) fn read_document(text: &str) -> Result<(EntryKey, Groups<'_>), BodyError> {
+    let mut scanner = Scanner::new(text);
+    let (mut rk, mut groups): (_, Groups<'_>) = (None, [None; GROUPS]);
+    scanner.object(GROUP_DEPTH_MAX + 1, |scanner, name| {
+        if name == "rk" {
+            rk = Some(EntryKey::parse(scanner.string()?)?);
+            return Ok(());
+        }
+        read_group(name, scanner.value(GROUP_DEPTH_MAX)?, &mut groups)
+    })?;
+    scanner.end()?;
+    Ok((rk.ok_or(BodyError::Document)?, groups))
 }
 
-/// The body root of eight digests.
-#[must_use]
-pub fn root_of(digests: &[Hash; GROUPS]) -> Hash {
-    let mut input = Vec::with_capacity(400);
-    input.extend_from_slice(b"chunkctl.dev/evidence/body/v1\n");
-    input.push(GROUPS as u8);
-    for (group, digest) in Group::ALL.into_iter().zip(digests) {
-        let name = group.as_str().as_bytes();
-        input.push(name.len() as u8);
-        input.extend_from_slice(name);
-        input.extend_from_slice(digest);
+/// Puts a group in its place; unknown names and values that are no objects are refused.
+pub(crate) fn read_group<'a>(name: &str, value: Raw<'a>, groups: &mut Groups<'a>) -> Result<(), BodyError> {
+    let group = Group::parse(name).ok_or(BodyError::Document)?;
+    if let Some(slot) = groups.get_mut(usize::from(group.number())) {
+        *slot = group_value(value, false)?;
     }
-    sha256(&input)
+    Ok(())
 }
 
-/// Opens a disclosure: the group it is of and its value.
-///
-/// # Errors
-/// When it is not base64url of canonical `["<16-byte salt>","<group>",<value>]`.
-pub fn open(disclosure: &str) -> Result<(Group, Value), BodyError> {
-    let text = String::from_utf8(unb64(disclosure)?).map_err(|_| BodyError::Disclosure)?;
-    let Value::Array(parts) = parse_canonical(&text)? else {
-        return Err(BodyError::Disclosure);
-    };
-    let [Value::String(salt), Value::String(name), value] = parts.as_slice() else {
-        return Err(BodyError::Disclosure);
-    };
-    if unb64(salt)?.len() != 16 {
-        return Err(BodyError::Disclosure);
+fn groups(texts: &[Option<String>; GROUPS]) -> Result<Groups<'_>, BodyError> {
+    let mut groups = [None; GROUPS];
+    for (group, text) in groups.iter_mut().zip(texts) {
+        *group = text.as_deref().map(Raw::parse).transpose()?;
     }
-    Ok((Group::parse(name).ok_or(BodyError::Disclosure)?, value.clone()))
-}
-
-fn mac_key(rk: &EntryKey) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, &rk.0)
-}
-
-fn salt(key: &hmac::Key, group: Group) -> [u8; 16] {
-    let mut input = *b"chunkctl.dev/salt/v1\0";
-    if let Some(last) = input.last_mut() {
-        *last = group.number();
-    }
-    let mut out = [0; 16];
-    for (to, from) in out.iter_mut().zip(hmac::sign(key, &input).as_ref()) {
-        *to = *from;
-    }
-    out
+    Ok(groups)
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use crate::encode::to_hex;
+    use crate::commit::{decode_disclosure, open};
+    use crate::encode::{sha256, to_hex};
     use serde_json::json;
 
     fn rk() -> EntryKey {
@@ -363,6 +336,7 @@ mod tests {
             "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"x\":1}",
             "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":null}",
             "{\"rk\":\"MDEy\"}",
+            "{\"rk\":\"MDEyMzQ1Njc4OWFiY2RlZg\",\"who\":\"ada\"}",
         ] {
             assert!(Body::parse_document(text).is_err(), "{text}");
         }
@@ -371,11 +345,37 @@ mod tests {
     #[test]
     fn a_disclosure_opens_to_its_value_under_the_digest_of_its_group() {
         let body = Body::new().with(Group::Why, json!({"reason": "churn é"}));
-        let digests = body.digests(&rk()).unwrap();
-        for group in Group::ALL {
-            let disclosure = body.disclosure(&rk(), group).unwrap();
-            assert_eq!(open(&disclosure).unwrap(), (group, body.get(group).clone()));
-            assert_eq!(digest_of(&disclosure), digests[usize::from(group.number())]);
+        let (digests, texts) = (body.digests(&rk()).unwrap(), body.texts().unwrap());
+        for (group, value) in Group::ALL.into_iter().zip(groups(&texts).unwrap()) {
+            let disclosure = Committer::default().disclosure(&rk(), group, value);
+            let text = decode_disclosure(&disclosure).unwrap();
+            assert_eq!(open(&text).unwrap(), (group, value));
+            assert_eq!(sha256(disclosure.as_bytes()), digests[usize::from(group.number())]);
         }
+    }
+
+    #[test]
+    fn only_disclosures_are_opened() {
+        let salt = "MDEyMzQ1Njc4OWFiY2RlZg";
+        assert!(open(&format!("[\"{salt}\",\"why\",{{}}]")).is_ok());
+        for text in [
+            "[]",
+            "[\"MDEy\",\"why\",{}]",
+            &format!("[\"{salt}\",\"why\"]"),
+            &format!("[\"{salt}\",\"how\",{{}}]"),
+            &format!("[\"{salt}\",\"why\",\"text\"]"),
+            &format!("[\"{salt}\",\"why\",{{}},1]"),
+            &format!("[\"{salt}\",\"why\",{{}}] "),
+        ] {
+            assert!(open(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_no_verifier_could_hold_is_not_recorded() {
+        let body = |length: usize| Body::new().with(Group::What, json!({"text": "x".repeat(length)}));
+        let around = body(0).to_document(&rk()).unwrap().len();
+        assert!(body(BODY_BYTES_MAX - around).to_document(&rk()).is_ok());
+        assert_eq!(body(BODY_BYTES_MAX - around + 1).to_document(&rk()), Err(BodyError::Length));
     }
 }

@@ -84,6 +84,19 @@ impl SignedCheckpoint {
         &self.text
     }
 
+    /// The note it is, for those who look at its other signatures.
+    pub(crate) fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// The same with further signature lines, as witnesses give them. They are not checked here.
+    ///
+    /// # Errors
+    /// When they are not signature lines.
+    pub fn with_lines(&self, lines: &str) -> Result<Self, NoteError> {
+        Self::parse(&format!("{}{lines}", self.text))
+    }
+
     /// What it says, with no signature checked.
     #[must_use]
     pub fn unverified(&self) -> &Checkpoint {

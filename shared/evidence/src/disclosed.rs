@@ -1,21 +1,34 @@
-//! One entry as somebody outside sees it: its header, and of its body whatever was opened to them.
+//! Entries as somebody outside sees them: headers, and of the bodies whatever was opened to them.
 //!
-//! Opening is checked here and nowhere else: whatever stands in a [`Disclosed`] is what the leaf's body root commits to.
+//! Opening is checked here and nowhere else: whatever a [`Disclosed`] shows is what its leaf's body root commits to, and its
+//! hash is that of the leaf. Entries are read into pages, some thousand at a time, so that reading one allocates nothing.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::body::{Body, EntryKey, GROUPS, Group, digest_of, open, root_of};
-use crate::encode::{b64, unb64_32};
-use crate::leaf::Leaf;
-use crate::merkle::Hash;
+use crate::body::{EntryKey, GROUPS, Group};
+use crate::commit::{Committer, Groups, decode_disclosure, open, root_of};
+use crate::encode::{b64, sha256};
+use crate::leaf::{Decision, Kind, ReadHeader};
+use crate::merkle::{Hash, leaf_hash};
+use crate::scan::{Raw, unescape_into};
 
-/// An entry with the opened part of its body.
-#[derive(Debug, Clone)]
-pub(crate) struct Disclosed {
+/// An entry with the opened part of its body, as it stands in its page.
+#[derive(Clone, Copy)]
+pub(crate) struct Disclosed<'a> {
     pub(crate) index: u64,
-    pub(crate) leaf: Leaf,
-    body: Body,
-    opened: Opened,
+    pub(crate) kind: Kind,
+    pub(crate) t: i64,
+    pub(crate) dec: Option<Decision>,
+    pub(crate) pol: Option<u64>,
+    pub(crate) act: Option<&'a str>,
+    pub(crate) sid: Option<&'a str>,
+    pub(crate) ds: Option<&'a str>,
+    pub(crate) refs: &'a [u64],
+    pub(crate) opened: Opened,
+    /// Of the leaf.
+    pub(crate) hash: &'a Hash,
+    groups: Groups<'a>,
 }
 
 /// What of the body is opened.
@@ -36,86 +49,25 @@ pub(crate) enum Opened {
 pub(crate) struct GroupSet(u8);
 
 impl GroupSet {
-    pub(crate) const NONE: GroupSet = GroupSet(0);
     pub(crate) const ALL: GroupSet = GroupSet(0xff);
 
     pub(crate) fn of(groups: &[Group]) -> Self {
-        groups.iter().fold(Self::NONE, |set, group| Self(set.0 | 1 << group.number()))
+        groups.iter().fold(Self::default(), |set, group| set.with(*group))
     }
 
     pub(crate) fn has(self, group: Group) -> bool {
         self.0 >> group.number() & 1 == 1
+    }
+
+    fn with(self, group: Group) -> Self {
+        Self(self.0 | 1 << group.number())
     }
 }
 
 /// Why an opening is refused.
 pub(crate) type OpenFault = &'static str;
 
-impl Disclosed {
-    /// An entry of which only the header is shown.
-    pub(crate) fn header_only(index: u64, header: &str, body_root: Hash) -> Result<Self, OpenFault> {
-        Self::new(index, header, body_root, Body::new(), Opened::Header)
-    }
-
-    /// An entry whose body was erased.
-    pub(crate) fn erased(index: u64, header: &str, body_root: Hash, by: u64) -> Result<Self, OpenFault> {
-        Self::new(index, header, body_root, Body::new(), Opened::Erased(by))
-    }
-
-    /// An entry that is opened whole.
-    pub(crate) fn full(index: u64, header: &str, rk: &EntryKey, groups: Map<String, Value>) -> Result<Self, OpenFault> {
-        let body = Body::from_present(groups).map_err(|_| "the body has a group that is unknown or null")?;
-        let root = body.root(rk).map_err(|_| "the body is not canonical")?;
-        Self::new(index, header, root, body, Opened::Full)
-    }
-
-    /// An entry of which some groups are opened and the digests of the others given; each group is in exactly one of the two.
-    pub(crate) fn partly<'a>(
-        index: u64,
-        header: &str,
-        disclosures: impl IntoIterator<Item = (&'a str, &'a str)>,
-        digests: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, OpenFault> {
-        let mut all: [Option<Hash>; GROUPS] = [None; GROUPS];
-        let mut put = |group: Group, digest: Hash| match all.get_mut(usize::from(group.number())) {
-            Some(slot @ None) => {
-                *slot = Some(digest);
-                Ok(())
-            }
-            _ => Err("a group is given twice"),
-        };
-        let mut body = Body::new();
-        let mut opened = Vec::new();
-        for (name, disclosure) in disclosures {
-            let (group, value) = open(disclosure).map_err(|_| "a disclosure is malformed")?;
-            if group.as_str() != name {
-                return Err("a disclosure is of another group than it is filed under");
-            }
-            put(group, digest_of(disclosure))?;
-            body.set(group, value);
-            opened.push(group);
-        }
-        for (name, digest) in digests {
-            let group = Group::parse(name).ok_or("a digest is of an unknown group")?;
-            put(group, unb64_32(digest).map_err(|_| "a digest is malformed")?)?;
-        }
-        let mut digests = [[0; 32]; GROUPS];
-        for (to, from) in digests.iter_mut().zip(all) {
-            *to = from.ok_or("a group is neither opened nor given as a digest")?;
-        }
-        Self::new(index, header, root_of(&digests), body, Opened::Partly(GroupSet::of(&opened)))
-    }
-
-    fn new(index: u64, header: &str, body_root: Hash, body: Body, opened: Opened) -> Result<Self, OpenFault> {
-        let leaf = Leaf::from_text(header, body_root).map_err(|_| "the header is malformed")?;
-        Ok(Self { index, leaf, body, opened })
-    }
-
-    /// What of the body is opened.
-    pub(crate) fn opened(&self) -> Opened {
-        self.opened
-    }
-
+impl<'a> Disclosed<'a> {
     /// Whether a group is opened (and, possibly, absent).
     pub(crate) fn shows(&self, group: Group) -> bool {
         match self.opened {
@@ -125,31 +77,219 @@ impl Disclosed {
         }
     }
 
-    /// The opened groups; others read as absent.
-    pub(crate) fn body(&self) -> &Body {
-        &self.body
+    /// An opened group; others read as absent.
+    pub(crate) fn group(&self, group: Group) -> Option<Raw<'a>> {
+        self.groups.get(usize::from(group.number())).copied().flatten()
+    }
+
+    /// A member of an opened group.
+    pub(crate) fn member(&self, group: Group, name: &str) -> Option<Raw<'a>> {
+        self.group(group)?.get(name)
     }
 
     /// A text member of an opened group.
-    pub(crate) fn text(&self, group: Group, member: &str) -> Option<&str> {
-        self.body.text(group, member)
+    pub(crate) fn text(&self, group: Group, name: &str) -> Option<Cow<'a, str>> {
+        self.member(group, name)?.as_str()
+    }
+
+    /// Whether a member of an opened group is exactly this text.
+    pub(crate) fn says(&self, group: Group, name: &str, text: &str) -> bool {
+        self.text(group, name).is_some_and(|found| found == text)
+    }
+
+    /// A number member of an opened group.
+    pub(crate) fn number(&self, group: Group, name: &str) -> Option<u64> {
+        self.member(group, name)?.as_u64()
     }
 }
 
-/// The members `d` (digests) and `g` (disclosures) of an entry that opens these groups.
-pub(crate) fn split(
-    body: &Body,
-    rk: &EntryKey,
-    open: GroupSet,
-) -> Result<(Map<String, Value>, Map<String, Value>), crate::body::BodyError> {
-    let (mut digests, mut disclosures) = (Map::new(), Map::new());
-    for (group, digest) in Group::ALL.into_iter().zip(body.digests(rk)?) {
-        let name = group.as_str().to_owned();
-        if open.has(group) {
-            disclosures.insert(name, body.disclosure(rk, group)?.into());
+/// Many entries, each read and checked.
+#[derive(Default)]
+pub(crate) struct Page {
+    /// What opened groups and decoded header texts are slices of.
+    text: String,
+    refs: Vec<u64>,
+    entries: Vec<Entry>,
+    committer: Committer,
+    leaf: Vec<u8>,
+}
+
+/// An entry in its page, as places in the page's text.
+struct Entry {
+    index: u64,
+    t: i64,
+    pol: Option<u64>,
+    kind: Kind,
+    dec: Option<Decision>,
+    opened: Opened,
+    act: Span,
+    sid: Span,
+    ds: Span,
+    refs: Range<usize>,
+    groups: [Span; GROUPS],
+    hash: Hash,
+}
+
+/// A place in a page's text; empty for what is absent.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    from: usize,
+    to: usize,
+}
+
+/// What a body is given as: who reads an entry says what it found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives until the next line is read; boxing would allocate for each"
+)]
+pub(crate) enum Given<'r> {
+    /// All of it.
+    Full { rk: EntryKey, groups: Groups<'r> },
+    /// Disclosures of some groups and digests of the others; each group is in exactly one of the two.
+    Partly {
+        disclosures: [Option<Cow<'r, str>>; GROUPS],
+        digests: [Option<Hash>; GROUPS],
+    },
+    /// Only its root.
+    Header(Hash),
+    /// Its root, and the entry that erased it.
+    Erased(Hash, u64),
+}
+
+impl Page {
+    /// Entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry at a place in the page.
+    pub(crate) fn get(&self, at: usize) -> Option<Disclosed<'_>> {
+        let entry = self.entries.get(at)?;
+        let text = |span: Span| self.text.get(span.from..span.to).filter(|text| !text.is_empty());
+        let mut groups = [None; GROUPS];
+        for (group, span) in groups.iter_mut().zip(entry.groups) {
+            *group = text(span).map(Raw::known);
+        }
+        Some(Disclosed {
+            index: entry.index,
+            kind: entry.kind,
+            t: entry.t,
+            dec: entry.dec,
+            pol: entry.pol,
+            act: text(entry.act),
+            sid: text(entry.sid),
+            ds: text(entry.ds),
+            refs: self.refs.get(entry.refs.clone()).unwrap_or_default(),
+            opened: entry.opened,
+            hash: &entry.hash,
+            groups,
+        })
+    }
+
+    /// All entries in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Disclosed<'_>> {
+        (0..self.entries.len()).filter_map(|at| self.get(at))
+    }
+
+    /// The leaf hashes in order.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = &Hash> {
+        self.entries.iter().map(|entry| &entry.hash)
+    }
+
+    /// Adds an entry from its header's text and what of its body is given.
+    pub(crate) fn add(&mut self, index: u64, header: &str, given: Given<'_>) -> Result<(), OpenFault> {
+        let (root, opened, groups) = match given {
+            Given::Full { rk, groups } => {
+                let root = self.committer.root(&rk, &groups);
+                (root, Opened::Full, groups.map(|group| self.keep(group.map_or("", Raw::text))))
+            }
+            Given::Partly { disclosures, digests } => self.open(&disclosures, &digests)?,
+            Given::Header(root) => (root, Opened::Header, [Span::default(); GROUPS]),
+            Given::Erased(root, by) => (root, Opened::Erased(by), [Span::default(); GROUPS]),
+        };
+        let first = self.refs.len();
+        let read = ReadHeader::parse(header, &mut self.refs).map_err(|_| "the header is malformed")?;
+        self.leaf.clear();
+        self.leaf.extend_from_slice(header.as_bytes());
+        self.leaf.push(b'\n');
+        self.leaf.extend_from_slice(b64(&root).as_bytes());
+        let entry = Entry {
+            index,
+            t: read.t,
+            pol: read.pol,
+            kind: read.kind,
+            dec: read.dec,
+            opened,
+            act: self.keep_unescaped(read.act),
+            sid: self.keep_unescaped(read.sid),
+            ds: self.keep_unescaped(read.ds),
+            refs: first..self.refs.len(),
+            groups,
+            hash: leaf_hash(&self.leaf),
+        };
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        disclosures: &[Option<Cow<'_, str>>; GROUPS],
+        digests: &[Option<Hash>; GROUPS],
+    ) -> Result<(Hash, Opened, [Span; GROUPS]), OpenFault> {
+        let mut all = [[0; 32]; GROUPS];
+        let mut spans = [Span::default(); GROUPS];
+        let mut opened = GroupSet::default();
+        let given = disclosures.iter().zip(digests).zip(&mut all).zip(&mut spans);
+        for (group, (((disclosure, digest), slot), span)) in Group::ALL.into_iter().zip(given) {
+            match (disclosure, digest) {
+                (Some(disclosure), None) => {
+                    let text = decode_disclosure(disclosure).map_err(|_| "a disclosure is malformed")?;
+                    let (of, value) = open(&text).map_err(|_| "a disclosure is malformed")?;
+                    if of != group {
+                        return Err("a disclosure is of another group than it is filed under");
+                    }
+                    *slot = sha256(disclosure.as_bytes());
+                    opened = opened.with(group);
+                    *span = self.keep(value.map_or("", Raw::text));
+                }
+                (None, Some(digest)) => *slot = *digest,
+                (Some(_), Some(_)) => return Err("a group is both opened and given as a digest"),
+                (None, None) => return Err("a group is neither opened nor given as a digest"),
+            }
+        }
+        Ok((root_of(&all), Opened::Partly(opened), spans))
+    }
+
+    fn keep(&mut self, text: &str) -> Span {
+        let from = self.text.len();
+        self.text.push_str(text);
+        Span { from, to: self.text.len() }
+    }
+
+    fn keep_unescaped(&mut self, inner: Option<&str>) -> Span {
+        let from = self.text.len();
+        if let Some(inner) = inner {
+            unescape_into(inner, &mut self.text);
+        }
+        Span { from, to: self.text.len() }
+    }
+}
+
+/// The digests and disclosures of an entry that opens these groups, in schema order.
+pub(crate) struct Split {
+    pub(crate) digests: Vec<(Group, Hash)>,
+    pub(crate) disclosures: Vec<(Group, String)>,
+}
+
+pub(crate) fn split(committer: &mut Committer, rk: &EntryKey, groups: &Groups<'_>, opened: GroupSet) -> Split {
+    let all = committer.digests(rk, groups);
+    let (mut digests, mut disclosures) = (Vec::new(), Vec::new());
+    for ((group, digest), value) in Group::ALL.into_iter().zip(all).zip(groups) {
+        if opened.has(group) {
+            disclosures.push((group, committer.disclosure(rk, group, *value)));
         } else {
-            digests.insert(name, b64(&digest).into());
+            digests.push((group, digest));
         }
     }
-    Ok((digests, disclosures))
+    Split { digests, disclosures }
 }

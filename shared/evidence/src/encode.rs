@@ -9,6 +9,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::scan::{RESERVED, Raw};
+
 /// Why a value has no canonical text, or a text is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
@@ -51,8 +53,13 @@ pub const INTEGER_BOUND: i64 = 1 << 53;
 /// # Errors
 /// When the value has none: floats, integers of 2^53 and more, keys that are not ASCII, nesting deeper than [`DEPTH_MAX`].
 pub fn canonical(value: &Value) -> Result<String, EncodeError> {
+    canonical_within(value, DEPTH_MAX)
+}
+
+/// The canonical text of a value that nests at most so many levels.
+pub(crate) fn canonical_within(value: &Value, depth: usize) -> Result<String, EncodeError> {
     let mut text = String::with_capacity(128);
-    write_value(&mut text, value, DEPTH_MAX)?;
+    write_value(&mut text, value, depth)?;
     Ok(text)
 }
 
@@ -69,12 +76,8 @@ pub fn canonical_of<T: Serialize + ?Sized>(value: &T) -> Result<String, EncodeEr
 /// # Errors
 /// When it is not JSON, or not canonical: duplicate keys, other order, spaces, other escapes, trailing bytes.
 pub fn parse_canonical(text: &str) -> Result<Value, EncodeError> {
-    let value: Value = serde_json::from_str(text).map_err(|_| EncodeError::NotJson)?;
-    if canonical(&value)? == text {
-        Ok(value)
-    } else {
-        Err(EncodeError::NotCanonical)
-    }
+    Raw::parse(text)?;
+    serde_json::from_str(text).map_err(|_| EncodeError::NotJson)
 }
 
 /// Base64url without padding.
@@ -186,7 +189,7 @@ fn write_value(text: &mut String, value: &Value, depth: usize) -> Result<(), Enc
             }
             text.push('{');
             for (n, (key, item)) in members.into_iter().enumerate() {
-                if !key.bytes().all(|b| (0x20..0x7f).contains(&b)) || key.starts_with("$serde_json::") {
+                if !key.bytes().all(|b| (0x20..0x7f).contains(&b)) || key.starts_with(RESERVED) {
                     return Err(EncodeError::Key);
                 }
                 if n > 0 {
@@ -203,7 +206,7 @@ fn write_value(text: &mut String, value: &Value, depth: usize) -> Result<(), Enc
 }
 
 /// RFC 8785 §3.2.2.2: the two-character escapes where there are some, `\u00xx` in lower case for other controls, nothing else.
-fn write_string(text: &mut String, string: &str) {
+pub(crate) fn write_string(text: &mut String, string: &str) {
     text.push('"');
     let mut from = 0;
     for (at, byte) in string.bytes().enumerate() {

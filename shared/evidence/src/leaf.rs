@@ -6,13 +6,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::encode::{EncodeError, INTEGER_BOUND, b64, canonical, parse_canonical, unb64_32};
+use crate::encode::{DEPTH_MAX, EncodeError, INTEGER_BOUND, b64, canonical, unb64_32};
 use crate::merkle::{Hash, leaf_hash};
+use crate::scan::{Scanner, unescape};
 
 pub use crate::kind::Kind;
 
 /// Bytes of a header at most.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Times end with the year 9999: what lies beyond has no date in four digits.
+pub const T_MAX: i64 = 253_402_300_799_999;
 /// Version of the header.
 const VERSION: u64 = 1;
 
@@ -101,7 +104,7 @@ impl Header {
     /// # Errors
     /// When a number is out of bounds or the text too long.
     pub fn to_text(&self) -> Result<String, LeafError> {
-        if self.t < 0 {
+        if !(0..=T_MAX).contains(&self.t) {
             return Err(LeafError::Member("t"));
         }
         let mut map = Map::new();
@@ -128,64 +131,96 @@ impl Header {
     /// # Errors
     /// When the text is anything else.
     pub fn parse(text: &str) -> Result<Self, LeafError> {
+        let mut refs = Vec::new();
+        let read = ReadHeader::parse(text, &mut refs)?;
+        let own = |text: Option<&str>| text.map(|text| unescape(text).into_owned());
+        Ok(Self {
+            act: own(read.act),
+            dec: read.dec,
+            ds: own(read.ds),
+            kind: read.kind,
+            pol: read.pol,
+            refs,
+            sid: own(read.sid),
+            t: read.t,
+        })
+    }
+}
+
+/// A header as it stands in its text: texts are still escaped, and references were appended to a list.
+pub(crate) struct ReadHeader<'a> {
+    pub(crate) act: Option<&'a str>,
+    pub(crate) dec: Option<Decision>,
+    pub(crate) ds: Option<&'a str>,
+    pub(crate) kind: Kind,
+    pub(crate) pol: Option<u64>,
+    pub(crate) sid: Option<&'a str>,
+    pub(crate) t: i64,
+}
+
+impl<'a> ReadHeader<'a> {
+    /// Reads a header strictly.
+    pub(crate) fn parse(text: &'a str, refs: &mut Vec<u64>) -> Result<Self, LeafError> {
         if text.len() > HEADER_BYTES_MAX {
             return Err(LeafError::Length);
         }
-        let Value::Object(mut map) = parse_canonical(text)? else {
-            return Err(LeafError::Shape);
-        };
-        let kind = map
-            .remove("k")
-            .and_then(|v| Kind::parse(v.as_str()?))
-            .ok_or(LeafError::Member("k"))?;
-        let t = map
-            .remove("t")
-            .and_then(|v| v.as_i64())
-            .filter(|t| *t >= 0)
-            .ok_or(LeafError::Member("t"))?;
-        if map.remove("v").and_then(|v| v.as_u64()) != Some(VERSION) {
+        let (mut act, mut dec, mut ds, mut kind, mut pol, mut sid, mut t, mut v) = (None, None, None, None, None, None, None, None);
+        let mut scanner = Scanner::new(text);
+        scanner.object(DEPTH_MAX, |scanner, key| {
+            match key {
+                "act" => act = Some(text_of(scanner, "act")?),
+                "dec" => {
+                    dec = match text_of(scanner, "dec")? {
+                        "allow" => Some(Decision::Allow),
+                        "deny" => Some(Decision::Deny),
+                        _ => return Err(LeafError::Member("dec")),
+                    }
+                }
+                "ds" => ds = Some(text_of(scanner, "ds")?),
+                "k" => kind = Some(Kind::parse(text_of(scanner, "k")?).ok_or(LeafError::Member("k"))?),
+                "pol" => pol = Some(number_of(scanner, "pol")?),
+                "refs" => {
+                    let before = refs.len();
+                    scanner.list::<LeafError>(DEPTH_MAX - 1, |scanner| {
+                        refs.push(number_of(scanner, "refs")?);
+                        Ok(())
+                    })?;
+                    if refs.len() == before {
+                        return Err(LeafError::Member("refs"));
+                    }
+                }
+                "sid" => sid = Some(text_of(scanner, "sid")?),
+                "t" => t = Some(number_of(scanner, "t")?),
+                "v" => v = Some(number_of(scanner, "v")?),
+                _ => return Err(LeafError::Member("?")),
+            }
+            Ok(())
+        })?;
+        scanner.end()?;
+        if v != Some(VERSION) {
             return Err(LeafError::Member("v"));
         }
-        let mut text_member = |name: &'static str| match map.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(_) => Err(LeafError::Member(name)),
-        };
-        let (act, ds, sid) = (text_member("act")?, text_member("ds")?, text_member("sid")?);
-        let dec = match text_member("dec")?.as_deref() {
-            None => None,
-            Some("allow") => Some(Decision::Allow),
-            Some("deny") => Some(Decision::Deny),
-            Some(_) => return Err(LeafError::Member("dec")),
-        };
-        let pol = match map.remove("pol") {
-            None => None,
-            Some(value) => Some(value.as_u64().ok_or(LeafError::Member("pol"))?),
-        };
-        let refs = match map.remove("refs") {
-            None => Vec::new(),
-            Some(Value::Array(items)) if !items.is_empty() => items
-                .iter()
-                .map(Value::as_u64)
-                .collect::<Option<_>>()
-                .ok_or(LeafError::Member("refs"))?,
-            Some(_) => return Err(LeafError::Member("refs")),
-        };
-        if map.is_empty() {
-            Ok(Self {
-                act,
-                dec,
-                ds,
-                kind,
-                pol,
-                refs,
-                sid,
-                t,
-            })
-        } else {
-            Err(LeafError::Member("?"))
-        }
+        Ok(Self {
+            act,
+            dec,
+            ds,
+            kind: kind.ok_or(LeafError::Member("k"))?,
+            pol,
+            sid,
+            t: t.map(u64::cast_signed).filter(|t| *t <= T_MAX).ok_or(LeafError::Member("t"))?,
+        })
     }
+}
+
+/// A text that is not empty, still escaped.
+fn text_of<'a>(scanner: &mut Scanner<'a>, name: &'static str) -> Result<&'a str, LeafError> {
+    let text = scanner.string().map_err(|_| LeafError::Member(name))?;
+    if text.is_empty() { Err(LeafError::Member(name)) } else { Ok(text) }
+}
+
+fn number_of(scanner: &mut Scanner<'_>, name: &'static str) -> Result<u64, LeafError> {
+    let number = scanner.integer().map_err(|_| LeafError::Member(name))?;
+    u64::try_from(number).map_err(|_| LeafError::Member(name))
 }
 
 /// A log entry's open part.
@@ -306,6 +341,10 @@ mod tests {
             "{\"dec\":\"maybe\",\"k\":\"fetch.intent\",\"t\":1,\"v\":1}",
             "{\"k\":\"fetch.intent\",\"t\":1,\"v\":1,\"x\":1}",
             "{\"k\":\"fetch.intent\",\"t\":\"1\",\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":253402300800000,\"v\":1}",
+            "{\"k\":\"fetch.intent\",\"t\":1,\"v\":1} ",
+            "{\"k\":\"fetch.intent\",\"v\":1}",
+            "[]",
         ] {
             assert!(Header::parse(text).is_err(), "{text}");
         }

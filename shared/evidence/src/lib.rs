@@ -7,6 +7,7 @@
 pub mod body;
 pub mod bundle;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod dsse;
 pub mod encode;
 pub mod leaf;
@@ -15,10 +16,13 @@ pub mod note;
 pub mod receipt;
 pub mod tile;
 pub mod trust;
+pub mod views;
 
 mod civil;
+mod commit;
 mod disclosed;
 mod kind;
+mod scan;
 mod signed;
 
 #[cfg(test)]

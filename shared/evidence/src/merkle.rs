@@ -91,8 +91,13 @@ impl Frontier {
 
     /// Appends a leaf hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut node = leaf;
-        let mut ones = self.size;
+        self.push_subtree(0, leaf);
+    }
+
+    /// Appends a complete subtree of `2^level` leaves; the size so far is a multiple of that.
+    pub(crate) fn push_subtree(&mut self, level: u32, root: Hash) {
+        let mut node = root;
+        let mut ones = self.size >> level;
         while ones & 1 == 1 {
             // One node stands for every one bit of the size, so there is one to pop.
             let Some(left) = self.nodes.pop() else { break };
@@ -100,7 +105,7 @@ impl Frontier {
             ones >>= 1;
         }
         self.nodes.push(node);
-        self.size += 1;
+        self.size += 1 << level;
     }
 
     /// Root of the tree so far.
@@ -113,6 +118,27 @@ impl Frontier {
             .reduce(|right, left| node_hash(&left, &right))
             .unwrap_or_else(empty_root)
     }
+}
+
+/// The complete subtrees that a stretch of leaves consists of, from the left: level and root of each. The first leaf is of this
+/// index. Where a stretch is folded does not matter to the tree, so several can be folded at once.
+pub(crate) fn subtrees<'h>(first: u64, leaves: impl IntoIterator<Item = &'h Hash>) -> Vec<(u32, Hash)> {
+    let mut stack: Vec<(u32, Hash)> = Vec::new();
+    for (index, leaf) in (first..).zip(leaves) {
+        let mut node = (0, *leaf);
+        // A subtree that ends here is complete when its end is a multiple of its length, and its left half is in the stretch.
+        while (index + 1).trailing_zeros() > node.0 {
+            match stack.pop() {
+                Some((level, left)) if level == node.0 => node = (level + 1, node_hash(&left, &node.1)),
+                other => {
+                    stack.extend(other);
+                    break;
+                }
+            }
+        }
+        stack.push(node);
+    }
+    stack
 }
 
 /// Checks that a leaf hash stands at `index` in the tree of `size` with this root.
@@ -354,6 +380,23 @@ pub(crate) mod tests {
             let mut resumed = Frontier::from_parts(frontier.size(), frontier.nodes().to_vec()).unwrap();
             all[cut..].iter().for_each(|h| resumed.push(*h));
             prop_assert_eq!(resumed.root(), mth(&all));
+        }
+
+        #[test]
+        fn folding_stretches_gives_the_same_tree(size in 0_usize..300, mut cuts in prop::collection::vec(0_usize..300, 0..6)) {
+            let all = leaves(size);
+            cuts.push(size);
+            cuts.sort_unstable();
+            let (mut frontier, mut from) = (Frontier::default(), 0);
+            for cut in cuts.into_iter().map(|cut| cut.min(size)) {
+                for (level, root) in subtrees(from as u64, &all[from..cut]) {
+                    frontier.push_subtree(level, root);
+                }
+                from = cut;
+            }
+            let mut slow = Frontier::default();
+            all.iter().for_each(|hash| slow.push(*hash));
+            prop_assert_eq!(frontier, slow);
         }
 
         #[test]

@@ -47,10 +47,9 @@ impl VerifierKey {
         if !name_is_valid(name) {
             return Err(NoteError::Key);
         }
-        let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[ALGORITHM_ED25519], &key].concat());
         Ok(Self {
             name: name.to_owned(),
-            hash: [a, b, c, d],
+            hash: key_id(name, ALGORITHM_ED25519, &key),
             key,
         })
     }
@@ -60,27 +59,14 @@ impl VerifierKey {
     /// # Errors
     /// When it is malformed, its hash does not fit, or the algorithm is another.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::Key);
-        };
-        let bytes = unb64_std(key).map_err(|_| NoteError::Key)?;
-        let Some((&ALGORITHM_ED25519, key)) = bytes.split_first() else {
-            return Err(NoteError::Key);
-        };
-        let parsed = Self::new(name, key.try_into().map_err(|_| NoteError::Key)?)?;
-        if to_hex(&parsed.hash) == hash {
-            Ok(parsed)
-        } else {
-            Err(NoteError::Key)
-        }
+        let (name, key) = read_key(text, ALGORITHM_ED25519)?;
+        Self::new(name, key)
     }
 
     /// The text form.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let bytes = [&[ALGORITHM_ED25519], self.key.as_slice()].concat();
-        format!("{}+{}+{}", self.name, to_hex(&self.hash), b64_std(&bytes))
+        key_text(&self.name, ALGORITHM_ED25519, &self.key)
     }
 
     /// Name; a log's is its origin.
@@ -143,6 +129,34 @@ impl Note {
         &self.text
     }
 
+    /// What follows the key id in each signature under this name and id.
+    pub(crate) fn signatures_by<'n>(&'n self, name: &'n str, id: [u8; 4]) -> impl Iterator<Item = &'n [u8]> {
+        let by = move |signature: &&NoteSignature| signature.name == name && signature.hash == id;
+        self.signatures.iter().filter(by).map(|signature| signature.bytes.as_slice())
+    }
+
+    /// Whether this key signed it; a key may have signed more than once.
+    ///
+    /// # Errors
+    /// When a signature under the key's name and id does not verify.
+    pub fn signed_by(&self, key: &VerifierKey) -> Result<bool, NoteError> {
+        let mut signed = false;
+        for signature in self.signatures_by(&key.name, key.hash) {
+            let verifier = UnparsedPublicKey::new(&ED25519, &key.key);
+            verifier.verify(self.text.as_bytes(), signature).map_err(|_| NoteError::Signature)?;
+            signed = true;
+        }
+        Ok(signed)
+    }
+
+    /// The signature lines of this key, as they stand in the note.
+    #[must_use]
+    pub fn lines_by(&self, key: &VerifierKey) -> String {
+        self.signatures_by(&key.name, key.hash)
+            .map(|signature| signature_line(&key.name, key.hash, signature))
+            .collect()
+    }
+
     /// Checks every signature by a known key and gives the first key that signed.
     ///
     /// # Errors
@@ -172,13 +186,45 @@ impl Note {
 /// When the name cannot name a key or the text cannot be a note's.
 pub fn sign(text: &str, name: &str, key: &Ed25519KeyPair) -> Result<String, NoteError> {
     let verifier = VerifierKey::new(name, public_key(key))?;
-    let signature = key.sign(text.as_bytes());
-    let bytes = [verifier.hash.as_slice(), signature.as_ref()].concat();
-    let note = format!("{text}\n\u{2014} {name} {}\n", b64_std(&bytes));
+    let line = signature_line(name, verifier.hash, key.sign(text.as_bytes()).as_ref());
+    let note = format!("{text}\n{line}");
     if Note::parse(&note)?.text == text {
         Ok(note)
     } else {
         Err(NoteError::Malformed)
+    }
+}
+
+/// One line of a note's signatures, with its line break.
+pub(crate) fn signature_line(name: &str, id: [u8; 4], signature: &[u8]) -> String {
+    format!("\u{2014} {name} {}\n", b64_std(&[id.as_slice(), signature].concat()))
+}
+
+/// The key id that C2SP recommends.
+pub(crate) fn key_id(name: &str, algorithm: u8, key: &[u8; 32]) -> [u8; 4] {
+    let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[algorithm], key].concat());
+    [a, b, c, d]
+}
+
+/// The text form of a public key.
+pub(crate) fn key_text(name: &str, algorithm: u8, key: &[u8; 32]) -> String {
+    let bytes = [&[algorithm], key.as_slice()].concat();
+    format!("{name}+{}+{}", to_hex(&key_id(name, algorithm, key)), b64_std(&bytes))
+}
+
+/// Name and key of a text form; its id must be the one that belongs to them.
+pub(crate) fn read_key(text: &str, algorithm: u8) -> Result<(&str, [u8; 32]), NoteError> {
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::Key);
+    };
+    let bytes = unb64_std(key).map_err(|_| NoteError::Key)?;
+    let (first, key) = bytes.split_first().ok_or(NoteError::Key)?;
+    let key: [u8; 32] = key.try_into().map_err(|_| NoteError::Key)?;
+    if *first == algorithm && to_hex(&key_id(name, algorithm, &key)) == id {
+        Ok((name, key))
+    } else {
+        Err(NoteError::Key)
     }
 }
 
@@ -226,6 +272,24 @@ mod tests {
         assert_eq!(Note::parse(&note).unwrap().verify(&[other]), Err(NoteError::UnknownKey));
         assert!(sign("no line break", "a", &pair).is_err());
         assert!(sign("x\n", "a b", &pair).is_err());
+    }
+
+    #[test]
+    fn a_key_that_signed_twice_signed_and_one_bad_line_of_it_is_an_error() {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
+        let key = VerifierKey::new("log.example/a", public_key(&pair)).unwrap();
+        let note = sign("hello\n", "log.example/a", &pair).unwrap();
+        let parsed = Note::parse(&note).unwrap();
+        let line = parsed.lines_by(&key);
+        assert_eq!(format!("hello\n\n{line}"), note);
+        assert_eq!(Note::parse(&format!("{note}{line}")).unwrap().signed_by(&key), Ok(true));
+        let bad = signature_line("log.example/a", key.hash, &[7; 64]);
+        assert_eq!(
+            Note::parse(&format!("{note}{bad}")).unwrap().signed_by(&key),
+            Err(NoteError::Signature)
+        );
+        let other = VerifierKey::new("log.example/b", [9; 32]).unwrap();
+        assert_eq!(parsed.signed_by(&other), Ok(false));
     }
 
     proptest! {

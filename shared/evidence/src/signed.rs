@@ -4,16 +4,14 @@
 //! Every function compares the signed document with the entry around it, member by member: an entry may not say anything the
 //! person did not sign.
 
-use std::collections::BTreeSet;
-
-use serde::Deserialize as _;
-use serde_json::Value;
+use std::borrow::Cow;
 
 use crate::body::Group;
 use crate::disclosed::Disclosed;
 use crate::dsse::{Envelope, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, thumbprint};
-use crate::encode::{parse_canonical, sha256_hex, unb64_32};
+use crate::encode::{DEPTH_MAX, EncodeError, sha256_hex, unb64_32};
 use crate::leaf::Kind;
+use crate::scan::{Raw, Scanner, unescape};
 
 /// What does not fit, in a sentence.
 pub(crate) type Misfit = &'static str;
@@ -23,18 +21,18 @@ pub(crate) type Misfit = &'static str;
 pub(crate) struct Holder {
     pub(crate) issuer: String,
     pub(crate) subject: String,
-    pub(crate) name: String,
+    /// Thumbprint.
     pub(crate) key: String,
     pub(crate) public_key: [u8; 32],
 }
 
 impl Holder {
     /// Reads the binding of a `session.open` whose `who` is opened.
-    pub(crate) fn of(session: &Disclosed) -> Result<Self, Misfit> {
+    pub(crate) fn of(session: &Disclosed<'_>) -> Result<Self, Misfit> {
         let member = |name| {
             session
                 .text(Group::Who, name)
-                .map(str::to_owned)
+                .map(String::from)
                 .ok_or("a session names no person and key")
         };
         let (issuer, subject, key) = (member("issuer")?, member("subject")?, member("key")?);
@@ -42,11 +40,9 @@ impl Holder {
         if thumbprint(&public_key) != key {
             return Err("a session's public key is not the one its thumbprint names");
         }
-        let name = member("name").unwrap_or_else(|_| subject.clone());
         Ok(Self {
             issuer,
             subject,
-            name,
             key,
             public_key,
         })
@@ -63,119 +59,133 @@ impl Holder {
 pub(crate) struct SignedRequest {
     pub(crate) id: String,
     pub(crate) digest: String,
-    pub(crate) document: Value,
+    /// Canonical text.
+    pub(crate) document: String,
     pub(crate) quorum: u64,
 }
 
 /// (dataset, column, mask): what was planned for a column.
-pub(crate) type PlannedMask<'a> = (&'a str, &'a str, &'a str);
+pub(crate) type PlannedMask<'a> = (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>);
 
 impl SignedRequest {
     /// Checks a `request.create` whose `what` is opened, and every other group that is, against the signature of its requester.
-    pub(crate) fn of(entry: &Disclosed, requester: &Holder) -> Result<Self, Misfit> {
-        let id = entry.text(Group::What, "id").ok_or("a request has no id")?.to_owned();
-        let digest = entry.text(Group::What, "digest").ok_or("a request has no digest")?.to_owned();
+    pub(crate) fn of(entry: &Disclosed<'_>, requester: &Holder) -> Result<Self, Misfit> {
+        let id = entry.text(Group::What, "id").ok_or("a request has no id")?.into_owned();
+        let digest = entry.text(Group::What, "digest").ok_or("a request has no digest")?.into_owned();
         let payload = payload(entry, requester, REQUEST_PAYLOAD_TYPE).map_err(|()| "the requester's signature does not verify")?;
         if sha256_hex(payload.as_bytes()) != digest {
             return Err("a request's digest is not that of the signed document");
         }
-        let document = parse_canonical(&payload).map_err(|_| "a signed request is not canonical JSON")?;
-        let fits = |name: &str, expected: &str| document.pointer(name).and_then(Value::as_str) == Some(expected);
-        if document.get("v").and_then(Value::as_u64) != Some(1) {
+        let document = Raw::parse(&payload).map_err(|_| "a signed request is not canonical JSON")?;
+        if document.get("v").and_then(Raw::as_u64) != Some(1) {
             return Err("a signed request is of an unknown version");
         }
-        if !fits("/requester/issuer", &requester.issuer)
-            || !fits("/requester/subject", &requester.subject)
-            || !fits("/requester/key", &requester.key)
-        {
+        let named = document.get("requester");
+        let fits = |name: &str, expected: &str| named.and_then(|named| named.get(name)?.as_str()).as_deref() == Some(expected);
+        if !fits("issuer", &requester.issuer) || !fits("subject", &requester.subject) || !fits("key", &requester.key) {
             return Err("a request was signed for another person or key than its session's");
         }
         let quorum = document
             .get("quorum")
-            .and_then(Value::as_u64)
+            .and_then(Raw::as_u64)
             .ok_or("a signed request names no quorum")?;
-        if entry.shows(Group::Out) && entry.body().number(Group::Out, "quorum") != Some(quorum) {
+        if entry.shows(Group::Out) && entry.number(Group::Out, "quorum") != Some(quorum) {
             return Err("the quorum on record is not the one in the signed request");
         }
-        if entry.shows(Group::Obj) {
-            let recorded = entry.body().get(Group::Obj);
-            if ["columns", "connections", "datasets"]
-                .iter()
-                .any(|name| recorded.get(*name) != document.get(*name))
-            {
-                return Err("datasets or columns on record are not those of the signed request");
-            }
+        let differs = |group, name: &&str| entry.shows(group) && entry.member(group, name) != document.get(name);
+        if ["columns", "connections", "datasets"].iter().any(|name| differs(Group::Obj, name)) {
+            return Err("datasets or columns on record are not those of the signed request");
         }
-        if entry.shows(Group::Why) {
-            let recorded = entry.body().get(Group::Why);
-            if ["reason", "ticket"].iter().any(|name| recorded.get(*name) != document.get(*name)) {
-                return Err("the reason on record is not the one in the signed request");
-            }
+        if ["reason", "ticket"].iter().any(|name| differs(Group::Why, name)) {
+            return Err("the reason on record is not the one in the signed request");
         }
         Ok(Self {
             id,
             digest,
-            document,
             quorum,
+            document: payload,
         })
     }
 
     /// What was approved for each column.
-    pub(crate) fn masks(&self) -> Option<BTreeSet<PlannedMask<'_>>> {
-        masks(self.document.get("columns")?, "name")
+    pub(crate) fn masks(&self) -> Option<Vec<PlannedMask<'_>>> {
+        masks(Raw::known(&self.document).get("columns")?, "name")
     }
 }
 
-/// The masks of a list of columns; `name` is the member that names the column.
-pub(crate) fn masks<'a>(columns: &'a Value, name: &str) -> Option<BTreeSet<PlannedMask<'a>>> {
-    let text = |column: &'a Value, member: &str| column.get(member)?.as_str();
-    columns
-        .as_array()?
-        .iter()
-        .map(|column| Some((text(column, "dataset")?, text(column, name)?, text(column, "mask")?)))
-        .collect()
+/// The masks of a list of columns, sorted, each once; `name` is the member that names the column.
+pub(crate) fn masks<'a>(columns: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<'a>>> {
+    let mut masks = Vec::new();
+    let mut scanner = Scanner::new(columns.text());
+    let read = scanner.list::<EncodeError>(DEPTH_MAX, |scanner| {
+        let (mut dataset, mut of, mut mask) = (None, None, None);
+        scanner.object::<EncodeError>(DEPTH_MAX, |scanner, key| {
+            match key {
+                "dataset" => dataset = Some(unescape(scanner.string()?)),
+                "mask" => mask = Some(unescape(scanner.string()?)),
+                key if key == name => of = Some(unescape(scanner.string()?)),
+                _ => drop(scanner.value(DEPTH_MAX)?),
+            }
+            Ok(())
+        })?;
+        // Something that is not canonical cannot stand here; something that is missing is as bad.
+        masks.push((
+            dataset.ok_or(EncodeError::NotJson)?,
+            of.ok_or(EncodeError::NotJson)?,
+            mask.ok_or(EncodeError::NotJson)?,
+        ));
+        Ok(())
+    });
+    read.ok()?;
+    masks.sort_unstable();
+    masks.dedup();
+    Some(masks)
+}
+
+/// Whether all of these masks are among those; both sorted.
+pub(crate) fn is_subset(these: &[PlannedMask<'_>], those: &[PlannedMask<'_>]) -> bool {
+    these.iter().all(|mask| those.binary_search(mask).is_ok())
 }
 
 /// Checks a `review.*` entry whose `what` is opened, and every other group that is, against the signature of its reviewer and
-/// the request it is about. Gives the reviewer's justification.
-pub(crate) fn check_review(entry: &Disclosed, reviewer: &Holder, request: &SignedRequest) -> Result<String, Misfit> {
-    if entry.text(Group::What, "id") != Some(&request.id) || entry.text(Group::What, "digest") != Some(&request.digest) {
+/// the id and digest of the request it is about. Gives the reviewer's justification.
+pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, digest: &str) -> Result<String, Misfit> {
+    if !entry.says(Group::What, "id", id) || !entry.says(Group::What, "digest", digest) {
         return Err("a verdict is about another request than it points to");
     }
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
-    let document = parse_canonical(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
-    let text = |name: &str| document.get(name).and_then(Value::as_str);
-    let verdict = if entry.leaf.header.kind == Kind::ReviewApprove {
-        "approve"
-    } else {
-        "reject"
-    };
-    if document.get("v").and_then(Value::as_u64) != Some(1) || text("verdict") != Some(verdict) {
+    let document = Raw::parse(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
+    let says = |name: &str, text: &str| document.get(name).and_then(Raw::as_str).as_deref() == Some(text);
+    let verdict = if entry.kind == Kind::ReviewApprove { "approve" } else { "reject" };
+    if document.get("v").and_then(Raw::as_u64) != Some(1) || !says("verdict", verdict) {
         return Err("the signed verdict is another than the one on record");
     }
-    if text("request") != Some(&request.id) || text("digest") != Some(&request.digest) {
+    if !says("request", id) || !says("digest", digest) {
         return Err("the signed verdict is about another request");
     }
-    if text("issuer") != Some(&reviewer.issuer) || text("subject") != Some(&reviewer.subject) || text("key") != Some(&reviewer.key) {
+    if !says("issuer", &reviewer.issuer) || !says("subject", &reviewer.subject) || !says("key", &reviewer.key) {
         return Err("a verdict was signed for another person or key than its session's");
     }
-    if entry.shows(Group::Who) {
-        let recorded = |name| entry.text(Group::Who, name);
-        if recorded("issuer") != text("issuer") || recorded("subject") != text("subject") || recorded("key") != text("key") {
-            return Err("the reviewer on record is not the one in the signed verdict");
-        }
+    if entry.shows(Group::Who)
+        && ["issuer", "subject", "key"]
+            .iter()
+            .any(|name| entry.member(Group::Who, name) != document.get(name))
+    {
+        return Err("the reviewer on record is not the one in the signed verdict");
     }
-    let reason = text("reason")
-        .filter(|reason| !reason.trim().is_empty())
-        .ok_or("a verdict has no reason")?;
-    if entry.shows(Group::Why) && entry.text(Group::Why, "reason") != Some(reason) {
+    let reason = document
+        .get("reason")
+        .and_then(Raw::as_str)
+        .filter(|reason| !reason.trim().is_empty());
+    let reason = reason.ok_or("a verdict has no reason")?;
+    if entry.shows(Group::Why) && !entry.says(Group::Why, "reason", &reason) {
         return Err("the reviewer's reason on record is not the signed one");
     }
-    Ok(reason.to_owned())
+    Ok(reason.into_owned())
 }
 
-fn payload(entry: &Disclosed, signer: &Holder, payload_type: &str) -> Result<String, ()> {
-    let envelope = entry.body().get(Group::What).get("envelope").ok_or(())?;
-    let envelope: Envelope = Envelope::deserialize(envelope).map_err(|_| ())?;
+fn payload(entry: &Disclosed<'_>, signer: &Holder, payload_type: &str) -> Result<String, ()> {
+    let envelope = entry.member(Group::What, "envelope").ok_or(())?;
+    let envelope: Envelope = serde_json::from_str(envelope.text()).map_err(|_| ())?;
     String::from_utf8(envelope.verify(&signer.public_key, payload_type).map_err(|_| ())?).map_err(|_| ())
 }

@@ -44,6 +44,8 @@ pub(crate) struct Log {
     pub(crate) documents: Vec<String>,
     pub(crate) hashes: Vec<Hash>,
     pub(crate) t: i64,
+    /// Index of the policy in force.
+    policy: u64,
 }
 
 /// The indices and texts of one delivery.
@@ -61,6 +63,7 @@ impl Log {
             documents: Vec::new(),
             hashes: Vec::new(),
             t: 1_764_000_000_000,
+            policy: 0,
         }
     }
 
@@ -133,8 +136,38 @@ impl Log {
         self.append(Header::new(Kind::BrokerStart), &Body::new().with(Group::Env, env));
         let what = json!({"datasets": ["orders"], "digest": sha256_hex(b"config")});
         self.append(Header::new(Kind::ConfigLoad), &Body::new().with(Group::What, what));
-        let what = json!({"digest": sha256_hex(b"p"), "schema": "entity User;", "text": "permit(principal, action, resource);"});
-        self.append(Header::new(Kind::PolicyLoad), &Body::new().with(Group::What, what));
+        self.load("permit(principal, action, resource);");
+    }
+
+    /// Loads a policy.
+    pub(crate) fn load(&mut self, text: &str) -> u64 {
+        let what = json!({"digest": sha256_hex(b"p"), "schema": "entity User;", "text": text});
+        self.policy = self.append(Header::new(Kind::PolicyLoad), &Body::new().with(Group::What, what));
+        self.policy
+    }
+
+    /// Index of the policy that new entries name.
+    pub(crate) fn policy(&self) -> u64 {
+        self.policy
+    }
+
+    /// New entries name another policy from here on.
+    pub(crate) fn pretend_policy(&mut self, policy: u64) {
+        self.policy = policy;
+    }
+
+    /// Erases what came before.
+    pub(crate) fn erase(&mut self, by_whom: &Actor) -> u64 {
+        let body = Body::new()
+            .with(Group::What, json!({"keys": ["dk_1"], "subject": "act_gone"}))
+            .with(Group::Why, json!({"reason": "asked to be forgotten"}));
+        self.append(
+            Header {
+                refs: vec![by_whom.open],
+                ..by(Kind::Erase, by_whom)
+            },
+            &body,
+        )
     }
 
     pub(crate) fn sign_in(&mut self, name: &'static str, seed: u8) -> Actor {
@@ -190,7 +223,7 @@ impl Log {
                 Group::Out,
                 json!({"expires_ms": self.t + 600_000, "quorum": quorum, "state": "pending"}),
             );
-        (self.append(request_header(by_whom), &body), document)
+        (self.append(request_header(by_whom, self.policy), &body), document)
     }
 
     pub(crate) fn request_id(&self, request: u64) -> String {
@@ -221,6 +254,7 @@ impl Log {
         self.append(
             Header {
                 dec: Some(dec),
+                pol: Some(self.policy),
                 refs: vec![request, by_whom.open],
                 ..by(kind, by_whom)
             },
@@ -269,6 +303,7 @@ impl Log {
             .with(Group::Env, json!({"instance": "i_1"}));
         let header = Header {
             ds: Some("orders".into()),
+            pol: Some(self.policy),
             refs: vec![grant, by_whom.open],
             ..by(Kind::FetchIntent, by_whom)
         };
@@ -311,7 +346,7 @@ impl Log {
         let intent = self.intent(requester, grant, request, "redact");
         let body = Body::new()
             .with(Group::What, self.of_request(intent))
-            .with(Group::Out, json!({"bytes": 5, "rows": 0}));
+            .with(Group::Out, json!({"bytes": 5, "rows": 0, "sha256": sha256_hex(&FILE[..5])}));
         self.append(
             Header {
                 refs: vec![intent],
@@ -340,7 +375,7 @@ impl Log {
             .with(Group::Out, json!({"code": "denied", "policies": ["no-salaries"]}));
         let header = Header {
             dec: Some(Decision::Deny),
-            pol: Some(3),
+            pol: Some(self.policy),
             refs: vec![by_whom.open],
             ..by(Kind::RequestDeny, by_whom)
         };
@@ -405,11 +440,11 @@ pub(crate) fn by(kind: Kind, actor: &Actor) -> Header {
     }
 }
 
-fn request_header(by_whom: &Actor) -> Header {
+fn request_header(by_whom: &Actor, policy: u64) -> Header {
     Header {
         dec: Some(Decision::Allow),
         ds: Some("orders".into()),
-        pol: Some(3),
+        pol: Some(policy),
         refs: vec![by_whom.open],
         ..by(Kind::RequestCreate, by_whom)
     }

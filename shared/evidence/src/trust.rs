@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::cosignature::{WitnessPolicy, WitnessPolicyError};
 use crate::note::VerifierKey;
 
 /// The auditor's file.
@@ -16,6 +17,12 @@ pub struct TrustPolicy {
     /// The newest checkpoint the auditor has kept, as the whole signed note.
     #[serde(default)]
     pub last_checkpoint: Option<String>,
+    /// Verifier keys of witnesses; whatever they are asked about must be cosigned.
+    #[serde(default)]
+    pub witnesses: Vec<String>,
+    /// How many of them must have; all, when it is not said.
+    #[serde(default)]
+    pub witness_quorum: Option<usize>,
     /// Who vouches for the keys that verdicts are signed with.
     #[serde(default)]
     pub reviewer_keys: ReviewerKeys,
@@ -59,6 +66,9 @@ pub enum TrustError {
     /// The last checkpoint is malformed, of another origin, or not signed by a log key.
     #[error("the last checkpoint of the trust policy is not one of this log, signed by one of its keys")]
     LastCheckpoint,
+    /// The witnesses are no list of witnesses, or their quorum does not fit.
+    #[error("the witnesses of the trust policy: {0}")]
+    Witnesses(#[from] WitnessPolicyError),
 }
 
 /// A trust policy whose parts have been read.
@@ -67,6 +77,7 @@ pub struct Trust {
     pub(crate) origin: String,
     pub(crate) keys: Vec<VerifierKey>,
     pub(crate) last: Option<Checkpoint>,
+    pub(crate) witnesses: WitnessPolicy,
     reviewer_keys: ReviewerKeys,
     pinned: Vec<PinnedKey>,
 }
@@ -79,9 +90,19 @@ impl TrustPolicy {
             origin: key.name().to_owned(),
             log_keys: vec![key.to_text()],
             last_checkpoint: None,
+            witnesses: Vec::new(),
+            witness_quorum: None,
             reviewer_keys: ReviewerKeys::Session,
             pinned: Vec::new(),
         }
+    }
+
+    /// The witnesses that are believed.
+    ///
+    /// # Errors
+    /// When one of them is none or stands there twice, or the quorum does not fit.
+    pub fn witnesses(&self) -> Result<WitnessPolicy, WitnessPolicyError> {
+        WitnessPolicy::new(&self.witnesses, self.witness_quorum.unwrap_or(self.witnesses.len()))
     }
 
     /// Reads keys and checkpoint.
@@ -108,6 +129,7 @@ impl TrustPolicy {
             origin: self.origin.clone(),
             keys,
             last,
+            witnesses: self.witnesses()?,
             reviewer_keys: self.reviewer_keys,
             pinned: self.pinned.clone(),
         })
@@ -210,6 +232,38 @@ mod tests {
             ..good
         };
         assert_eq!(other.check().unwrap_err(), TrustError::LastCheckpoint);
+    }
+
+    #[test]
+    fn witnesses_that_are_none_or_cannot_reach_their_quorum_make_no_policy() {
+        let (good, _) = policy();
+        let key = |name: &str, seed| {
+            let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+            crate::cosignature::WitnessKey::new(name, crate::dsse::public_key(&pair))
+                .unwrap()
+                .to_text()
+        };
+        let with = |witnesses: Vec<String>, witness_quorum| {
+            TrustPolicy {
+                witnesses,
+                witness_quorum,
+                ..good.clone()
+            }
+            .check()
+        };
+        // All of them, when no number is given.
+        assert_eq!(with(vec![key("w1", 7), key("w2", 8)], None).unwrap().witnesses.quorum(), 2);
+        assert_eq!(with(vec![key("w1", 7), key("w2", 8)], Some(1)).unwrap().witnesses.quorum(), 1);
+        assert!(with(Vec::new(), None).unwrap().witnesses.is_empty());
+        for (witnesses, quorum) in [
+            (Vec::new(), Some(1)),
+            (vec![key("w1", 7)], Some(0)),
+            (vec![key("w1", 7)], Some(2)),
+            (vec![key("w1", 7), key("w2", 7)], Some(1)),
+            (vec!["nonsense".to_owned()], Some(1)),
+        ] {
+            assert!(matches!(with(witnesses, quorum).unwrap_err(), TrustError::Witnesses(_)));
+        }
     }
 
     #[test]

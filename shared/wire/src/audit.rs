@@ -86,6 +86,9 @@ pub struct ExportRequest {
     /// Sizes of checkpoints that the auditor has kept: the bundle proves that its head extends each. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<u64>,
+    /// Whether tables for people stand in the bundle; verifying it makes them too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub views: bool,
 }
 
 /// `POST /v1/audit/erasures`.

@@ -1,5 +1,7 @@
 //! Asking for chunks: the query, the plan, the signed request, its state, and what came of it.
 
+use std::collections::BTreeMap;
+
 use chunk_evidence::dsse::Envelope;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +116,8 @@ pub struct RequestDocument {
     pub columns: Vec<DocumentColumn>,
     /// Datasets of those above to which a row filter applies.
     pub filtered: Vec<String>,
+    /// SHA-256 (hex) of the text of each of those row filters, by dataset.
+    pub row_filters: BTreeMap<String, String>,
     /// Encoding.
     pub format: Format,
     /// Why.
@@ -125,11 +129,14 @@ pub struct RequestDocument {
     pub policy: String,
     /// Limits of the delivery.
     pub budget: Budget,
+    /// Seconds the grant can be used, once it is given.
+    pub grant_s: u32,
     /// Distinct people who must approve.
     pub quorum: u32,
     /// Who asks, and with which key.
     pub requester: Requester,
-    /// After this, ms since 1970, the request can no longer be submitted or approved.
+    /// After this, ms since 1970, the document can no longer be submitted. How long reviewers have is up to the broker, which
+    /// says so in `expires_ms` of the request.
     pub not_after_ms: i64,
     /// 128 random bits in lower-case hex, so that the same question asked twice is two requests.
     pub nonce: String,

@@ -221,7 +221,7 @@ pub(crate) fn repository() -> PathBuf {
 }
 
 /// A port below the range from which the system hands out its own, so that nobody takes it between now and its use.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::from_le_bytes(random::<2>()) % 10_000;
     loop {
@@ -235,4 +235,13 @@ fn free_port() -> u16 {
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Copies the files of a folder into a new one.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! They run inside the log's writer, one after another, so each sees the effect of the one before.
 
-use chunk_wire::fetch::RequestState;
+use chunk_wire::fetch::{RequestDocument, RequestState};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
 use super::{approves, not_found};
+use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{Event, RequestCreate, ReviewEntry};
 use crate::limits::PENDING_PER_PERSON_MAX;
@@ -16,9 +17,16 @@ use crate::state::{Request, Session, State};
 /// A request to be created. Index of the policy and expiry are filled in here.
 pub(crate) struct Create {
     pub(crate) create: RequestCreate,
-    pub(crate) policy_digest: String,
     pub(crate) pending_ms: i64,
-    pub(crate) grant_ms: i64,
+}
+
+/// A verdict to be recorded. Index of the policy is filled in here.
+pub(crate) struct Judge {
+    pub(crate) entry: ReviewEntry,
+    /// Digest of the policies that let the reviewer review.
+    pub(crate) policies: String,
+    /// The reviewer's address.
+    pub(crate) email: Option<String>,
 }
 
 /// Who does it, under which session.
@@ -29,13 +37,13 @@ pub(crate) struct By {
 }
 
 /// Creates a request; with no quorum its grant comes with it.
-pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<Event>, Error> {
-    let mut create = order.create.clone();
+pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Event>, Error> {
+    let mut create = order.create;
     session_open(state, &create.session, now_ms)?;
     let Some((policy, digest)) = &state.policy else {
         return Err(Error::new(Code::Internal, "No policies are in force."));
     };
-    if *digest != order.policy_digest {
+    if *digest != create.document.policy {
         return Err(
             Error::new(Code::DocumentMismatch, "The policies changed while the request was on its way.").hint("run the same command again"),
         );
@@ -59,7 +67,12 @@ pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<E
     }
     create.policy = *policy;
     let quorum = create.document.quorum;
-    create.expires_ms = now_ms + if quorum == 0 { order.grant_ms } else { order.pending_ms };
+    create.expires_ms = now_ms
+        + if quorum == 0 {
+            grant_ms(&create.document)
+        } else {
+            order.pending_ms
+        };
     let grant = Event::GrantIssue {
         id: create.id.clone(),
         digest: create.digest.clone(),
@@ -75,7 +88,13 @@ pub(crate) fn create(state: &State, order: &Create, now_ms: i64) -> Result<Vec<E
 }
 
 /// Records a verdict; the approval that completes the quorum brings the grant.
-pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, grant_ms: i64, now_ms: i64) -> Result<Vec<Event>, Error> {
+pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Event>, Error> {
+    let Judge {
+        mut entry,
+        policies,
+        email,
+    } = order;
+    entry.policy = in_force(state, &policies)?;
     session_open(state, &entry.session, now_ms)?;
     let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
     let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
@@ -94,7 +113,7 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
         return refuse("A requester never reviews their own request; somebody else has to.");
     }
     // One person with two accounts is one person.
-    let same_email = |person: &Person| email.is_some_and(|email| person.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email)));
+    let same_email = |person: &Person| matches!((&email, &person.email), (Some(a), Some(b)) if a.eq_ignore_ascii_case(b));
     if same_email(requester) {
         return refuse("The reviewer's account has the requester's e-mail address; somebody else has to review.");
     }
@@ -105,11 +124,12 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
     if seen_before {
         return refuse("You have reviewed this request already; a quorum counts distinct people.");
     }
-    let mut events = vec![Event::Review(entry.clone())];
     let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
     approvals.push(state.size);
     let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
-    if approves(entry.verdict) && enough {
+    let granted = approves(entry.verdict) && enough;
+    let mut events = vec![Event::Review(entry)];
+    if granted {
         let mut refs = vec![request.index];
         refs.append(&mut approvals);
         events.push(Event::GrantIssue {
@@ -117,7 +137,7 @@ pub(crate) fn review(state: &State, entry: &ReviewEntry, email: Option<&str>, gr
             digest: request.digest.clone(),
             actor: request.actor.clone(),
             refs,
-            expires_ms: now_ms + grant_ms,
+            expires_ms: now_ms + request.document.as_ref().map_or(0, |document| grant_ms(document)),
         });
     }
     Ok(events)
@@ -237,6 +257,11 @@ pub(crate) fn wrong_state(request: &Request, what: &str) -> Error {
         format!("Request `{}` is {} and cannot {what}.", request.id, request.state.as_str()),
     )
     .hint(hint)
+}
+
+/// How long a grant under this document can be used.
+fn grant_ms(document: &RequestDocument) -> i64 {
+    i64::from(document.grant_s) * 1000
 }
 
 fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {

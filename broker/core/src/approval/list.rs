@@ -8,7 +8,7 @@ use chunk_wire::id::RequestId;
 
 use super::view::{view, views};
 use super::{may_see, not_found};
-use crate::authorize;
+use crate::authorize::Asking;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
@@ -46,7 +46,7 @@ pub async fn list(
 pub async fn show(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<RequestView, Error> {
     let request = broker.log.published().state.requests.get(id).map(Arc::clone);
     match request {
-        Some(request) if may_see(broker, cx, caller, &request) => view(broker, request).await,
+        Some(request) if may_see(&Asking::now(broker, cx, caller), caller, &request) => view(broker, request).await,
         _ => Err(not_found(id)),
     }
 }
@@ -66,11 +66,12 @@ impl<'a> Seen<'a> {
     }
 
     fn of(broker: &'a Broker, cx: &Context, caller: &Caller) -> Self {
+        let asking = Asking::now(broker, cx, caller);
         let datasets = broker.settings.catalog.datasets.values();
         Self {
-            everything: authorize::ask(broker, cx, caller, Action::AuditRead, &Resource::Broker).allowed,
+            everything: asking.may(Action::AuditRead, &Resource::Broker),
             reviews: datasets
-                .filter(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed)
+                .filter(|d| asking.may(Action::Review, &d.resource()))
                 .map(|d| d.name.as_str())
                 .collect(),
         }

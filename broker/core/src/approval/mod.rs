@@ -6,120 +6,62 @@
 
 mod decide;
 mod list;
+mod standing;
+mod submission;
 mod view;
 
 use std::sync::Arc;
 
 use chunk_evidence::dsse::Envelope;
-use chunk_evidence::encode::{canonical_of, parse_canonical, sha256};
+use chunk_evidence::encode::{canonical_of, parse_canonical};
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{Acknowledge, PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, SubmitRequest};
+use chunk_wire::fetch::{Acknowledge, RequestView};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict, Withdraw};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::authorize::{self, authorize};
+use crate::authorize::{Asking, moved};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
-use crate::evidence::entries::{RequestCreate, ReviewEntry};
-use crate::evidence::log::Published;
-use crate::identity::Caller;
+use crate::evidence::entries::ReviewEntry;
+use crate::evidence::log::{Committed, Published};
+use crate::identity::{Caller, fresh_claims};
 use crate::limits::REASON_BYTES_MAX;
-use crate::plan::not_after_ms;
 use crate::policy::{Action, Resource};
 use crate::state::Request;
 
-pub(crate) use decide::{any_expired, expire, session_open, wrong_state};
+pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong_state};
 pub use list::{list, show};
+pub(crate) use standing::{Standing, standing, unapproved};
+pub use submission::submit;
+pub(crate) use submission::{Submission, check, record};
 use view::view;
-
-/// Takes a signed request: pending if somebody must approve, approved if policy asks for nobody.
-///
-/// # Errors
-/// When the caller asks too often, the signature is not by the session's key, the document is not what the broker would plan now, policy denies it
-/// (recorded), or the log cannot be written.
-pub async fn submit(broker: &Broker, cx: &Context, caller: Caller, submit: SubmitRequest) -> Result<RequestView, Error> {
-    let (payload, document): (String, RequestDocument) = open_envelope(&submit.envelope, REQUEST_PAYLOAD_TYPE, &caller)?;
-    let now_ms = broker.clock.now_ms();
-    broker.rates.take(caller.actor(), now_ms)?;
-    // The one member that is the requester's to choose freely.
-    if !is_nonce(&document.nonce) {
-        return Err(Error::new(
-            Code::InvalidRequest,
-            "A request's nonce is 32 lower-case hexadecimal digits.",
-        ));
-    }
-    if document.reason.trim().is_empty() {
-        return Err(Error::new(Code::InvalidRequest, "A request needs a reason.").hint("add `--reason TEXT`"));
-    }
-    if document.not_after_ms <= now_ms || document.not_after_ms > not_after_ms(now_ms) {
-        return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
-    }
-    let request = PlanRequest {
-        query: document.query.clone(),
-        format: document.format,
-        reason: document.reason.clone(),
-        ticket: document.ticket.clone(),
-    };
-    let plan = crate::fetch::plan_or_record(broker, cx, caller, request).await?;
-    let permit = match authorize(broker, cx, plan) {
-        Ok(permit) => permit,
-        Err(denied) => return Err(crate::fetch::record_denial(broker, *denied).await),
-    };
-    let policy_digest = broker.policy.load().digest().to_owned();
-    let expected = permit
-        .plan()
-        .document(permit.quorum(), &policy_digest, document.nonce.clone(), document.not_after_ms);
-    if expected != document {
-        return Err(
-            Error::new(Code::DocumentMismatch, "The signed document is not what the broker would plan now.")
-                .hint("run the same command again"),
-        );
-    }
-    let id = RequestId::from_random(broker.random()?);
-    let (pending_s, grant_s) = permit.plan().datasets().fold((i64::MAX, i64::MAX), |(pending, grant), d| {
-        (pending.min(d.pending_s), grant.min(d.grant_s))
-    });
-    let quorum = permit.quorum();
-    let plan = permit.into_plan();
-    let create = RequestCreate {
-        id: id.clone(),
-        session: plan.caller().session().clone(),
-        actor: plan.caller().actor().clone(),
-        open: plan.caller().open_index(),
-        policy: 0,
-        digest: hex::encode(sha256(payload.as_bytes())),
-        envelope: serde_json::to_value(&submit.envelope)
-            .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
-        rows_estimated: plan.scan().rows_estimated,
-        state: if quorum == 0 { "approved" } else { "pending" }.to_owned(),
-        expires_ms: 0,
-        document,
-    };
-    let order = decide::Create {
-        create,
-        policy_digest,
-        pending_ms: pending_s * 1000,
-        grant_ms: grant_s * 1000,
-    };
-    let committed = broker
-        .log
-        .commit(Urgency::Normal, move |state, now_ms| decide::create(state, &order, now_ms))
-        .await?;
-    found(broker, &committed.published, &id).await
-}
 
 /// Takes a reviewer's signed verdict.
 ///
 /// # Errors
-/// When the signature is not by the reviewer's session key, the digest is not the request's, policy does not let this person
+/// When the reviewer's claims are too old, the signature is not by the reviewer's session key, the digest is not the request's, policy does not let this person
 /// review, the reviewer is the requester or has reviewed before, or the request no longer waits.
 pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId, submit: SubmitReview) -> Result<RequestView, Error> {
-    let (_, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, &caller)?;
-    let request = reviewable(broker, cx, &caller, &id)?;
+    let verdict = match record_verdict(broker, cx, &caller, &id, &submit).await {
+        Err(fault) if moved(&fault) => {
+            broker.reloaded().await;
+            record_verdict(broker, cx, &caller, &id, &submit).await
+        }
+        verdict => verdict,
+    };
+    found(broker, &verdict?.published, &id).await
+}
+
+/// Takes a verdict under one set of policies.
+async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId, submit: &SubmitReview) -> Result<Committed, Error> {
+    fresh_claims(broker, caller)?;
+    let (_, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, caller)?;
+    let asking = Asking::now(broker, cx, caller);
+    let request = reviewable(&asking, caller, id)?;
     let person = caller.person();
     let mismatch = |what: &str| {
         Err(Error::new(
@@ -127,7 +69,7 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
             format!("The signed verdict names another {what}."),
         ))
     };
-    if document.v != 1 || document.request != id {
+    if document.v != 1 || document.request != *id {
         return mismatch("request");
     }
     if document.digest != request.digest {
@@ -144,6 +86,7 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
         request: request.index,
         session: caller.session().clone(),
         open: caller.open_index(),
+        policy: 0,
         actor: caller.actor().clone(),
         issuer: person.issuer.clone(),
         subject: person.subject.clone(),
@@ -154,15 +97,15 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
         envelope: serde_json::to_value(&submit.envelope)
             .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
     };
-    let grant_ms = grant_ms(broker, &request);
-    let email = person.email.clone();
-    let committed = broker
+    let order = decide::Judge {
+        entry,
+        policies: asking.digest().to_owned(),
+        email: person.email.clone(),
+    };
+    broker
         .log
-        .commit(Urgency::Normal, move |state, now_ms| {
-            decide::review(state, &entry, email.as_deref(), grant_ms, now_ms)
-        })
-        .await?;
-    found(broker, &committed.published, &id).await
+        .commit(Urgency::Normal, move |state, now_ms| decide::review(state, order, now_ms))
+        .await
 }
 
 /// Withdraws the caller's own request before it was approved or used.
@@ -196,8 +139,9 @@ pub async fn revoke(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
     if withdraw.reason.trim().is_empty() {
         return Err(Error::new(Code::InvalidRequest, "A revocation needs a reason.").hint("add `--reason TEXT`"));
     }
-    if !authorize::ask(broker, cx, &caller, Action::Administer, &Resource::Broker).allowed {
-        reviewable(broker, cx, &caller, &id)?;
+    let asking = Asking::now(broker, cx, &caller);
+    if !asking.may(Action::Administer, &Resource::Broker) {
+        reviewable(&asking, &caller, &id)?;
     }
     let by = decide::By {
         actor: caller.actor().clone(),
@@ -244,28 +188,24 @@ pub(crate) fn not_found(id: &RequestId) -> Error {
     Error::new(Code::NotFound, format!("There is no request `{id}` that you may see.")).hint("run `chunkctl requests`")
 }
 
-fn may_see(broker: &Broker, cx: &Context, caller: &Caller, request: &Request) -> bool {
-    request.actor == *caller.actor()
-        || may_review(broker, cx, caller, request)
-        || authorize::ask(broker, cx, caller, Action::AuditRead, &Resource::Broker).allowed
+fn may_see(asking: &Asking<'_>, caller: &Caller, request: &Request) -> bool {
+    request.actor == *caller.actor() || may_review(asking, request) || asking.may(Action::AuditRead, &Resource::Broker)
 }
 
 /// Policy lets this person review every dataset of the request.
-fn may_review(broker: &Broker, cx: &Context, caller: &Caller, request: &Request) -> bool {
-    !request.datasets.is_empty()
-        && request.datasets.iter().all(|name| {
-            let dataset = broker.settings.catalog.datasets.get(name);
-            dataset.is_some_and(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed)
-        })
+fn may_review(asking: &Asking<'_>, request: &Request) -> bool {
+    let datasets = &asking.broker.settings.catalog.datasets;
+    let may = |name: &String| datasets.get(name).is_some_and(|d| asking.may(Action::Review, &d.resource()));
+    !request.datasets.is_empty() && request.datasets.iter().all(may)
 }
 
-fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) -> Result<Arc<Request>, Error> {
-    let published = broker.log.published();
+fn reviewable(asking: &Asking<'_>, caller: &Caller, id: &RequestId) -> Result<Arc<Request>, Error> {
+    let published = asking.broker.log.published();
     let request = published
         .state
         .requests
         .get(id)
-        .filter(|r| may_see(broker, cx, caller, r))
+        .filter(|r| may_see(asking, caller, r))
         .ok_or_else(|| not_found(id))?;
     if request.actor == *caller.actor() {
         return Err(Error::new(
@@ -273,7 +213,7 @@ fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) ->
             "A requester never reviews their own request; somebody else has to.",
         ));
     }
-    if !may_review(broker, cx, caller, request) {
+    if !may_review(asking, request) {
         return Err(Error::new(
             Code::ReviewRefused,
             "No policy permits you to review every dataset of this request.",
@@ -282,23 +222,11 @@ fn reviewable(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId) ->
     Ok(Arc::clone(request))
 }
 
-fn grant_ms(broker: &Broker, request: &Request) -> i64 {
-    let datasets = request
-        .datasets
-        .iter()
-        .filter_map(|name| broker.settings.catalog.datasets.get(name));
-    datasets.map(|d| d.grant_s * 1000).min().unwrap_or(0)
-}
-
 async fn found(broker: &Broker, published: &Published, id: &RequestId) -> Result<RequestView, Error> {
     match published.state.requests.get(id) {
         Some(request) => view(broker, Arc::clone(request)).await,
         None => Err(not_found(id)),
     }
-}
-
-fn is_nonce(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Checks that an envelope is signed by the caller's session key and holds a canonical document of type `T`.

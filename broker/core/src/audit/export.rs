@@ -1,10 +1,17 @@
 //! What leaves the log so that others can check it: bundles and receipts.
 
-use chunk_evidence::bundle::LEVEL_MAX;
+use std::io::{self, Read as _};
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use bytes::Bytes;
+use chunk_evidence::bundle::{Bundle, LEVEL_MAX, Spool};
 use chunk_log::journal::Urgency;
 use chunk_wire::audit::ExportRequest;
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
+use futures::Stream;
+use tokio::sync::mpsc;
 
 use super::filter::Filter;
 use super::{query_value, record_read};
@@ -13,16 +20,68 @@ use crate::authorize::{self, demand};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
+use crate::evidence;
+use crate::evidence::bundle::Wanted;
 use crate::evidence::entries::Event;
 use crate::evidence::proofs;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 
+/// A bundle, complete, on its way out.
+pub struct Export {
+    /// Bytes there are.
+    pub length: u64,
+    parts: mpsc::Receiver<io::Result<Bytes>>,
+}
+
+impl Stream for Export {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.parts.poll_recv(cx)
+    }
+}
+
+impl Export {
+    /// All of it.
+    #[cfg(test)]
+    pub(crate) async fn into_bytes(self) -> io::Result<Vec<u8>> {
+        use futures::TryStreamExt as _;
+        let length = self.length;
+        let parts: Vec<Bytes> = self.try_collect().await?;
+        let bytes = parts.concat();
+        assert_eq!(bytes.len() as u64, length);
+        Ok(bytes)
+    }
+
+    /// Reads a bundle on a thread of its own, as fast as it is taken.
+    fn of(mut bundle: Bundle<impl Spool + Send + 'static>) -> Self {
+        let (out, parts) = mpsc::channel(PARTS_IN_FLIGHT_MAX);
+        let length = bundle.length();
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let mut part = vec![0; PART_BYTES];
+                let read = match bundle.read(&mut part) {
+                    Ok(0) => break,
+                    Ok(read) => read,
+                    Err(fault) => return drop(out.blocking_send(Err(fault))),
+                };
+                part.truncate(read);
+                // Whoever asked may be gone.
+                if out.blocking_send(Ok(part.into())).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { length, parts }
+    }
+}
+
 /// Makes a bundle that verifies offline. The export is recorded first; its own entry stands outside of the bundle.
 ///
 /// # Errors
 /// When policy does not let the caller export, or the log cannot be read or written.
-pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: ExportRequest) -> Result<Vec<u8>, Error> {
+pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: ExportRequest) -> Result<Export, Error> {
     demand(broker, cx, caller, Action::AuditExport, "exporting the evidence")?;
     let level = request.level.unwrap_or(LEVEL_MAX);
     if level > LEVEL_MAX {
@@ -64,12 +123,14 @@ pub async fn export(broker: &Broker, cx: &Context, caller: &Caller, request: Exp
             Ok(vec![event.clone()])
         })
         .await?;
-    let described = filter.described();
-    let seen = &asked.seen;
-    proofs::bundle(broker, &head, from..to, seen, level, described.as_ref(), |entry| {
-        filter.matches(entry)
-    })
-    .await
+    let wanted = Wanted {
+        range: from..to,
+        seen: asked.seen,
+        level,
+        views: asked.views,
+        filter: filter.stated(),
+    };
+    Ok(Export::of(evidence::bundle::write(broker, &head, wanted).await?))
 }
 
 /// The receipt of a completed delivery: canonical JSON.
@@ -118,5 +179,9 @@ async fn first_at_or_after(broker: &Broker, size: u64, ms: i64) -> Result<u64, E
     Ok(low)
 }
 
+/// Bytes sent at a time.
+const PART_BYTES: usize = 64 * 1024;
+/// Parts that wait to be sent.
+const PARTS_IN_FLIGHT_MAX: usize = 4;
 /// Kept checkpoints that one bundle meets.
 const SEEN_MAX: usize = 16;

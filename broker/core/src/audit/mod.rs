@@ -6,6 +6,7 @@
 mod erase;
 mod export;
 mod filter;
+mod mirror;
 mod search;
 mod sessions;
 mod tree;
@@ -24,7 +25,8 @@ use crate::identity::Caller;
 
 pub use erase::erase;
 pub(crate) use erase::finish as finish_erasing;
-pub use export::{export, receipt};
+pub use export::{Export, export, receipt};
+pub use mirror::{Lacking, extends, lacking};
 pub use search::{entry, search};
 pub use sessions::{session, sessions};
 pub use tree::{checkpoint, consistency, entries_tile, tile};

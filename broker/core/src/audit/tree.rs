@@ -11,10 +11,11 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::Action;
 
-/// The newest signed checkpoint (C2SP).
+/// The newest signed checkpoint (C2SP); while a quorum of witnesses vouches for the log, the newest that they cosigned.
 #[must_use]
 pub fn checkpoint(broker: &Broker) -> String {
-    broker.log.published().checkpoint.text().to_owned()
+    let shown = broker.witness.shown(&broker.log.published().checkpoint, broker.clock.now_ms());
+    shown.text().to_owned()
 }
 
 /// The hash tile of this C2SP path, `tile/0/x001/234.p/5`; `None` when it is not one or the tree is not that large.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
 use chunk_wire::problem::Code;
 
-use crate::authorize;
+use crate::authorize::Asking;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
@@ -108,9 +108,8 @@ impl Dataset {
 /// # Errors
 /// None today; the signature leaves room for a catalog that is read.
 pub fn list(broker: &Broker, cx: &Context, caller: &Caller) -> Result<Vec<DatasetSummary>, Error> {
-    Ok(visible(broker, cx, caller)
-        .map(|dataset| summary(broker, cx, caller, dataset))
-        .collect())
+    let asking = Asking::now(broker, cx, caller);
+    Ok(visible(&asking).map(|dataset| summary(&asking, dataset)).collect())
 }
 
 /// One dataset: its columns and what each would look like to this caller.
@@ -119,11 +118,10 @@ pub fn list(broker: &Broker, cx: &Context, caller: &Caller) -> Result<Vec<Datase
 /// `not_found` for a dataset that does not exist or that this caller may not know of (the same answer), or when its source
 /// cannot be asked for its columns.
 pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str) -> Result<DatasetDetail, Error> {
-    let dataset = visible(broker, cx, caller)
-        .find(|d| d.name == name)
-        .ok_or_else(|| unknown(broker, cx, caller, name))?;
+    let asking = Asking::now(broker, cx, caller);
+    let dataset = visible(&asking).find(|d| d.name == name).ok_or_else(|| unknown(&asking, name))?;
     let schema = schema(broker, dataset).await?;
-    let governed = govern(broker, cx, caller, dataset, &schema)?;
+    let governed = govern(&asking, dataset, &schema)?;
     let columns = schema
         .iter()
         .zip(&governed.columns)
@@ -136,7 +134,7 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
         })
         .collect();
     Ok(DatasetDetail {
-        summary: summary(broker, cx, caller, dataset),
+        summary: summary(&asking, dataset),
         columns,
         filtered: governed.row_filter.is_some(),
         rows_max: dataset.rows_max,
@@ -145,8 +143,8 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
 }
 
 /// The answer to a name that is unknown or not the caller's to know, with a suggestion only from what they may see.
-pub(crate) fn unknown(broker: &Broker, cx: &Context, caller: &Caller, name: &str) -> Error {
-    let near = visible(broker, cx, caller)
+pub(crate) fn unknown(asking: &Asking<'_>, name: &str) -> Error {
+    let near = visible(asking)
         .map(|d| (distance(&d.name, name), &d.name))
         .filter(|(far, _)| *far <= 2)
         .min();
@@ -159,13 +157,9 @@ pub(crate) fn unknown(broker: &Broker, cx: &Context, caller: &Caller, name: &str
 }
 
 /// The datasets that this caller may know of.
-pub(crate) fn visible<'a>(broker: &'a Broker, cx: &'a Context, caller: &'a Caller) -> impl Iterator<Item = &'a Dataset> {
-    broker
-        .settings
-        .catalog
-        .datasets
-        .values()
-        .filter(|d| authorize::ask(broker, cx, caller, Action::Describe, &d.resource()).allowed)
+pub(crate) fn visible<'a>(asking: &'a Asking<'_>) -> impl Iterator<Item = &'a Dataset> {
+    let datasets = asking.broker.settings.catalog.datasets.values();
+    datasets.filter(|d| asking.may(Action::Describe, &d.resource()))
 }
 
 /// Columns of datasets, kept for a while: metadata, asked of the source when first needed.
@@ -208,8 +202,8 @@ pub(crate) fn scan_error(error: ScanError) -> Error {
     }
 }
 
-fn summary(broker: &Broker, cx: &Context, caller: &Caller, dataset: &Dataset) -> DatasetSummary {
-    let may = |action| authorize::ask(broker, cx, caller, action, &dataset.resource()).allowed;
+fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
+    let may = |action| asking.may(action, &dataset.resource());
     let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { dataset.quorum.max(1) });
     DatasetSummary {
         name: dataset.name.clone(),

@@ -3,11 +3,8 @@
 use chunk_wire::problem::Code;
 
 use super::{Dataset, Unclassified};
-use crate::authorize;
-use crate::broker::Broker;
-use crate::context::Context;
+use crate::authorize::Asking;
 use crate::error::Error;
-use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use chunk_port::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
 
@@ -16,13 +13,7 @@ use chunk_port::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
 /// # Errors
 /// When configuration classifies a column that the source does not have: the real column could be one that was renamed, so
 /// nothing is served until the operator has looked.
-pub(crate) fn govern(
-    broker: &Broker,
-    cx: &Context,
-    caller: &Caller,
-    dataset: &Dataset,
-    schema: &[SourceColumn],
-) -> Result<GovernedTable, Error> {
+pub(crate) fn govern(asking: &Asking<'_>, dataset: &Dataset, schema: &[SourceColumn]) -> Result<GovernedTable, Error> {
     if let Some(lost) = dataset.classes.keys().find(|name| schema.iter().all(|c| c.name != **name)) {
         return Err(Error::new(
             Code::SourceFailed,
@@ -35,7 +26,7 @@ pub(crate) fn govern(
         .map(|column| {
             let class = dataset.classes.get(&column.name);
             let treatment = match class {
-                Some(class) => treat_class(broker, cx, caller, dataset, class)?,
+                Some(class) => treat_class(asking, dataset, class)?,
                 None => match dataset.unclassified {
                     Unclassified::Scan => Treatment::Mask(Mask::Scan),
                     Unclassified::Redact => Treatment::Mask(Mask::Redact),
@@ -49,7 +40,7 @@ pub(crate) fn govern(
             })
         })
         .collect::<Result<_, Error>>()?;
-    let filtered = dataset.row_filter.is_some() && !authorize::ask(broker, cx, caller, Action::Unfiltered, &dataset.resource()).allowed;
+    let filtered = dataset.row_filter.is_some() && !asking.may(Action::Unfiltered, &dataset.resource());
     Ok(GovernedTable {
         table: dataset.table(),
         columns,
@@ -57,15 +48,15 @@ pub(crate) fn govern(
     })
 }
 
-fn treat_class(broker: &Broker, cx: &Context, caller: &Caller, dataset: &Dataset, class: &str) -> Result<Treatment, Error> {
+fn treat_class(asking: &Asking<'_>, dataset: &Dataset, class: &str) -> Result<Treatment, Error> {
     let resource = Resource::Class {
         name: class,
         dataset: &dataset.name,
     };
-    if authorize::ask(broker, cx, caller, Action::Reveal, &resource).allowed {
+    if asking.may(Action::Reveal, &resource) {
         return Ok(Treatment::Reveal);
     }
-    match broker.settings.catalog.classes.get(class) {
+    match asking.broker.settings.catalog.classes.get(class) {
         Some(class) => Ok(Treatment::Mask(class.mask.clone())),
         None => Err(Error::new(Code::Internal, format!("Class `{class}` has no mask."))),
     }

@@ -168,13 +168,7 @@ impl Job {
             bytes: self.bytes,
             sha256: self.digest(),
         };
-        let commit = async move {
-            broker
-                .log
-                .commit(Urgency::Closing, move |_, _| Ok(vec![event.clone()]))
-                .await
-                .map(drop)
-        };
+        let commit = async move { broker.log.commit(Urgency::Closing, move |_, _| Ok(vec![event])).await.map(drop) };
         Progress {
             bytes: self.bytes,
             commit: self.broker.jobs.spawn(commit),
@@ -208,7 +202,7 @@ impl Job {
         let outcome = outcome.clone();
         let decide = move |state: &State, _now_ms: i64| {
             let open = state.open_intents.contains_key(&outcome.intent);
-            Ok(open.then(|| Event::Outcome(outcome.clone())).into_iter().collect())
+            Ok(open.then_some(Event::Outcome(outcome)).into_iter().collect())
         };
         match self.broker.log.commit(Urgency::Closing, decide).await {
             Ok(_) => true,

@@ -22,11 +22,12 @@ use chunk_wire::problem::Code;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use self::job::Job;
-use crate::approval::{not_found, session_open, wrong_state};
-use crate::authorize::Permit;
+use crate::approval::{self, Create, Standing, not_found, session_open, wrong_state};
+use crate::authorize::{Permit, in_force};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
+use crate::evidence::log::Committed;
 use crate::identity::Caller;
 use crate::limits::{DELIVERIES_PER_PERSON_MAX, FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
 use crate::state::{Request, State};
@@ -37,18 +38,21 @@ pub(crate) struct Approved {
     id: RequestId,
     chunk: u32,
     document: Arc<RequestDocument>,
-    grant: u64,
 }
 
 impl Approved {
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
     pub(crate) fn document(&self) -> &RequestDocument {
         &self.document
     }
 }
 
-/// Proof that an unexpired grant covers exactly this order.
+/// Proof that exactly this order was approved, or needs no approval.
 ///
-/// Only [`require`] makes one.
+/// Only [`require`] and [`require_nobody`] make one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Grant {
@@ -56,11 +60,13 @@ pub(crate) struct Grant {
     approved: Approved,
     order: ScanOrder,
     fetch: FetchId,
+    /// Digest of the policies that permit it.
+    policies: String,
 }
 
 /// Proof that the intent is durable in the log.
 ///
-/// Only [`record_intent`] makes one.
+/// Only [`record_intent`] and [`record_all`] make one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Recorded {
@@ -156,13 +162,12 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
     if chunk != 0 {
         return Err(Error::new(Code::NotFound, format!("Request `{id}` has one chunk, number 0.")));
     }
-    let grant = may_start(request)?;
+    may_start(request)?;
     let document = request.document.as_ref().ok_or_else(|| wrong_state(request, "be fetched"))?;
     Ok(Approved {
         id: id.clone(),
         chunk,
         document: Arc::clone(document),
-        grant,
     })
 }
 
@@ -170,7 +175,8 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 ///
 /// # Errors
 /// When policy would now ask for more approvals, or the plan has changed.
-pub(crate) fn require(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {
+pub(crate) fn require(broker: &Broker, standing: Standing, approved: Approved) -> Result<Grant, Error> {
+    let permit = standing.into_permit();
     if permit.quorum() > approved.document.quorum {
         return Err(Error::new(
             Code::DocumentMismatch,
@@ -178,18 +184,37 @@ pub(crate) fn require(broker: &Broker, permit: Permit, approved: Approved) -> Re
         )
         .hint("run the same `chunkctl fetch` again"));
     }
+    bind(broker, permit, approved)
+}
+
+/// Binds a permit that needs nobody's approval to the document that was signed under it.
+///
+/// # Errors
+/// When the random generator fails.
+pub(crate) fn require_nobody(broker: &Broker, standing: Standing, create: &Create) -> Result<Grant, Error> {
+    let signed = Approved {
+        id: create.create.id.clone(),
+        chunk: 0,
+        document: Arc::new(create.create.document.clone()),
+    };
+    bind(broker, standing.into_permit(), signed)
+}
+
+fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {
     let fetch = FetchId::from_random(broker.random()?);
     let metadata = vec![
         ("chunkctl.origin".to_owned(), broker.settings.origin.clone()),
         ("chunkctl.request".to_owned(), approved.id.to_string()),
         ("chunkctl.chunk".to_owned(), approved.chunk.to_string()),
     ];
+    let policies = permit.plan().policies().digest().to_owned();
     let (caller, order) = permit.into_plan().pinned(&approved.document, fetch.to_string(), metadata)?;
     Ok(Grant {
         caller,
         approved,
         order,
         fetch,
+        policies,
     })
 }
 
@@ -209,6 +234,44 @@ pub(crate) fn slot(broker: &Broker) -> Result<OwnedSemaphorePermit, Error> {
 /// # Errors
 /// When the request was used, ended or revoked in the meantime, or the log cannot be written. Nothing is read then.
 pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recorded, Error> {
+    let (entry, policies) = (intent_entry(broker, &grant), grant.policies.clone());
+    let committed = broker
+        .log
+        .commit(Urgency::Normal, move |state, now_ms| decide_intent(state, entry, &policies, now_ms))
+        .await?;
+    recorded(&committed, grant)
+}
+
+/// Records a request that needs nobody's approval, its grant, that it is taken, and the intent, in one commit.
+///
+/// # Errors
+/// When policies changed meanwhile, or the log cannot be written. Nothing is read then, and there is no request.
+pub(crate) async fn record_all(broker: &Broker, create: Create, grant: Grant) -> Result<Recorded, Error> {
+    let (entry, policies) = (intent_entry(broker, &grant), grant.policies.clone());
+    let decide = move |state: &State, now_ms: i64| {
+        let mut events = approval::create(state, create, now_ms)?;
+        let mut then = state.clone();
+        for event in &events {
+            then.apply(event, now_ms);
+        }
+        events.append(&mut decide_intent(&then, entry, &policies, now_ms)?);
+        Ok(events)
+    };
+    let committed = broker.log.commit(Urgency::Normal, decide).await?;
+    recorded(&committed, grant)
+}
+
+/// What a commit with an intent in it left behind.
+fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> {
+    let lost = || Error::new(Code::Internal, "The intent is not in the state.");
+    let request = committed.published.state.requests.get(&grant.approved.id).ok_or_else(lost)?;
+    // The last of its command's events.
+    let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
+    grant.order.budget = budget_left(request, grant.approved.document.budget).ok_or_else(lost)?;
+    Ok(Recorded { grant, intent })
+}
+
+fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
     let columns = grant
         .approved
         .document
@@ -223,30 +286,20 @@ pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recor
             altered: None,
         })
         .collect();
-    let entry = IntentEntry {
+    IntentEntry {
         request: grant.approved.id.clone(),
         fetch: grant.fetch.clone(),
         chunk: grant.approved.chunk,
         session: grant.caller.session().clone(),
         actor: grant.caller.actor().clone(),
-        grant: grant.approved.grant,
+        grant: 0,
         open: grant.caller.open_index(),
+        policy: 0,
         connections: grant.approved.document.connections.clone(),
         datasets: grant.approved.document.datasets.clone(),
         columns,
         instance: broker.settings.instance.clone(),
-    };
-    let committed = broker
-        .log
-        .commit(Urgency::Normal, move |state, now_ms| decide_intent(state, &entry, now_ms))
-        .await?;
-    let request = committed.published.state.requests.get(&grant.approved.id);
-    let taken_here = request.and_then(|r| r.taken).is_some_and(|taken| taken == committed.first);
-    let intent = committed.first + u64::from(taken_here);
-    let left = request.and_then(|r| budget_left(r, grant.approved.document.budget));
-    let mut grant = grant;
-    grant.order.budget = left.ok_or_else(|| Error::new(Code::Internal, "The budget of a recorded intent is used up."))?;
-    Ok(Recorded { grant, intent })
+    }
 }
 
 /// Starts the job that owns the delivery.
@@ -288,11 +341,12 @@ pub(crate) fn close_interrupted(state: &State, now_ms: i64) -> Vec<Event> {
         .collect()
 }
 
-fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<Event>, Error> {
+fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
+    entry.policy = in_force(state, policies)?;
     session_open(state, &entry.session, now_ms)?;
     let request = state.requests.get(&entry.request).ok_or_else(|| not_found(&entry.request))?;
-    let grant = may_start(request)?;
-    if grant != entry.grant || now_ms >= request.expires_ms {
+    entry.grant = may_start(request)?;
+    if now_ms >= request.expires_ms {
         return Err(wrong_state(request, "be fetched"));
     }
     let running = state.open_intents.values().filter(|open| open.intent.actor == entry.actor).count();
@@ -316,10 +370,10 @@ fn decide_intent(state: &State, entry: &IntentEntry, now_ms: i64) -> Result<Vec<
             id: request.id.clone(),
             actor: entry.actor.clone(),
             session: entry.session.clone(),
-            refs: vec![grant, entry.open],
+            refs: vec![entry.grant, entry.open],
         });
     }
-    events.push(Event::Intent(entry.clone()));
+    events.push(Event::Intent(entry));
     Ok(events)
 }
 

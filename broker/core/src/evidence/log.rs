@@ -7,6 +7,7 @@
 //! and every command of the batch is refused; nothing happened that the log does not show.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 
 use arc_swap::ArcSwap;
@@ -59,8 +60,8 @@ pub(crate) struct Published {
 
 /// A committed command.
 pub(crate) struct Committed {
-    /// Index of its first event.
-    pub(crate) first: u64,
+    /// Indices of its events.
+    pub(crate) events: Range<u64>,
     /// State with these events, and a checkpoint that contains them.
     pub(crate) published: Arc<Published>,
 }
@@ -89,12 +90,13 @@ impl Opened {
 /// Whether a command opens something or closes something already begun; closing ones may use the space reserve.
 pub(crate) type Weight = Urgency;
 
-type Decide = Box<dyn Fn(&State, i64) -> Result<Vec<Event>, Error> + Send>;
+type Decide = Box<dyn FnOnce(&State, i64) -> Result<Vec<Event>, Error> + Send>;
+type Reply = oneshot::Sender<Result<Committed, Error>>;
 
 struct Command {
     decide: Decide,
     weight: Weight,
-    reply: oneshot::Sender<Result<Committed, Error>>,
+    reply: Reply,
 }
 
 impl Log {
@@ -140,11 +142,11 @@ impl Log {
     }
 
     /// Decides a command against the newest state, records its events durably, and gives the state that contains them.
-    /// `decide` must be pure: it may run more than once.
+    /// `decide` runs once, in the order of the log; what it does beside giving events would not be undone by a failed append.
     pub(crate) async fn commit(
         &self,
         weight: Weight,
-        decide: impl Fn(&State, i64) -> Result<Vec<Event>, Error> + Send + 'static,
+        decide: impl FnOnce(&State, i64) -> Result<Vec<Event>, Error> + Send + 'static,
     ) -> Result<Committed, Error> {
         let (reply, answer) = oneshot::channel();
         match self.commands.try_send(Command {
@@ -245,10 +247,19 @@ struct Writer {
     random: SystemRandom,
 }
 
-/// A command that was decided: its place in the batch.
+/// A command that was decided, while its batch is not yet durable.
 struct Decided {
-    command: Command,
-    first: u64,
+    reply: Reply,
+    what: Result<Place, Refusal>,
+}
+
+/// Where a command's events will stand.
+struct Place(Range<u64>);
+
+/// A refusal, and whether it rests on events of its batch that may yet come to nothing.
+struct Refusal {
+    fault: Error,
+    speculative: bool,
 }
 
 impl Writer {
@@ -267,7 +278,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<Command>) {
         if let Some(broken) = &self.shared.published.load().broken {
-            return refuse(batch, || unavailable(broken));
+            return refuse(batch.into_iter().map(|command| command.reply), || unavailable(broken));
         }
         let weight = if batch.iter().any(|c| c.weight == Urgency::Closing) {
             Urgency::Closing
@@ -289,22 +300,26 @@ impl Writer {
         let mut state = before.state.clone();
         let mut records = Vec::new();
         let mut decided = Vec::new();
-        for command in batch {
+        for Command { decide, reply, .. } in batch {
             let first = state.size;
-            let drafted = (command.decide)(&state, now_ms).and_then(|events| {
+            let drafted = decide(&state, now_ms).and_then(|events| {
                 let drafted: Result<Vec<_>, Error> = events.iter().map(|event| self.draft(event, now_ms)).collect();
                 Ok((events, drafted?))
             });
-            match drafted {
+            let what = match drafted {
                 Ok((events, mut drafted)) => {
                     for event in &events {
                         state.apply(event, now_ms);
                     }
                     records.append(&mut drafted);
-                    decided.push(Decided { command, first });
+                    Ok(Place(first..state.size))
                 }
-                Err(fault) => drop(command.reply.send(Err(fault))),
-            }
+                Err(fault) => Err(Refusal {
+                    fault,
+                    speculative: !records.is_empty(),
+                }),
+            };
+            decided.push(Decided { reply, what });
         }
         if records.is_empty() {
             return answer(decided, &before);
@@ -322,7 +337,7 @@ impl Writer {
                     }));
                     self.shared.size.send_modify(|_| {});
                 }
-                refuse(decided.into_iter().map(|d| d.command), || unavailable(&fault.to_string()));
+                answer_unwritten(decided, &fault);
             }
         }
     }
@@ -357,26 +372,41 @@ impl Writer {
     /// Makes the record of one event: header with its time, committed body, sealed body.
     fn draft(&self, event: &Event, now_ms: i64) -> Result<Record, Error> {
         let (mut header, body) = event.draft();
+        #[cfg(test)]
+        super::inventory::check(&header, &body);
         header.t = now_ms;
-        seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| unavailable(&fault.to_string()))
+        seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| match fault {
+            SealError::Form(fault) => Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault),
+            SealError::Keys(fault) => unavailable(&fault.to_string()),
+        })
     }
 }
 
-fn seal(
-    header: &Header,
-    body: &Body,
-    data_keys: &DataKeys,
-    random: &SystemRandom,
-) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
+/// Why an entry has no record.
+enum SealError {
+    /// It has no text, e.g. for a number beyond 2^53: a bug, and no fault of the log's.
+    Form(Box<dyn std::error::Error + Send + Sync>),
+    /// Random bits or data keys cannot be had.
+    Keys(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn seal(header: &Header, body: &Body, data_keys: &DataKeys, random: &SystemRandom) -> Result<Record, SealError> {
+    fn form(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
+        SealError::Form(fault.into())
+    }
+    fn keys(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
+        SealError::Keys(fault.into())
+    }
     let mut bits = [0_u8; 16];
-    random.fill(&mut bits).map_err(|_| "the random generator failed")?;
+    random.fill(&mut bits).map_err(|_| keys("the random generator failed"))?;
     let key = EntryKey::from_random(bits);
-    let leaf = Leaf::new(header.clone(), body.root(&key)?)?.to_bytes();
+    let leaf = Leaf::new(header.clone(), body.root(&key).map_err(form)?).map_err(form)?.to_bytes();
+    let document = body.to_document(&key).map_err(form)?;
     // What says that somebody was erased must not go when whoever did it is erased in turn.
     let own = header.kind == Kind::Erase;
     let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
-    let data_key = data_keys.key_for(subject, &month(header.t))?;
-    let sealed = data_keys.seal(&data_key, &sha256(&leaf), body.to_document(&key)?.as_bytes())?;
+    let data_key = data_keys.key_for(subject, &month(header.t)).map_err(keys)?;
+    let sealed = data_keys.seal(&data_key, &sha256(&leaf), document.as_bytes()).map_err(keys)?;
     Ok(Record {
         leaf,
         sealed,
@@ -409,18 +439,30 @@ fn months(from_ms: i64, to_ms: i64) -> impl Iterator<Item = String> {
     (number(first)..=number(last)).map(|n| format!("{:04}-{:02}", n.div_euclid(12), n.rem_euclid(12) + 1))
 }
 
+/// Tells everybody in the batch, now that what was decided is durable.
 fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
-    for Decided { command, first } in decided {
-        drop(command.reply.send(Ok(Committed {
-            first,
-            published: Arc::clone(published),
+    for Decided { reply, what } in decided {
+        let published = Arc::clone(published);
+        drop(reply.send(match what {
+            Ok(Place(events)) => Ok(Committed { events, published }),
+            Err(refusal) => Err(refusal.fault),
+        }));
+    }
+}
+
+/// Tells everybody that nothing was written. A refusal stands if it rests on nothing that was lost with the batch.
+fn answer_unwritten(decided: Vec<Decided>, fault: &AppendError) {
+    for Decided { reply, what } in decided {
+        drop(reply.send(Err(match what {
+            Err(Refusal { fault, speculative: false }) => fault,
+            _ => unavailable(&fault.to_string()),
         })));
     }
 }
 
-fn refuse(commands: impl IntoIterator<Item = Command>, why: impl Fn() -> Error) {
-    for command in commands {
-        drop(command.reply.send(Err(why())));
+fn refuse(replies: impl IntoIterator<Item = Reply>, why: impl Fn() -> Error) {
+    for reply in replies {
+        drop(reply.send(Err(why())));
     }
 }
 

@@ -30,6 +30,24 @@ pub enum ProofRefused {
     Overloaded,
 }
 
+/// A proof that is good for its call in every way, except that it may have been here before.
+///
+/// It is accepted when whoever made it is known: strangers make as many good proofs as they like, and each would cost memory.
+#[derive(Debug)]
+#[must_use = "a proof that is not accepted may come again"]
+pub struct CheckedProof {
+    signed: SignedProof,
+    ends_ms: i64,
+}
+
+impl CheckedProof {
+    /// RFC 7638 thumbprint of the key.
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        &self.signed.thumbprint
+    }
+}
+
 /// Checks proofs and remembers them.
 pub struct ProofGate {
     nonce_key: hmac::Key,
@@ -78,10 +96,10 @@ impl ProofGate {
         URL_SAFE_NO_PAD.encode(nonce)
     }
 
-    /// Checks a proof for a call of `method` on `url`, with `access_token` where one is sent, and remembers it.
+    /// Checks a proof for a call of `method` on `url`, with `access_token` where one is sent.
     ///
     /// # Errors
-    /// When the proof is for anything else, too old, from the future, or has been here before.
+    /// When the proof is for anything else, too old, or from the future.
     pub fn check(
         &self,
         proof: &str,
@@ -89,7 +107,7 @@ impl ProofGate {
         url: &str,
         access_token: Option<&str>,
         now_ms: i64,
-    ) -> Result<SignedProof, ProofRefused> {
+    ) -> Result<CheckedProof, ProofRefused> {
         if proof.len() > PROOF_BYTES_MAX {
             return Err(ProofRefused::Invalid("the DPoP proof is too long"));
         }
@@ -136,13 +154,20 @@ impl ProofGate {
         if !claims.nonce.as_deref().is_some_and(|nonce| self.nonce_is_fresh(nonce, now_ms)) {
             return Err(ProofRefused::UseNonce);
         }
-        // Last: only proofs that are good in every other way may cost memory.
-        let id = proof_id(&signed);
+        Ok(CheckedProof { signed, ends_ms })
+    }
+
+    /// Accepts a proof, once.
+    ///
+    /// # Errors
+    /// When it has been here before, or there is no room to remember it.
+    pub fn accept(&self, proof: CheckedProof, now_ms: i64) -> Result<SignedProof, ProofRefused> {
+        let id = proof_id(&proof.signed);
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remember(id, ends_ms, now_ms)?;
-        Ok(signed)
+            .remember(id, proof.ends_ms, now_ms)?;
+        Ok(proof.signed)
     }
 
     fn nonce_is_fresh(&self, nonce: &str, now_ms: i64) -> bool {

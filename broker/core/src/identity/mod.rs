@@ -19,7 +19,7 @@ use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
 
-use crate::authorize;
+use crate::authorize::Asking;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::evidence::entries::{self, Event};
 use crate::limits::ACCESS_TOKEN_S;
 use crate::policy::{Action, Principal, Resource};
 use crate::state::{Session, State};
-use dpop::ProofRefused;
+use dpop::{CheckedProof, ProofRefused};
 use oidc::VerifiedIdentity;
 use tokens::Purpose;
 
@@ -109,14 +109,18 @@ impl Caller {
 
     /// The person, as policies see them.
     pub(crate) fn principal(&self) -> Principal<'_> {
-        let person = self.person();
-        Principal {
-            issuer: &person.issuer,
-            subject: &person.subject,
-            name: &person.name,
-            email: person.email.as_deref(),
-            groups: &person.groups,
-        }
+        principal(self.person())
+    }
+}
+
+/// A person, as policies see them.
+pub(crate) fn principal(person: &Person) -> Principal<'_> {
+    Principal {
+        issuer: &person.issuer,
+        subject: &person.subject,
+        name: &person.name,
+        email: person.email.as_deref(),
+        groups: &person.groups,
     }
 }
 
@@ -141,12 +145,18 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
                 .operator(fault));
         }
     };
+    let proof = accept_proof(broker, proof, now_ms)?;
     let session = SessionId::from_random(broker.random()?);
     let draft = draft_session(broker, cx, identity, &proof, open.client, session.clone(), now_ms)?;
     let committed = broker
         .log
-        .commit(Urgency::Normal, move |state, now_ms| decide_open(state, &draft, now_ms))
-        .await?;
+        .commit(Urgency::Normal, move |state, _| decide_open(state, draft))
+        .await
+        .inspect_err(|fault| {
+            if fault.code == Code::InvalidIdToken {
+                broker.failures.add(cx, "replayed_id_token");
+            }
+        })?;
     let session = committed
         .published
         .state
@@ -170,6 +180,7 @@ pub async fn refresh_session(
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
     let session = session_of(broker, Purpose::Refresh, &refresh.refresh_token, &proof, now_ms)?;
+    accept_proof(broker, proof, now_ms)?;
     Ok(issue_tokens(broker, &session, now_ms))
 }
 
@@ -185,6 +196,7 @@ pub async fn authenticate(broker: &Broker, _cx: &Context, presented: Presented) 
         .ok_or_else(|| unauthenticated("This call needs `Authorization: DPoP <access token>`."))?;
     let proof = check_proof(broker, &presented, Some(token), now_ms)?;
     let session = session_of(broker, Purpose::Access, token, &proof, now_ms)?;
+    accept_proof(broker, proof, now_ms)?;
     Ok(Caller { session })
 }
 
@@ -200,10 +212,27 @@ pub fn still_open(broker: &Broker, caller: &Caller) -> Result<(), Error> {
     }
 }
 
+/// Whether what the identity provider says about a caller is recent enough to review or to be given data. It is as old as the
+/// sign-in.
+///
+/// # Errors
+/// When it is older than configuration allows.
+pub(crate) fn fresh_claims(broker: &Broker, caller: &Caller) -> Result<(), Error> {
+    let age_s = (broker.clock.now_ms() - caller.opened_ms()) / 1000;
+    if age_s <= broker.settings.claims_age_max_s {
+        return Ok(());
+    }
+    Err(unauthenticated(&format!(
+        "You signed in {} minutes ago, and for this a sign-in may be {} minutes old.",
+        age_s / 60,
+        broker.settings.claims_age_max_s / 60
+    )))
+}
+
 /// Who the caller is and what policy lets them do that is not about one dataset.
 #[must_use]
 pub fn whoami(broker: &Broker, cx: &Context, caller: &Caller) -> WhoAmI {
-    let may = |action| authorize::ask(broker, cx, caller, action, &Resource::Broker).allowed;
+    let asking = Asking::now(broker, cx, caller);
     let actions = [
         (Action::AuditRead, "audit_read"),
         (Action::AuditExport, "audit_export"),
@@ -211,7 +240,7 @@ pub fn whoami(broker: &Broker, cx: &Context, caller: &Caller) -> WhoAmI {
     ];
     let mut actions: Vec<String> = actions
         .into_iter()
-        .filter(|(action, _)| may(*action))
+        .filter(|(action, _)| asking.may(*action, &Resource::Broker))
         .map(|(_, name)| name.to_owned())
         .collect();
     let reviews = broker
@@ -219,7 +248,7 @@ pub fn whoami(broker: &Broker, cx: &Context, caller: &Caller) -> WhoAmI {
         .catalog
         .datasets
         .values()
-        .any(|d| authorize::ask(broker, cx, caller, Action::Review, &d.resource()).allowed);
+        .any(|d| asking.may(Action::Review, &d.resource()));
     if reviews {
         actions.insert(0, "review".to_owned());
     }
@@ -245,7 +274,7 @@ pub async fn close_session(broker: &Broker, cx: &Context, caller: &Caller, sessi
     let not_found = || Error::new(Code::NotFound, format!("There is no session `{id}` that you may end."));
     let target = published.state.sessions.get(&id).ok_or_else(not_found)?;
     let own = target.open.actor == *caller.actor();
-    if !own && !authorize::ask(broker, cx, caller, Action::Administer, &Resource::Broker).allowed {
+    if !own && !Asking::now(broker, cx, caller).may(Action::Administer, &Resource::Broker) {
         return Err(not_found());
     }
     let actor = caller.actor().clone();
@@ -268,7 +297,7 @@ pub async fn close_session(broker: &Broker, cx: &Context, caller: &Caller, sessi
     Ok(())
 }
 
-fn check_proof(broker: &Broker, presented: &Presented, token: Option<&str>, now_ms: i64) -> Result<SignedProof, Error> {
+fn check_proof(broker: &Broker, presented: &Presented, token: Option<&str>, now_ms: i64) -> Result<CheckedProof, Error> {
     let proof = presented
         .proof
         .as_deref()
@@ -276,19 +305,28 @@ fn check_proof(broker: &Broker, presented: &Presented, token: Option<&str>, now_
     broker
         .proofs
         .check(proof, &presented.method, &presented.url, token, now_ms)
-        .map_err(|refused| match refused {
-            ProofRefused::UseNonce => Error::new(Code::UseDpopNonce, "The proof must carry the nonce of the `DPoP-Nonce` header."),
-            ProofRefused::Invalid(why) => Error::new(Code::InvalidDpopProof, why),
-            ProofRefused::Overloaded => Error::new(Code::RateLimited, "Too many proofs in a short time."),
-        })
+        .map_err(proof_refused)
 }
 
-fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &SignedProof, now_ms: i64) -> Result<Arc<Session>, Error> {
+/// Accepts a proof, once, now that it belongs to somebody.
+fn accept_proof(broker: &Broker, proof: CheckedProof, now_ms: i64) -> Result<SignedProof, Error> {
+    broker.proofs.accept(proof, now_ms).map_err(proof_refused)
+}
+
+fn proof_refused(refused: ProofRefused) -> Error {
+    match refused {
+        ProofRefused::UseNonce => Error::new(Code::UseDpopNonce, "The proof must carry the nonce of the `DPoP-Nonce` header."),
+        ProofRefused::Invalid(why) => Error::new(Code::InvalidDpopProof, why),
+        ProofRefused::Overloaded => Error::new(Code::RateLimited, "Too many proofs in a short time."),
+    }
+}
+
+fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &CheckedProof, now_ms: i64) -> Result<Arc<Session>, Error> {
     let claims = broker
         .tokens
         .verify(purpose, token, now_ms)
         .map_err(|fault| unauthenticated(&fault.to_string()))?;
-    if claims.key != proof.thumbprint {
+    if claims.key != proof.thumbprint() {
         return Err(Error::new(
             Code::InvalidDpopProof,
             "The token is bound to another key than the proof's.",
@@ -296,7 +334,7 @@ fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &SignedProo
     }
     let published = broker.log.published();
     let session = published.state.open_session(&claims.session, now_ms).ok_or_else(session_ended)?;
-    if session.open.key != proof.thumbprint {
+    if session.open.key != proof.thumbprint() {
         return Err(Error::new(
             Code::InvalidDpopProof,
             "The session is bound to another key than the proof's.",
@@ -338,15 +376,14 @@ fn draft_session(
     })
 }
 
-fn decide_open(state: &State, draft: &entries::SessionOpen, _now_ms: i64) -> Result<Vec<Event>, Error> {
-    if state.id_tokens.contains(&draft.id_token) {
+fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Event>, Error> {
+    if state.id_tokens.contains(&open.id_token) {
         return Err(Error::new(
             Code::InvalidIdToken,
             "This ID token has opened a session before; each is accepted once.",
         )
         .hint("run `chunkctl login`"));
     }
-    let mut open = draft.clone();
     if let Some(actor) = state.actors.get(&(open.person.issuer.clone(), open.person.subject.clone())) {
         open.actor = actor.clone();
     }
@@ -397,21 +434,35 @@ impl Failures {
         *counts.1.entry((ip, code)).or_default() += 1;
     }
 
-    /// The entries to record now, at most once a minute.
-    pub(crate) fn take(&self, now_ms: i64) -> Vec<Event> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.1.is_empty() || now_ms - counts.0 < FAILURES_EVERY_MS {
-            return Vec::new();
+    /// Records what has been counted, if a minute has passed since the last time, or it is the last chance.
+    ///
+    /// # Errors
+    /// When the log cannot be written; nothing counted is lost by it.
+    pub(crate) async fn record(&self, broker: &Broker, last_chance: bool) -> Result<(), Error> {
+        let counted = {
+            let now_ms = broker.clock.now_ms();
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            if counts.1.is_empty() || (now_ms - counts.0 < FAILURES_EVERY_MS && !last_chance) {
+                return Ok(());
+            }
+            counts.0 = now_ms;
+            std::mem::take(&mut counts.1)
+        };
+        let event = |((ip, code), count): (&(String, &'static str), &u64)| Event::SessionFail {
+            ip: ip.clone(),
+            code: (*code).to_owned(),
+            count: *count,
+        };
+        let events: Vec<_> = counted.iter().map(event).collect();
+        let weight = if last_chance { Urgency::Closing } else { Urgency::Normal };
+        let recorded = broker.log.commit(weight, move |_, _| Ok(events)).await;
+        if recorded.is_err() {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            for (what, count) in counted {
+                *counts.1.entry(what).or_default() += count;
+            }
         }
-        counts.0 = now_ms;
-        std::mem::take(&mut counts.1)
-            .into_iter()
-            .map(|((ip, code), count)| Event::SessionFail {
-                ip,
-                code: code.to_owned(),
-                count,
-            })
-            .collect()
+        recorded.map(drop)
     }
 }
 

@@ -40,7 +40,7 @@ pub struct VerifiedIdentity {
     pub auth_time: Option<i64>,
     /// When the token was issued, seconds since 1970.
     pub issued_at: i64,
-    /// SHA-256 of the token as sent.
+    /// Names this token and no other, whatever form its signature takes.
     pub token_sha256: [u8; 32],
     /// When the token ends, seconds since 1970.
     pub expires_at: i64,
@@ -178,15 +178,20 @@ impl Issuers {
             .keys
             .verify(header.kid.as_deref(), algorithm, signed, signature, now_ms)
             .await?;
-        let mut token_sha256 = [0; 32];
-        for (to, from) in token_sha256
-            .iter_mut()
-            .zip(ring::digest::digest(&ring::digest::SHA256, id_token.as_bytes()).as_ref())
-        {
-            *to = *from;
-        }
+        let token_sha256 = fingerprint(algorithm, signed, &decode(signature)?);
         claims::check(&payload, &issuer.settings, token_sha256, now_ms)
     }
+}
+
+/// What is remembered of a token, so that it is accepted once. Of an ECDSA signature (r, s) only r counts: (r, order - s) verifies as
+/// well. What was signed alone does not do, because a provider may sign the same claims for two sign-ins within a second.
+fn fingerprint(algorithm: Algorithm, signed: &str, signature: &[u8]) -> [u8; 32] {
+    let counts = match algorithm {
+        Algorithm::ES256 | Algorithm::ES384 => signature.len() / 2,
+        _ => signature.len(),
+    };
+    let counted = signature.get(..counts).unwrap_or_default();
+    chunk_evidence::encode::sha256(&[signed.as_bytes(), b".", counted].concat())
 }
 
 impl std::fmt::Debug for Issuers {

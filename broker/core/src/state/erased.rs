@@ -47,7 +47,7 @@ impl State {
         if header.kind == Kind::SessionClose {
             let session = self.sessions.values().find(|session| Some(session.index) == about);
             if let Some(id) = session.map(|session| session.open.session.clone()) {
-                self.end_session(&id, "ended");
+                self.end_session(&id, "ended", header.act.as_deref());
             }
         }
         let ended = match header.kind {

@@ -21,7 +21,7 @@ use chunk_wire::dpop::{self, ProofClaims};
 use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
-use chunk_wire::session::{ClientInfo, OpenSession, SessionTokens};
+use chunk_wire::session::{ClientInfo, OpenSession, RefreshSession, SessionTokens};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -34,10 +34,12 @@ use crate::clock::Clock;
 use crate::context::Context;
 use crate::delivery::{Cut, Delivery};
 use crate::error::Error;
+use crate::fetch::Submitted;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
 use crate::settings::{IssuerSettings, Settings};
 use crate::state::State;
+use crate::witness::Witnessing;
 use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
@@ -82,12 +84,19 @@ pub(crate) struct MemJournal {
     pub(crate) refusals: Arc<AtomicU64>,
     /// Appends wait while this is set.
     pub(crate) held: Arc<(Mutex<bool>, Condvar)>,
+    /// An append has come as far as where it may have to wait.
+    pub(crate) begun: Arc<AtomicU64>,
 }
 
 impl MemJournal {
     pub(crate) fn hold(&self, held: bool) {
         *self.held.0.lock().unwrap() = held;
         self.held.1.notify_all();
+    }
+
+    /// Puts a copy from when there were so many entries in its place.
+    pub(crate) fn roll_back(&self, size: usize) {
+        self.records.lock().unwrap().truncate(size);
     }
 }
 
@@ -100,6 +109,7 @@ impl Journal for MemJournal {
         if self.broken.load(Ordering::SeqCst) {
             return Err(AppendError::Failed("input/output error".into()));
         }
+        self.begun.fetch_add(1, Ordering::SeqCst);
         drop(self.held.1.wait_while(self.held.0.lock().unwrap(), |held| *held).unwrap());
         let refused = self
             .refusals
@@ -164,6 +174,8 @@ pub(crate) struct ScriptedScanner {
     /// The stream panics instead of ending.
     pub(crate) panics: Arc<AtomicBool>,
     pub(crate) rows_estimated: Mutex<Option<u64>>,
+    /// Happens while the next plan is made.
+    pub(crate) meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 struct NoCounts;
@@ -216,6 +228,10 @@ impl Scanner for ScriptedScanner {
     }
 
     async fn plan(&self, _order: &ScanOrder) -> Result<ScanPlan, ScanError> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
         Ok(ScanPlan {
             columns: Vec::new(),
             rows_estimated: *self.rows_estimated.lock().unwrap(),
@@ -270,9 +286,27 @@ impl HttpGet for Provider {
     }
 }
 
+/// What a broker starts with. A story may change it before a restart.
+pub(crate) struct Setup {
+    pub(crate) settings: Settings,
+    pub(crate) policies: String,
+    pub(crate) log_seed: [u8; 32],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            settings: settings(),
+            policies: POLICIES.to_owned(),
+            log_seed: [1; 32],
+        }
+    }
+}
+
 /// A broker with all its parts in reach.
 pub(crate) struct World {
     pub(crate) broker: Arc<Broker>,
+    pub(crate) setup: Setup,
     pub(crate) journal: MemJournal,
     pub(crate) scanner: Arc<ScriptedScanner>,
     pub(crate) clock: Arc<StillClock>,
@@ -283,10 +317,24 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with_policies(POLICIES).await
+        Self::with(Setup::default()).await
     }
 
     pub(crate) async fn with_policies(policies: &str) -> Self {
+        let policies = policies.to_owned();
+        Self::with(Setup {
+            policies,
+            ..Setup::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        Self::with_witness(setup, None).await.unwrap()
+    }
+
+    /// A broker whose log has witnesses, and which may refuse to start.
+    pub(crate) async fn with_witness(setup: Setup, witness: Option<Witnessing>) -> Result<Self, Error> {
         let dir = tempfile::tempdir().unwrap();
         drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
         let journal = MemJournal::default();
@@ -294,16 +342,17 @@ impl World {
         let provider = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap());
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
-        let broker = start(&journal, &scanner, &clock, &provider, &dir, policies).await.unwrap();
-        Self {
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
+        Ok(Self {
             broker,
+            setup,
             journal,
             scanner,
             clock,
             provider,
             dir,
             serial: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Forgets the running broker without stopping it and starts another on the same journal, as after `kill -9`.
@@ -313,8 +362,13 @@ impl World {
 
     /// As [`World::crash_and_restart`], for a broker that may refuse to start.
     pub(crate) async fn try_restart(self) -> Result<Self, Error> {
+        self.try_restart_with(None).await
+    }
+
+    pub(crate) async fn try_restart_with(self, witness: Option<Witnessing>) -> Result<Self, Error> {
         let Self {
             broker,
+            setup,
             journal,
             scanner,
             clock,
@@ -337,9 +391,10 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&journal, &scanner, &clock, &provider, &dir, POLICIES).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
         Ok(Self {
             broker,
+            setup,
             journal,
             scanner,
             clock,
@@ -363,12 +418,7 @@ impl World {
             tokens: None,
             serial: AtomicU64::new(serial << 32),
         };
-        let presented = someone.present(self, "POST", "/v1/sessions", false);
-        let open = OpenSession {
-            id_token: self.id_token(subject, groups),
-            client: ClientInfo::default(),
-        };
-        someone.tokens = Some(crate::identity::open_session(&self.broker, &cx(), presented, open).await.unwrap());
+        someone.sign_in_again(self, subject, groups).await;
         someone
     }
 
@@ -403,6 +453,17 @@ impl World {
         *self.scanner.frames.lock().unwrap() = frames.into_iter().collect();
     }
 
+    /// Puts policies in force while the next plan is made.
+    pub(crate) fn reload_meanwhile(&self, policies: &str) {
+        let (broker, policies) = (Arc::clone(&self.broker), policy_set(policies));
+        let reload = async move { broker.reload_policies(policies).await.unwrap() };
+        *self.scanner.meanwhile.lock().unwrap() = Some(reload.boxed());
+    }
+
+    pub(crate) fn dataset(&mut self, name: &str) -> &mut Dataset {
+        self.setup.settings.catalog.datasets.get_mut(name).unwrap()
+    }
+
     /// Waits for the state to become so.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&State) -> bool) {
         let mut changes = self.broker.log.watch();
@@ -422,27 +483,33 @@ impl World {
 }
 
 async fn start(
+    setup: &Setup,
     journal: &MemJournal,
     scanner: &Arc<ScriptedScanner>,
     clock: &Arc<StillClock>,
     provider: &Arc<Ed25519KeyPair>,
     dir: &tempfile::TempDir,
-    policies: &str,
+    witness: Option<Witnessing>,
 ) -> Result<Arc<Broker>, Error> {
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
     Broker::start(Parts {
-        settings: settings(),
-        policies: PolicySet::load(&[("test.cedar".to_owned(), policies.to_owned())]).unwrap(),
+        settings: setup.settings.clone(),
+        policies: policy_set(&setup.policies),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         journal: Box::new(journal.clone()),
         data_keys: DataKeys::open(dir.path().join("keys.db"), &[9; 32]).unwrap(),
-        signer: LogSigner::from_seed("example.test/log", &[1; 32]).unwrap(),
+        signer: LogSigner::from_seed(&setup.settings.origin, &setup.log_seed).unwrap(),
         scanner: Arc::clone(scanner) as Arc<dyn Scanner>,
         http: Arc::new(Provider { jwks: jwks.to_string() }),
         token_seed: [2; 32],
         nonce_key: [4; 32],
+        witness,
     })
     .await
+}
+
+pub(crate) fn policy_set(text: &str) -> PolicySet {
+    PolicySet::load(&[("test.cedar".to_owned(), text.to_owned())]).unwrap()
 }
 
 fn settings() -> Settings {
@@ -488,6 +555,7 @@ fn settings() -> Settings {
             insecure_development: false,
         }],
         session_s: 12 * 3600,
+        claims_age_max_s: 12 * 3600,
         catalog: Catalog {
             datasets: [customers, two].into_iter().map(|d| (d.name.clone(), d)).collect(),
             classes: BTreeMap::from([(
@@ -551,6 +619,40 @@ impl Someone {
         }
     }
 
+    /// Signs in again with the same key, as whom the identity provider says it is by now.
+    pub(crate) async fn sign_in_again(&mut self, world: &World, subject: &str, groups: &[&str]) {
+        let presented = self.present(world, "POST", "/v1/sessions", false);
+        let open = OpenSession {
+            id_token: world.id_token(subject, groups),
+            client: ClientInfo::default(),
+        };
+        self.tokens = Some(crate::identity::open_session(&world.broker, &cx(), presented, open).await.unwrap());
+    }
+
+    /// Gets new tokens under the same session.
+    pub(crate) async fn refresh(&mut self, world: &World) {
+        let presented = self.present(world, "POST", "/v1/sessions/refresh", false);
+        let refresh_token = self.tokens.as_ref().unwrap().refresh_token.clone();
+        let refresh = RefreshSession { refresh_token };
+        self.tokens = Some(
+            crate::identity::refresh_session(&world.broker, &cx(), presented, refresh)
+                .await
+                .unwrap(),
+        );
+    }
+
+    pub(crate) fn envelope(&self, document: &str) -> SubmitRequest {
+        let keyid = chunk_evidence::dsse::key_id(&chunk_evidence::dsse::public_key(&self.key));
+        let envelope = chunk_evidence::dsse::sign(&self.key, REQUEST_PAYLOAD_TYPE, document.as_bytes(), &keyid);
+        SubmitRequest { envelope }
+    }
+
+    /// Submits a document to be delivered at once.
+    pub(crate) async fn submit_and_fetch(&self, world: &World, document: &str) -> Result<Submitted, Error> {
+        let presented = self.present(world, "POST", "/v1/requests", true);
+        crate::fetch::submit_and_fetch(&world.broker, &cx(), presented, self.envelope(document)).await
+    }
+
     pub(crate) async fn caller(&self, world: &World) -> Result<Caller, Error> {
         crate::identity::authenticate(&world.broker, &cx(), self.present(world, "GET", "/v1/whoami", true)).await
     }
@@ -560,9 +662,7 @@ impl Someone {
     }
 
     pub(crate) async fn submit(&self, world: &World, document: &str) -> Result<RequestView, Error> {
-        let keyid = chunk_evidence::dsse::key_id(&chunk_evidence::dsse::public_key(&self.key));
-        let envelope = chunk_evidence::dsse::sign(&self.key, REQUEST_PAYLOAD_TYPE, document.as_bytes(), &keyid);
-        crate::approval::submit(&world.broker, &cx(), self.caller(world).await?, SubmitRequest { envelope }).await
+        crate::approval::submit(&world.broker, &cx(), self.caller(world).await?, self.envelope(document)).await
     }
 
     pub(crate) async fn ask(&self, world: &World, dataset: &str) -> RequestView {

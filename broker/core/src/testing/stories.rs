@@ -1,8 +1,12 @@
 //! The road, and every way off it.
 
 mod asking;
+mod changes;
 mod ending;
 mod erasing;
+mod log;
+mod once;
+mod standing;
 
 use std::sync::atomic::Ordering;
 
@@ -448,7 +452,7 @@ async fn commands_that_wait_together_are_committed_together() {
             .commit(Urgency::Normal, |_, _| Ok(vec![Event::Stop { instance: "x".into() }]))
     });
     let results = futures::future::join_all(commits).await;
-    let mut firsts: Vec<_> = results.into_iter().map(|r| r.unwrap().first).collect();
+    let mut firsts: Vec<_> = results.into_iter().map(|r| r.unwrap().events.start).collect();
     firsts.dedup();
     assert_eq!(firsts.len(), 500, "each command has an index of its own");
     assert!(world.journal.appends.load(Ordering::SeqCst) - before < 250);
@@ -510,6 +514,7 @@ async fn receipts_and_bundles_verify_without_the_broker() {
         };
         let auditor = audra.caller(&world).await.unwrap();
         let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask.clone()).await.unwrap();
+        let bundle = bundle.into_bytes().await.unwrap();
         let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
         assert_eq!(verified.answer.as_str(), "true", "{ask:?}: {:?}", verified.faults);
     }
@@ -522,6 +527,7 @@ async fn receipts_and_bundles_verify_without_the_broker() {
         ..Default::default()
     };
     let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
+    let bundle = bundle.into_bytes().await.unwrap();
     let verified = chunk_evidence::bundle::verify_bundle(&bundle, &trust("session"));
     assert_eq!(verified.answer.as_str(), "true", "{:?}", verified.faults);
     assert_eq!(

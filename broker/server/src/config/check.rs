@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, parse};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, witness};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -32,6 +32,8 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
 
     let broker = broker::broker(&mut check, raw.broker);
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
+    let witness = witness::witnesses(&mut check, raw.witness);
+    let mirror = mirror::mirror(&mut check, raw.mirror);
     let connections = connections::connections(&mut check, raw.connections);
     let classes = classes::classes(&mut check, raw.classes);
     let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
@@ -60,6 +62,8 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 digest,
                 broker,
                 issuers,
+                witness,
+                mirror,
                 connections,
                 classes,
                 datasets,

@@ -10,9 +10,11 @@ mod connections;
 mod datasets;
 pub mod env;
 mod faults;
+mod mirror;
 mod parse;
 mod policies;
 mod raw;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,7 +30,9 @@ use url::Url;
 pub(crate) use broker::is_loopback;
 pub use env::Env;
 pub use faults::{Fault, Faults};
+pub use mirror::MirrorConfig;
 pub(crate) use policies::PolicyFolder;
+pub use witness::{WitnessConfig, WitnessPlace};
 
 use crate::secrets::master::MasterKey;
 
@@ -43,6 +47,10 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// Identity providers; at least one.
     pub issuers: Vec<IssuerConfig>,
+    /// Witnesses of the evidence log, if there are some.
+    pub witness: Option<WitnessConfig>,
+    /// Where a copy of the tree is kept, if somewhere.
+    pub mirror: Option<MirrorConfig>,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// Masks by class.

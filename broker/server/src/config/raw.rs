@@ -19,6 +19,8 @@ pub(super) struct RawConfig {
     pub(super) broker: At<RawBroker>,
     #[serde(default)]
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
+    pub(super) witness: At<super::witness::RawWitnesses>,
+    pub(super) mirror: At<super::mirror::RawMirror>,
     #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]

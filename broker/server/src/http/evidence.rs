@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -10,7 +11,7 @@ use chunk_core::audit;
 use chunk_wire::audit::{EntryPage, EntryQuery, EntryView, EraseRequest, Erased, ExportRequest};
 use chunk_wire::problem::{Code, Problem};
 use http::HeaderValue;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 
 use super::Gateway;
@@ -65,7 +66,10 @@ pub(super) async fn export(
     SignedIn(caller): SignedIn,
     Posted(request): Posted<ExportRequest>,
 ) -> Result<Response, Refusal> {
-    Ok(typed(BUNDLE, audit::export(&gateway.broker, &cx, &caller, request).await?))
+    let export = audit::export(&gateway.broker, &cx, &caller, request).await?;
+    let length = HeaderValue::from(export.length);
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(BUNDLE)), (CONTENT_LENGTH, length)];
+    Ok((headers, Body::from_stream(export)).into_response())
 }
 
 /// Erases what the log holds of a person, who does not come back; every proof still holds.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use chunk_core::broker::Metrics;
+use chunk_core::witness::WitnessMetrics;
 use chunk_wire::problem::Problem;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -22,7 +23,7 @@ pub(super) async fn healthz() -> Response {
     text("ok\n".to_owned(), "text/plain; charset=utf-8")
 }
 
-/// Requests can be served: the log can grow, and the broker does not stop.
+/// Requests can be served: the log can grow, its witnesses vouch for it, and the broker does not stop.
 #[utoipa::path(
     get, operation_id = "readyz", path = "/readyz", tag = "operations", security(()),
     responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem, content_type = "application/problem+json"))
@@ -90,8 +91,37 @@ fn render(gateway: &Gateway) -> String {
             "# HELP chunk_broker_{name} {help}\n# TYPE chunk_broker_{name} {kind}\nchunk_broker_{name} {value}"
         );
     }
+    if let Some(witness) = gateway.broker.witness_metrics() {
+        write_witnesses(&mut out, &witness);
+    }
     gateway.counters.write(&mut out);
     out
+}
+
+fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
+    for (name, help, value) in [
+        (
+            "age_seconds",
+            "Seconds since a quorum of witnesses vouched for the evidence log.",
+            metrics.age_s,
+        ),
+        (
+            "cosigned_entries",
+            "Entries that a quorum of witnesses vouched for.",
+            metrics.cosigned,
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_witness_{name} {help}\n# TYPE chunk_broker_witness_{name} gauge\nchunk_broker_witness_{name} {value}"
+        );
+    }
+    out.push_str(
+        "# HELP chunk_broker_witness_up 1 while the witness cosigns what it is asked for.\n# TYPE chunk_broker_witness_up gauge\n",
+    );
+    for (name, up) in &metrics.witnesses {
+        let _ = writeln!(out, "chunk_broker_witness_up{{witness=\"{name}\"}} {}", u64::from(*up));
+    }
 }
 
 fn text(body: String, media_type: &'static str) -> Response {

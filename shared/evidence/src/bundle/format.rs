@@ -1,10 +1,10 @@
-//! `format.txt`: the version of the bundle, how much it opens, which entries it covers, what it was filtered by.
-
-use serde_json::Value;
+//! `format.txt`: the version of the bundle, how much it opens, which entries it covers, what it was filtered by, and whether
+//! views stand in it.
 
 use super::BUNDLE_FORMAT;
+use super::filter::Filter;
 use super::level::LEVEL_MAX;
-use crate::encode::parse_canonical;
+use crate::encode::EncodeError;
 
 /// What `format.txt` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,15 +12,20 @@ pub(super) struct Format {
     pub(super) level: u8,
     pub(super) from: u64,
     pub(super) to: u64,
-    /// Canonical JSON.
-    pub(super) filter: Option<String>,
+    pub(super) filter: Option<Filter>,
+    pub(super) views: bool,
 }
 
 impl Format {
-    pub(super) fn to_text(&self) -> String {
-        let Self { level, from, to, filter } = self;
-        let filter = filter.as_deref().unwrap_or("none");
-        format!("{BUNDLE_FORMAT}\nlevel {level}\nrange {from} {to}\nfilter {filter}\n")
+    pub(super) fn to_text(&self) -> Result<String, EncodeError> {
+        let Self {
+            level, from, to, filter, ..
+        } = self;
+        let filter = filter.as_ref().map_or_else(|| Ok("none".to_owned()), Filter::to_text)?;
+        let views = if self.views { "yes" } else { "no" };
+        Ok(format!(
+            "{BUNDLE_FORMAT}\nlevel {level}\nrange {from} {to}\nfilter {filter}\nviews {views}\n"
+        ))
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -32,15 +37,16 @@ impl Format {
         let (from, to) = lines.next()?.strip_prefix("range ")?.split_once(' ')?;
         let filter = match lines.next()?.strip_prefix("filter ")? {
             "none" => None,
-            json => Some(parse_canonical(json).ok().filter(Value::is_object).map(|_| json.to_owned())?),
+            json => Some(Filter::parse(json)?),
         };
         let format = Self {
             level,
             from: from.parse().ok()?,
             to: to.parse().ok()?,
             filter,
+            views: lines.next()? == "views yes",
         };
-        (level <= LEVEL_MAX && format.to_text() == text).then_some(format)
+        (level <= LEVEL_MAX && format.to_text().is_ok_and(|again| again == text)).then_some(format)
     }
 
     /// Whether an entry lies in the range.
@@ -60,18 +66,22 @@ mod tests {
             level: 3,
             from: 5,
             to: 9,
-            filter: Some("{\"user\":\"ada\"}".into()),
+            filter: Filter::parse("{\"actors\":[\"ada\"]}"),
+            views: true,
         };
-        assert_eq!(Format::parse(&format.to_text()).unwrap(), format);
-        let plain = Format::default().to_text();
-        assert_eq!(plain, "chunkctl.dev/bundle/v1\nlevel 0\nrange 0 0\nfilter none\n");
+        assert_eq!(Format::parse(&format.to_text().unwrap()).unwrap(), format);
+        let plain = Format::default().to_text().unwrap();
+        assert_eq!(plain, "chunkctl.dev/bundle/v1\nlevel 0\nrange 0 0\nfilter none\nviews no\n");
         for (from, to) in [
             ("level 0", "level 5"),
             ("level 0", "level 00"),
             ("0 0", "0 +0"),
             ("none", "1"),
-            ("none\n", "none"),
-            ("none\n", "none\n\n"),
+            ("none", "{}"),
+            ("no\n", "no"),
+            ("no\n", "no\n\n"),
+            ("no\n", "maybe\n"),
+            ("views no\n", ""),
         ] {
             assert_eq!(Format::parse(&plain.replacen(from, to, 1)), None, "{to}");
         }

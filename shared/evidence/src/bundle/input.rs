@@ -1,42 +1,43 @@
 //! What a bundle is written from, in plain data.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 
-use serde_json::Value;
-
+use super::filter::Filter;
 use crate::body::BodyError;
 use crate::checkpoint::SignedCheckpoint;
-use crate::dsse::Envelope;
 use crate::encode::EncodeError;
 use crate::leaf::{Header, LeafError};
 use crate::merkle::{Frontier, Hash};
 use crate::note::VerifierKey;
 
-/// Everything an export holds. The rows are entries `[start size, start size + rows.len())`.
-pub struct BundleInput<'a> {
+/// What an export is of. The rows are entries `range`, and come one after the other.
+pub struct BundlePlan<'a> {
     /// How much of the bodies is opened, 0–4.
     pub level: u8,
-    /// What the export was filtered by, as a JSON object; absent when every row matches.
-    pub filter: Option<&'a Value>,
+    /// Entries it covers.
+    pub range: Range<u64>,
+    /// What it is filtered by; empty when every row is asked for.
+    pub filter: Filter,
+    /// Whether views stand in it, for people who have no verifier to make them.
+    pub views: bool,
     /// Signed checkpoint whose size is the first row's index.
     pub start: &'a SignedCheckpoint,
-    /// Signed checkpoint at or after the last row.
-    pub head: &'a SignedCheckpoint,
-    /// Proof from start to head, then, where asked for, from older sizes to the head.
-    pub consistency: Vec<Consistency>,
     /// Frontier of the tree at the start.
     pub frontier: &'a Frontier,
-    /// Consistency proof from the end of the rows to the head.
-    pub tail: &'a [Hash],
-    /// Every entry of the range, in order. At level 0 they are counted and otherwise left out.
-    pub rows: &'a [BundleEntry<'a>],
-    /// Exactly the entries that [`context_indices`] names, in order. Empty at level 0.
-    pub context: &'a [ContextEntry<'a>],
     /// The log's public key.
     pub log_key: &'a VerifierKey,
-    /// Signs the statement with the log's key: payload type and payload.
-    pub sign: &'a dyn Fn(&str, &[u8]) -> Envelope,
+}
+
+/// What a bundle leads to. Which head it needs is known when its rows and their context are.
+pub struct BundleHead<'a> {
+    /// Signed checkpoint at or after the last row and the last entry of the context.
+    pub checkpoint: &'a SignedCheckpoint,
+    /// Proof from start to head, then, where asked for, from older sizes to the head.
+    pub consistency: Vec<Consistency>,
+    /// Consistency proof from the end of the rows to the head.
+    pub tail: &'a [Hash],
 }
 
 /// A consistency proof to the head.
@@ -59,8 +60,8 @@ pub struct BundleEntry<'a> {
     pub leaf: &'a [u8],
     /// Its body.
     pub body: EntryBody<'a>,
-    /// Whether the filter matches it. What a matching entry rests on is opened too.
-    pub matches: bool,
+    /// Whether it is opened; [`Reach`] tells.
+    pub opened: bool,
 }
 
 /// A body, or what became of it.
@@ -70,15 +71,6 @@ pub enum EntryBody<'a> {
     Document(&'a str),
     /// Gone, under the `erase` or `retention.dispose` entry of this index.
     Erased(u64),
-}
-
-/// An entry outside the range that something in it rests on.
-#[derive(Debug, Clone)]
-pub struct ContextEntry<'a> {
-    /// The entry; `matches` is ignored.
-    pub entry: BundleEntry<'a>,
-    /// Inclusion proof under the head.
-    pub proof: &'a [Hash],
 }
 
 /// Why a bundle could not be written.
@@ -99,35 +91,141 @@ pub enum BundleError {
     /// Something has no canonical text.
     #[error("a part of the export has no canonical text")]
     Encoding(#[from] EncodeError),
-    /// A member could not be compressed.
-    #[error("a member of the export could not be compressed")]
-    Compression,
+    /// What was written could not be kept.
+    #[error("a part of the export could not be kept")]
+    Spool(#[from] io::Error),
 }
 
-/// The entries outside `range` that the entries in it rest on, directly or through others: what a bundle's context must hold.
+/// Which entries a bundle opens, and which it must carry along from outside of its range, found by looking at headers.
 ///
-/// `rows` gives index and header of every entry in the range and, for erased bodies, the index of the entry that erased them;
-/// `lookup` gives the same for any other entry.
-pub fn context_indices<E>(
+/// What an opened entry rests on is opened too, and what any entry rests on must be there. References lead backwards, so looking
+/// at the range from its end takes one round; only what erased a body stands after it, and may take another.
+#[derive(Debug)]
+pub struct Reach {
     range: Range<u64>,
-    rows: impl IntoIterator<Item = (Header, Option<u64>)>,
-    mut lookup: impl FnMut(u64) -> Result<(Header, Option<u64>), E>,
-) -> Result<Vec<u64>, E> {
-    let mut found = BTreeSet::new();
-    let mut open = Vec::new();
-    let mut follow = |open: &mut Vec<u64>, header: &Header, erased_by: Option<u64>| {
-        for index in header.refs.iter().copied().chain(header.pol).chain(erased_by) {
-            if !range.contains(&index) && found.insert(index) {
-                open.push(index);
+    /// Which entries of the range are opened, a bit each; absent when all are.
+    opened: Option<Vec<u64>>,
+    /// Entries outside, and whether each is opened.
+    outside: BTreeMap<u64, bool>,
+    /// Entries outside that are still to be looked at.
+    unseen: Vec<u64>,
+    /// Whether an entry was opened that had been passed already.
+    again: bool,
+    passed: u64,
+}
+
+impl Reach {
+    /// Nothing looked at yet. Without a filter everything is opened.
+    #[must_use]
+    pub fn new(range: Range<u64>, filtered: bool) -> Self {
+        let words = usize::try_from((range.end - range.start).div_ceil(64)).unwrap_or(usize::MAX);
+        Self {
+            passed: range.end,
+            range,
+            opened: filtered.then(|| vec![0; words]),
+            outside: BTreeMap::new(),
+            unseen: Vec::new(),
+            again: false,
+        }
+    }
+
+    /// Looks at an entry: of the range, or one that [`Reach::next_outside`] gave. `matches` is ignored for the latter.
+    pub fn look(&mut self, index: u64, header: &Header, erased_by: Option<u64>, matches: bool) {
+        let inside = self.range.contains(&index);
+        if inside {
+            self.passed = index;
+        }
+        if inside && matches {
+            self.open(index);
+        }
+        let opened = self.opens(index);
+        for base in header.refs.iter().copied().chain(header.pol).chain(erased_by) {
+            if self.range.contains(&base) {
+                if opened && self.open(base) {
+                    self.again |= !inside || base > self.passed;
+                }
+                continue;
+            }
+            let known = self.outside.get(&base).copied();
+            if known.is_none_or(|known| opened && !known) {
+                self.outside.insert(base, opened);
+                self.unseen.push(base);
             }
         }
-    };
-    for (header, erased_by) in rows {
-        follow(&mut open, &header, erased_by);
     }
-    while let Some(index) = open.pop() {
-        let (header, erased_by) = lookup(index)?;
-        follow(&mut open, &header, erased_by);
+
+    /// The next entry outside of the range to look at.
+    pub fn next_outside(&mut self) -> Option<u64> {
+        self.unseen.pop()
     }
-    Ok(found.into_iter().collect())
+
+    /// Whether the whole range has to be looked at once more, because of what was found since the last call.
+    pub fn again(&mut self) -> bool {
+        self.passed = self.range.end;
+        std::mem::take(&mut self.again)
+    }
+
+    /// Whether an entry is opened.
+    #[must_use]
+    pub fn opens(&self, index: u64) -> bool {
+        if !self.range.contains(&index) {
+            return self.outside.get(&index).is_some_and(|opened| *opened);
+        }
+        self.opened.as_ref().is_none_or(|words| {
+            let (word, bit) = self.place(index);
+            words.get(word).is_some_and(|word| word >> bit & 1 == 1)
+        })
+    }
+
+    /// The entries outside of the range, in order.
+    pub fn outside(&self) -> impl Iterator<Item = u64> {
+        self.outside.keys().copied()
+    }
+
+    /// Opens an entry of the range; whether it was closed before.
+    fn open(&mut self, index: u64) -> bool {
+        let (word, bit) = self.place(index);
+        let Some(word) = self.opened.as_mut().and_then(|words| words.get_mut(word)) else {
+            return false;
+        };
+        let was_closed = *word >> bit & 1 == 0;
+        *word |= 1 << bit;
+        was_closed
+    }
+
+    fn place(&self, index: u64) -> (usize, u32) {
+        let at = index - self.range.start;
+        (usize::try_from(at / 64).unwrap_or(usize::MAX), (at % 64) as u32)
+    }
+}
+
+/// Where the parts of a bundle wait until their order is known: parts are added at the end, and read again later.
+///
+/// What is in them has been unsealed. Whoever keeps them outside of memory has to see to it that nobody else can read them.
+pub trait Spool {
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads bytes that were added before.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+impl Spool for Vec<u8> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(at).ok();
+        let part = from.and_then(|from| self.get(from..from.checked_add(buffer.len())?));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }

@@ -2,17 +2,18 @@
 //!
 //! A bundle is a strict tar archive in which no byte is free. Its statement, signed by the log's key, covers every other
 //! member; the verifier recomputes every leaf, folds them into the signed head, follows every reference, checks every
-//! signature, and derives every view again. `docs/evidence.md` gives the grammar.
+//! signature, and makes every view. `docs/evidence.md` gives the grammar.
 
-mod compare;
-mod entries;
+mod archive;
+mod filter;
 mod fold;
 mod format;
 mod input;
 mod ledger;
 mod level;
 mod member;
-mod row;
+mod pool;
+mod rows;
 mod tar;
 mod verdict;
 mod verify;
@@ -22,14 +23,12 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use entries::entries_view;
-pub use input::{BundleEntry, BundleError, BundleInput, Consistency, ContextEntry, EntryBody, context_indices};
+pub use filter::Filter;
+pub use input::{BundleEntry, BundleError, BundleHead, BundlePlan, Consistency, EntryBody, Reach, Spool};
 pub use level::{LEVEL_MAX, open_groups};
 pub use verdict::{Answer, Claim, Counts, Fault, Verification};
-pub use verify::verify_bundle;
-pub use write::write_bundle;
+pub use verify::{ViewSink, entries_view, verify_bundle, verify_file, verify_views};
+pub use write::{Bundle, BundleWriter};
 
 /// First line of `format.txt`.
 pub const BUNDLE_FORMAT: &str = "chunkctl.dev/bundle/v1";
-/// Rows in one `rows/N.jsonl` member.
-const ROWS_PER_MEMBER: usize = 4096;

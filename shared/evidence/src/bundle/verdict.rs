@@ -101,6 +101,8 @@ pub struct Verification {
     pub head: u64,
     /// What the export was filtered by, canonical JSON.
     pub filter: Option<String>,
+    /// Whether it carries views.
+    pub views: bool,
     /// Claims of the level, each with its own answer.
     pub claims: Vec<Claim>,
     /// What speaks against them, the first hundred.
@@ -123,7 +125,7 @@ pub(super) struct Findings {
 }
 
 /// Findings listed at most, of each sort.
-const LISTED_MAX: usize = 100;
+pub(super) const LISTED_MAX: usize = 100;
 
 impl Findings {
     pub(super) fn fault(&mut self, claim: &'static str, index: Option<u64>, what: impl Into<String>) {
@@ -179,6 +181,11 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
     ),
     (HEAD, 0, "The head checkpoint is of the trusted log and signed by a trusted key."),
     (
+        WITNESSED,
+        0,
+        "A quorum of the witnesses that the auditor believes vouches for the head.",
+    ),
+    (
         APPEND_ONLY,
         0,
         "The head extends the start of the range and the last checkpoint the auditor has seen: nothing was removed or rewritten.",
@@ -186,7 +193,7 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
     (
         COMPLETE,
         1,
-        "The rows are all entries of the range: folded, they lead to the signed head.",
+        "The rows are all entries of the range: folded, they lead to the signed head. None is withheld that was asked for.",
     ),
     (
         ORDER,
@@ -198,11 +205,7 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
         1,
         "Every outcome has one intent, every intent a grant and a session, every grant its request and approvals by others than the requester.",
     ),
-    (
-        VIEWS,
-        1,
-        "The views, keys and policies beside the rows are exactly those the rows give.",
-    ),
+    (VIEWS, 1, "Views and policies beside the rows are exactly those the rows give."),
     (
         TERMS,
         2,
@@ -222,6 +225,8 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
 
 pub(super) const FORMAT: &str = "format";
 pub(super) const HEAD: &str = "head";
+/// Claimed only where the auditor names witnesses.
+pub(super) const WITNESSED: &str = "witnessed";
 pub(super) const APPEND_ONLY: &str = "append_only";
 pub(super) const COMPLETE: &str = "complete";
 pub(super) const ORDER: &str = "order";

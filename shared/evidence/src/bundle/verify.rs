@@ -1,124 +1,194 @@
 //! Verifies a bundle. Trust comes from the auditor's policy alone; the bundle can only fail it.
 
-use serde_json::Value;
+use std::io::{self, Cursor, Read, Seek};
 
+use super::archive::{Archive, SMALL_BYTES_MAX, Stop};
 use super::format::Format;
-use super::member::Stored;
-use super::tar;
-use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, Verification};
+use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, Verification, WITNESSED};
+use super::views::View;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::cosignature::Witnessed;
 use crate::dsse::{EXPORT_PAYLOAD_TYPE, Envelope};
-use crate::encode::{from_hex_32, parse_canonical, sha256, unb64_32};
+use crate::encode::{from_hex_32, unb64_32};
 use crate::merkle::{Hash, verify_consistency};
 use crate::note::{NoteError, VerifierKey};
+use crate::scan::Raw;
 use crate::trust::{Trust, TrustPolicy};
 
-/// Verifies a bundle under an auditor's trust policy.
+/// Verifies a bundle that stands in memory under an auditor's trust policy.
 #[must_use]
 pub fn verify_bundle(bundle: &[u8], policy: &TrustPolicy) -> Verification {
-    let mut job = Job {
-        bundle,
-        findings: Findings::default(),
-        counts: Counts::default(),
-        format: Format::default(),
-        head: 0,
-        origin: String::new(),
-    };
-    let trust = match policy.check() {
-        Ok(trust) => Some(trust),
-        Err(error) => {
-            job.findings.unknown(HEAD, error.to_string());
-            None
-        }
-    };
-    if let Err(stop) = job.run(trust.as_ref()) {
-        job.findings.fault(FORMAT, None, stop);
-    }
+    let mut job = Job::new();
+    job.judge(Cursor::new(bundle), policy, None).unwrap_or_default();
     job.finish()
 }
 
-pub(super) struct Job<'b> {
-    bundle: &'b [u8],
+/// Verifies a bundle of any length in bounded memory under an auditor's trust policy.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn verify_file(bundle: impl Read + Seek + Send, policy: &TrustPolicy) -> io::Result<Verification> {
+    let mut job = Job::new();
+    job.judge(bundle, policy, None)?;
+    Ok(job.finish())
+}
+
+/// Verifies a bundle, and passes on the views that its rows give, name and part of the text, whether it carries them or not.
+/// Only when the answer is true are they worth anything.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn verify_views(bundle: impl Read + Seek + Send, policy: &TrustPolicy, sink: ViewSink<'_>) -> io::Result<Verification> {
+    let mut job = Job::new();
+    job.judge(bundle, policy, Some(sink))?;
+    Ok(job.finish())
+}
+
+/// The rows of a bundle as `views/entries.jsonl` gives them, level 2 and up, if it verifies with whatever keys it names itself.
+/// Verify it under a trust policy first.
+///
+/// # Errors
+/// When the bundle opens nothing, or its form is wrong.
+pub fn entries_view(bundle: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let (mut job, mut view) = (Job::new(), Vec::new());
+    let mut sink = |name: &str, text: &str| {
+        if name == View::Entries.name() {
+            view.extend_from_slice(text.as_bytes());
+        }
+    };
+    match job.run(Cursor::new(bundle), None, Some(&mut sink)) {
+        Err(Stop::Form(what)) => Err(what),
+        Err(Stop::Read(_)) => Err("the bundle cannot be read"),
+        Ok(()) if job.format.level < 2 => Err("the bundle opens nothing"),
+        Ok(()) => Ok(view),
+    }
+}
+
+/// Takes views as they are made: name, and the next part of the text.
+pub type ViewSink<'s> = &'s mut dyn FnMut(&str, &str);
+
+pub(super) struct Job {
     pub(super) findings: Findings,
     pub(super) counts: Counts,
     pub(super) format: Format,
     head: u64,
+    asks_witnesses: bool,
     pub(super) origin: String,
+    pub(super) threads: usize,
 }
 
-/// A fault of form: nothing after it can be judged.
-pub(super) type Stop = &'static str;
+/// Small members are no longer than this.
+pub(super) const SMALL: u64 = SMALL_BYTES_MAX;
+/// A statement names every member; one of this length covers more rows than any log has.
+const STATEMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-impl Job<'_> {
-    fn run(&mut self, trust: Option<&Trust>) -> Result<(), Stop> {
-        let mut stored = Stored(tar::read(self.bundle)?);
-        let statement = stored.take_plain("statement.dsse").ok_or("the statement is missing")?;
-        let statement: Envelope = canonical_json(statement)
-            .and_then(|v| serde_json::from_value(v).ok())
+impl Job {
+    fn new() -> Self {
+        Self {
+            findings: Findings::default(),
+            counts: Counts::default(),
+            format: Format::default(),
+            head: 0,
+            asks_witnesses: false,
+            origin: String::new(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    fn judge(&mut self, bundle: impl Read + Seek + Send, policy: &TrustPolicy, sink: Option<ViewSink<'_>>) -> io::Result<()> {
+        let trust = match policy.check() {
+            Ok(trust) => Some(trust),
+            Err(error) => {
+                self.findings.unknown(HEAD, error.to_string());
+                None
+            }
+        };
+        match self.run(bundle, trust.as_ref(), sink) {
+            Err(Stop::Form(what)) => self.findings.fault(FORMAT, None, what),
+            Err(Stop::Read(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, bundle: impl Read + Seek + Send, trust: Option<&Trust>, sink: Option<ViewSink<'_>>) -> Result<(), Stop> {
+        let mut archive = Archive::open(bundle)?;
+        let statement = archive.take_text("statement.dsse", STATEMENT_BYTES_MAX)?;
+        let statement: Envelope = json(&statement)
+            .and_then(|raw| serde_json::from_str(raw.text()).ok())
             .ok_or("the statement is malformed")?;
-        self.covered(&stored, &statement)?;
-        self.format = Format::parse(text(stored.take_plain("format.txt"))?).ok_or("`format.txt` is malformed or of another version")?;
+        self.covered(&archive, &statement)?;
+        let format = archive.take_text("format.txt", SMALL)?;
+        self.format = Format::parse(&format).ok_or("`format.txt` is malformed or of another version")?;
 
-        let start =
-            SignedCheckpoint::parse(text(stored.take_plain("start.checkpoint"))?).map_err(|_| "the start checkpoint is malformed")?;
-        let head = SignedCheckpoint::parse(text(stored.take_plain("head.checkpoint"))?).map_err(|_| "the head checkpoint is malformed")?;
+        let (start, head) = (
+            archive.take_text("start.checkpoint", SMALL)?,
+            archive.take_text("head.checkpoint", SMALL)?,
+        );
+        let start = SignedCheckpoint::parse(&start).map_err(|_| "the start checkpoint is malformed")?;
+        let head = SignedCheckpoint::parse(&head).map_err(|_| "the head checkpoint is malformed")?;
         let (start_says, head_says) = (start.unverified(), head.unverified());
         self.head = head_says.size;
         if start_says.origin != head_says.origin || self.origin != head_says.origin {
-            return Err("checkpoints and statement are of different logs");
+            return Err("checkpoints and statement are of different logs".into());
         }
         if start_says.size != self.format.from || self.format.from > self.format.to || self.format.to > head_says.size {
-            return Err("the range does not lie between the checkpoints");
+            return Err("the range does not lie between the checkpoints".into());
         }
 
-        let own_key = text(stored.take_plain("keys/log.txt"))?
-            .strip_suffix('\n')
-            .and_then(|key| VerifierKey::parse(key).ok());
+        let own_key = archive.take_text("keys/log.txt", SMALL)?;
+        let own_key = own_key.strip_suffix('\n').and_then(|key| VerifierKey::parse(key).ok());
         let own_key = own_key
             .filter(|key| key.name() == head_says.origin)
             .ok_or("the bundle's own log key is malformed")?;
         self.signatures(&start, &head, &statement, &own_key, trust);
+        self.witnessed(&head, trust);
         let last_seen = trust.and_then(|trust| trust.last.as_ref());
-        let shown = self.consistency(text(stored.take_plain("proof/consistency"))?, start_says, head_says, last_seen)?;
+        let shown = self.consistency(&archive.take_text("proof/consistency", SMALL)?, start_says, head_says, last_seen)?;
         let folded = if self.format.level > 0 {
-            self.rows(&mut stored, start_says, head_says, trust)?
+            self.rows(&mut archive, start_says, head_says, trust, sink)?
         } else {
             None
         };
         self.extends_last_seen(last_seen, &shown, folded);
-        if stored.0.is_empty() {
+        if archive.is_empty() {
             Ok(())
         } else {
-            Err("the bundle holds a member that does not belong in it")
+            Err("the bundle holds a member that does not belong in it".into())
         }
     }
 
     /// The statement names exactly the other members, each with its hash.
-    fn covered(&mut self, stored: &Stored<'_>, statement: &Envelope) -> Result<(), Stop> {
-        const MALFORMED: Stop = "the statement is malformed";
-        let payload = statement
-            .payload_bytes()
-            .ok()
-            .and_then(|bytes| canonical_json(&bytes))
-            .ok_or(MALFORMED)?;
-        let Value::Object(mut payload) = payload else {
+    fn covered<S: Read + Seek>(&mut self, archive: &Archive<S>, statement: &Envelope) -> Result<(), Stop> {
+        const MALFORMED: Stop = Stop::Form("the statement is malformed");
+        let payload = statement.payload_bytes().ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let payload = payload.ok_or(MALFORMED)?;
+        let payload = json(&payload).ok_or(MALFORMED)?;
+        let version = payload.get("v").and_then(Raw::as_u64);
+        let (members, origin) = (payload.get("members"), payload.get("origin").and_then(Raw::as_str));
+        let (Some(members), Some(origin), Some(1), 3) = (members, origin, version, payload.members().count()) else {
             return Err(MALFORMED);
         };
-        let (members, origin, version) = (payload.remove("members"), payload.remove("origin"), payload.remove("v"));
-        let (Some(Value::Object(members)), Some(Value::String(origin)), Some(1)) = (members, origin, version.and_then(|v| v.as_u64()))
-        else {
+        if !members.is_object() {
             return Err(MALFORMED);
-        };
-        if !payload.is_empty() || members.len() != stored.0.len() {
-            return Err("the statement does not cover exactly the members of the bundle");
         }
-        for (name, bytes) in &stored.0 {
-            let stated = members.get(*name).and_then(Value::as_str).and_then(|hex| from_hex_32(hex).ok());
-            if stated != Some(sha256(bytes)) {
-                return Err("a member is not the one the statement covers");
+        // Both are in order of the names.
+        let mut stated = members.members();
+        for member in archive.members().iter().filter(|member| &*member.name != "statement.dsse") {
+            let (name, digest) = stated
+                .next()
+                .ok_or("the statement does not cover exactly the members of the bundle")?;
+            if *name != *member.name {
+                return Err("the statement does not cover exactly the members of the bundle".into());
+            }
+            if digest.as_str().and_then(|hex| from_hex_32(&hex).ok()) != Some(member.digest) {
+                return Err("a member is not the one the statement covers".into());
             }
         }
-        self.origin = origin;
+        if stated.next().is_some() {
+            return Err("the statement does not cover exactly the members of the bundle".into());
+        }
+        self.origin = origin.into_owned();
         Ok(())
     }
 
@@ -173,6 +243,25 @@ impl Job<'_> {
         }
     }
 
+    /// The head carries the cosignatures that the auditor asks for.
+    fn witnessed(&mut self, head: &SignedCheckpoint, trust: Option<&Trust>) {
+        let Some(witnesses) = trust.map(|trust| &trust.witnesses).filter(|witnesses| !witnesses.is_empty()) else {
+            return;
+        };
+        self.asks_witnesses = true;
+        match witnesses.judge(head) {
+            Witnessed::Yes => {}
+            Witnessed::TooFew { cosigned, quorum } => {
+                let what = format!("{cosigned} of the witnesses that the auditor believes vouch for the head, and {quorum} must");
+                self.findings.unknown(WITNESSED, what);
+            }
+            Witnessed::False { witness } => {
+                let what = format!("the cosignature of witness `{witness}` on the head does not verify");
+                self.findings.fault(WITNESSED, None, what);
+            }
+        }
+    }
+
     /// Checks the proofs to the head; gives the older sizes and roots they show.
     fn consistency(
         &mut self,
@@ -181,30 +270,23 @@ impl Job<'_> {
         head: &Checkpoint,
         last_seen: Option<&Checkpoint>,
     ) -> Result<Vec<(u64, Hash)>, Stop> {
-        const MALFORMED: Stop = "`proof/consistency` is malformed";
-        let Some(Value::Object(mut object)) = canonical_json(text.as_bytes()) else {
-            return Err(MALFORMED);
-        };
-        let Some(Value::Array(proofs)) = object.remove("proofs").filter(|_| object.is_empty()) else {
-            return Err(MALFORMED);
-        };
+        const MALFORMED: Stop = Stop::Form("`proof/consistency` is malformed");
+        let object = json(text).filter(|object| object.members().count() == 1).ok_or(MALFORMED)?;
+        let proofs = object.get("proofs").and_then(Raw::items).ok_or(MALFORMED)?;
         let mut shown = vec![(0, crate::merkle::empty_root()), (head.size, head.root)];
-        for (number, proof) in proofs.into_iter().enumerate() {
-            let (from, to) = (
-                number_of(&proof, "from").ok_or(MALFORMED)?,
-                number_of(&proof, "to").ok_or(MALFORMED)?,
-            );
+        for (number, proof) in proofs.enumerate() {
+            let (from, to) = (number_of(proof, "from").ok_or(MALFORMED)?, number_of(proof, "to").ok_or(MALFORMED)?);
             let root = proof
                 .get("root")
-                .and_then(Value::as_str)
-                .and_then(|text| unb64_32(text).ok())
+                .and_then(Raw::as_str)
+                .and_then(|text| unb64_32(&text).ok())
                 .ok_or(MALFORMED)?;
-            let hashes = hashes_of(&proof, "hashes").ok_or(MALFORMED)?;
-            if proof.as_object().is_none_or(|object| object.len() != 4) || to != head.size {
+            let hashes = hashes_of(proof, "hashes").ok_or(MALFORMED)?;
+            if proof.members().count() != 4 || to != head.size {
                 return Err(MALFORMED);
             }
             if number == 0 && (from, root) != (start.size, start.root) {
-                return Err("the first proof is not from the start to the head");
+                return Err("the first proof is not from the start to the head".into());
             }
             match verify_consistency(from, to, &hashes, &root, &head.root) {
                 Ok(()) => shown.push((from, root)),
@@ -266,6 +348,7 @@ impl Job<'_> {
         let claims = CLAIMS
             .iter()
             .filter(|(id, from, _)| *id == FORMAT || (!formless && *from <= level))
+            .filter(|(id, _, _)| *id != WITNESSED || self.asks_witnesses)
             .map(claim)
             .collect();
         Verification {
@@ -275,7 +358,8 @@ impl Job<'_> {
             from: self.format.from,
             to: self.format.to,
             head: self.head,
-            filter: self.format.filter,
+            filter: self.format.filter.as_ref().and_then(|filter| filter.to_text().ok()),
+            views: self.format.views,
             claims,
             faults_total: self.findings.faults_total,
             faults: self.findings.faults,
@@ -285,23 +369,16 @@ impl Job<'_> {
     }
 }
 
-pub(super) fn text(member: Option<&[u8]>) -> Result<&str, Stop> {
-    std::str::from_utf8(member.ok_or("a member is missing")?).map_err(|_| "a member is not text")
+/// A text that is canonical JSON.
+pub(super) fn json(text: &str) -> Option<Raw<'_>> {
+    Raw::parse(text).ok()
 }
 
-pub(super) fn canonical_json(bytes: &[u8]) -> Option<Value> {
-    parse_canonical(std::str::from_utf8(bytes).ok()?).ok()
-}
-
-pub(super) fn number_of(object: &Value, name: &str) -> Option<u64> {
+pub(super) fn number_of(object: Raw<'_>, name: &str) -> Option<u64> {
     object.get(name)?.as_u64()
 }
 
-pub(super) fn hashes_of(object: &Value, name: &str) -> Option<Vec<Hash>> {
-    object
-        .get(name)?
-        .as_array()?
-        .iter()
-        .map(|hash| unb64_32(hash.as_str()?).ok())
-        .collect()
+pub(super) fn hashes_of(object: Raw<'_>, name: &str) -> Option<Vec<Hash>> {
+    let hashes = object.get(name)?.items()?;
+    hashes.map(|hash| unb64_32(&hash.as_str()?).ok()).collect()
 }

@@ -1,106 +1,184 @@
-//! What people and spreadsheets read: one JSON line an entry, a population list, and one CSV per family of kinds.
+//! What people and spreadsheets read: a population list to sample from, one CSV per family of kinds, and one JSON line an entry.
 //!
-//! Views are functions of the rows alone; the verifier runs this same code into hashes and compares, so that an auditor may
-//! sample from a CSV and rely on it. Cells cannot start a formula, and carry no control or direction-changing characters.
+//! Views are functions of the rows alone. A verifier makes them itself, and where a bundle carries them compares, so that an
+//! auditor may sample from a CSV and rely on it. Cells cannot start a formula, and carry no control or direction-changing
+//! characters.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::row;
 use crate::body::Group;
 use crate::civil::rfc3339;
 use crate::disclosed::{Disclosed, Opened};
-use crate::encode::{EncodeError, canonical};
+use crate::encode::write_string;
+use crate::scan::Raw;
 
-/// Takes the text of a view as it is made.
-pub(super) trait Sink: Default {
-    fn put(&mut self, text: &str);
-}
-
-impl Sink for Vec<u8> {
-    fn put(&mut self, text: &str) {
-        self.extend_from_slice(text.as_bytes());
-    }
-}
-
-/// All views of a bundle while its rows go by.
-pub(super) struct Views<S> {
-    by_name: BTreeMap<String, S>,
+/// A view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum View {
+    /// Everything that is opened, as JSON lines.
+    Entries,
+    /// A line an entry.
+    Population,
+    /// The entries of a family of kinds, with what is particular to it.
+    Family(&'static str),
 }
 
 /// Columns that every table begins with.
 const COMMON: &str = "index,time,kind,actor,session,dataset,decision,policy,refs,disclosed";
-pub(super) const ENTRIES: &str = "views/entries.jsonl";
-const POPULATION: &str = "views/population.csv";
 
-impl<S: Sink> Views<S> {
-    pub(super) fn new() -> Self {
-        let mut views = Self { by_name: BTreeMap::new() };
-        views.sink(ENTRIES);
-        views.sink(POPULATION).put(COMMON);
-        views.sink(POPULATION).put("\r\n");
-        views
-    }
-
-    /// Adds a row of the range.
-    pub(super) fn add(&mut self, entry: &Disclosed) -> Result<(), EncodeError> {
-        let header = &entry.leaf.header;
-        let time = rfc3339(header.t);
-        let disclosed = match entry.opened() {
-            Opened::Full => "full",
-            Opened::Partly(_) => "partly",
-            Opened::Header => "header",
-            Opened::Erased(_) => "erased",
-        };
-        let line = row::view(entry, &time, disclosed)?;
-        let entries = self.sink(ENTRIES);
-        entries.put(&line);
-        entries.put("\n");
-
-        let refs: Vec<String> = header.refs.iter().map(u64::to_string).collect();
-        let common = [
-            entry.index.to_string(),
-            time,
-            header.kind.as_str().to_owned(),
-            guard(header.act.as_deref().unwrap_or_default()),
-            guard(header.sid.as_deref().unwrap_or_default()),
-            guard(header.ds.as_deref().unwrap_or_default()),
-            header.dec.map_or("", |dec| dec.as_str()).to_owned(),
-            header.pol.map(|pol| pol.to_string()).unwrap_or_default(),
-            refs.join(";"),
-            disclosed.to_owned(),
-        ]
-        .join(",");
-        let population = self.sink(POPULATION);
-        population.put(&common);
-        population.put("\r\n");
-
-        let family = header.kind.family();
-        let columns = columns(family);
-        let name = format!("views/{family}.csv");
-        if !self.by_name.contains_key(&name) {
-            let titles: String = columns.iter().map(|(title, ..)| format!(",{title}")).collect();
-            self.sink(&name).put(&format!("{COMMON}{titles}\r\n"));
+impl View {
+    /// Name of the member.
+    pub(super) fn name(self) -> String {
+        match self {
+            View::Entries => "views/entries.jsonl".to_owned(),
+            View::Population => "views/population.csv".to_owned(),
+            View::Family(family) => format!("views/{family}.csv"),
         }
-        let mut line = common;
-        for (_, group, member) in columns {
-            line.push(',');
-            line.push_str(&cell(entry.body().get(*group).get(*member).unwrap_or(&Value::Null))?);
+    }
+
+    /// What it begins with.
+    pub(super) fn title(self) -> String {
+        match self {
+            View::Entries => String::new(),
+            View::Population => format!("{COMMON}\r\n"),
+            View::Family(family) => {
+                let titles: String = columns(family).iter().map(|(title, ..)| format!(",{title}")).collect();
+                format!("{COMMON}{titles}\r\n")
+            }
         }
-        line.push_str("\r\n");
-        self.sink(&name).put(&line);
-        Ok(())
     }
+}
 
-    /// The views by member name.
-    pub(super) fn finish(self) -> BTreeMap<String, S> {
-        self.by_name
+/// The views that a level has even without rows.
+pub(super) fn always(level: u8) -> &'static [View] {
+    match level {
+        0 => &[],
+        1 => &[View::Population],
+        _ => &[View::Entries, View::Population],
     }
+}
 
-    fn sink(&mut self, name: &str) -> &mut S {
-        self.by_name.entry(name.to_owned()).or_default()
+/// Adds an entry of the range to the views of its level. Where nothing is opened, the population list says all there is.
+pub(super) fn render(entry: &Disclosed<'_>, level: u8, views: &mut BTreeMap<View, String>) {
+    let time = rfc3339(entry.t);
+    let disclosed = match entry.opened {
+        Opened::Full => "full",
+        Opened::Partly(_) => "partly",
+        Opened::Header => "header",
+        Opened::Erased(_) => "erased",
+    };
+    let population = views.entry(View::Population).or_default();
+    let from = population.len();
+    common(population, entry, &time, disclosed);
+    if level < 2 {
+        population.push_str("\r\n");
+        return;
     }
+    let common = population.get(from..).unwrap_or_default().to_owned();
+    population.push_str("\r\n");
+
+    let family = entry.kind.family();
+    let table = views.entry(View::Family(family)).or_default();
+    table.push_str(&common);
+    for (_, group, member) in columns(family) {
+        table.push(',');
+        if let Some(value) = entry.member(*group, member) {
+            cell(table, value);
+        }
+    }
+    table.push_str("\r\n");
+    line(views.entry(View::Entries).or_default(), entry, &time, disclosed);
+}
+
+fn common(table: &mut String, entry: &Disclosed<'_>, time: &str, disclosed: &str) {
+    table.push_str(&entry.index.to_string());
+    for plain in [time, entry.kind.as_str()] {
+        table.push(',');
+        table.push_str(plain);
+    }
+    for text in [entry.act, entry.sid, entry.ds] {
+        table.push(',');
+        guard(table, text.unwrap_or_default());
+    }
+    table.push(',');
+    table.push_str(entry.dec.map_or("", |dec| dec.as_str()));
+    table.push(',');
+    if let Some(pol) = entry.pol {
+        table.push_str(&pol.to_string());
+    }
+    for (number, reference) in entry.refs.iter().enumerate() {
+        table.push(if number == 0 { ',' } else { ';' });
+        table.push_str(&reference.to_string());
+    }
+    if entry.refs.is_empty() {
+        table.push(',');
+    }
+    table.push(',');
+    table.push_str(disclosed);
+}
+
+/// A line of `views/entries.jsonl`: header members by their full names and the opened groups, as canonical JSON.
+fn line(text: &mut String, entry: &Disclosed<'_>, time: &str, disclosed: &str) {
+    let quoted = |value: &str| {
+        let mut text = String::with_capacity(value.len() + 2);
+        write_string(&mut text, value);
+        text
+    };
+    let refs = || {
+        let refs: Vec<String> = entry.refs.iter().map(u64::to_string).collect();
+        format!("[{}]", refs.join(","))
+    };
+    let group = |group: Group| entry.group(group).map(|value| value.text().to_owned());
+    // In order of the names.
+    let members = [
+        ("actor", entry.act.map(quoted)),
+        ("dataset", entry.ds.map(quoted)),
+        ("decision", entry.dec.map(|dec| quoted(dec.as_str()))),
+        ("disclosed", Some(quoted(disclosed))),
+        ("env", group(Group::Env)),
+        ("index", Some(entry.index.to_string())),
+        ("kind", Some(quoted(entry.kind.as_str()))),
+        ("mask", group(Group::Mask)),
+        ("net", group(Group::Net)),
+        ("obj", group(Group::Obj)),
+        ("out", group(Group::Out)),
+        ("policy", entry.pol.map(|pol| pol.to_string())),
+        ("refs", (!entry.refs.is_empty()).then(refs)),
+        ("session", entry.sid.map(quoted)),
+        ("time", Some(quoted(time))),
+        ("what", entry.group(Group::What).map(without_envelope)),
+        ("who", group(Group::Who)),
+        ("why", group(Group::Why)),
+    ];
+    let mut mark = '{';
+    for (name, value) in members {
+        let Some(value) = value else { continue };
+        text.push(mark);
+        text.push('"');
+        text.push_str(name);
+        text.push_str("\":");
+        text.push_str(&value);
+        mark = ',';
+    }
+    text.push_str("}\n");
+}
+
+/// Signatures are for verifiers, who read the rows; what was signed stands in the other groups.
+fn without_envelope(what: Raw<'_>) -> String {
+    let mut text = String::with_capacity(what.text().len());
+    let mut mark = '{';
+    for (name, value) in what.members().filter(|(name, _)| name != "envelope") {
+        text.push(mark);
+        write_string(&mut text, &name);
+        text.push(':');
+        text.push_str(value.text());
+        mark = ',';
+    }
+    if mark == '{' {
+        text.push(mark);
+    }
+    text.push('}');
+    text
 }
 
 /// The columns of a family's table after the common ones: title, group, member.
@@ -115,6 +193,7 @@ fn columns(family: &str) -> &'static [(&'static str, Group, &'static str)] {
             ("groups", Who, "groups"),
             ("amr", Who, "amr"),
             ("key", Who, "key"),
+            ("public_key", Who, "public_key"),
             ("ip", Net, "ip"),
             ("host", Net, "host"),
             ("client", Net, "client"),
@@ -185,22 +264,30 @@ fn columns(family: &str) -> &'static [(&'static str, Group, &'static str)] {
     }
 }
 
-/// A value as one cell: texts as they are, lists of texts joined by semicolons, anything else as canonical JSON.
-fn cell(value: &Value) -> Result<String, EncodeError> {
-    Ok(match value {
-        Value::Null => String::new(),
-        Value::String(text) => guard(text),
-        Value::Number(_) | Value::Bool(_) => canonical(value)?,
-        Value::Array(items) => match items.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
-            Some(texts) => guard(&texts.join(";")),
-            None => guard(&canonical(value)?),
-        },
-        Value::Object(_) => guard(&canonical(value)?),
-    })
+/// Appends a value as one cell: texts as they are, lists of texts joined by semicolons, anything else as canonical JSON.
+fn cell(table: &mut String, value: Raw<'_>) {
+    if value.is_null() {
+        return;
+    }
+    if value.is_plain() {
+        table.push_str(value.text());
+    } else if let Some(text) = value.as_str() {
+        guard(table, &text);
+    } else if let Some(texts) = value.items().and_then(|items| items.map(Raw::as_str).collect::<Option<Vec<_>>>()) {
+        guard(table, &texts.join(";"));
+    } else {
+        guard(table, value.text());
+    }
 }
 
-/// A text as a CSV cell that no spreadsheet takes for a formula and no terminal for a command.
-fn guard(text: &str) -> String {
+/// Appends a text as a cell that no spreadsheet takes for a formula and no terminal for a command.
+fn guard(table: &mut String, text: &str) {
+    // Most cells are ids and names.
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || b"_.:/".contains(&b);
+    if text.bytes().all(harmless) {
+        table.push_str(text);
+        return;
+    }
     let starts_formula = |text: &str| {
         text.trim_start()
             .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
@@ -210,11 +297,12 @@ fn guard(text: &str) -> String {
     };
     let clean: String = text.chars().map(|c| if unsafe_char(c) { ' ' } else { c }).collect();
     let clean = if starts_formula(&clean) { format!("'{clean}") } else { clean };
-    let quoted = clean.contains([',', '"', ';', ' ', '\'']);
-    if quoted {
-        format!("\"{}\"", clean.replace('"', "\"\""))
+    if clean.contains([',', '"', ';', ' ', '\'']) {
+        table.push('"');
+        table.push_str(&clean.replace('"', "\"\""));
+        table.push('"');
     } else {
-        clean
+        table.push_str(&clean);
     }
 }
 
@@ -222,25 +310,50 @@ fn guard(text: &str) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use serde_json::json;
+
+    fn guarded(text: &str) -> String {
+        let mut table = String::new();
+        guard(&mut table, text);
+        table
+    }
 
     #[test]
     fn no_cell_starts_a_formula_or_carries_controls() {
-        assert_eq!(guard("plain"), "plain");
-        assert_eq!(guard("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
+        assert_eq!(guarded("plain"), "plain");
+        assert_eq!(guarded("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
         for text in ["+1", "-1", "@a", "\t=1", " =1", "\r\n=1", "\u{ff1d}1"] {
-            assert!(guard(text).trim_start_matches('"').starts_with('\''), "{text:?}");
+            assert!(guarded(text).trim_start_matches('"').starts_with('\''), "{text:?}");
         }
-        assert_eq!(guard("a\u{1b}[2Jb\u{202e}c"), "\"a [2Jb c\"");
-        assert_eq!(guard("a\r\nb"), "\"a  b\"");
+        assert_eq!(guarded("a\u{1b}[2Jb\u{202e}c"), "\"a [2Jb c\"");
+        assert_eq!(guarded("a\r\nb"), "\"a  b\"");
     }
 
     #[test]
     fn values_have_one_cell_each() {
-        assert_eq!(cell(&json!(null)).unwrap(), "");
-        assert_eq!(cell(&json!(-5)).unwrap(), "-5");
-        assert_eq!(cell(&json!(["a", "b"])).unwrap(), "\"a;b\"");
-        assert_eq!(cell(&json!([{"a": 1}])).unwrap(), "\"[{\"\"a\"\":1}]\"");
-        assert_eq!(cell(&json!(true)).unwrap(), "true");
+        for (value, expected) in [
+            ("null", ""),
+            ("-5", "-5"),
+            ("true", "true"),
+            ("\"a\"", "a"),
+            ("[\"a\",\"b\"]", "\"a;b\""),
+            ("[]", ""),
+            ("[{\"a\":1}]", "\"[{\"\"a\"\":1}]\""),
+            ("{}", "{}"),
+        ] {
+            let mut table = String::new();
+            cell(&mut table, Raw::parse(value).unwrap());
+            assert_eq!(table, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_view_leaves_signatures_to_the_rows() {
+        let without = |text| without_envelope(Raw::parse(text).unwrap());
+        assert_eq!(
+            without("{\"digest\":\"a\",\"envelope\":{\"x\":1},\"id\":\"b\"}"),
+            "{\"digest\":\"a\",\"id\":\"b\"}"
+        );
+        assert_eq!(without("{\"envelope\":1}"), "{}");
+        assert_eq!(without("{}"), "{}");
     }
 }

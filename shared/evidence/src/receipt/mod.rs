@@ -13,10 +13,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::body::{Body, BodyError, Group};
+use crate::body::{BodyError, Group, read_document};
 use crate::checkpoint::SignedCheckpoint;
+use crate::commit::Committer;
 use crate::disclosed::{GroupSet, split};
 use crate::encode::{EncodeError, b64, canonical_of, parse_canonical};
 use crate::leaf::{Header, Kind, Leaf, LeafError};
@@ -94,19 +94,16 @@ impl ReceiptEntry {
     /// When leaf or body are malformed or do not belong together.
     pub fn new(index: u64, leaf: &[u8], document: &str, proof: &[Hash]) -> Result<Self, ReceiptWriteError> {
         let leaf = Leaf::parse(leaf)?;
-        let (rk, body) = Body::parse_document(document)?;
-        if body.root(&rk)? != leaf.body_root {
+        let (rk, groups) = read_document(document)?;
+        let mut committer = Committer::default();
+        if committer.root(&rk, &groups) != leaf.body_root {
             return Err(ReceiptWriteError::Root);
         }
-        let (digests, disclosures) = split(&body, &rk, GroupSet::of(groups_for(leaf.header.kind)))?;
-        let texts = |map: serde_json::Map<String, Value>| {
-            map.into_iter()
-                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                .collect()
-        };
+        let split = split(&mut committer, &rk, &groups, GroupSet::of(groups_for(leaf.header.kind)));
+        let name = |group: Group| group.as_str().to_owned();
         Ok(Self {
-            d: texts(digests),
-            g: texts(disclosures),
+            d: split.digests.iter().map(|(group, digest)| (name(*group), b64(digest))).collect(),
+            g: split.disclosures.into_iter().map(|(group, text)| (name(group), text)).collect(),
             h: leaf.header_text,
             i: index,
             p: proof.iter().map(|hash| b64(hash)).collect(),

@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson};
 use super::{Receipt, ReceiptEntry, groups_for};
-use crate::body::Group;
+use crate::body::{GROUPS, Group};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::disclosed::{Disclosed, GroupSet, Opened};
+use crate::disclosed::{Disclosed, Given, GroupSet, Opened, Page};
 use crate::encode::{to_hex, unb64_32};
 use crate::leaf::Kind;
 use crate::merkle::{Hash, ProofError, verify_inclusion};
 use crate::note::{NoteError, VerifierKey};
-use crate::signed::{Holder, SignedRequest, check_review, masks};
+use crate::scan::Raw;
+use crate::signed::{Holder, SignedRequest, check_review, is_subset, masks};
 
 /// Why a receipt does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,55 +76,58 @@ pub fn verify(receipt: &Receipt, file_sha256: &[u8; 32], file_bytes: u64, keys: 
         },
         other => ReceiptError::Checkpoint(other),
     })?;
-    let entries = Entries::read(receipt, checkpoint)?;
-    let mut story = entries.story(receipt)?;
+    let page = read(receipt, checkpoint)?;
+    let by_index = page.iter().map(|entry| (entry.index, entry)).collect();
+    let mut story = Entries { by_index }.story(receipt)?;
     story.origin.clone_from(&checkpoint.origin);
     story.size = checkpoint.size;
     story.log_key = key.to_text();
     Ok(story)
 }
 
-/// The entries by index, each proven to be in the log.
-struct Entries {
-    by_index: BTreeMap<u64, Disclosed>,
+/// Reads the entries; each is proven to be in the log, and opens what an entry of its kind opens.
+fn read(receipt: &Receipt, checkpoint: &Checkpoint) -> Result<Page, ReceiptError> {
+    let mut page = Page::default();
+    let mut last: Option<(u64, i64)> = None;
+    for entry in &receipt.entries {
+        let fault = |what| ReceiptError::Entry { index: entry.i, what };
+        page.add(entry.i, &entry.h, given(entry).map_err(fault)?).map_err(fault)?;
+        let disclosed = page.iter().last().ok_or(fault("it cannot be read"))?;
+        match disclosed.opened {
+            Opened::Partly(set) if set == GroupSet::of(groups_for(disclosed.kind)) => {}
+            _ => return Err(fault("it opens other groups than a receipt does")),
+        }
+        if last.is_some_and(|(index, t)| index >= entry.i || t > disclosed.t) {
+            return Err(fault("entries are out of order"));
+        }
+        last = Some((entry.i, disclosed.t));
+        let proof: Vec<Hash> = entry
+            .p
+            .iter()
+            .map(|hash| unb64_32(hash))
+            .collect::<Result<_, _>>()
+            .map_err(|_| fault("its proof is malformed"))?;
+        verify_inclusion(disclosed.hash, entry.i, checkpoint.size, &proof, &checkpoint.root)
+            .map_err(|proof| ReceiptError::Inclusion { index: entry.i, proof })?;
+    }
+    Ok(page)
 }
 
-impl Entries {
-    fn read(receipt: &Receipt, checkpoint: &Checkpoint) -> Result<Self, ReceiptError> {
-        let mut by_index = BTreeMap::new();
-        let mut last: Option<(u64, i64)> = None;
-        for entry in &receipt.entries {
-            let fault = |what| ReceiptError::Entry { index: entry.i, what };
-            let disclosed = disclose(entry).map_err(fault)?;
-            let time = disclosed.leaf.header.t;
-            if last.is_some_and(|(index, t)| index >= entry.i || t > time) {
-                return Err(fault("entries are out of order"));
-            }
-            last = Some((entry.i, time));
-            let proof: Vec<Hash> = entry
-                .p
-                .iter()
-                .map(|hash| unb64_32(hash))
-                .collect::<Result<_, _>>()
-                .map_err(|_| fault("its proof is malformed"))?;
-            verify_inclusion(&disclosed.leaf.hash(), entry.i, checkpoint.size, &proof, &checkpoint.root)
-                .map_err(|proof| ReceiptError::Inclusion { index: entry.i, proof })?;
-            by_index.insert(entry.i, disclosed);
-        }
-        Ok(Self { by_index })
-    }
+/// The entries by index.
+struct Entries<'p> {
+    by_index: BTreeMap<u64, Disclosed<'p>>,
+}
 
+impl Entries<'_> {
     /// The entry another one points to at this position, which must be of this kind.
-    fn pointed(&self, from: &Disclosed, position: usize, kind: Kind) -> Result<&Disclosed, ReceiptError> {
+    fn pointed(&self, from: &Disclosed<'_>, position: usize, kind: Kind) -> Result<&Disclosed<'_>, ReceiptError> {
         let index = from
-            .leaf
-            .header
             .refs
             .get(position)
             .ok_or(ReceiptError::Story("an entry does not point to what it rests on"))?;
         let entry = self.by_index.get(index).filter(|_| *index < from.index);
         let entry = entry.ok_or(ReceiptError::Story("an entry that another rests on is not in the receipt"))?;
-        if entry.leaf.header.kind == kind {
+        if entry.kind == kind {
             Ok(entry)
         } else {
             Err(ReceiptError::Story("an entry points to one of the wrong kind"))
@@ -133,19 +135,34 @@ impl Entries {
     }
 
     /// The session an entry was made under, and its holder.
-    fn holder(&self, entry: &Disclosed, position: usize) -> Result<(u64, Holder), ReceiptError> {
+    fn holder(&self, entry: &Disclosed<'_>, position: usize) -> Result<(u64, Holder), ReceiptError> {
+        let session = self.session(entry, position)?;
+        Ok((session.index, Holder::of(session).map_err(ReceiptError::Story)?))
+    }
+
+    fn session(&self, entry: &Disclosed<'_>, position: usize) -> Result<&Disclosed<'_>, ReceiptError> {
         let session = self.pointed(entry, position, Kind::SessionOpen)?;
-        let (of, by) = (&session.leaf.header, &entry.leaf.header);
-        if of.sid.is_none() || of.sid != by.sid || of.act.is_none() || of.act != by.act {
+        if session.sid.is_none() || session.sid != entry.sid || session.act.is_none() || session.act != entry.act {
             return Err(ReceiptError::Story("an entry was made under another session than it points to"));
         }
-        Ok((session.index, Holder::of(session).map_err(ReceiptError::Story)?))
+        Ok(session)
+    }
+
+    /// The person who holds a session.
+    fn person(&self, entry: &Disclosed<'_>, position: usize, holder: &Holder) -> Result<StoryPerson, ReceiptError> {
+        let name = self.session(entry, position)?.text(Group::Who, "name");
+        Ok(StoryPerson {
+            issuer: holder.issuer.clone(),
+            subject: holder.subject.clone(),
+            name: name.map_or_else(|| holder.subject.clone(), Into::into),
+            key: holder.key.clone(),
+        })
     }
 
     fn story(&self, receipt: &Receipt) -> Result<ReceiptStory, ReceiptError> {
         let no = ReceiptError::Story;
         let outcome = self.by_index.values().next_back().ok_or(no("it has no entries"))?;
-        if outcome.leaf.header.kind != Kind::FetchOutcome {
+        if outcome.kind != Kind::FetchOutcome {
             return Err(no("its last entry is not an outcome"));
         }
         let intent = self.pointed(outcome, 0, Kind::FetchIntent)?;
@@ -157,10 +174,10 @@ impl Entries {
         if !receiver.is(&requester) {
             return Err(no("the data went to another person than the one who asked"));
         }
-        if grant.text(Group::What, "id") != Some(&request.id) || grant.text(Group::What, "digest") != Some(&request.digest) {
+        if !grant.says(Group::What, "id", &request.id) || !grant.says(Group::What, "digest", &request.digest) {
             return Err(no("the grant is for another request"));
         }
-        if intent.text(Group::What, "request") != Some(&request.id) {
+        if !intent.says(Group::What, "request", &request.id) {
             return Err(no("the data was read for another request"));
         }
 
@@ -174,13 +191,13 @@ impl Entries {
         ]
         .into();
         let mut approvals: Vec<(StoryApproval, Holder)> = Vec::new();
-        for position in 1..grant.leaf.header.refs.len() {
+        for position in 1..grant.refs.len() {
             let review = self.pointed(grant, position, Kind::ReviewApprove)?;
             if self.pointed(review, 0, Kind::RequestCreate)?.index != request_entry.index {
                 return Err(no("an approval is of another request"));
             }
             let (session, reviewer) = self.holder(review, 1)?;
-            let reason = check_review(review, &reviewer, &request).map_err(no)?;
+            let reason = check_review(review, &reviewer, &request.id, &request.digest).map_err(no)?;
             if reviewer.is(&requester) {
                 return Err(no("the requester approved the request"));
             }
@@ -189,9 +206,9 @@ impl Entries {
             }
             used.extend([review.index, session]);
             let approval = StoryApproval {
-                person: person(&reviewer),
+                person: self.person(review, 1, &reviewer)?,
                 reason,
-                time_ms: review.leaf.header.t,
+                time_ms: review.t,
                 index: review.index,
             };
             approvals.push((approval, reviewer));
@@ -203,53 +220,58 @@ impl Entries {
             return Err(no("it carries an entry that has no part in it"));
         }
 
-        let out = |name| outcome.body().number(Group::Out, name).ok_or(no("the outcome lacks a figure"));
-        if outcome.text(Group::Out, "end") != Some("done") {
+        let out = |name| outcome.number(Group::Out, name).ok_or(no("the outcome lacks a figure"));
+        if !outcome.says(Group::Out, "end", "done") {
             return Err(no("the delivery was not completed"));
         }
-        if outcome.text(Group::Out, "sha256") != Some(&receipt.file.sha256) || out("bytes")? != receipt.file.bytes {
+        if !outcome.says(Group::Out, "sha256", &receipt.file.sha256) || out("bytes")? != receipt.file.bytes {
             return Err(ReceiptError::File("the log recorded another digest or length"));
         }
-        let text = |name: &str| request.document.get(name).and_then(Value::as_str).map(str::to_owned);
+        let document = Raw::known(&request.document);
+        let text = |name: &str| document.get(name).and_then(Raw::as_str).map(String::from);
         if text("format").as_deref() != Some(&receipt.file.format) {
             return Err(ReceiptError::File("its format is not the one asked for"));
         }
         let approved = request.masks().ok_or(no("the signed request lists no columns"))?;
-        let planned = masks(intent.body().get(Group::Mask).get("columns").unwrap_or(&Value::Null), "column");
+        let planned = intent.member(Group::Mask, "columns").and_then(|columns| masks(columns, "column"));
         if planned.as_ref() != Some(&approved) {
             return Err(no("the masks in force were not the ones approved"));
         }
-        let columns = outcome.body().get(Group::Mask).get("columns").unwrap_or(&Value::Null);
-        if !masks(columns, "column").is_some_and(|applied| applied.is_subset(&approved)) {
+        let columns = outcome.member(Group::Mask, "columns");
+        if !columns
+            .and_then(|columns| masks(columns, "column"))
+            .is_some_and(|applied| is_subset(&applied, &approved))
+        {
             return Err(no("the masks applied were not the ones approved"));
         }
 
         let list = |name: &str| -> Vec<String> {
-            let items = request.document.get(name).and_then(Value::as_array);
+            let items = document.get(name).and_then(Raw::items);
             items
                 .into_iter()
                 .flatten()
-                .filter_map(|item| item.as_str().map(str::to_owned))
+                .filter_map(|item| Some(item.as_str()?.into_owned()))
                 .collect()
         };
+        let query = document.get("query").and_then(|query| serde_json::from_str(query.text()).ok());
         Ok(ReceiptStory {
             origin: String::new(),
             size: 0,
             log_key: String::new(),
-            requester: person(&requester),
-            query: request.document.get("query").cloned().unwrap_or_default(),
+            requester: self.person(request_entry, 0, &requester)?,
+            query: query.unwrap_or_default(),
             datasets: list("datasets"),
             connections: list("connections"),
             reason: text("reason").unwrap_or_default(),
             ticket: text("ticket"),
-            requested_ms: request_entry.leaf.header.t,
+            requested_ms: request_entry.t,
             quorum: request.quorum,
             approvals: approvals.into_iter().map(|(approval, _)| approval).collect(),
-            intent_ms: intent.leaf.header.t,
-            outcome_ms: outcome.leaf.header.t,
+            intent_ms: intent.t,
+            outcome_ms: outcome.t,
             intent: intent.index,
             outcome: outcome.index,
-            chunk: intent.body().number(Group::What, "chunk").ok_or(no("the intent names no chunk"))?,
+            chunk: intent.number(Group::What, "chunk").ok_or(no("the intent names no chunk"))?,
             rows: out("rows")?,
             bytes: receipt.file.bytes,
             sha256: receipt.file.sha256.clone(),
@@ -261,37 +283,36 @@ impl Entries {
     }
 }
 
-fn disclose(entry: &ReceiptEntry) -> Result<Disclosed, &'static str> {
-    fn texts(map: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-        map.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+fn given(entry: &ReceiptEntry) -> Result<Given<'_>, &'static str> {
+    let slot = |name: &str| Group::parse(name).map(|group| usize::from(group.number()));
+    let (mut disclosures, mut digests) = ([const { None }; GROUPS], [None; GROUPS]);
+    for (name, disclosure) in &entry.g {
+        let slot = slot(name)
+            .and_then(|at| disclosures.get_mut(at))
+            .ok_or("a disclosure is of an unknown group")?;
+        *slot = Some(disclosure.as_str().into());
     }
-    let disclosed = Disclosed::partly(entry.i, &entry.h, texts(&entry.g), texts(&entry.d))?;
-    match disclosed.opened() {
-        Opened::Partly(set) if set == GroupSet::of(groups_for(disclosed.leaf.header.kind)) => Ok(disclosed),
-        _ => Err("it opens other groups than a receipt does"),
+    for (name, digest) in &entry.d {
+        let slot = slot(name)
+            .and_then(|at| digests.get_mut(at))
+            .ok_or("a digest is of an unknown group")?;
+        *slot = Some(unb64_32(digest).map_err(|_| "a digest is malformed")?);
     }
+    Ok(Given::Partly { disclosures, digests })
 }
 
-fn person(holder: &Holder) -> StoryPerson {
-    StoryPerson {
-        issuer: holder.issuer.clone(),
-        subject: holder.subject.clone(),
-        name: holder.name.clone(),
-        key: holder.key.clone(),
-    }
-}
-
-fn story_columns(columns: &Value) -> Vec<StoryColumn> {
-    let text = |column: &Value, name: &str| column.get(name).and_then(Value::as_str).map(str::to_owned);
-    let column = |column: &Value| {
+fn story_columns(columns: Option<Raw<'_>>) -> Vec<StoryColumn> {
+    let text = |column: Raw<'_>, name: &str| Some(column.get(name)?.as_str()?.into_owned());
+    let number = |column: Raw<'_>, name: &str| column.get(name)?.as_u64();
+    let column = |column: Raw<'_>| {
         Some(StoryColumn {
             dataset: text(column, "dataset")?,
             column: text(column, "column")?,
             class: text(column, "class"),
             mask: text(column, "mask")?,
-            values: column.get("values").and_then(Value::as_u64),
-            altered: column.get("altered").and_then(Value::as_u64),
+            values: number(column, "values"),
+            altered: number(column, "altered"),
         })
     };
-    columns.as_array().into_iter().flatten().filter_map(column).collect()
+    columns.and_then(Raw::items).into_iter().flatten().filter_map(column).collect()
 }

@@ -26,6 +26,8 @@ pub(crate) struct IntentEntry {
     pub(crate) grant: u64,
     /// Index of `session.open`.
     pub(crate) open: u64,
+    /// Index of the policy set that decided.
+    pub(crate) policy: u64,
     /// Connections.
     pub(crate) connections: Vec<String>,
     /// Datasets.
@@ -83,6 +85,7 @@ pub(crate) struct OutcomeEntry {
 impl IntentEntry {
     pub(super) fn write(&self, header: &mut Header, body: &mut Body) {
         by(header, Some(&self.actor), Some(&self.session));
+        header.pol = Some(self.policy);
         header.ds = Some(self.datasets.join(","));
         header.refs = vec![self.grant, self.open];
         body.set(
@@ -106,6 +109,7 @@ impl IntentEntry {
             actor: read.actor()?,
             grant: read.reference(0)?,
             open: read.reference(1)?,
+            policy: read.policy()?,
             connections: read.member(Group::Obj, "connections")?,
             datasets: read.member(Group::Obj, "datasets")?,
             columns: read.member(Group::Mask, "columns")?,

@@ -156,6 +156,10 @@ impl Read<'_> {
             .ok_or_else(|| self.fault(format!("reference {n} is missing")))
     }
 
+    pub(super) fn policy(&self) -> Result<u64, EventError> {
+        self.header.pol.ok_or_else(|| self.fault("the policy index is missing"))
+    }
+
     pub(super) fn actor_if_any(&self) -> Result<Option<ActorId>, EventError> {
         self.header.act.as_deref().map(str::parse).transpose().map_err(|e| self.fault(e))
     }

@@ -91,7 +91,7 @@ impl RequestCreate {
             session: read.session()?,
             actor: read.actor()?,
             open: read.reference(0)?,
-            policy: read.header.pol.ok_or_else(|| read.fault("no policy index"))?,
+            policy: read.policy()?,
             digest: read.member(Group::What, "digest")?,
             envelope,
             document: serde_json::from_slice(&payload).map_err(|e| read.fault(e))?,

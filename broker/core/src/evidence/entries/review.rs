@@ -20,6 +20,8 @@ pub(crate) struct ReviewEntry {
     pub(crate) session: SessionId,
     /// Index of the reviewer's `session.open`.
     pub(crate) open: u64,
+    /// Index of the policy set that let the reviewer review.
+    pub(crate) policy: u64,
     /// Reviewer's pseudonym.
     pub(crate) actor: ActorId,
     /// Issuer of the reviewer.
@@ -45,6 +47,7 @@ impl ReviewEntry {
             Verdict::Approve => Decision::Allow,
             Verdict::Reject => Decision::Deny,
         });
+        header.pol = Some(self.policy);
         header.refs = vec![self.request, self.open];
         body.set(
             Group::Who,
@@ -62,6 +65,7 @@ impl ReviewEntry {
             id: read.member(Group::What, "id")?,
             request: read.reference(0)?,
             open: read.reference(1)?,
+            policy: read.policy()?,
             session: read.session()?,
             actor: read.actor()?,
             issuer: read.member(Group::Who, "issuer")?,

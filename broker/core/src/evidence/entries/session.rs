@@ -32,7 +32,7 @@ pub(crate) struct SessionOpen {
     pub(crate) client: ClientInfo,
     /// End, ms since 1970.
     pub(crate) expires_ms: i64,
-    /// SHA-256 (hex) of the ID token, which is accepted once.
+    /// SHA-256 (hex) of what was signed of the ID token, which is accepted once.
     pub(crate) id_token: String,
 }
 

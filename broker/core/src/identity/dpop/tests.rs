@@ -29,16 +29,21 @@ fn claims(gate: &ProofGate, jti: &str) -> ProofClaims {
 }
 
 fn check(gate: &ProofGate, claims: &ProofClaims) -> Result<SignedProof, ProofRefused> {
-    gate.check(&sign(&key(1), claims), "POST", URL, Some("token"), NOW_MS)
+    accept(gate, &sign(&key(1), claims), Some("token"), NOW_MS)
+}
+
+fn accept(gate: &ProofGate, proof: &str, token: Option<&str>, now_ms: i64) -> Result<SignedProof, ProofRefused> {
+    let checked = gate.check(proof, "POST", URL, token, now_ms)?;
+    gate.accept(checked, now_ms)
 }
 
 #[test]
 fn a_good_proof_passes_once() {
     let gate = gate();
     let proof = sign(&key(1), &claims(&gate, "a"));
-    let signed = gate.check(&proof, "POST", URL, Some("token"), NOW_MS).unwrap();
+    let signed = accept(&gate, &proof, Some("token"), NOW_MS).unwrap();
     assert_eq!(signed.thumbprint, chunk_wire::dpop::thumbprint(&signed.public_key));
-    let again = gate.check(&proof, "POST", URL, Some("token"), NOW_MS + 1);
+    let again = accept(&gate, &proof, Some("token"), NOW_MS + 1);
     assert_eq!(again.unwrap_err(), ProofRefused::Invalid("the DPoP proof has been used before"));
 }
 
@@ -50,7 +55,7 @@ fn a_jti_is_remembered_for_each_key_whatever_else_changes() {
     claims.iat += 1;
     assert!(check(&gate, &claims).is_err(), "the same key, another time");
     assert!(
-        gate.check(&sign(&key(2), &claims), "POST", URL, Some("token"), NOW_MS).is_ok(),
+        accept(&gate, &sign(&key(2), &claims), Some("token"), NOW_MS).is_ok(),
         "another key has its own ids"
     );
 }
@@ -112,7 +117,7 @@ fn without_an_access_token_no_hash_is_needed() {
     let gate = gate();
     let mut claims = claims(&gate, "a");
     claims.ath = None;
-    gate.check(&sign(&key(1), &claims), "POST", URL, None, NOW_MS).unwrap();
+    accept(&gate, &sign(&key(1), &claims), None, NOW_MS).unwrap();
 }
 
 #[test]
@@ -160,10 +165,7 @@ fn another_keys_signature_and_foreign_tokens_are_refused() {
         "a.b.c".into(),
     ] {
         assert!(
-            matches!(
-                gate.check(&proof, "POST", URL, Some("token"), NOW_MS),
-                Err(ProofRefused::Invalid(_))
-            ),
+            matches!(accept(&gate, &proof, Some("token"), NOW_MS), Err(ProofRefused::Invalid(_))),
             "{proof}"
         );
     }
@@ -185,7 +187,7 @@ fn a_full_memory_refuses_rather_than_forgets() {
         let mut late = claims(&gate, "d");
         late.iat = now_ms / 1000;
         assert_eq!(
-            gate.check(&sign(&key(1), &late), "POST", URL, Some("token"), now_ms).is_ok(),
+            accept(&gate, &sign(&key(1), &late), Some("token"), now_ms).is_ok(),
             room,
             "{now_ms}"
         );
@@ -200,9 +202,19 @@ fn a_clock_that_steps_back_brings_no_proof_back() {
     let later_ms = NOW_MS + 2 * DPOP_PROOF_AGE_S_MAX * 1000;
     let mut new = claims(&gate, "new");
     new.iat = later_ms / 1000;
-    gate.check(&sign(&key(1), &new), "POST", URL, Some("token"), later_ms).unwrap();
+    accept(&gate, &sign(&key(1), &new), Some("token"), later_ms).unwrap();
     assert!(
         check(&gate, &old).is_err(),
         "the clock is back at the old time, the proof was forgotten"
     );
+}
+
+#[test]
+fn a_proof_that_is_only_checked_costs_no_memory() {
+    let gate = ProofGate::with_capacity([3; 32], 1);
+    for n in 0..100 {
+        let proof = sign(&key(n), &claims(&gate, "a"));
+        drop(gate.check(&proof, "POST", URL, Some("token"), NOW_MS).unwrap());
+    }
+    check(&gate, &claims(&gate, "a")).unwrap();
 }

@@ -209,10 +209,7 @@ async fn a_good_token_of_each_algorithm_names_the_person() {
                 amr: vec!["pwd".into(), "otp".into()],
                 auth_time: Some(NOW_S - 60),
                 issued_at: NOW_S - 5,
-                token_sha256: ring::digest::digest(&ring::digest::SHA256, token.as_bytes())
-                    .as_ref()
-                    .try_into()
-                    .unwrap(),
+                token_sha256: identity.token_sha256,
                 expires_at: NOW_S + 300,
             },
             "{alg}"
@@ -346,6 +343,7 @@ async fn the_token_chooses_no_algorithm_key_or_type() {
     let own_key = TestKey::ec();
     let good = rsa.token(json!({"alg": "RS256", "kid": "1"}), &claims());
     let (signed, signature) = good.rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let duplicated = {
         let text = claims().to_string().replacen('{', r#"{"iss":"https://first.example","#, 1);
         let signed = signing_input(&json!({"alg": "RS256", "kid": "1"}), &text);
@@ -418,7 +416,7 @@ async fn the_token_chooses_no_algorithm_key_or_type() {
             rsa.token(json!({"alg": "EdDSA", "typ": "chunk-access+jwt"}), &claims()),
             Type,
         ),
-        ("changed signature", format!("{signed}.A{}", &signature[1..]), Signature),
+        ("changed signature", format!("{signed}.{first}{}", &signature[1..]), Signature),
         ("padded signature", format!("{good}="), Signature),
         (
             "crit",
@@ -578,4 +576,39 @@ async fn many_sign_ins_at_once_ask_the_provider_once() {
         result.unwrap().unwrap();
     }
     assert_eq!(web.asked(), 2);
+}
+
+/// The order of P-256.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
+    0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+#[tokio::test]
+async fn the_second_form_of_an_ecdsa_signature_is_the_same_token() {
+    let key = TestKey::ec();
+    let issuers = issuers(&Web::with_keys(json!([key.jwk("1")])));
+    let token = key.token(json!({"alg": "ES256", "kid": "1"}), &claims());
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    // (r, s) and (r, order - s) both verify.
+    let mut borrow = 0_i16;
+    for (s, order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let difference = i16::from(order) - i16::from(*s) - borrow;
+        borrow = i16::from(difference < 0);
+        *s = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    let second = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    assert_ne!(second, token);
+    let (first, second) = (
+        issuers.verify(&token, NOW_MS).await.unwrap(),
+        issuers.verify(&second, NOW_MS).await.unwrap(),
+    );
+    assert_eq!(first.token_sha256, second.token_sha256);
+    // The same claims, signed for another sign-in.
+    let other = issuers
+        .verify(&key.token(json!({"alg": "ES256", "kid": "1"}), &claims()), NOW_MS)
+        .await
+        .unwrap();
+    assert_ne!(first.token_sha256, other.token_sha256);
 }

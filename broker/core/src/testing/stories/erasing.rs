@@ -35,9 +35,8 @@ async fn said(world: &World) -> String {
 
 async fn bundle(world: &World) -> Vec<u8> {
     let auditor = world.sign_in("audra", &["auditors"]).await.caller(world).await.unwrap();
-    crate::audit::export(&world.broker, &cx(), &auditor, ExportRequest::default())
-        .await
-        .unwrap()
+    let export = crate::audit::export(&world.broker, &cx(), &auditor, ExportRequest::default()).await;
+    export.unwrap().into_bytes().await.unwrap()
 }
 
 /// Verifies the whole log as an auditor who believes the operator about keys.

@@ -1,76 +1,116 @@
 //! Follows every entry in log order and checks that it may stand where it stands: what it points to, what became of that
 //! before, and, as far as bodies are opened, that terms, people and signatures fit.
 //!
-//! It keeps a little about each session, request, review, grant and intent, and never a row.
+//! It keeps a little about each session, request, review, grant and delivery, and never a row. Signatures are what costs time:
+//! which ones are to be checked is collected here, and they are checked elsewhere, several at once.
 
 mod approval;
 mod delivery;
+mod memory;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use memory::{MaskReader, Masks, Names, Place, Table, Texts};
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
 use crate::body::Group;
 use crate::disclosed::{Disclosed, Opened};
+use crate::encode::sha256;
 use crate::leaf::{Decision, Kind};
-use crate::signed::{Holder, SignedRequest, masks};
+use crate::merkle::Hash;
+use crate::scan::Raw;
+use crate::signed::{Holder, Misfit, SignedRequest, check_review};
 use crate::trust::Trust;
 
-/// What was planned for each column: dataset, column, mask.
-type Masks = BTreeSet<(String, String, String)>;
-
 struct Session {
-    act: String,
-    sid: String,
-    holder: Option<Holder>,
+    act: u32,
+    sid: Place,
+    holder: Option<u32>,
     closed: bool,
     withheld: bool,
 }
 
 struct Request {
-    act: String,
-    session: u64,
-    dataset: Option<String>,
+    act: u32,
+    /// Of the session it was made under.
+    holder: Option<u32>,
+    dataset: Option<u32>,
+    quorum: Option<u64>,
+    /// Hash of the masks approved.
+    masks: Option<Hash>,
+    signed: Option<Signed>,
     /// Rejected, cancelled or expired.
     ended: bool,
     granted: bool,
-    reviewers: Vec<String>,
-    quorum: Option<u64>,
-    masks: Option<Masks>,
-    signed: Option<SignedRequest>,
     withheld: bool,
+}
+
+/// What was signed: id and digest, the latter as in `sha256sum`.
+#[derive(Clone, Copy)]
+struct Signed {
+    id: Place,
+    digest: Place,
 }
 
 struct Review {
     request: u64,
+    act: u32,
+    holder: Option<u32>,
     approves: bool,
-    act: String,
-    session: u64,
     withheld: bool,
 }
 
 struct Grant {
     request: u64,
-    act: String,
+    act: u32,
+    expires_ms: Option<u64>,
     taken: bool,
     ended: bool,
-    expires_ms: Option<u64>,
     withheld: bool,
 }
 
-#[derive(Default)]
 struct Intent {
     ended: bool,
+    withheld: bool,
+}
+
+/// An intent that has no outcome yet.
+#[derive(Default)]
+struct Running {
     rows: u64,
     bytes: u64,
+    /// Digest of that many bytes.
+    sha256: Option<Box<str>>,
     masks: Option<Masks>,
-    request: Option<String>,
-    withheld: bool,
+    request: Option<Box<str>>,
 }
 
 struct Outcome {
+    /// Of what was delivered; absent where that is not shown.
+    sha256: Option<Hash>,
     done: bool,
-    sha256: Option<String>,
     withheld: bool,
+}
+
+/// A signature to check: of the entry at this place in its page, by this person.
+pub(super) struct Check {
+    at: usize,
+    holder: Arc<Holder>,
+    /// Id and digest of the request that a verdict is about; a request is about itself.
+    about: Option<(String, String)>,
+}
+
+impl Check {
+    /// Checks the signature and what was signed. Gives the entry's index, and what does not fit.
+    pub(super) fn run(&self, page: &crate::disclosed::Page) -> Option<(u64, Misfit)> {
+        let entry = page.get(self.at)?;
+        let checked = match &self.about {
+            None => SignedRequest::of(&entry, &self.holder).map(drop),
+            Some((id, digest)) => check_review(&entry, &self.holder, id, digest).map(drop),
+        };
+        checked.err().map(|what| (entry.index, what))
+    }
 }
 
 /// The state of the log as far as a verifier needs it.
@@ -80,16 +120,28 @@ pub(super) struct Ledger<'a> {
     origin: &'a str,
     trust: Option<&'a Trust>,
     last_t: i64,
-    sessions: HashMap<u64, Session>,
-    session_ids: HashSet<String>,
-    requests: HashMap<u64, Request>,
-    reviews: HashMap<u64, Review>,
-    grants: HashMap<u64, Grant>,
-    intents: HashMap<u64, Intent>,
-    outcomes: HashMap<u64, Outcome>,
-    /// Index of each `policy.load`, and whether its body is withheld.
-    policies: HashMap<u64, bool>,
-    people: HashMap<String, (String, String)>,
+    sessions: Table<Session>,
+    session_ids: HashSet<Hash>,
+    requests: Table<Request>,
+    /// Who reviewed requests that are neither granted nor ended.
+    reviewers: HashMap<u64, Vec<u32>>,
+    reviews: Table<Review>,
+    grants: Table<Grant>,
+    intents: Table<Intent>,
+    running: HashMap<u64, Running>,
+    outcomes: Table<Outcome>,
+    /// Whether the body of each `policy.load` is withheld.
+    policies: Table<bool>,
+    /// The person behind each pseudonym.
+    people: HashMap<u32, (u32, u32)>,
+    holders: Vec<Arc<Holder>>,
+    holder_numbers: HashMap<Hash, u32>,
+    names: Names,
+    texts: Texts,
+    approved_masks: MaskReader,
+    planned_masks: MaskReader,
+    /// Signatures to check in the page that is being admitted.
+    checks: Vec<Check>,
 }
 
 /// Where a fault goes, with the entry it is about.
@@ -118,72 +170,63 @@ impl<'a> Ledger<'a> {
             origin,
             trust,
             last_t: 0,
-            sessions: HashMap::new(),
+            sessions: Table::default(),
             session_ids: HashSet::new(),
-            requests: HashMap::new(),
-            reviews: HashMap::new(),
-            grants: HashMap::new(),
-            intents: HashMap::new(),
-            outcomes: HashMap::new(),
-            policies: HashMap::new(),
+            requests: Table::default(),
+            reviewers: HashMap::new(),
+            reviews: Table::default(),
+            grants: Table::default(),
+            intents: Table::default(),
+            running: HashMap::new(),
+            outcomes: Table::default(),
+            policies: Table::default(),
             people: HashMap::new(),
+            holders: Vec::new(),
+            holder_numbers: HashMap::new(),
+            names: Names::default(),
+            texts: Texts::default(),
+            approved_masks: MaskReader::new("name"),
+            planned_masks: MaskReader::new("column"),
+            checks: Vec::new(),
         }
     }
 
-    /// Admits the next entry in log order.
-    pub(super) fn admit(&mut self, entry: &Disclosed, findings: &mut Findings, counts: &mut Counts) {
-        let header = &entry.leaf.header;
+    /// Admits the next entry in log order, which stands at this place in its page.
+    pub(super) fn admit(&mut self, at: usize, entry: &Disclosed<'_>, findings: &mut Findings, counts: &mut Counts) {
         let mut report = Report {
             findings,
             index: entry.index,
         };
-        report.check(header.t >= self.last_t, ORDER, "its time is before that of the entry before it");
-        self.last_t = self.last_t.max(header.t);
-        let earlier = header.refs.iter().chain(&header.pol).all(|index| *index < entry.index);
+        report.check(entry.t >= self.last_t, ORDER, "its time is before that of the entry before it");
+        self.last_t = self.last_t.max(entry.t);
+        let earlier = entry.refs.iter().chain(&entry.pol).all(|index| *index < entry.index);
         report.check(earlier, ORDER, "it points to an entry that is not earlier");
-        if let Some(pol) = header.pol {
-            match self.policies.get(&pol) {
-                None => report.fault(ORDER, "the policy it was decided under is not a `policy.load`"),
-                Some(withheld) => report.check(!*withheld || is_withheld(entry), CLOSURE, WITHHELD),
-            }
-        }
-        let first = (entry.index == 0) == (header.kind == Kind::LogGenesis);
+        self.policy(entry, &mut report);
+        let first = (entry.index == 0) == (entry.kind == Kind::LogGenesis);
         report.check(first, ORDER, "a log begins with `log.genesis`, and only there");
         if !self.points_right(entry) {
             report.fault(ORDER, "it does not point to the entries its kind must point to");
             return;
         }
-        match header.kind {
+        match entry.kind {
             Kind::LogGenesis => {
-                let origin = entry.text(Group::Env, "origin");
-                report.check(
-                    !entry.shows(Group::Env) || origin == Some(self.origin),
-                    CLOSURE,
-                    "it is of another origin",
-                );
+                let fits = !entry.shows(Group::Env) || entry.says(Group::Env, "origin", self.origin);
+                report.check(fits, CLOSURE, "it is of another origin");
             }
-            Kind::PolicyLoad => {
-                self.policies.insert(entry.index, is_withheld(entry));
-            }
+            Kind::PolicyLoad => self.policies.push(entry.index, is_withheld(entry)),
             Kind::SessionOpen => self.session_open(entry, &mut report),
             Kind::SessionClose => self.session_close(entry, &mut report),
-            Kind::RequestCreate => self.request_create(entry, &mut report, counts),
+            Kind::RequestCreate => self.request_create(at, entry, &mut report, counts),
             Kind::RequestDeny => {
                 self.under(entry, 0, &mut report);
-                report.check(header.dec == Some(Decision::Deny), CLOSURE, "a denied request must say so");
+                report.check(entry.dec == Some(Decision::Deny), CLOSURE, "a denied request must say so");
             }
-            Kind::RequestCancel | Kind::RequestExpire => {
-                if let Some(request) = self.requests.get_mut(&reference(entry, 0)) {
-                    report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
-                    request.ended = true;
-                    withheld(entry, request.withheld, &mut report);
-                }
-            }
-            Kind::ReviewApprove | Kind::ReviewReject => self.review(entry, &mut report, counts),
+            Kind::RequestCancel | Kind::RequestExpire => self.request_end(entry, &mut report),
+            Kind::ReviewApprove | Kind::ReviewReject => self.review(at, entry, &mut report, counts),
             Kind::GrantIssue => self.grant_issue(entry, &mut report),
             Kind::GrantTake => self.grant_take(entry, &mut report),
             Kind::GrantRevoke | Kind::GrantExpire => {
-                if let Some(grant) = self.grants.get_mut(&reference(entry, 0)) {
+                if let Some(grant) = self.grants.get_mut(reference(entry, 0)) {
                     report.check(!grant.ended, CLOSURE, "the grant had ended before");
                     grant.ended = true;
                     withheld(entry, grant.withheld, &mut report);
@@ -193,34 +236,53 @@ impl<'a> Ledger<'a> {
             Kind::FetchProgress => self.progress(entry, &mut report),
             Kind::FetchOutcome => self.outcome(entry, &mut report, counts),
             Kind::DeliveryAck => self.ack(entry, &mut report),
-            Kind::AuditRead | Kind::AuditExport => self.under(entry, 0, &mut report),
+            Kind::AuditRead | Kind::AuditExport | Kind::Erase => self.under(entry, 0, &mut report),
             _ => {}
         }
     }
 
+    /// The signatures to check among the entries admitted since the last call.
+    pub(super) fn take_checks(&mut self) -> Vec<Check> {
+        std::mem::take(&mut self.checks)
+    }
+
     /// Intents of the range that have no outcome yet.
     pub(super) fn intents_open(&self) -> u64 {
-        self.intents
-            .iter()
-            .filter(|(index, intent)| **index >= self.from && !intent.ended)
-            .count() as u64
+        self.running.keys().filter(|index| **index >= self.from).count() as u64
+    }
+
+    /// Checks that the policy it names is one, and, where people or data depend on it, the one in force.
+    fn policy(&self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
+        if let Some(pol) = entry.pol {
+            match self.policies.get(pol) {
+                None => report.fault(ORDER, "the policy it was decided under is not a `policy.load`"),
+                Some(withheld) => report.check(!*withheld || is_withheld(entry), CLOSURE, WITHHELD),
+            }
+        }
+        let decides = matches!(entry.kind, Kind::FetchIntent | Kind::ReviewApprove | Kind::ReviewReject);
+        if decides {
+            report.check(entry.pol.is_some(), CLOSURE, "it names no policy");
+            let in_force = entry.pol.is_none() || entry.pol == self.policies.last();
+            report.check(in_force, CLOSURE, "the policy it names was no longer in force");
+        }
     }
 
     /// Whether an entry points to exactly the entries its kind must point to.
-    fn points_right(&self, entry: &Disclosed) -> bool {
-        let refs = entry.leaf.header.refs.as_slice();
-        let session = |index: &u64| self.sessions.contains_key(index);
-        let request = |index: &u64| self.requests.contains_key(index);
-        let grant = |index: &u64| self.grants.contains_key(index);
-        match (entry.leaf.header.kind, refs) {
-            (Kind::SessionClose | Kind::RequestCreate | Kind::RequestDeny | Kind::AuditRead | Kind::AuditExport, [open]) => session(open),
+    fn points_right(&self, entry: &Disclosed<'_>) -> bool {
+        let session = |index: &u64| self.sessions.contains(*index);
+        let request = |index: &u64| self.requests.contains(*index);
+        let grant = |index: &u64| self.grants.contains(*index);
+        match (entry.kind, entry.refs) {
+            (Kind::SessionClose | Kind::RequestCreate | Kind::RequestDeny | Kind::AuditRead | Kind::AuditExport | Kind::Erase, [open]) => {
+                session(open)
+            }
             (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
             (Kind::ReviewApprove | Kind::ReviewReject, [of, open]) => request(of) && session(open),
-            (Kind::GrantIssue, [of, reviews @ ..]) => request(of) && reviews.iter().all(|index| self.reviews.contains_key(index)),
+            (Kind::GrantIssue, [of, reviews @ ..]) => request(of) && reviews.iter().all(|index| self.reviews.contains(*index)),
             (Kind::GrantRevoke | Kind::GrantExpire, [of]) => grant(of),
             (Kind::GrantTake | Kind::FetchIntent, [of, open]) => grant(of) && session(open),
-            (Kind::FetchProgress | Kind::FetchOutcome, [of]) => self.intents.contains_key(of),
-            (Kind::DeliveryAck, [of]) => self.outcomes.contains_key(of),
+            (Kind::FetchProgress | Kind::FetchOutcome, [of]) => self.intents.contains(*of),
+            (Kind::DeliveryAck, [of]) => self.outcomes.contains(*of),
             (
                 Kind::SessionClose
                 | Kind::RequestCreate
@@ -238,7 +300,8 @@ impl<'a> Ledger<'a> {
                 | Kind::FetchOutcome
                 | Kind::DeliveryAck
                 | Kind::AuditRead
-                | Kind::AuditExport,
+                | Kind::AuditExport
+                | Kind::Erase,
                 _,
             ) => false,
             _ => true,
@@ -246,35 +309,40 @@ impl<'a> Ledger<'a> {
     }
 
     /// Checks that an entry was made under the session it points to, by its holder, while it was open.
-    fn under(&self, entry: &Disclosed, position: usize, report: &mut Report<'_>) {
-        let header = &entry.leaf.header;
-        if let Some(session) = self.sessions.get(&reference(entry, position)) {
-            let same = header.sid.as_ref() == Some(&session.sid) && header.act.as_ref() == Some(&session.act);
+    fn under(&mut self, entry: &Disclosed<'_>, position: usize, report: &mut Report<'_>) {
+        if let Some(session) = self.sessions.get(reference(entry, position)) {
+            let act = entry.act.map(|act| self.names.number(act));
+            let same = entry.sid == Some(self.texts.get(session.sid)) && act == Some(session.act);
             report.check(same, CLOSURE, "it names another session or person than the session it points to");
             report.check(!session.closed, CLOSURE, "its session had been closed");
             withheld(entry, session.withheld, report);
         }
     }
 
-    fn session_open(&mut self, entry: &Disclosed, report: &mut Report<'_>) {
-        let header = &entry.leaf.header;
-        let (Some(act), Some(sid)) = (header.act.clone(), header.sid.clone()) else {
+    fn session_open(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
+        let (Some(act), Some(sid)) = (entry.act, entry.sid) else {
             return report.fault(CLOSURE, "a session must name itself and its holder's pseudonym");
         };
-        report.check(self.session_ids.insert(sid.clone()), CLOSURE, "its session id was used before");
+        let act = self.names.number(act);
+        report.check(
+            self.session_ids.insert(sha256(sid.as_bytes())),
+            CLOSURE,
+            "its session id was used before",
+        );
         let mut holder = None;
         if entry.shows(Group::Who) {
             match Holder::of(entry) {
                 Err(what) => report.fault(PEOPLE, what),
                 Ok(found) => {
-                    let person = (found.issuer.clone(), found.subject.clone());
-                    let known = self.people.entry(act.clone()).or_insert_with(|| person.clone());
-                    report.check(*known == person, PEOPLE, "its pseudonym stood for another person before");
-                    holder = Some(found);
+                    let person = (self.names.number(&found.issuer), self.names.number(&found.subject));
+                    let known = *self.people.entry(act).or_insert(person);
+                    report.check(known == person, PEOPLE, "its pseudonym stood for another person before");
+                    holder = Some(self.holder_number(found));
                 }
             }
         }
-        self.sessions.insert(
+        let sid = self.texts.keep(sid);
+        self.sessions.push(
             entry.index,
             Session {
                 act,
@@ -286,48 +354,61 @@ impl<'a> Ledger<'a> {
         );
     }
 
-    fn session_close(&mut self, entry: &Disclosed, report: &mut Report<'_>) {
-        if let Some(session) = self.sessions.get_mut(&reference(entry, 0)) {
+    fn session_close(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
+        if let Some(session) = self.sessions.get_mut(reference(entry, 0)) {
             report.check(!session.closed, CLOSURE, "the session had been closed before");
-            report.check(
-                entry.leaf.header.sid.as_ref() == Some(&session.sid),
-                CLOSURE,
-                "it names another session than it points to",
-            );
+            let same = entry.sid == Some(self.texts.get(session.sid));
+            report.check(same, CLOSURE, "it names another session than it points to");
             session.closed = true;
             withheld(entry, session.withheld, report);
         }
+    }
+
+    /// The same person with the same key has one number.
+    fn holder_number(&mut self, holder: Holder) -> u32 {
+        let lengths = [holder.issuer.len(), holder.subject.len()];
+        let identity = format!("{lengths:?}{}{}{}", holder.issuer, holder.subject, holder.key);
+        let next = u32::try_from(self.holders.len()).unwrap_or(u32::MAX);
+        let number = *self.holder_numbers.entry(sha256(identity.as_bytes())).or_insert(next);
+        if number == next {
+            self.holders.push(Arc::new(holder));
+        }
+        number
+    }
+
+    fn holder(&self, number: Option<u32>) -> Option<&Arc<Holder>> {
+        self.holders.get(number? as usize)
+    }
+
+    fn session_of(&self, entry: &Disclosed<'_>, position: usize) -> Option<&Session> {
+        self.sessions.get(reference(entry, position))
     }
 }
 
 const WITHHELD: &str = "it is opened and rests on an entry that is withheld";
 
 /// Whether nothing of the body is shown although nobody erased it.
-fn is_withheld(entry: &Disclosed) -> bool {
-    entry.opened() == Opened::Header
+fn is_withheld(entry: &Disclosed<'_>) -> bool {
+    entry.opened == Opened::Header
 }
 
 /// An opened entry may not rest on a withheld one: the filter of an export cannot hide what its rows need.
-fn withheld(entry: &Disclosed, base: bool, report: &mut Report<'_>) {
+fn withheld(entry: &Disclosed<'_>, base: bool, report: &mut Report<'_>) {
     report.check(!base || is_withheld(entry), CLOSURE, WITHHELD);
 }
 
-fn reference(entry: &Disclosed, position: usize) -> u64 {
-    entry.leaf.header.refs.get(position).copied().unwrap_or(u64::MAX)
+fn reference(entry: &Disclosed<'_>, position: usize) -> u64 {
+    entry.refs.get(position).copied().unwrap_or(u64::MAX)
 }
 
-fn masks_of(entry: &Disclosed, group: Group, name: &str, report: &mut Report<'_>) -> Option<Masks> {
+/// The masks that an opened group lists; absent where it is closed, or malformed, which is a fault.
+fn masks_of<'e, T>(entry: &Disclosed<'e>, group: Group, report: &mut Report<'_>, read: impl FnOnce(Raw<'e>) -> Option<T>) -> Option<T> {
     if !entry.shows(group) {
         return None;
     }
-    let found = entry.body().get(group).get("columns").and_then(|columns| masks(columns, name));
+    let found = entry.member(group, "columns").and_then(read);
     if found.is_none() {
         report.fault(TERMS, "it lists no columns with their masks");
     }
-    Some(
-        found?
-            .into_iter()
-            .map(|(dataset, column, mask)| (dataset.to_owned(), column.to_owned(), mask.to_owned()))
-            .collect(),
-    )
+    found
 }

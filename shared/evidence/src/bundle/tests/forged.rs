@@ -40,11 +40,7 @@ fn what_an_operator_could_invent_is_found() {
     );
     assert_eq!(
         twisted(|log, ada, bob| {
-            let forger = Actor {
-                key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap(),
-                ..copy(bob)
-            };
-            log.deliver(ada, &[&forger]);
+            log.deliver(ada, &[&copy(bob, 9)]);
         }),
         ["signatures"]
     );
@@ -183,6 +179,73 @@ fn what_an_operator_could_invent_is_found() {
         }),
         ["terms"]
     );
+    // The same bytes with another digest, and none.
+    let progress = |sha256: Option<String>| {
+        twisted(move |log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            let intent = log.intent(ada, grant, request, "redact");
+            let mut out = json!({"bytes": crate::testing::FILE.len(), "rows": 1});
+            if let Some(sha256) = sha256 {
+                out["sha256"] = sha256.into();
+            }
+            let body = Body::new()
+                .with(Group::What, json!({"request": log.request_id(request)}))
+                .with(Group::Out, out);
+            log.append(
+                Header {
+                    refs: vec![intent],
+                    ..Header::new(Kind::FetchProgress)
+                },
+                &body,
+            );
+            log.outcome(intent, "done");
+        })
+    };
+    assert_eq!(progress(Some(crate::encode::sha256_hex(crate::testing::FILE))), [""; 0]);
+    assert_eq!(progress(Some(crate::encode::sha256_hex(b"other"))), ["terms"]);
+    assert_eq!(progress(None), ["terms"]);
+    // Policies.
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            log.load("permit;");
+            log.deliver(ada, &[bob]);
+        }),
+        [""; 0]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let old = log.policy();
+            log.load("forbid;");
+            log.pretend_policy(old);
+            log.deliver(ada, &[bob]);
+        }),
+        ["closure"]
+    );
+    assert_eq!(
+        twisted(|log, ada, bob| {
+            let (request, grant) = granted(log, ada, bob);
+            log.take(ada, grant, request);
+            let header = Header {
+                ds: Some("orders".into()),
+                refs: vec![grant, ada.open],
+                ..by(Kind::FetchIntent, ada)
+            };
+            log.append(
+                header,
+                &Body::new()
+                    .with(Group::What, json!({"request": log.request_id(request)}))
+                    .with(Group::Mask, json!({"columns": []})),
+            );
+        }),
+        ["closure", "terms"]
+    );
+    // Erasing is somebody's doing.
+    assert_eq!(twisted(|log, ada, _| _ = log.erase(ada)), [""; 0]);
+    assert_eq!(
+        twisted(|log, _, _| _ = log.append(Header::new(Kind::Erase), &Body::new())),
+        ["order"]
+    );
     // Times, sessions, pseudonyms.
     assert_eq!(
         twisted(|log, _, _| _ = log.append_as_is(Header::new(Kind::BrokerStop).at(5), &Body::new())),
@@ -219,9 +282,10 @@ fn what_an_operator_could_invent_is_found() {
     );
 }
 
-fn copy(actor: &Actor) -> Actor {
+/// The same person under the same session, with another key.
+pub(super) fn copy(actor: &Actor, seed: u8) -> Actor {
     Actor {
-        key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap(),
+        key: ring::signature::Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap(),
         act: actor.act.clone(),
         sid: actor.sid.clone(),
         name: actor.name,

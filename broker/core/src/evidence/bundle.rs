@@ -1,0 +1,262 @@
+//! Bundles: a stretch of the log that others can check without us, put together page by page.
+//!
+//! However long the range, a page of entries is in memory at a time, and the log's reader is held only while one is read. What
+//! takes long happens on a thread of its own.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use chunk_evidence::bundle::{Bundle, BundleEntry, BundleHead, BundlePlan, BundleWriter, Consistency, EntryBody, Filter, Reach};
+use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_log::signer::LogSigner;
+use tokio::runtime::Handle;
+
+use super::log::{Log, Opened, Published};
+use super::proofs::{broken, document};
+use super::spool::SealedSpool;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::witness::Witnesses;
+
+/// What a bundle is asked to hold.
+pub(crate) struct Wanted {
+    /// Entries it covers.
+    pub(crate) range: Range<u64>,
+    /// Sizes whose trees its head shall be shown to extend.
+    pub(crate) seen: Vec<u64>,
+    /// How much of the bodies it opens.
+    pub(crate) level: u8,
+    /// Whether views stand in it.
+    pub(crate) views: bool,
+    /// Which entries are opened.
+    pub(crate) filter: Filter,
+}
+
+/// Puts a bundle together.
+pub(crate) async fn write(broker: &Broker, head: &Arc<Published>, wanted: Wanted) -> Result<Bundle<SealedSpool>, Error> {
+    let job = Job {
+        log: broker.log.clone(),
+        signer: Arc::clone(&broker.signer),
+        head: Arc::clone(head),
+        witness: Arc::clone(&broker.witness),
+        cosigned: None,
+        clock: Arc::clone(&broker.clock),
+        runtime: Handle::current(),
+        reach: Reach::new(wanted.range.clone(), !wanted.filter.is_empty()),
+        last: wanted.range.end,
+        wanted,
+    };
+    match tokio::task::spawn_blocking(move || job.run()).await {
+        Ok(written) => written,
+        Err(fault) => Err(broken(fault.into())),
+    }
+}
+
+struct Job {
+    log: Log,
+    signer: Arc<LogSigner>,
+    head: Arc<Published>,
+    witness: Arc<Witnesses>,
+    /// The head, once it is decided on, where witnesses vouched for it.
+    cosigned: Option<Arc<SignedCheckpoint>>,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    wanted: Wanted,
+    reach: Reach,
+    /// Size of the tree that holds everything the bundle rests on.
+    last: u64,
+}
+
+impl Job {
+    fn run(mut self) -> Result<Bundle<SealedSpool>, Error> {
+        let from = self.wanted.range.start;
+        let (root, frontier) = self.tree(|tree| Some((tree.root(from)?, tree.frontier(from)?)))?;
+        let start = self.signer.sign(from, root).map_err(|fault| broken(fault.into()))?;
+        let plan = BundlePlan {
+            level: self.wanted.level,
+            range: self.wanted.range.clone(),
+            filter: self.wanted.filter.clone(),
+            views: self.wanted.views,
+            start: &start,
+            frontier: &frontier,
+            log_key: self.signer.verifier(),
+        };
+        let spool = SealedSpool::new().map_err(|fault| broken(fault.into()))?;
+        let mut writer = BundleWriter::begin(plan, spool).map_err(|fault| broken(fault.into()))?;
+        if self.wanted.level > 0 {
+            if !self.wanted.filter.is_empty() {
+                self.choose()?;
+            }
+            self.rows(&mut writer)?;
+        }
+        self.settle();
+        self.finish(writer)
+    }
+
+    /// Finds out which entries a filter opens: the range is looked at from its end, because references lead backwards.
+    fn choose(&mut self) -> Result<(), Error> {
+        loop {
+            let mut end = self.wanted.range.end;
+            while end > self.wanted.range.start {
+                let from = end.saturating_sub(PAGE).max(self.wanted.range.start);
+                for entry in self.read(from, end)?.iter().rev() {
+                    let matches = matches(&self.wanted.filter, entry);
+                    self.look(entry, matches);
+                }
+                end = from;
+            }
+            self.look_outside()?;
+            if !self.reach.again() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rows(&mut self, writer: &mut BundleWriter<SealedSpool>) -> Result<(), Error> {
+        let Range { start, end } = self.wanted.range;
+        let mut from = start;
+        while from < end {
+            let to = end.min(from + PAGE);
+            for entry in self.read(from, to)? {
+                if self.wanted.filter.is_empty() {
+                    self.look(&entry, true);
+                }
+                self.with_entry(&entry, |row| writer.row(row))?;
+            }
+            from = to;
+        }
+        self.look_outside()?;
+        let outside: Vec<u64> = self.reach.outside().collect();
+        self.settle();
+        for index in outside {
+            let proof = self.tree(|tree| tree.inclusion(index, self.last))?;
+            let entry = self.read_one(index)?;
+            self.with_entry(&entry, |row| writer.context(row, &proof))?;
+        }
+        Ok(())
+    }
+
+    /// Decides on the head: the oldest that reaches everything the bundle rests on, so that the same question has the same answer
+    /// later; of those that witnesses vouched for, where there are some, one that was a head before.
+    fn settle(&mut self) {
+        let kept = self.wanted.seen.iter().copied().filter(|size| *size <= self.head.state.size);
+        self.last = kept.fold(self.last, u64::max);
+        if self.cosigned.is_none() {
+            self.cosigned = self.runtime.block_on(self.witness.head_for(self.last, self.clock.now_ms()));
+        }
+        self.last = self.cosigned.as_ref().map_or(self.last, |head| head.unverified().size);
+    }
+
+    fn finish(self, writer: BundleWriter<SealedSpool>) -> Result<Bundle<SealedSpool>, Error> {
+        let Range { start, end } = self.wanted.range;
+        let size = self.last;
+        // The first proof is that of the start. Sizes beyond the head cannot be met; the auditor's verifier says so.
+        let mut sizes: Vec<u64> = self.wanted.seen.clone();
+        sizes.retain(|kept| *kept != start && *kept > 0 && *kept <= size);
+        sizes.sort_unstable();
+        sizes.dedup();
+        let (root, consistency, tail) = self.tree(|tree| {
+            let proofs = std::iter::once(start).chain(sizes).map(|from| {
+                Some(Consistency {
+                    from,
+                    root: tree.root(from)?,
+                    proof: tree.consistency(from, size)?,
+                })
+            });
+            Some((tree.root(size)?, proofs.collect::<Option<Vec<_>>>()?, tree.consistency(end, size)?))
+        })?;
+        let checkpoint = match self.cosigned {
+            Some(cosigned) => SignedCheckpoint::clone(&cosigned),
+            None => self.signer.sign(size, root).map_err(|fault| broken(fault.into()))?,
+        };
+        let head = BundleHead {
+            checkpoint: &checkpoint,
+            consistency,
+            tail: &tail,
+        };
+        writer
+            .finish(&head, |payload_type, payload| self.signer.statement(payload_type, payload))
+            .map_err(|fault| broken(fault.into()))
+    }
+
+    fn look(&mut self, entry: &Opened, matches: bool) {
+        let erased_by = self.erased_by(entry);
+        self.last = erased_by.map_or(self.last, |by| self.last.max(by + 1));
+        self.reach.look(entry.index, &entry.leaf.header, erased_by, matches);
+    }
+
+    fn look_outside(&mut self) -> Result<(), Error> {
+        while let Some(index) = self.reach.next_outside() {
+            let entry = self.read_one(index)?;
+            self.last = self.last.max(index + 1);
+            self.look(&entry, false);
+        }
+        Ok(())
+    }
+
+    /// The entry that says why this one's body is gone.
+    fn erased_by(&self, entry: &Opened) -> Option<u64> {
+        self.head.state.erased_keys.get(entry.erased_key.as_ref()?).copied()
+    }
+
+    fn with_entry(
+        &self,
+        entry: &Opened,
+        add: impl FnOnce(&BundleEntry<'_>) -> Result<(), chunk_evidence::bundle::BundleError>,
+    ) -> Result<(), Error> {
+        let (leaf, kept);
+        let body = match self.erased_by(entry) {
+            Some(by) => EntryBody::Erased(by),
+            None => {
+                kept = document(entry)?;
+                EntryBody::Document(&kept)
+            }
+        };
+        leaf = entry.leaf.to_bytes();
+        let row = BundleEntry {
+            index: entry.index,
+            leaf: &leaf,
+            body,
+            opened: self.reach.opens(entry.index),
+        };
+        add(&row).map_err(|fault| broken(fault.into()))
+    }
+
+    fn read(&self, from: u64, to: u64) -> Result<Vec<Opened>, Error> {
+        let count = usize::try_from(to - from).unwrap_or(usize::MAX);
+        let page = self.runtime.block_on(self.log.read(from, count))?;
+        if page.len() == count {
+            Ok(page)
+        } else {
+            Err(broken("the log ends before the range does".into()))
+        }
+    }
+
+    fn read_one(&self, index: u64) -> Result<Opened, Error> {
+        self.runtime.block_on(self.log.read_one(index))
+    }
+
+    fn tree<T>(&self, look: impl FnOnce(&chunk_log::tree::Tree) -> Option<T>) -> Result<T, Error> {
+        self.log
+            .with_tree(look)
+            .ok_or_else(|| broken("the tree does not reach the head".into()))
+    }
+}
+
+/// Whether a filter asks for an entry: what headers say is the filter's to tell, which request it is about the body's.
+pub(crate) fn matches(filter: &Filter, entry: &Opened) -> bool {
+    let header = &entry.leaf.header;
+    let names = |request: &str| {
+        let body = entry.body.as_ref().map(|(_, body)| body);
+        body.is_some_and(|body| {
+            ["id", "request"]
+                .iter()
+                .any(|member| body.text(chunk_evidence::body::Group::What, member) == Some(request))
+        })
+    };
+    filter.matches(header.kind, header.act.as_deref(), header.ds.as_deref()) && filter.request.as_deref().is_none_or(names)
+}
+
+/// Entries in memory at a time; each may be a MiB.
+const PAGE: u64 = 128;

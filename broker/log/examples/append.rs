@@ -1,0 +1,128 @@
+//! How fast entries become durable: committed, sealed, appended to the journal, hashed into the tree, under a signed checkpoint, each
+//! with its inclusion proof. The yardstick, in turns and in the same folder, is a file that gets the same bytes and one `fdatasync`
+//! a commit.
+//!
+//! `cargo run --release --locked -p chunk-log --example append [ENTRIES [FOLDER]]`
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on must end and say where"
+)]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chunk_evidence::body::{Body, EntryKey, Group};
+use chunk_evidence::encode::sha256;
+use chunk_evidence::leaf::{Header, Kind, Leaf};
+use chunk_evidence::merkle::leaf_hash;
+use chunk_log::data_keys::DataKeys;
+use chunk_log::journal::{Journal as _, Record, Urgency};
+use chunk_log::signer::LogSigner;
+use chunk_log::sqlite::SqliteJournal;
+use chunk_log::tree::Tree;
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+/// Entries of a commit: alone, a few people at once, and as many as one commit takes.
+const COMMITS: [u64; 3] = [1, 32, 1024];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let entries: u64 = arguments.next().map_or(100_000, |text| text.parse().unwrap());
+    let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = tempfile_in(&folder);
+    println!("entries a commit | entries/s | commits/s | beside the same bytes and fdatasync");
+    for commit in COMMITS {
+        // One sync an entry is slow: fewer of them tell as much.
+        measure(&folder, commit, if commit == 1 { entries.min(2_000) } else { entries });
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn tempfile_in(folder: &Path) -> PathBuf {
+    let folder = folder.join(format!("chunkctl-append-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
+fn measure(folder: &Path, commit: u64, entries: u64) {
+    let at = |name: &str| folder.join(format!("{name}-{commit}"));
+    let keys = DataKeys::create(at("keys"), &[7; 32]).unwrap();
+    let signer = LogSigner::from_seed("example.org/append", &[42; 32]).unwrap();
+    let mut journal = SqliteJournal::create(at("journal")).unwrap();
+    let mut tree = Tree::new();
+    let mut yardstick = File::create(at("yardstick")).unwrap();
+    let (mut ours, mut theirs, mut commits) = (Duration::ZERO, Duration::ZERO, 0_u32);
+    while tree.size() < entries {
+        let began = Instant::now();
+        let first = tree.size();
+        let records: Vec<Record> = (first..first + commit).map(|index| record(&keys, index)).collect();
+        let size = journal.append(first, &records, Urgency::Normal).unwrap();
+        for record in &records {
+            tree.push(leaf_hash(&record.leaf));
+        }
+        signer.sign(size, tree.root(size).unwrap()).unwrap();
+        for index in first..size {
+            assert!(tree.inclusion(index, size).is_some());
+        }
+        ours += began.elapsed();
+
+        let bytes: Vec<u8> = records
+            .iter()
+            .flat_map(|r| [r.leaf.as_slice(), &r.sealed])
+            .flatten()
+            .copied()
+            .collect();
+        let began = Instant::now();
+        yardstick.write_all(&bytes).unwrap();
+        yardstick.sync_data().unwrap();
+        theirs += began.elapsed();
+        commits += 1;
+    }
+    let per_s = |count: f64| count / ours.as_secs_f64();
+    println!(
+        "{commit:>16} | {:>9.0} | {:>9.0} | {:.2} times as long",
+        per_s(tree.size() as f64),
+        per_s(f64::from(commits)),
+        ours.as_secs_f64() / theirs.as_secs_f64(),
+    );
+}
+
+/// An entry of about the length that an intent has.
+fn record(keys: &DataKeys, index: u64) -> Record {
+    let mut bits = [0; 16];
+    SystemRandom::new().fill(&mut bits).unwrap();
+    let rk = EntryKey::from_random(bits);
+    let body = Body::new()
+        .with(
+            Group::What,
+            serde_json::json!({ "chunk": 0, "fetch": format!("fet_{index:016}"), "request": format!("req_{index:016}") }),
+        )
+        .with(
+            Group::Obj,
+            serde_json::json!({ "connections": ["shop"], "datasets": ["customers"] }),
+        )
+        .with(
+            Group::Mask,
+            serde_json::json!({ "columns": [
+                { "class": "pii.email", "column": "email", "dataset": "customers", "mask": "redact" },
+                { "column": "total", "dataset": "customers", "mask": "open" },
+            ] }),
+        );
+    let mut header = Header::new(Kind::FetchIntent);
+    header.t = 1_790_000_000_000;
+    header.act = Some(format!("act_{:013}", index % 120));
+    header.sid = Some(format!("ses_{:016}", index % 120));
+    header.ds = Some("customers".to_owned());
+    header.refs = vec![0, 1];
+    let leaf = Leaf::new(header.clone(), body.root(&rk).unwrap()).unwrap().to_bytes();
+    let document = body.to_document(&rk).unwrap();
+    let key = keys.key_for(header.act.as_deref().unwrap(), "2026-09").unwrap();
+    Record {
+        sealed: keys.seal(&key, &sha256(&leaf), document.as_bytes()).unwrap(),
+        leaf,
+        data_key: Some(key.to_string()),
+    }
+}

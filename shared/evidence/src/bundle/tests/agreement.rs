@@ -1,0 +1,203 @@
+//! Two verifiers, one answer: logs that somebody with the log's key has twisted at random, judged by this crate and by
+//! `tests/verify.py`, which was written from `docs/evidence.md` alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::*;
+use crate::body::{Body, EntryKey, Group};
+use crate::leaf::Decision;
+
+/// Twisted logs tried; `CHUNK_TEST_TWISTED` tries more.
+const TRIED: usize = 250;
+
+/// Numbers that look random and come again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// A log with a little of everything.
+fn log_of_everything() -> Log {
+    let (mut log, _) = Log::story();
+    let (carol, dan, bob) = (log.sign_in("carol", 4), log.sign_in("dan", 5), log.sign_in("bob", 2));
+    log.load("forbid(principal, action, resource);");
+    let (request, document) = log.request(&carol, 2);
+    let votes = [&dan, &bob].map(|who| log.review(who, request, &document, "approve"));
+    let grant = log.grant(&carol, request, &document, &votes);
+    log.take(&carol, grant, request);
+    for end in ["cut", "done"] {
+        let intent = log.intent(&carol, grant, request, "redact");
+        log.outcome(intent, end);
+    }
+    let (refused, document) = log.request(&dan, 1);
+    log.review(&bob, refused, &document, "reject");
+    log.erase(&bob);
+    log.close(&carol);
+    log
+}
+
+/// The same log with something in it changed, and signed again by whoever holds the log's key.
+fn twist(log: &Log, dice: &mut Dice) -> Option<Log> {
+    let mut twisted = Log::new();
+    let at = dice.below(log.leaves.len());
+    for index in 0..log.leaves.len() {
+        let mut header = Leaf::parse(&log.leaves[index]).unwrap().header;
+        let (_, mut body) = Body::parse_document(&log.documents[index]).unwrap();
+        if index == at {
+            match dice.below(3) {
+                0 => twist_header(&mut header, log, dice),
+                _ => twist_body(&mut body, log, dice),
+            }
+        }
+        // What has no text cannot be in a log.
+        let random = EntryKey::from_random([index as u8; 16]);
+        header.to_text().ok()?;
+        Body::parse_document(&body.to_document(&random).ok()?).ok()?;
+        twisted.append_as_is(header, &body);
+    }
+    Some(twisted)
+}
+
+fn twist_header(header: &mut Header, log: &Log, dice: &mut Dice) {
+    let other = Leaf::parse(&log.leaves[dice.below(log.leaves.len())]).unwrap().header;
+    match dice.below(9) {
+        0 => header.act = other.act,
+        1 => header.sid = other.sid,
+        2 => header.ds = other.ds,
+        3 => header.dec = [None, Some(Decision::Allow), Some(Decision::Deny)][dice.below(3)],
+        4 => header.kind = Kind::ALL[dice.below(Kind::ALL.len())],
+        5 => header.pol = other.pol,
+        6 => header.t = other.t,
+        7 => header.refs = other.refs,
+        _ => {
+            if let Some(reference) = header.refs.first_mut() {
+                *reference = dice.below(log.leaves.len()) as u64;
+            }
+        }
+    }
+}
+
+fn twist_body(body: &mut Body, log: &Log, dice: &mut Dice) {
+    let group = Group::ALL[dice.below(Group::ALL.len())];
+    let (_, other) = Body::parse_document(&log.documents[dice.below(log.documents.len())]).unwrap();
+    let mut value = body.get(group).clone();
+    if value.is_null() || dice.below(6) == 0 {
+        value = other.get(group).clone();
+    } else {
+        let scraps = [
+            Value::Null,
+            json!(true),
+            json!(0),
+            json!(1),
+            json!(-1),
+            json!(2),
+            json!(""),
+            json!(" \u{85}\u{1c}"),
+            json!("done"),
+            json!("redact"),
+            json!([]),
+            json!({}),
+            json!(crate::encode::sha256_hex(b"x")),
+            other.get(group).clone(),
+        ];
+        let scrap = scraps[dice.below(scraps.len())].clone();
+        replace(&mut value, scrap, dice);
+    }
+    body.set(group, value);
+}
+
+/// Puts something else where a member or an item is, or takes it away.
+fn replace(value: &mut Value, scrap: Value, dice: &mut Dice) {
+    let deeper = dice.below(3) > 0;
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let key = map.keys().nth(dice.below(map.len())).unwrap().clone();
+            if deeper && map[&key].is_object() || map[&key].is_array() {
+                replace(&mut map[&key], scrap, dice);
+            } else if dice.below(3) == 0 {
+                map.remove(&key);
+            } else {
+                map.insert(key, scrap);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let at = dice.below(items.len());
+            if deeper {
+                replace(&mut items[at], scrap, dice);
+            } else {
+                items[at] = scrap;
+            }
+        }
+        other => *other = scrap,
+    }
+}
+
+/// What the second verifier says of each of these bundles.
+fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/many.py");
+    let python = std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let output = Command::new(python).arg(script).arg(folder).output().expect("python3 runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers: Vec<u8> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    assert_eq!(answers.len(), count);
+    answers
+}
+
+#[test]
+fn both_verifiers_judge_twisted_logs_alike() {
+    let (log, mut dice) = (log_of_everything(), Dice(7));
+    let tried = std::env::var("CHUNK_TEST_TWISTED").map_or(TRIED, |count| count.parse().unwrap());
+    let folder = std::env::temp_dir().join(format!("chunk-twisted-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let key = log.verifier().to_text();
+    let toml = format!(
+        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\n",
+        crate::testing::ORIGIN
+    );
+    std::fs::write(folder.join("trust.toml"), toml).unwrap();
+    let mut ours = Vec::new();
+    let mut told = Vec::new();
+    while ours.len() < tried {
+        let Some(twisted) = twist(&log, &mut dice) else { continue };
+        let (one, other) = (dice.below(log.leaves.len()), dice.below(log.leaves.len() + 1));
+        let whole = dice.below(2) == 0;
+        let export = Export {
+            level: [4, 4, 4, 3, 2, 1][dice.below(6)],
+            from: if whole { 0 } else { one.min(other) as u64 },
+            to: if whole { log.size() } else { one.max(other) as u64 },
+            views: dice.below(4) == 0,
+            filter: if dice.below(4) == 0 { of_kind("fetch") } else { Filter::default() },
+            matches: |header| header.kind.family() == "fetch",
+            ..Export::all(&log)
+        };
+        let Ok(bundle) = export.try_write(&twisted) else { continue };
+        let verification = verify_bundle(&bundle, &trust(&log));
+        std::fs::write(folder.join(format!("{:06}.bundle", ours.len())), &bundle).unwrap();
+        ours.push(verification.answer.exit());
+        told.push((export.level, export.from, export.to, verification.faults));
+    }
+    let theirs = second_opinion(&folder, ours.len());
+    for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        assert_eq!(ours, theirs, "bundle {number} in {}: {:?}", folder.display(), told[number]);
+    }
+    let good = ours.iter().filter(|answer| **answer == 0).count();
+    assert!(
+        good > tried / 20 && good < tried * 9 / 10,
+        "{good} of {tried} are true: nothing is learned from that"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}

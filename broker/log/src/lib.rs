@@ -4,6 +4,7 @@
 //! live apart so that destroying one erases a body for good.
 
 pub mod data_keys;
+pub mod index;
 pub mod journal;
 pub mod signer;
 pub mod sqlite;
@@ -12,6 +13,7 @@ pub mod tree;
 mod reserve;
 
 pub use data_keys::{DataKeyError, DataKeyId, DataKeys};
+pub use index::Index;
 pub use journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
 pub use signer::{LogSigner, SignerError};
 pub use sqlite::{OpenError, SqliteJournal};

@@ -14,7 +14,7 @@ use futures::Stream;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
-use super::{query_value, record_read};
+use super::{first_at_or_after, query_value, record_read};
 use crate::approval::{not_found, session_open};
 use crate::authorize::{self, demand};
 use crate::broker::Broker;
@@ -163,20 +163,6 @@ async fn time_range(broker: &Broker, size: u64, from_ms: Option<i64>, to_ms: Opt
         return Err(Error::new(Code::InvalidRequest, "There is no entry in that time.").hint("run `chunkctl audit search`"));
     }
     Ok((from, to))
-}
-
-/// Times never go back in the log, so a binary search finds the place.
-async fn first_at_or_after(broker: &Broker, size: u64, ms: i64) -> Result<u64, Error> {
-    let (mut low, mut high) = (0, size);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if broker.log.read_one(middle).await?.leaf.header.t < ms {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 /// Bytes sent at a time.

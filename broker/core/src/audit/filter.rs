@@ -1,6 +1,7 @@
 //! Which entries a reader asked for.
 
 use chunk_evidence::bundle;
+use chunk_log::index::Question;
 
 use crate::evidence::bundle::matches;
 use crate::evidence::log::Opened;
@@ -39,5 +40,15 @@ impl Filter {
 
     pub(super) fn matches(&self, entry: &Opened) -> bool {
         matches(&self.0, entry)
+    }
+
+    /// The same for the index.
+    pub(super) fn question(&self) -> Question<'_> {
+        Question {
+            actors: self.0.actors.as_deref(),
+            dataset: self.0.dataset.as_deref(),
+            kind: self.0.kind.as_deref(),
+            request: self.0.request.as_deref(),
+        }
     }
 }

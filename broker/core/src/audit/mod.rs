@@ -62,5 +62,19 @@ fn summary(entry: &Opened) -> String {
     event.map_or_else(|| "erased".to_owned(), |event| narrate(&event))
 }
 
+/// Times never go back in the log, so a binary search finds the place.
+async fn first_at_or_after(broker: &Broker, size: u64, ms: i64) -> Result<u64, Error> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if broker.log.read_one(middle).await?.leaf.header.t < ms {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
 /// Entries read and opened at a time.
-const READ_PAGE: u64 = 1024;
+const READ_PAGE: usize = 128;

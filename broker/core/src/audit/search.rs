@@ -4,7 +4,7 @@ use chunk_wire::audit::{EntryPage, EntryQuery, EntryView};
 use serde_json::{Map, Value};
 
 use super::filter::Filter;
-use super::{READ_PAGE, query_value, record_read, summary};
+use super::{READ_PAGE, first_at_or_after, query_value, record_read, summary};
 use crate::authorize::demand;
 use crate::broker::Broker;
 use crate::context::Context;
@@ -28,29 +28,35 @@ pub async fn search(broker: &Broker, cx: &Context, caller: &Caller, query: Entry
         query.request.as_deref(),
         query.kind.as_deref(),
     );
-    let mut found = Vec::new();
-    let mut end = query.before.unwrap_or(published.state.size).min(published.state.size);
+    let size = published.state.size;
+    let start = match query.from_ms {
+        Some(ms) => first_at_or_after(broker, size, ms).await?,
+        None => 0,
+    };
+    let mut end = match query.to_ms {
+        Some(ms) => first_at_or_after(broker, size, ms).await?,
+        None => size,
+    };
+    end = end.min(query.before.unwrap_or(size));
+    let mut found: Vec<EntryView> = Vec::new();
     let mut next_before = None;
-    'pages: while end > 0 {
-        let from = end.saturating_sub(READ_PAGE);
-        let page = broker.log.read(from, usize::try_from(end - from).unwrap_or(0)).await?;
-        for entry in page.into_iter().rev() {
-            let time = entry.leaf.header.t;
-            if query.to_ms.is_some_and(|to| time >= to) {
+    // One more than a page tells whether there is another.
+    'pages: while start < end {
+        let wanted = (limit + 1 - found.len()).min(READ_PAGE);
+        let indices = broker.log.with_index(|index| index.find(&filter.question(), start..end, wanted));
+        let Some(oldest) = indices.last() else { break };
+        end = *oldest;
+        for entry in broker.log.read_at(indices).await? {
+            // The index knows what an entry said before it was erased.
+            if !filter.matches(&entry) {
                 continue;
             }
-            if query.from_ms.is_some_and(|from| time < from) {
+            if found.len() == limit {
+                next_before = found.last().map(|e: &EntryView| e.index);
                 break 'pages;
             }
-            if filter.matches(&entry) {
-                if found.len() == limit {
-                    next_before = found.last().map(|e: &EntryView| e.index);
-                    break 'pages;
-                }
-                found.push(entry_view(&entry));
-            }
+            found.push(entry_view(&entry));
         }
-        end = from;
     }
     let asked = EntryQuery {
         user: filter.user(),

@@ -52,28 +52,15 @@ pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &Sessio
         record_read(broker, caller, serde_json::json!({ "session": id }), 1).await?;
     }
     let mut view = session_view(session, broker.clock.now_ms());
-    let mut at = session.index;
-    let mut intents = Vec::new();
-    while at < published.state.size {
-        let page = broker.log.read(at, usize::try_from(READ_PAGE).unwrap_or(usize::MAX)).await?;
-        if page.is_empty() {
-            break;
-        }
-        at += page.len() as u64;
-        for entry in page {
-            let header = &entry.leaf.header;
-            let under = header.sid.as_deref() == Some(id.as_str());
-            let outcome_of_ours = header.sid.is_none() && header.refs.first().is_some_and(|intent| intents.contains(intent));
-            if !under && !outcome_of_ours {
-                continue;
-            }
-            if under && header.kind == chunk_evidence::leaf::Kind::FetchIntent {
-                intents.push(entry.index);
-            }
+    let mut indices = broker.log.with_index(|index| index.session(id.as_str()).to_vec());
+    // What was committed since is not in the state that the answer speaks of.
+    indices.retain(|index| *index < published.state.size);
+    for page in indices.chunks(READ_PAGE) {
+        for entry in broker.log.read_at(page.to_vec()).await? {
             view.timeline.push(TimelineEntry {
                 index: entry.index,
-                time_ms: header.t,
-                kind: header.kind.as_str().to_owned(),
+                time_ms: entry.leaf.header.t,
+                kind: entry.leaf.header.kind.as_str().to_owned(),
                 summary: summary(&entry),
             });
         }

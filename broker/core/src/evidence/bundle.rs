@@ -11,7 +11,7 @@ use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_log::signer::LogSigner;
 use tokio::runtime::Handle;
 
-use super::log::{Log, Opened, Published};
+use super::log::{Log, Opened, Published, requests_named};
 use super::proofs::{broken, document};
 use super::spool::SealedSpool;
 use crate::broker::Broker;
@@ -249,11 +249,7 @@ pub(crate) fn matches(filter: &Filter, entry: &Opened) -> bool {
     let header = &entry.leaf.header;
     let names = |request: &str| {
         let body = entry.body.as_ref().map(|(_, body)| body);
-        body.is_some_and(|body| {
-            ["id", "request"]
-                .iter()
-                .any(|member| body.text(chunk_evidence::body::Group::What, member) == Some(request))
-        })
+        body.is_some_and(|body| requests_named(body).any(|named| named == request))
     };
     filter.matches(header.kind, header.act.as_deref(), header.ds.as_deref()) && filter.request.as_deref().is_none_or(names)
 }

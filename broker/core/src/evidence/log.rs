@@ -11,11 +11,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 
 use arc_swap::ArcSwap;
-use chunk_evidence::body::{Body, EntryKey};
+use chunk_evidence::body::{Body, EntryKey, Group};
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::encode::sha256;
 use chunk_evidence::leaf::{Header, Kind, Leaf};
 use chunk_log::data_keys::{DataKeyId, DataKeys};
+use chunk_log::index::Index;
 use chunk_log::journal::{AppendError, Journal, JournalReader, Record, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
@@ -41,6 +42,7 @@ pub(crate) struct Log {
 struct Shared {
     published: ArcSwap<Published>,
     tree: RwLock<Tree>,
+    index: RwLock<Index>,
     reader: Mutex<Box<dyn JournalReader>>,
     data_keys: Arc<DataKeys>,
     size: watch::Sender<u64>,
@@ -112,7 +114,7 @@ impl Log {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let data_keys = Arc::new(data_keys);
         let reader = journal.reader()?;
-        let (state, tree) = replay(reader.as_ref(), &data_keys)?;
+        let (state, tree, index) = replay(reader.as_ref(), &data_keys)?;
         let checkpoint = signer.sign(tree.size(), root_of(&tree)?)?;
         let (size, _) = watch::channel(state.size);
         let shared = Arc::new(Shared {
@@ -123,6 +125,7 @@ impl Log {
                 broken: None,
             }),
             tree: RwLock::new(tree),
+            index: RwLock::new(index),
             reader: Mutex::new(reader),
             data_keys,
             size,
@@ -201,6 +204,11 @@ impl Log {
     /// Looks at the tree.
     pub(crate) fn with_tree<T>(&self, look: impl FnOnce(&Tree) -> T) -> T {
         look(&self.shared.tree.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the index.
+    pub(crate) fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        look(&self.shared.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads and opens entries `[from, from + max)`, as many as there are.
@@ -298,12 +306,12 @@ impl Writer {
         let before = self.shared.published.load_full();
         let now_ms = self.clock.now_ms().max(before.state.last_ms);
         let mut state = before.state.clone();
-        let mut records = Vec::new();
+        let mut drafts = Vec::new();
         let mut decided = Vec::new();
         for Command { decide, reply, .. } in batch {
             let first = state.size;
             let drafted = decide(&state, now_ms).and_then(|events| {
-                let drafted: Result<Vec<_>, Error> = events.iter().map(|event| self.draft(event, now_ms)).collect();
+                let drafted: Result<Vec<Draft>, Error> = events.iter().map(|event| self.draft(event, now_ms)).collect();
                 Ok((events, drafted?))
             });
             let what = match drafted {
@@ -311,20 +319,20 @@ impl Writer {
                     for event in &events {
                         state.apply(event, now_ms);
                     }
-                    records.append(&mut drafted);
+                    drafts.append(&mut drafted);
                     Ok(Place(first..state.size))
                 }
                 Err(fault) => Err(Refusal {
                     fault,
-                    speculative: !records.is_empty(),
+                    speculative: !drafts.is_empty(),
                 }),
             };
             decided.push(Decided { reply, what });
         }
-        if records.is_empty() {
+        if drafts.is_empty() {
             return answer(decided, &before);
         }
-        match self.append(&before, state, &records, weight) {
+        match self.append(&before, state, drafts, weight) {
             Ok(published) => answer(decided, &published),
             Err(fault) => {
                 tracing::error!(error = %fault, "the evidence log cannot be written");
@@ -342,8 +350,9 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, before: &Published, state: State, records: &[Record], weight: Urgency) -> Result<Arc<Published>, AppendError> {
-        let size = self.journal.append(before.state.size, records, weight)?;
+    fn append(&mut self, before: &Published, state: State, drafts: Vec<Draft>, weight: Urgency) -> Result<Arc<Published>, AppendError> {
+        let (records, terms): (Vec<_>, Vec<_>) = drafts.into_iter().map(|draft| (draft.record, draft.terms)).unzip();
+        let size = self.journal.append(before.state.size, &records, weight)?;
         if size != state.size {
             return Err(AppendError::Conflict {
                 expected: state.size,
@@ -352,11 +361,17 @@ impl Writer {
         }
         let root = {
             let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
-            for record in records {
+            for record in &records {
                 tree.push(chunk_evidence::merkle::leaf_hash(&record.leaf));
             }
             root_of(&tree).map_err(AppendError::Failed)?
         };
+        {
+            let mut index = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
+            for Terms { header, requests } in &terms {
+                index.push(header, requests.iter().map(String::as_str));
+            }
+        }
         let checkpoint = self.signer.sign(size, root).map_err(|fault| AppendError::Failed(fault.into()))?;
         let published = Arc::new(Published {
             state,
@@ -370,16 +385,35 @@ impl Writer {
     }
 
     /// Makes the record of one event: header with its time, committed body, sealed body.
-    fn draft(&self, event: &Event, now_ms: i64) -> Result<Record, Error> {
+    fn draft(&self, event: &Event, now_ms: i64) -> Result<Draft, Error> {
         let (mut header, body) = event.draft();
         #[cfg(test)]
         super::inventory::check(&header, &body);
         header.t = now_ms;
-        seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| match fault {
+        let record = seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| match fault {
             SealError::Form(fault) => Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault),
             SealError::Keys(fault) => unavailable(&fault.to_string()),
-        })
+        })?;
+        let requests = requests_named(&body).map(ToOwned::to_owned).collect();
+        let terms = Terms { header, requests };
+        Ok(Draft { record, terms })
     }
+}
+
+/// An entry as it will be stored, and what it will be found by.
+struct Draft {
+    record: Record,
+    terms: Terms,
+}
+
+struct Terms {
+    header: Header,
+    requests: Vec<String>,
+}
+
+/// Requests that a body names, or is of.
+pub(crate) fn requests_named(body: &Body) -> impl Iterator<Item = &str> {
+    ["id", "request"].into_iter().filter_map(|member| body.text(Group::What, member))
 }
 
 /// Why an entry has no record.
@@ -466,9 +500,9 @@ fn refuse(replies: impl IntoIterator<Item = Reply>, why: impl Fn() -> Error) {
     }
 }
 
-fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tree), Box<dyn std::error::Error + Send + Sync>> {
+fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tree, Index), Box<dyn std::error::Error + Send + Sync>> {
     let mut state = State::default();
-    let mut tree = Tree::new();
+    let (mut tree, mut index) = (Tree::new(), Index::default());
     // Data keys that are gone, each with the first entry that misses it.
     let mut missing = BTreeMap::<Option<String>, u64>::new();
     loop {
@@ -478,7 +512,7 @@ fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tr
                 .into_iter()
                 .find(|(key, _)| key.as_ref().is_none_or(|key| !state.erased_keys.contains_key(key)));
             return match unsaid {
-                None => Ok((state, tree)),
+                None => Ok((state, tree, index)),
                 Some((_, index)) => {
                     Err(format!("entry {index} cannot be opened: its data key is gone, and no entry says that it was erased").into())
                 }
@@ -486,6 +520,7 @@ fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tr
         }
         for entry in open_all(state.size, &records, data_keys)? {
             tree.push(entry.leaf.hash());
+            index.push(&entry.leaf.header, entry.body.iter().flat_map(|(_, body)| requests_named(body)));
             match &entry.body {
                 Some((_, body)) => state.apply(&Event::read(entry.index, &entry.leaf.header, body)?, entry.leaf.header.t),
                 None => {

@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod proof;
 mod qr;
+mod receipts;
 mod reconcile;
 mod sink;
 #[cfg(test)]

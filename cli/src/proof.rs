@@ -76,8 +76,19 @@ impl Believed {
     /// # Errors
     /// Exit 1 when it is false, 2 when this reader cannot tell.
     pub(crate) fn verify(&self, receipt: &Receipt, sha256: &str, bytes: u64) -> Result<ReceiptStory> {
+        let story = self.proven(receipt, sha256, bytes)?;
+        self.judge_witnesses(receipt)?;
+        self.judge_reviewers(&story)?;
+        Ok(story)
+    }
+
+    /// What a receipt proves by the log's own word, before anybody asks who else has seen the log and who vouches for reviewers.
+    ///
+    /// # Errors
+    /// As [`Believed::verify`].
+    pub(crate) fn proven(&self, receipt: &Receipt, sha256: &str, bytes: u64) -> Result<ReceiptStory> {
         let sha256 = encode::from_hex_32(sha256).map_err(|_| Failure::bug("a digest was not one"))?;
-        let story = receipt::verify(receipt, &sha256, bytes, &self.keys).map_err(|error| {
+        receipt::verify(receipt, &sha256, bytes, &self.keys).map_err(|error| {
             if error.cannot_tell() {
                 Failure::cannot_tell("unknown_log_key", "nobody here can tell whether the receipt is genuine")
                     .why(error.to_string())
@@ -88,10 +99,7 @@ impl Believed {
                     .why(error.to_string())
                     .hint("chunkctl requests --mine")
             }
-        })?;
-        self.judge_witnesses(receipt)?;
-        self.judge_reviewers(&story)?;
-        Ok(story)
+        })
     }
 
     /// Whoever names witnesses in the trust file believes nothing that they have not seen.
@@ -109,7 +117,8 @@ impl Believed {
             .why(format!(
                 "{cosigned} of the witnesses in the trust file vouch for the receipt's checkpoint, and {quorum} must"
             ))
-            .why("a receipt that was made while the witnesses were away can be fetched again from the broker")),
+            .why("a receipt that was made while the witnesses were away can be had anew from the broker")
+            .hint("chunkctl verify FILE --renew --trust TRUST-FILE")),
             Witnessed::False { witness } => Err(Failure::no("evidence_false", "the evidence does not hold").why(format!(
                 "the cosignature of witness `{witness}` on the receipt's checkpoint does not verify"
             ))),

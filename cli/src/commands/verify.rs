@@ -1,6 +1,7 @@
 //! `chunkctl verify PATH…`: is this what the broker released, to whom, under which approval, masked how? Offline.
 //!
 //! A folder stands for every file below it that has a receipt. What has none is counted and said, because nobody has looked.
+//! Only `--renew` asks the broker for anything: a receipt under a checkpoint that witnesses have seen by now.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::figures;
 use crate::proof::{self, Believed};
+use crate::receipts;
 use crate::sink::{receipt_path, sha256_of_file};
 
 /// Arguments of `verify`.
@@ -25,6 +27,9 @@ pub(crate) struct VerifyArgs {
     /// Trust file to believe, instead of the log key pinned at sign-in.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// First asks the broker for receipts under its newest checkpoint, and keeps those that hold in the place of the old ones.
+    #[arg(long)]
+    renew: bool,
 }
 
 #[derive(Serialize)]
@@ -114,13 +119,46 @@ pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
         Some(path) => Believed::file(path)?,
         None => Believed::pinned(cx)?,
     };
+    let receipt = |file: &Path| args.receipt.clone().unwrap_or_else(|| receipt_path(file));
+    let unrenewed = if args.renew {
+        renew(cx, &believed, &args.paths, receipt)?
+    } else {
+        0
+    };
     match alone {
-        Some(file) => {
-            let receipt = args.receipt.clone().unwrap_or_else(|| receipt_path(file));
-            one(cx, &believed, file, &receipt).map_err(|failure| named(file, failure))
-        }
+        Some(file) => one(cx, &believed, file, &receipt(file)).map_err(|failure| named(file, failure)),
         None => many(cx, &believed, &args.paths),
+    }?;
+    match unrenewed {
+        0 => Ok(()),
+        files => Err(Failure::cannot_tell("not_renewed", "not every receipt could be renewed").why(format!(
+            "{} kept the receipt there was, which holds",
+            figures::plural(files, "file")
+        ))),
     }
+}
+
+/// Renews the receipt of every file that has one, and gives how many could not be: those keep what they have.
+fn renew(cx: &Context<'_>, believed: &Believed, paths: &[PathBuf], receipt: impl Fn(&Path) -> PathBuf) -> Result<u64> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            // What cannot be read is told when it is verified.
+            files.extend(below(path, &mut 0).into_iter().flatten());
+        } else {
+            files.push(path.clone());
+        }
+    }
+    cx.with_session(async |session| {
+        let mut unrenewed = 0;
+        for file in &files {
+            if let Err(failure) = receipts::renew(cx, session, believed, file, &receipt(file)).await {
+                cx.ui.failure(&named(file, failure.why("its receipt was not renewed")));
+                unrenewed += 1;
+            }
+        }
+        Ok(unrenewed)
+    })
 }
 
 /// Checks all of them, whatever the answers are; the worst one is the answer: a clear no weighs more than not knowing.
@@ -350,6 +388,7 @@ mod tests {
             paths: paths.iter().map(|path| files.join(path)).collect(),
             receipt: None,
             trust: None,
+            renew: false,
         };
         run(&cx, &args)
     }

@@ -3,21 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::receipt::ReceiptStory;
 use chunk_wire::fetch::{Acknowledge, INTENT_HEADER, RequestState, RequestView};
 use serde::Serialize;
 
 use crate::auth::vault::Storage;
 use crate::client::session::Session;
-use crate::client::{connection, read_bytes};
+use crate::client::connection;
 use crate::commands::approval_wait;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::memory::Memory;
 use crate::proof::{self, Believed};
 use crate::sink::{Arrived, Aside, Sink, Target, receipt_path};
-use crate::{figures, progress, text};
+use crate::{figures, progress, receipts, text};
 
 /// One delivery to be received.
 pub(super) struct Delivery<'a> {
@@ -155,37 +153,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// The receipt of the completed delivery. The bytes are here already, so a short outage is worth waiting out.
     async fn receipt(&self) -> Result<String> {
-        const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
-        let call = self
-            .session
-            .broker
-            .get(&["v1", "requests", self.view.id.as_str(), "receipt"])
-            .query("chunk", "0");
-        let mut pauses = PAUSES.iter();
-        let bytes = loop {
-            let answer = match self.session.send(&call).await {
-                Ok(response) => read_bytes(response).await,
-                Err(failure) => Err(failure),
-            };
-            match (answer, pauses.next()) {
-                (Ok(bytes), _) => break bytes,
-                (Err(failure), Some(pause)) if failure.exit == Exit::CannotTell => {
-                    drop(failure);
-                    tokio::time::sleep(*pause).await;
-                }
-                (Err(failure), _) => return Err(failure),
-            }
-        };
-        // Something in between may answer too. What is no receipt says nothing about the bytes.
-        let text = proof::receipt_text(bytes).and_then(|text| proof::read_receipt(&text).map(|_| text));
-        text.map_err(|failure| Failure {
-            exit: Exit::CannotTell,
-            code: "unexpected_answer".to_owned(),
-            what: "the broker's answer is not a receipt".to_owned(),
-            ..failure
-        })
+        receipts::ask(self.session, self.view.id.as_str(), 0).await
     }
 
     /// Checks everything that can be checked, then names the file. The receipt gets its name first, so that no named file
@@ -249,13 +218,7 @@ impl Delivery<'_> {
         if story.request != self.view.id.as_str() || story.digest != self.view.digest {
             return Err(Failure::no("evidence_false", "the receipt is of another request").why(format!("it is of {}", story.request)));
         }
-        let signed =
-            SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
-        let key = self.believed.keys.iter().find(|key| key.to_text() == story.log_key);
-        let key = key.ok_or_else(|| Failure::bug("a verified receipt names an unknown key"))?;
-        Memory::new(&self.cx.paths.state, key)
-            .observe(&self.session.broker, &signed)
-            .await?;
+        receipts::meet(self.cx, self.session, &self.believed, &receipt, &story).await?;
         Ok(story)
     }
 

@@ -52,7 +52,13 @@ pub(crate) async fn ask(session: &Session<'_>, request: &str, chunk: u64) -> Res
 ///
 /// # Errors
 /// As [`Memory::observe`].
-pub(crate) async fn meet(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, receipt: &Receipt, story: &ReceiptStory) -> Result<()> {
+pub(crate) async fn meet(
+    cx: &Context<'_>,
+    session: &Session<'_>,
+    believed: &Believed,
+    receipt: &Receipt,
+    story: &ReceiptStory,
+) -> Result<()> {
     let signed =
         SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
     let key = believed.keys.iter().find(|key| key.to_text() == story.log_key);

@@ -14,6 +14,7 @@
 )]
 
 mod fetch;
+mod recorded;
 mod startup;
 #[expect(dead_code, unused_imports, reason = "the stories use all of it, the measurements a part")]
 #[path = "../it/support/mod.rs"]
@@ -28,6 +29,7 @@ fn main() {
     };
     match arguments.first().map(String::as_str) {
         Some("fetch") => fetch::measure(json, number("--rows", 5_000_000), number("--rounds", 5)),
+        Some("recorded") => recorded::measure(json, number("--seconds", 10)),
         Some("startup") => startup::measure(json, number("--rounds", 200)),
         other => panic!("no measurement {other:?}"),
     }

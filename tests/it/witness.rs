@@ -542,7 +542,17 @@ fn an_auditor_who_names_witnesses_believes_what_they_have_seen_and_cannot_tell_o
     world.start();
     let (dana, rita, anna) = (world.signed_in("dana"), world.api("rita"), world.signed_in("anna"));
     let fetch_into = |file: &str| {
-        let asked = dana.json(&["fetch", "people", "--limit", "10", "--reason", "a test asks", "-o", file, "--no-wait"]);
+        let asked = dana.json(&[
+            "fetch",
+            "people",
+            "--limit",
+            "10",
+            "--reason",
+            "a test asks",
+            "-o",
+            file,
+            "--no-wait",
+        ]);
         let request = asked.exits(5).event("request")["id"].as_str().unwrap().to_owned();
         rita.approve(&rita.get(&format!("/v1/requests/{request}")).json());
         dana.run(&["fetch", "--request", &request, "-o", file]).exits(0);

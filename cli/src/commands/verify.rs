@@ -131,10 +131,12 @@ pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
     }?;
     match unrenewed {
         0 => Ok(()),
-        files => Err(Failure::cannot_tell("not_renewed", "not every receipt could be renewed").why(format!(
-            "{} kept the receipt there was, which holds",
-            figures::plural(files, "file")
-        ))),
+        files => Err(
+            Failure::cannot_tell("not_renewed", "not every receipt could be renewed").why(format!(
+                "{} kept the receipt there was, which holds",
+                figures::plural(files, "file")
+            )),
+        ),
     }
 }
 

@@ -87,8 +87,18 @@ pub(crate) struct Forged {
 impl Api {
     /// A client without a session.
     pub(crate) fn new(base: &str) -> Self {
+        Self::over(base, reqwest::Client::builder())
+    }
+
+    /// The same for a broker whose certificate is by this authority.
+    pub(crate) fn trusting(base: &str, ca: &[u8]) -> Self {
+        let ca = reqwest::Certificate::from_pem(ca).unwrap();
+        Self::over(base, reqwest::Client::builder().tls_certs_only([ca]))
+    }
+
+    fn over(base: &str, http: reqwest::ClientBuilder) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(&random::<32>()).unwrap();
-        let http = wait(async { reqwest::Client::builder().timeout(Duration::from_secs(120)).build().unwrap() });
+        let http = wait(async { http.timeout(Duration::from_secs(120)).build().unwrap() });
         Self {
             base: base.to_owned(),
             key,
@@ -100,10 +110,14 @@ impl Api {
 
     /// A client whose person has signed in at the identity provider and opened a session.
     pub(crate) fn signed_in(base: &str, person: &str) -> Self {
-        let api = Self::new(base);
-        let answer = api.open(&id_token(&servers::issuer(), "chunkctl", person));
-        api.keep(answer.json());
-        api
+        Self::new(base).as_person(person)
+    }
+
+    /// Signs in.
+    pub(crate) fn as_person(self, person: &str) -> Self {
+        let answer = self.open(&id_token(&servers::issuer(), "chunkctl", person));
+        self.keep(answer.json());
+        self
     }
 
     /// `POST /v1/sessions` with this ID token; the session is not kept.

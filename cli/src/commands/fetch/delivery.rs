@@ -8,8 +8,8 @@ use chunk_wire::fetch::{Acknowledge, INTENT_HEADER, RequestState, RequestView};
 use serde::Serialize;
 
 use crate::auth::vault::Storage;
-use crate::client::session::Session;
 use crate::client::connection;
+use crate::client::session::Session;
 use crate::commands::approval_wait;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};

@@ -35,5 +35,6 @@ mod signin;
 mod startup;
 mod support;
 mod syncs;
+mod tampering;
 mod unauthorized;
 mod witness;

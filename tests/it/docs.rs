@@ -136,3 +136,40 @@ fn the_readme_begins_with_what_it_is_and_the_two_commands() {
         assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
     }
 }
+
+/// Files of the sources whose names end like this.
+fn sources(folder: &std::path::Path, end: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            found.extend(sources(&path, end));
+        } else if name.ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_attack_of_the_page_of_threats_is_played_by_the_test_it_names() {
+    let root = repository();
+    let page = std::fs::read_to_string(root.join("docs/threats.md")).unwrap();
+    let code: String = sources(&root, ".rs")
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| the operator |"));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.rsplit(" | ").next().unwrap().trim_end_matches(" |");
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            assert!(code.contains(&format!("#[test]\nfn {test}()")), "no test `{test}` for: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named} tests are named");
+}

@@ -532,11 +532,29 @@ fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tr
     }
 }
 
+/// Opens records; where there are many, on every core.
 fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<Opened>, Box<dyn std::error::Error + Send + Sync>> {
-    (from..)
-        .zip(records)
-        .map(|(index, record)| open(index, record, data_keys))
-        .collect()
+    let open_part = |from: u64, records: &[Record]| -> Result<Vec<Opened>, _> {
+        let opened = (from..).zip(records).map(|(index, record)| open(index, record, data_keys));
+        opened.collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = records.len().div_ceil(threads).max(SHARE_MIN);
+    if records.len() <= share {
+        return open_part(from, records);
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (from..)
+            .step_by(share)
+            .zip(records.chunks(share))
+            .map(|(from, part)| scope.spawn(move || open_part(from, part)))
+            .collect();
+        let mut opened = Vec::with_capacity(records.len());
+        for part in parts {
+            opened.append(&mut part.join().map_err(|_| "entries could not be opened: a thread panicked")??);
+        }
+        Ok(opened)
+    })
 }
 
 /// Opens a record and checks that the body is the one its leaf commits to.
@@ -590,3 +608,5 @@ fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
 
 /// Entries opened at a time while replaying.
 const REPLAY_PAGE: usize = 4096;
+/// Entries for which a thread is worth its while.
+const SHARE_MIN: usize = 512;

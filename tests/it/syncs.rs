@@ -51,7 +51,6 @@ fn every_commit_is_exactly_one_sync_of_the_journal() {
         .lines()
         .filter(|line| (line.contains("fsync(") || line.contains("fdatasync(")) && line.contains("-wal>"))
         .count();
-    println!("{entries} entries in {commits} commits and {syncs} syncs of the journal");
     assert_eq!(entries, 20 + 8 * 20);
     assert!((21..=entries).contains(&commits), "{commits} commits of {entries} entries");
     assert_eq!(syncs as u64, commits, "{log}");

@@ -90,13 +90,8 @@ impl Api {
         Self::over(base, reqwest::Client::builder())
     }
 
-    /// The same for a broker whose certificate is by this authority.
-    pub(crate) fn trusting(base: &str, ca: &[u8]) -> Self {
-        let ca = reqwest::Certificate::from_pem(ca).unwrap();
-        Self::over(base, reqwest::Client::builder().tls_certs_only([ca]))
-    }
-
-    fn over(base: &str, http: reqwest::ClientBuilder) -> Self {
+    /// A client that connects in a way of its own.
+    pub(crate) fn over(base: &str, http: reqwest::ClientBuilder) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(&random::<32>()).unwrap();
         let http = wait(async { http.timeout(Duration::from_secs(120)).build().unwrap() });
         Self {
@@ -110,11 +105,11 @@ impl Api {
 
     /// A client whose person has signed in at the identity provider and opened a session.
     pub(crate) fn signed_in(base: &str, person: &str) -> Self {
-        Self::new(base).as_person(person)
+        Self::new(base).sign_in(person)
     }
 
     /// Signs in.
-    pub(crate) fn as_person(self, person: &str) -> Self {
+    pub(crate) fn sign_in(self, person: &str) -> Self {
         let answer = self.open(&id_token(&servers::issuer(), "chunkctl", person));
         self.keep(answer.json());
         self

@@ -14,9 +14,9 @@ struct Entry {
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let kinds = [Kind::FetchIntent, Kind::ReviewApprove, Kind::RequestCreate, Kind::Erase];
+    let kinds = vec![Kind::FetchIntent, Kind::ReviewApprove, Kind::RequestCreate, Kind::Erase];
     let entry = (
-        proptest::sample::select(&kinds[..]),
+        proptest::sample::select(kinds),
         proptest::option::of(proptest::sample::select(&["ada", "bob", "eve"][..])),
         proptest::option::of(proptest::sample::select(&["orders", "customers", "customers,orders"][..])),
         proptest::option::of(proptest::sample::select(&["req_1", "req_2"][..])),
@@ -63,13 +63,10 @@ proptest! {
         }
         let question = Question { actors: actors.as_deref(), dataset, kind, request };
         let range = before + cut..before + entries.len() as u64;
-        let expected: Vec<u64> = (before..)
-            .zip(&entries)
-            .filter(|(index, entry)| range.contains(index) && applies(&question, entry))
-            .map(|(index, _)| index)
-            .rev()
-            .take(max)
-            .collect();
+        let applying = (before..).zip(&entries).filter(|(index, entry)| range.contains(index) && applies(&question, entry));
+        let mut expected: Vec<u64> = applying.map(|(index, _)| index).collect();
+        expected.reverse();
+        expected.truncate(max);
         prop_assert_eq!(index.find(&question, range, max), expected);
     }
 }

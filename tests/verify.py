@@ -558,6 +558,7 @@ class Ledger:
             if "out" in e.shown:
                 check(end in "done cut source_failed interrupted limit revoked failed".split(), "end")
                 check(end != "done" or re.fullmatch("[0-9a-f]{64}", digest or ""), "digest")
+                check("recording" not in e.body.get("out", {}) or e.get("out", "recording") in ["kept"] + ["failed"] * (end != "done"), "recording")
             self.O[e.i] = O(done="out" not in e.shown or end == "done", sha=digest, hidden=hidden)
         elif e.k == "delivery.ack":
             o, got = self.O[e.refs[0]], e.text_of("out", "sha256"); rests_on(o); check(o.done and (None in (o.sha, got) or o.sha == got), "ack")

@@ -29,6 +29,7 @@ use crate::identity::{Failures, HttpGet};
 use crate::limits::DELIVERIES_RUNNING_MAX;
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
+use crate::recording::{self, Recordings};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub scanner: Arc<dyn Scanner>,
     /// Fetcher of discovery documents and keys.
     pub http: Arc<dyn HttpGet>,
+    /// Keeper of recordings.
+    pub recordings: Arc<dyn Recordings>,
     /// Witnesses of the log, where some are configured.
     pub witness: Option<Witnessing>,
     /// Ed25519 seed that signs the broker's own tokens.
@@ -70,6 +73,7 @@ pub struct Broker {
     /// Held for writing between the entry of a reload and the moment at which everybody asks the new policies.
     reloading: RwLock<()>,
     pub(crate) scanner: Arc<dyn Scanner>,
+    pub(crate) recordings: Arc<dyn Recordings>,
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
     pub(crate) proofs: ProofGate,
@@ -143,6 +147,7 @@ impl Broker {
             policy: ArcSwap::from_pointee(parts.policies),
             reloading: RwLock::new(()),
             scanner: parts.scanner,
+            recordings: parts.recordings,
             schemas: Schemas::default(),
             failures: Failures::default(),
             rates: Rates::default(),
@@ -160,6 +165,7 @@ impl Broker {
         };
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
+        recording::sweep(&broker).await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
@@ -283,6 +289,7 @@ impl Broker {
     async fn record_start(&self) -> Result<(), Error> {
         let settings = self.settings.clone();
         let log_key = self.signer.vkey();
+        let cut = recording::cut_to_progress(self).await?;
         let decide = move |state: &State, now_ms: i64| {
             let mut events = Vec::new();
             if state.size == 0 {
@@ -292,7 +299,7 @@ impl Broker {
                     log_key: log_key.clone(),
                 });
             }
-            events.extend(delivery::close_interrupted(state, now_ms));
+            events.extend(delivery::close_interrupted(state, &cut, now_ms));
             events.push(Event::Start {
                 version: settings.version.clone(),
                 instance: settings.instance.clone(),

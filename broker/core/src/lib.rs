@@ -19,6 +19,7 @@ pub mod limits;
 mod plan;
 pub mod policy;
 mod rates;
+pub mod recording;
 pub mod settings;
 mod state;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
+use crate::recording::Recording;
 use remembered::Remembered;
 
 pub(crate) use request::{Delivered, Ended, Request, Review};
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
+    /// Recordings that are kept, by the index of their intent.
+    pub(crate) recordings: imbl::OrdMap<u64, KeptRecording>,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
@@ -109,6 +112,17 @@ pub(crate) struct OpenIntent {
     pub(crate) rows: u64,
     /// Bytes recorded as having left.
     pub(crate) bytes: u64,
+}
+
+/// A recording that is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptRecording {
+    /// Time of the intent, ms since 1970.
+    pub(crate) time_ms: i64,
+    /// Index of the outcome.
+    pub(crate) outcome: u64,
+    /// Pseudonym of the person it was delivered to.
+    pub(crate) actor: ActorId,
 }
 
 impl State {
@@ -279,6 +293,14 @@ impl State {
         let Some(open) = self.open_intents.remove(&outcome.intent) else {
             return;
         };
+        if outcome.recording == Some(Recording::Kept) {
+            let kept = KeptRecording {
+                time_ms: open.time_ms,
+                outcome: index,
+                actor: open.intent.actor.clone(),
+            };
+            self.recordings.insert(outcome.intent, kept);
+        }
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {
                 delivered.outcome = Some((index, Arc::new(Ended::from(outcome))));

@@ -223,6 +223,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         signer: data.signer,
         scanner,
         http: Arc::new(http),
+        recordings: Arc::new(data.recordings),
         witness,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),

@@ -1,14 +1,18 @@
 //! Sessions and the timeline of everything recorded under one.
 
+use std::collections::BTreeMap;
+
+use chunk_evidence::leaf::Kind;
 use chunk_wire::id::SessionId;
 use chunk_wire::problem::Code;
-use chunk_wire::session::{SessionView, TimelineEntry};
+use chunk_wire::session::{Returned, SessionView, TimelineEntry};
 
 use super::{READ_PAGE, record_read, summary};
 use crate::authorize::{self, demand};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
+use crate::evidence::entries::Event;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use crate::state::Session;
@@ -53,7 +57,7 @@ pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &Sessio
     }
     let mut view = session_view(session, broker.clock.now_ms());
     let mut at = session.index;
-    let mut intents = Vec::new();
+    let mut chunks = BTreeMap::new();
     while at < published.state.size {
         let page = broker.log.read(at, usize::try_from(READ_PAGE).unwrap_or(usize::MAX)).await?;
         if page.is_empty() {
@@ -63,22 +67,43 @@ pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &Sessio
         for entry in page {
             let header = &entry.leaf.header;
             let under = header.sid.as_deref() == Some(id.as_str());
-            let outcome_of_ours = header.sid.is_none() && header.refs.first().is_some_and(|intent| intents.contains(intent));
+            let outcome_of_ours = header.sid.is_none() && header.refs.first().is_some_and(|intent| chunks.contains_key(intent));
             if !under && !outcome_of_ours {
                 continue;
             }
-            if under && header.kind == chunk_evidence::leaf::Kind::FetchIntent {
-                intents.push(entry.index);
+            let event = entry.event();
+            if under && header.kind == Kind::FetchIntent {
+                let chunk = match &event {
+                    Some(Event::Intent(intent)) => intent.chunk,
+                    _ => 0,
+                };
+                chunks.insert(entry.index, chunk);
             }
             view.timeline.push(TimelineEntry {
                 index: entry.index,
                 time_ms: header.t,
                 kind: header.kind.as_str().to_owned(),
                 summary: summary(&entry),
+                returned: event.and_then(|event| returned(event, &chunks)),
             });
         }
     }
     Ok(view)
+}
+
+/// What a delivery returned, if this is how one ended.
+fn returned(event: Event, chunks: &BTreeMap<u64, u32>) -> Option<Returned> {
+    let Event::Outcome(outcome) = event else { return None };
+    Some(Returned {
+        request: outcome.request,
+        chunk: chunks.get(&outcome.intent).copied().unwrap_or(0),
+        intent: outcome.intent,
+        end: outcome.end,
+        rows: outcome.rows,
+        bytes: outcome.bytes,
+        sha256: outcome.sha256,
+        recording: outcome.recording.map(|recording| recording.as_str().to_owned()),
+    })
 }
 
 fn session_view(session: &Session, now_ms: i64) -> SessionView {

@@ -188,6 +188,11 @@ impl Log {
         settled(tokio::task::spawn_blocking(destroy).await)
     }
 
+    /// The keys under which bodies and recordings are sealed.
+    pub(crate) fn data_keys(&self) -> Arc<DataKeys> {
+        Arc::clone(&self.shared.data_keys)
+    }
+
     /// The newest published state and checkpoint.
     pub(crate) fn published(&self) -> Arc<Published> {
         self.shared.published.load_full()
@@ -418,7 +423,8 @@ fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::err
     tree.root(tree.size()).ok_or_else(|| "the tree does not hold its own size".into())
 }
 
-fn month(time_ms: i64) -> String {
+/// The month (UTC) of a time, `2026-01`: data keys and recordings go by it.
+pub(crate) fn month(time_ms: i64) -> String {
     let date = jiff::Timestamp::from_millisecond(time_ms)
         .unwrap_or_default()
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -531,7 +537,7 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
     })
 }
 
-fn unavailable(why: &str) -> Error {
+pub(crate) fn unavailable(why: &str) -> Error {
     Error::new(
         Code::EvidenceUnavailable,
         "The evidence log cannot be written, so nothing is read or changed.",

@@ -30,6 +30,7 @@ impl State {
                 self.created.retain(|created| *created != id);
             }
         }
+        self.recordings.retain(|_, kept| kept.actor != *gone);
         let reviewed: Vec<RequestId> = self
             .requests
             .values()

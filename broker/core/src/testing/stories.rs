@@ -6,6 +6,7 @@ mod ending;
 mod erasing;
 mod log;
 mod once;
+mod recording;
 mod standing;
 
 use std::sync::atomic::Ordering;

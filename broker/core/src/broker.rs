@@ -30,6 +30,7 @@ use crate::limits::DELIVERIES_RUNNING_MAX;
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
+use crate::retention;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
@@ -127,7 +128,7 @@ impl Broker {
     /// When the log cannot be read or written, or belongs to another origin.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
         let signer = Arc::new(parts.signer);
-        let log = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
+        let (log, left) = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
             .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
         let (witness, witnessing) = (
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
@@ -166,9 +167,11 @@ impl Broker {
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         recording::sweep(&broker).await?;
+        retention::finish(&broker, left).await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
+        broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
         Ok(broker)

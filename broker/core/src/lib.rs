@@ -20,6 +20,7 @@ mod plan;
 pub mod policy;
 mod rates;
 pub mod recording;
+pub mod retention;
 pub mod settings;
 mod state;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod disposed;
 mod erased;
 mod remembered;
 mod request;
@@ -11,6 +12,7 @@ mod request;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chunk_evidence::leaf::Kind;
 use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
@@ -60,6 +62,8 @@ pub(crate) struct State {
     pub(crate) config: Option<String>,
     /// Recordings that are kept, by the index of their intent.
     pub(crate) recordings: imbl::OrdMap<u64, KeptRecording>,
+    /// (kind, index before which bodies of this kind are gone) → index of the `retention.dispose` that says so.
+    pub(crate) disposed: imbl::OrdMap<(Kind, u64), u64>,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
@@ -199,6 +203,7 @@ impl State {
                 }
             }),
             Event::Erase(erase) => self.apply_erase(index, erase),
+            Event::Dispose(dispose) => self.apply_dispose(index, dispose),
             Event::Start { .. }
             | Event::Stop { .. }
             | Event::SessionFail { .. }
@@ -271,6 +276,10 @@ impl State {
 
     fn apply_review(&mut self, index: u64, review: &ReviewEntry, time_ms: i64) {
         let Some(session) = self.sessions.get(&review.session) else {
+            // The session is gone with its time; what was decided under it stays decided.
+            if review.verdict == Verdict::Reject {
+                self.change(&review.id, |request| request.state = RequestState::Rejected);
+            }
             return;
         };
         let reviewer = Arc::clone(&session.open);

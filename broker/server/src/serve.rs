@@ -212,6 +212,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         session_s: config.broker.session_s,
         claims_age_max_s: config.broker.session_s,
         catalog: config.catalog(&master),
+        retention: config.retention,
         config_digest: config.digest,
     };
     let parts = Parts {

@@ -61,7 +61,8 @@ fn summary(entry: &Opened) -> String {
         .body
         .as_ref()
         .and_then(|(_, body)| Event::read(entry.index, &entry.leaf.header, body).ok());
-    event.map_or_else(|| "erased".to_owned(), |event| narrate(&event))
+    let gone = if entry.erased_key.is_some() { "erased" } else { "disposed of" };
+    event.map_or_else(|| gone.to_owned(), |event| narrate(&event))
 }
 
 /// Entries read and opened at a time.

@@ -51,6 +51,9 @@ impl State {
                 self.end_session(&id, "ended", header.act.as_deref());
             }
         }
+        if let (Kind::FetchOutcome, Some(intent)) = (header.kind, about) {
+            self.open_intents.remove(&intent);
+        }
         let ended = match header.kind {
             Kind::ReviewReject => self
                 .find(|request| Some(request.index) == about)

@@ -39,6 +39,7 @@ use crate::fetch::Submitted;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
 use crate::recording::Keep;
+use crate::retention::Retention;
 use crate::settings::{IssuerSettings, Settings};
 use crate::state::State;
 use crate::witness::Witnessing;
@@ -146,6 +147,18 @@ impl Journal for MemJournal {
             .take(max)
             .cloned()
             .collect())
+    }
+
+    fn forget(&mut self, indices: &[u64]) -> Result<bool, AppendError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(AppendError::Failed("input/output error".into()));
+        }
+        let mut stored = self.records.lock().unwrap();
+        for index in indices {
+            let record = &mut stored[usize::try_from(*index).unwrap()];
+            (record.sealed, record.data_key) = (Vec::new(), None);
+        }
+        Ok(true)
     }
 
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
@@ -587,6 +600,7 @@ fn settings() -> Settings {
                 },
             )]),
         },
+        retention: Retention::default(),
         config_digest: "c0ffee".into(),
     }
 }

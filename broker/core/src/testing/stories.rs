@@ -7,6 +7,7 @@ mod erasing;
 mod log;
 mod once;
 mod recording;
+mod retention;
 mod standing;
 
 use std::sync::atomic::Ordering;

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
     pub(super) witness: At<super::witness::RawWitnesses>,
     pub(super) mirror: At<super::mirror::RawMirror>,
+    pub(super) retention: At<super::retention::RawRetention>,
     #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]

@@ -341,7 +341,7 @@ class Entry:
         if index is None: need(is_nat(r.get("i")) and isinstance(r.get("p"), list), "row"); index = r["i"]; self.proof = [unb64(p, 32) for p in r["p"]]
         self.i, self.text, self.h = index, r["h"], parse_header(r["h"])
         self.refs, self.k, self.t = self.h.get("refs", []), self.h["k"], self.h["t"]
-        self.body, self.shown, self.erased_by = {}, set(), None
+        self.body, self.shown, self.gone_by = {}, set(), None
         if rest == {"b", "rk"}:
             need(isinstance(r["b"], dict) and set(r["b"]) <= set(GROUPS) and all(isinstance(v, dict) for v in r["b"].values()), "body")
             rk, self.body, self.form, self.shown = unb64(r["rk"], 16), r["b"], "full", set(GROUPS)
@@ -358,9 +358,9 @@ class Entry:
                 if d[2] is not None: self.body[g] = d[2]
             self.form, self.shown, root = "partly", set(r["g"]), body_root([digests[g] for g in GROUPS])
         else:
-            need(rest in ({"r"}, {"e", "r"}), "row")
-            root, self.form = unb64(r["r"], 32), "erased" if "e" in r else "header"
-            if "e" in r: need(is_nat(r["e"]), "row"); self.erased_by = r["e"]
+            need(rest in ({"r"}, {"e", "r"}, {"r", "x"}), "row")
+            root, self.form = unb64(r["r"], 32), "erased" if "e" in r else "disposed" if "x" in r else "header"
+            if self.form != "header": self.gone_by = r.get("e", r.get("x")); need(is_nat(self.gone_by), "row")
         self.leaf = sha(b"\0" + self.text.encode() + b"\n" + b64(root).encode())
 
     def get(self, group, member):
@@ -444,6 +444,13 @@ def masks(columns, name):
         if not all(isinstance(x, str) for x in row): return None
         found.add(row)
     return found
+
+
+def disposes(e):
+    """What a `retention.dispose` says is gone: kinds, each with the index before which its bodies are."""
+    bodies = e.get("what", "bodies")
+    if not isinstance(bodies, list) or not all(isinstance(x, dict) and x.get("kind") in KINDS and is_nat(x.get("before")) for x in bodies): return None
+    return [(x["kind"], x["before"]) for x in bodies]
 
 
 NOT_BLANK = "[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -558,10 +565,15 @@ class Ledger:
             if "out" in e.shown:
                 check(end in "done cut source_failed interrupted limit revoked failed".split(), "end")
                 check(end != "done" or re.fullmatch("[0-9a-f]{64}", digest or ""), "digest")
+                check("recording" not in e.body.get("out", {}) or e.get("out", "recording") in ["kept"] + ["failed"] * (end != "done"), "recording")
             self.O[e.i] = O(done="out" not in e.shown or end == "done", sha=digest, hidden=hidden)
         elif e.k == "delivery.ack":
             o, got = self.O[e.refs[0]], e.text_of("out", "sha256"); rests_on(o); check(o.done and (None in (o.sha, got) or o.sha == got), "ack")
         elif e.k in ("audit.read", "audit.export", "erase"): under(0)
+        elif e.k == "retention.dispose" and "what" in e.shown:
+            said = disposes(e)
+            check(said is not None and len({k for k, _ in said}) == len(said) and all(
+                k.split(".")[0] in "session request review grant fetch delivery audit".split() and n <= e.i for k, n in said), "disposes")
 
     @staticmethod
     def request(e, who):
@@ -679,16 +691,18 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown)
     need(all(x.i < y.i for x, y in zip(context, context[1:])) and not any(a <= e.i < b for e in context), "context order")
     for e in context:
         if not included(e.leaf, e.i, head.size, e.proof, head.root): fault(f"entry {e.i} is not under the head")
-    ledger, views, attached, needed, erased, erasers = Ledger(a, head.origin, trust, fault, unknown), Views(), {}, set(), [], set()
+    ledger, views, attached, needed, erased, erasers, disposed, disposers = Ledger(a, head.origin, trust, fault, unknown), Views(), {}, set(), [], set(), [], {}
 
     def step(e):
         groups = open_groups(level, e.k)
-        if e.form == "erased": erased.append(e); needed.add(e.erased_by)
+        if e.form == "erased": erased.append(e); needed.add(e.gone_by)
+        elif e.form == "disposed": disposed.append((e, level >= 2 and (chosen is None or a <= e.i < b and asked_for(chosen, e)))); needed.add(e.gone_by)
         elif e.form == "header":
             if level >= 2 and chosen is None: fault(f"entry {e.i}: its body is missing")
             if level >= 2 and chosen is not None and a <= e.i < b and asked_for(chosen, e): fault(f"entry {e.i}: withheld although the filter asks for it")
         else: need(level >= 2 and e.shown == groups and (e.form == "full") == (groups == set(GROUPS)), "a row opens other groups than its level")
-        if e.k in ("erase", "retention.dispose"): erasers.add(e.i)
+        if e.k == "erase": erasers.add(e.i)
+        if e.k == "retention.dispose": disposers[e.i] = (disposes(e) or []) if "what" in e.shown else None
         needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
         ledger.admit(e)
         if e.k == "policy.load":
@@ -710,7 +724,11 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown)
         if e.i >= b: step(e)
     need(sorted(x for x in needed if not a <= x < b) == [e.i for e in context], "context is not what the rows rest on")
     for e in erased:
-        if e.erased_by <= e.i or e.erased_by not in erasers: fault(f"entry {e.i}: erased by an entry that erases nothing")
+        if e.gone_by <= e.i or e.gone_by not in erasers: fault(f"entry {e.i}: erased by an entry that erases nothing")
+    for e, wanted in disposed:
+        said = disposers.get(e.gone_by, [])
+        if e.gone_by <= e.i or (wanted if said is None else not any(k == e.k and e.i < before for k, before in said)):
+            fault(f"entry {e.i}: disposed of by an entry that did not")
     for name, text in attached.items():
         if stored.take(name) != text: fault(f"{name} is not what the rows give")
     return {name: "".join(parts) for name, parts in views.v.items()}

@@ -195,7 +195,15 @@ const WRITES: &str = "pwrite64,write,writev,pwritev,ftruncate,fallocate";
 /// A broker whose data folder is a small file system of its own, so that nothing else on this machine runs out of space.
 fn on_a_small_disk() -> Setup {
     let mut setup = Setup::standard();
-    let mount = "set -e; cd \"$HOME/broker\"; cp -a data data.kept; mount -t tmpfs -o size=64m,mode=700 tmpfs data; cp -a data.kept/. data/; exec \"$@\"";
+    setup.wrapper = small_disk("64m");
+    setup
+}
+
+/// What is put in front of a broker so that its data folder is a file system of this size.
+pub(crate) fn small_disk(size: &str) -> Vec<String> {
+    let mount = format!(
+        "set -e; cd \"$HOME/broker\"; cp -a data data.kept; mount -t tmpfs -o size={size},mode=700 tmpfs data; cp -a data.kept/. data/; exec \"$@\""
+    );
     // Only who is not root needs a user namespace for a mount of their own, and not every system grants one.
     let unshare: &[&str] = if i_am_root() {
         &["unshare", "-m"]
@@ -212,13 +220,12 @@ fn on_a_small_disk() -> Setup {
         "this machine lets nobody make a mount namespace, so a full disk cannot be tried: {}\nrun the tests as root, or allow unprivileged user namespaces",
         String::from_utf8_lossy(&works.stderr)
     );
-    setup.wrapper = unshare
+    unshare
         .iter()
         .copied()
-        .chain(["sh", "-c", mount, "sh"])
+        .chain(["sh", "-c", &mount, "sh"])
         .map(str::to_owned)
-        .collect();
-    setup
+        .collect()
 }
 
 fn i_am_root() -> bool {

@@ -142,6 +142,12 @@ fn the_first_fetch_works_as_typed() {
 }
 
 #[test]
+fn the_guide_to_recordings_works_as_typed() {
+    let said = follow("docs/guides/replay.md", |line| line.starts_with("chunkctl demo"));
+    assert!(said.contains("its proof holds") && said.contains("seen.csv"), "{said}");
+}
+
+#[test]
 fn the_auditor_s_guide_works_as_typed() {
     let said = follow("docs/guides/audit.md", |line| line.starts_with("chunkctl demo"));
     assert!(said.contains("true: every claim holds") && said.contains("its digest"), "{said}");

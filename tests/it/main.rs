@@ -28,6 +28,8 @@ mod mirror;
 mod operator;
 mod policy;
 mod reconcile;
+mod replay;
+mod retention;
 mod road;
 mod second_verifier;
 mod signals;

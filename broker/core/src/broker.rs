@@ -29,6 +29,8 @@ use crate::identity::{Failures, HttpGet};
 use crate::limits::DELIVERIES_RUNNING_MAX;
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
+use crate::recording::{self, Recordings};
+use crate::retention;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
@@ -52,6 +54,8 @@ pub struct Parts {
     pub scanner: Arc<dyn Scanner>,
     /// Fetcher of discovery documents and keys.
     pub http: Arc<dyn HttpGet>,
+    /// Keeper of recordings.
+    pub recordings: Arc<dyn Recordings>,
     /// Witnesses of the log, where some are configured.
     pub witness: Option<Witnessing>,
     /// Ed25519 seed that signs the broker's own tokens.
@@ -70,6 +74,7 @@ pub struct Broker {
     /// Held for writing between the entry of a reload and the moment at which everybody asks the new policies.
     reloading: RwLock<()>,
     pub(crate) scanner: Arc<dyn Scanner>,
+    pub(crate) recordings: Arc<dyn Recordings>,
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
     pub(crate) proofs: ProofGate,
@@ -123,7 +128,7 @@ impl Broker {
     /// When the log cannot be read or written, or belongs to another origin.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
         let signer = Arc::new(parts.signer);
-        let log = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
+        let (log, left) = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
             .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
         let (witness, witnessing) = (
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
@@ -143,6 +148,7 @@ impl Broker {
             policy: ArcSwap::from_pointee(parts.policies),
             reloading: RwLock::new(()),
             scanner: parts.scanner,
+            recordings: parts.recordings,
             schemas: Schemas::default(),
             failures: Failures::default(),
             rates: Rates::default(),
@@ -160,9 +166,12 @@ impl Broker {
         };
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
+        recording::sweep(&broker).await?;
+        retention::finish(&broker, left).await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
+        broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
         Ok(broker)
@@ -283,6 +292,7 @@ impl Broker {
     async fn record_start(&self) -> Result<(), Error> {
         let settings = self.settings.clone();
         let log_key = self.signer.vkey();
+        let cut = recording::cut_to_progress(self).await?;
         let decide = move |state: &State, now_ms: i64| {
             let mut events = Vec::new();
             if state.size == 0 {
@@ -292,7 +302,7 @@ impl Broker {
                     log_key: log_key.clone(),
                 });
             }
-            events.extend(delivery::close_interrupted(state, now_ms));
+            events.extend(delivery::close_interrupted(state, &cut, now_ms));
             events.push(Event::Start {
                 version: settings.version.clone(),
                 instance: settings.instance.clone(),

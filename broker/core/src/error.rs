@@ -24,6 +24,18 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// An error and everything it came from, in one line, for the operator.
+pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
+    let mut line = fault.to_string();
+    let mut source = fault.source();
+    while let Some(inner) = source {
+        line.push_str(": ");
+        line.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    line
+}
+
 impl Error {
     /// An error of this code with this public text.
     #[must_use]

@@ -19,6 +19,8 @@ pub mod limits;
 mod plan;
 pub mod policy;
 mod rates;
+pub mod recording;
+pub mod retention;
 pub mod settings;
 mod state;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::catalog::Catalog;
+use crate::retention::Retention;
 
 /// The broker's checked configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub claims_age_max_s: i64,
     /// Datasets and classes.
     pub catalog: Catalog,
+    /// How long bodies and recordings are kept.
+    pub retention: Retention,
     /// SHA-256 (hex) of the configuration file as read.
     pub config_digest: String,
 }

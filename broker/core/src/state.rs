@@ -4,6 +4,7 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod disposed;
 mod erased;
 mod remembered;
 mod request;
@@ -11,11 +12,13 @@ mod request;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chunk_evidence::leaf::Kind;
 use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
+use crate::recording::Recording;
 use remembered::Remembered;
 
 pub(crate) use request::{Delivered, Ended, Request, Review};
@@ -57,6 +60,10 @@ pub(crate) struct State {
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
+    /// Recordings that are kept, by the index of their intent.
+    pub(crate) recordings: imbl::OrdMap<u64, KeptRecording>,
+    /// (kind, index before which bodies of this kind are gone) → index of the `retention.dispose` that says so.
+    pub(crate) disposed: imbl::OrdMap<(Kind, u64), u64>,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
@@ -109,6 +116,17 @@ pub(crate) struct OpenIntent {
     pub(crate) rows: u64,
     /// Bytes recorded as having left.
     pub(crate) bytes: u64,
+}
+
+/// A recording that is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptRecording {
+    /// Time of the intent, ms since 1970.
+    pub(crate) time_ms: i64,
+    /// Index of the outcome.
+    pub(crate) outcome: u64,
+    /// Pseudonym of the person it was delivered to.
+    pub(crate) actor: ActorId,
 }
 
 impl State {
@@ -185,6 +203,7 @@ impl State {
                 }
             }),
             Event::Erase(erase) => self.apply_erase(index, erase),
+            Event::Dispose(dispose) => self.apply_dispose(index, dispose),
             Event::Start { .. }
             | Event::Stop { .. }
             | Event::SessionFail { .. }
@@ -257,6 +276,10 @@ impl State {
 
     fn apply_review(&mut self, index: u64, review: &ReviewEntry, time_ms: i64) {
         let Some(session) = self.sessions.get(&review.session) else {
+            // The session is gone with its time; what was decided under it stays decided.
+            if review.verdict == Verdict::Reject {
+                self.change(&review.id, |request| request.state = RequestState::Rejected);
+            }
             return;
         };
         let reviewer = Arc::clone(&session.open);
@@ -279,6 +302,14 @@ impl State {
         let Some(open) = self.open_intents.remove(&outcome.intent) else {
             return;
         };
+        if outcome.recording == Some(Recording::Kept) {
+            let kept = KeptRecording {
+                time_ms: open.time_ms,
+                outcome: index,
+                actor: open.intent.actor.clone(),
+            };
+            self.recordings.insert(outcome.intent, kept);
+        }
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {
                 delivered.outcome = Some((index, Arc::new(Ended::from(outcome))));

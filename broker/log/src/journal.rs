@@ -82,6 +82,13 @@ pub trait Journal: Send {
     /// When the store fails or an entry is missing.
     fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError>;
 
+    /// Takes away the sealed bodies of these entries, durably, so that their bytes stand nowhere in the journal's files; leaves stay.
+    /// False when older pages of the files are still in use, and hold them: then call it again.
+    ///
+    /// # Errors
+    /// [`AppendError::NoSpace`] when nothing was changed, and [`AppendError::Failed`] when the state on disk is unknown.
+    fn forget(&mut self, indices: &[u64]) -> Result<bool, AppendError>;
+
     /// A reader of its own for another thread.
     ///
     /// # Errors

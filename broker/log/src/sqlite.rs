@@ -139,14 +139,16 @@ impl SqliteJournal {
             }
             Ok(Err(found)) => Err(AppendError::Conflict { expected, found }),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_unchanged() => Err(AppendError::NoSpace),
-            Err(error) => {
-                self.poisoned = true;
-                // Closing would otherwise sync and move the WAL once more, and a second sync may lie.
-                let kept = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-                tracing::error!(%error, wal_kept = kept.is_ok(), "the journal failed and takes no more entries");
-                Err(AppendError::Failed(error.into()))
-            }
+            Err(error) => Err(self.poison(error)),
         }
+    }
+
+    fn poison(&mut self, error: rusqlite::Error) -> AppendError {
+        self.poisoned = true;
+        // Closing would otherwise sync and move the WAL once more, and a second sync may lie.
+        let kept = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        tracing::error!(%error, wal_kept = kept.is_ok(), "the journal failed and takes no more entries");
+        AppendError::Failed(error.into())
     }
 
     /// Whether the last transaction is really gone.
@@ -182,6 +184,17 @@ impl Journal for SqliteJournal {
 
     fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, ReadError> {
         read(&self.connection, self.size(), from, max)
+    }
+
+    fn forget(&mut self, indices: &[u64]) -> Result<bool, AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Failed("an earlier write failed; what is on disk is unknown".into()));
+        }
+        match forget(&mut self.connection, indices) {
+            Ok(gone) => Ok(gone),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.is_unchanged() => Err(AppendError::NoSpace),
+            Err(error) => Err(self.poison(error)),
+        }
     }
 
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
@@ -229,6 +242,7 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(8);
     Ok(connection)
 }
@@ -250,6 +264,21 @@ fn write(connection: &mut Connection, expected: u64, records: &[Record]) -> Resu
     }
     transaction.commit()?;
     Ok(Ok(index))
+}
+
+/// True when the WAL was emptied too.
+fn forget(connection: &mut Connection, indices: &[u64]) -> Result<bool, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut update = transaction.prepare_cached("UPDATE entries SET sealed = x'', data_key = NULL WHERE idx = ?1")?;
+        for index in indices {
+            update.execute(params![stored(*index)])?;
+        }
+    }
+    transaction.commit()?;
+    // What is deleted is overwritten with zeros where it stood (`secure_delete`), but the WAL holds pages from before.
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 fn size_of(connection: &Connection) -> Result<u64, rusqlite::Error> {

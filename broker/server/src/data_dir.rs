@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CommandError, chain};
+use crate::recordings::FileRecordings;
 use crate::secrets::master::MasterKey;
 use crate::secrets::sealed;
 
@@ -20,6 +21,8 @@ const JOURNAL: &str = "journal.sqlite";
 const DATA_KEYS: &str = "data-keys.sqlite";
 const LOG_KEY: &str = "log-key.sealed";
 const INSTALLATION: &str = "installation.json";
+/// Made when the first recording is.
+const RECORDINGS: &str = "recordings";
 
 /// Who this installation is; written once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +40,7 @@ pub(crate) struct DataDir {
     pub(crate) journal: SqliteJournal,
     pub(crate) data_keys: DataKeys,
     pub(crate) signer: LogSigner,
+    pub(crate) recordings: FileRecordings,
 }
 
 /// Makes the folder. `origin` is `ORG/DEPLOYMENT`; a random shard is appended, so that no two journals share a name.
@@ -102,6 +106,7 @@ pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandErr
         journal,
         data_keys,
         signer,
+        recordings: FileRecordings::below(dir.join(RECORDINGS)),
     })
 }
 

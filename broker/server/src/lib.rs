@@ -17,6 +17,7 @@ mod outbound;
 mod places;
 pub mod ports;
 pub mod process;
+mod recordings;
 mod reload;
 pub mod secrets;
 pub mod serve;

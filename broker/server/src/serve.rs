@@ -212,6 +212,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         session_s: config.broker.session_s,
         claims_age_max_s: config.broker.session_s,
         catalog: config.catalog(&master),
+        retention: config.retention,
         config_digest: config.digest,
     };
     let parts = Parts {
@@ -223,6 +224,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         signer: data.signer,
         scanner,
         http: Arc::new(http),
+        recordings: Arc::new(data.recordings),
         witness,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),

@@ -65,6 +65,7 @@ struct Figures<'a> {
     opened: u64,
     header_only: u64,
     erased: u64,
+    disposed: u64,
     context: u64,
     by_kind: &'a std::collections::BTreeMap<&'static str, u64>,
     deliveries_done: u64,
@@ -151,6 +152,7 @@ fn verdict<'a>(bundle: &str, found: &'a Verification) -> Verdict<'a> {
             opened: counts.opened,
             header_only: counts.header_only,
             erased: counts.erased,
+            disposed: counts.disposed,
             context: counts.context,
             by_kind: &counts.by_kind,
             deliveries_done: counts.deliveries_done,
@@ -187,11 +189,12 @@ fn tell(found: &Verification) -> String {
     facts.add(
         "opened",
         format!(
-            "level {}: {} whole, {} by header only, {} erased, {} for context",
+            "level {}: {} whole, {} by header only, {} erased, {} disposed of, {} for context",
             found.level,
             figures::count(counts.opened),
             figures::count(counts.header_only),
             figures::count(counts.erased),
+            figures::count(counts.disposed),
             figures::count(counts.context)
         ),
     );

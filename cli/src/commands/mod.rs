@@ -25,6 +25,7 @@ pub(crate) mod requests;
 pub(crate) mod review;
 pub(crate) mod revoke;
 pub(crate) mod sessions;
+pub(crate) mod sessions_replay;
 pub(crate) mod verify;
 pub(crate) mod whoami;
 pub(crate) mod witness;

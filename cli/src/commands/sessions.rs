@@ -4,6 +4,7 @@ use chunk_wire::id::SessionId;
 use chunk_wire::session::SessionView;
 use clap::{Args, Subcommand};
 
+use crate::commands::sessions_replay;
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures;
@@ -29,6 +30,8 @@ enum SessionsCommand {
         /// Session.
         id: SessionId,
     },
+    /// Show what was returned under a session, request or intent, and write it out where it was kept.
+    Replay(sessions_replay::ReplayArgs),
     /// End a session: yours, or anybody's for administrators.
     Revoke {
         /// Session.
@@ -37,38 +40,9 @@ enum SessionsCommand {
 }
 
 pub(crate) fn run(cx: &Context<'_>, args: &SessionsArgs) -> Result<()> {
-    cx.with_session(async |session| match &args.command {
-        SessionsCommand::List { all } => {
-            let mut call = session.broker.get(&["v1", "sessions"]);
-            if *all {
-                call = call.query("all", "true");
-            }
-            let views: Vec<SessionView> = session.json(&call).await?;
-            if cx.ui.is_json() {
-                return views.iter().try_for_each(|view| cx.ui.event("session", view));
-            }
-            let (now_ms, mine) = (figures::now_ms(), session.id());
-            let mut table = Table::new(&["session", "state", "person", "opened", "host", "address", "client"]);
-            for view in &views {
-                let id = if view.session.as_str() == mine {
-                    format!("{} *", view.session)
-                } else {
-                    view.session.to_string()
-                };
-                let opened = figures::from_now(view.opened_ms, now_ms);
-                table.row([
-                    &id,
-                    &view.state,
-                    &view.person.name,
-                    &opened,
-                    &view.client.host,
-                    &view.ip,
-                    &view.client.version,
-                ]);
-            }
-            cx.ui.answer(&table.render())
-        }
-        SessionsCommand::Show { id } => {
+    match &args.command {
+        SessionsCommand::List { all } => list(cx, *all),
+        SessionsCommand::Show { id } => cx.with_session(async |session| {
             let view: SessionView = session
                 .get(&["v1", "sessions", id.as_str()])
                 .await
@@ -77,24 +51,63 @@ pub(crate) fn run(cx: &Context<'_>, args: &SessionsArgs) -> Result<()> {
                 return cx.ui.event("session", &view);
             }
             cx.ui.answer(&show(&view))
+        }),
+        SessionsCommand::Replay(args) => sessions_replay::run(cx, args),
+        SessionsCommand::Revoke { id } => revoke(cx, id),
+    }
+}
+
+fn list(cx: &Context<'_>, all: bool) -> Result<()> {
+    cx.with_session(async |session| {
+        let mut call = session.broker.get(&["v1", "sessions"]);
+        if all {
+            call = call.query("all", "true");
         }
-        SessionsCommand::Revoke { id } => {
-            session
-                .send(&session.broker.delete(&["v1", "sessions", id.as_str()]))
-                .await
-                .map_err(|failure| failure.hint("chunkctl sessions list"))?;
-            #[derive(serde::Serialize)]
-            struct Revoked<'a> {
-                session: &'a str,
-            }
-            cx.ui.event("session.revoked", &Revoked { session: id.as_str() })?;
-            cx.ui.say(&format!("Session {id} has ended."));
-            Ok(())
+        let views: Vec<SessionView> = session.json(&call).await?;
+        if cx.ui.is_json() {
+            return views.iter().try_for_each(|view| cx.ui.event("session", view));
         }
+        let (now_ms, mine) = (figures::now_ms(), session.id());
+        let mut table = Table::new(&["session", "state", "person", "opened", "host", "address", "client"]);
+        for view in &views {
+            let id = if view.session.as_str() == mine {
+                format!("{} *", view.session)
+            } else {
+                view.session.to_string()
+            };
+            let opened = figures::from_now(view.opened_ms, now_ms);
+            table.row([
+                &id,
+                &view.state,
+                &view.person.name,
+                &opened,
+                &view.client.host,
+                &view.ip,
+                &view.client.version,
+            ]);
+        }
+        cx.ui.answer(&table.render())
     })
 }
 
-fn show(view: &SessionView) -> String {
+fn revoke(cx: &Context<'_>, id: &SessionId) -> Result<()> {
+    cx.with_session(async |session| {
+        session
+            .send(&session.broker.delete(&["v1", "sessions", id.as_str()]))
+            .await
+            .map_err(|failure| failure.hint("chunkctl sessions list"))?;
+        #[derive(serde::Serialize)]
+        struct Revoked<'a> {
+            session: &'a str,
+        }
+        cx.ui.event("session.revoked", &Revoked { session: id.as_str() })?;
+        cx.ui.say(&format!("Session {id} has ended."));
+        Ok(())
+    })
+}
+
+/// A session whole.
+pub(crate) fn show(view: &SessionView) -> String {
     let mut facts = Facts::new();
     facts.add("session", view.session.as_str());
     facts.add("state", &view.state);

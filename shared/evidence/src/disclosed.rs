@@ -42,6 +42,8 @@ pub(crate) enum Opened {
     Header,
     /// Nothing is left: the body was erased under the entry of this index.
     Erased(u64),
+    /// Nothing is left: the body was disposed of under the entry of this index.
+    Disposed(u64),
 }
 
 /// A set of groups.
@@ -73,7 +75,7 @@ impl<'a> Disclosed<'a> {
         match self.opened {
             Opened::Full => true,
             Opened::Partly(set) => set.has(group),
-            Opened::Header | Opened::Erased(_) => false,
+            Opened::Header | Opened::Erased(_) | Opened::Disposed(_) => false,
         }
     }
 
@@ -154,6 +156,8 @@ pub(crate) enum Given<'r> {
     Header(Hash),
     /// Its root, and the entry that erased it.
     Erased(Hash, u64),
+    /// Its root, and the entry that disposed of it.
+    Disposed(Hash, u64),
 }
 
 impl Page {
@@ -206,6 +210,7 @@ impl Page {
             Given::Partly { disclosures, digests } => self.open(&disclosures, &digests)?,
             Given::Header(root) => (root, Opened::Header, [Span::default(); GROUPS]),
             Given::Erased(root, by) => (root, Opened::Erased(by), [Span::default(); GROUPS]),
+            Given::Disposed(root, by) => (root, Opened::Disposed(by), [Span::default(); GROUPS]),
         };
         let first = self.refs.len();
         let read = ReadHeader::parse(header, &mut self.refs).map_err(|_| "the header is malformed")?;

@@ -170,6 +170,18 @@ impl Log {
         )
     }
 
+    /// Bodies of these kinds, below these indices, have been kept long enough.
+    pub(crate) fn dispose(&mut self, bodies: &[(&str, u64)]) -> u64 {
+        let bodies: Vec<_> = bodies
+            .iter()
+            .map(|(kind, before)| json!({"before": before, "kind": kind}))
+            .collect();
+        let body = Body::new()
+            .with(Group::What, json!({"bodies": bodies}))
+            .with(Group::Out, json!({"bodies": 1, "recordings": 0}));
+        self.append(Header::new(Kind::RetentionDispose), &body)
+    }
+
     pub(crate) fn sign_in(&mut self, name: &'static str, seed: u8) -> Actor {
         let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
         let mut actor = Actor {

@@ -345,6 +345,9 @@ pub struct DeliveryView {
     /// SHA-256 of exactly the bytes that left, hex; only when done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Whether exactly these bytes were `kept` or that `failed`; absent where only the digest was to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
 }
 
 /// Response header of a delivery: index of the intent under which the bytes leave.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SessionId;
+use crate::id::{RequestId, SessionId};
 
 /// `GET /v1/info`: what a client must know before it signs in. Public.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,4 +156,31 @@ pub struct TimelineEntry {
     pub kind: String,
     /// One line for people.
     pub summary: String,
+    /// What was returned, where this is how a delivery ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Returned>,
+}
+
+/// What one delivery returned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Returned {
+    /// The request.
+    pub request: RequestId,
+    /// Chunk number, from 0.
+    pub chunk: u32,
+    /// Index of the intent, by which its recording is asked for.
+    pub intent: u64,
+    /// How it ended: `done`, `cut`, `source_failed`, `interrupted`, `limit`, `revoked`, `failed`.
+    pub end: String,
+    /// Rows that left.
+    pub rows: u64,
+    /// Bytes that left.
+    pub bytes: u64,
+    /// SHA-256 of exactly the bytes that left, hex; only when done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Whether exactly these bytes were `kept` or that `failed`; absent where only the digest was to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
 }

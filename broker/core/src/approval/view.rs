@@ -102,6 +102,9 @@ fn show(request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, 
                     rows: outcome.map_or(0, |(_, o)| o.rows),
                     bytes: outcome.map_or(0, |(_, o)| o.bytes),
                     sha256: outcome.and_then(|(_, o)| o.sha256.clone()),
+                    recording: outcome
+                        .and_then(|(_, o)| o.recording)
+                        .map(|recording| recording.as_str().to_owned()),
                 }
             })
             .collect(),

@@ -21,6 +21,7 @@ use crate::evidence::entries::{EraseEntry, Event};
 use crate::identity::Caller;
 use crate::limits::REASON_BYTES_MAX;
 use crate::policy::Action;
+use crate::recording;
 use crate::state::State;
 
 /// Erases what the log holds of a person.
@@ -71,6 +72,10 @@ pub async fn erase(broker: &Broker, cx: &Context, caller: &Caller, request: Eras
         erased.entries.push(committed.published.state.size - 1);
         broker.log.destroy(keys).await?;
         // What ended in that commit may have been sealed under a key of a month that had just begun: one more look.
+    }
+    if !erased.entries.is_empty() {
+        // Without their keys they say nothing any more; they need not take up space.
+        recording::sweep(broker).await?;
     }
     if erased.entries.is_empty() {
         return Err(Error::new(

@@ -7,6 +7,7 @@ mod erase;
 mod export;
 mod filter;
 mod mirror;
+mod recordings;
 mod search;
 mod sessions;
 mod tree;
@@ -27,6 +28,7 @@ pub use erase::erase;
 pub(crate) use erase::finish as finish_erasing;
 pub use export::{Export, export, receipt};
 pub use mirror::{Lacking, extends, lacking};
+pub use recordings::recording;
 pub use search::{entry, search};
 pub use sessions::{session, sessions};
 pub use tree::{checkpoint, consistency, entries_tile, tile};
@@ -59,7 +61,8 @@ fn summary(entry: &Opened) -> String {
         .body
         .as_ref()
         .and_then(|(_, body)| Event::read(entry.index, &entry.leaf.header, body).ok());
-    event.map_or_else(|| "erased".to_owned(), |event| narrate(&event))
+    let gone = if entry.erased_key.is_some() { "erased" } else { "disposed of" };
+    event.map_or_else(|| gone.to_owned(), |event| narrate(&event))
 }
 
 /// Times never go back in the log, so a binary search finds the place.

@@ -1,14 +1,18 @@
 //! Sessions and the timeline of everything recorded under one.
 
+use std::collections::BTreeMap;
+
+use chunk_evidence::leaf::Kind;
 use chunk_wire::id::SessionId;
 use chunk_wire::problem::Code;
-use chunk_wire::session::{SessionView, TimelineEntry};
+use chunk_wire::session::{Returned, SessionView, TimelineEntry};
 
 use super::{READ_PAGE, record_read, summary};
 use crate::authorize::{self, demand};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
+use crate::evidence::entries::Event;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use crate::state::Session;
@@ -55,17 +59,42 @@ pub async fn session(broker: &Broker, cx: &Context, caller: &Caller, id: &Sessio
     let mut indices = broker.log.with_index(|index| index.session(id.as_str()).to_vec());
     // What was committed since is not in the state that the answer speaks of.
     indices.retain(|index| *index < published.state.size);
+    let mut chunks = BTreeMap::new();
     for page in indices.chunks(READ_PAGE) {
         for entry in broker.log.read_at(page.to_vec()).await? {
+            let event = entry.event();
+            if entry.leaf.header.kind == Kind::FetchIntent {
+                let chunk = match &event {
+                    Some(Event::Intent(intent)) => intent.chunk,
+                    _ => 0,
+                };
+                chunks.insert(entry.index, chunk);
+            }
             view.timeline.push(TimelineEntry {
                 index: entry.index,
                 time_ms: entry.leaf.header.t,
                 kind: entry.leaf.header.kind.as_str().to_owned(),
                 summary: summary(&entry),
+                returned: event.and_then(|event| returned(event, &chunks)),
             });
         }
     }
     Ok(view)
+}
+
+/// What a delivery returned, if this is how one ended.
+fn returned(event: Event, chunks: &BTreeMap<u64, u32>) -> Option<Returned> {
+    let Event::Outcome(outcome) = event else { return None };
+    Some(Returned {
+        request: outcome.request,
+        chunk: chunks.get(&outcome.intent).copied().unwrap_or(0),
+        intent: outcome.intent,
+        end: outcome.end,
+        rows: outcome.rows,
+        bytes: outcome.bytes,
+        sha256: outcome.sha256,
+        recording: outcome.recording.map(|recording| recording.as_str().to_owned()),
+    })
 }
 
 fn session_view(session: &Session, now_ms: i64) -> SessionView {

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
+use crate::recording::Keep;
 use chunk_port::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
 
 pub(crate) use treat::govern;
@@ -60,6 +61,8 @@ pub struct Dataset {
     pub pending_s: i64,
     /// Seconds an approval may be used.
     pub grant_s: i64,
+    /// What is kept of its deliveries.
+    pub recording: Keep,
 }
 
 /// What happens to columns without a class.

@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 use super::Ending;
 use super::guard::Guard;
 use crate::broker::Broker;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::evidence::entries::{Event, MaskColumn, OutcomeEntry};
 use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::recording::{Recorder, Recording, RecordingError};
 use crate::state::State;
 
 /// One delivery while it runs.
@@ -35,6 +36,10 @@ pub(super) struct Job {
     /// Of exactly the first `bytes` bytes.
     hasher: Hasher,
     progress: Option<Progress>,
+    /// Where content is kept: every byte goes there before it leaves.
+    recorder: Option<Recorder>,
+    /// What became of the recording, once it has ended.
+    recording: Option<Recording>,
     counts: Option<Arc<dyn MaskCounts>>,
 }
 
@@ -51,7 +56,7 @@ pub(super) struct End {
 }
 
 impl Job {
-    pub(super) fn new(broker: &Arc<Broker>, id: RequestId, session: SessionId, intent: u64) -> Self {
+    pub(super) fn new(broker: &Arc<Broker>, id: RequestId, session: SessionId, intent: u64, recorder: Option<Recorder>) -> Self {
         Self {
             broker: Arc::clone(broker),
             id,
@@ -63,6 +68,8 @@ impl Job {
             recorded_bytes: 0,
             hasher: Hasher::new(&SHA256),
             progress: None,
+            recorder,
+            recording: None,
             counts: None,
         }
     }
@@ -70,7 +77,7 @@ impl Job {
     /// Delivers, and records how it ended before the client is told of a good end.
     pub(super) async fn run(mut self, order: ScanOrder, out: mpsc::Sender<Bytes>, ending: Arc<Ending>, _slot: OwnedSemaphorePermit) {
         // A panic of ours or of the scanner's must not leave an intent without an outcome.
-        let end = match AssertUnwindSafe(self.carry(order, &out)).catch_unwind().await {
+        let mut end = match AssertUnwindSafe(self.carry(order, &out)).catch_unwind().await {
             Ok(Ok(())) => End::done(),
             Ok(Err(end)) => end,
             Err(_) => {
@@ -81,6 +88,13 @@ impl Job {
         if let Some(progress) = self.progress.take() {
             // Awaited so that entries of one fetch stand in order; a failure shows again when the outcome is recorded.
             drop(progress.commit.await);
+        }
+        if let Some(recorder) = self.recorder.take() {
+            // Durable before the outcome speaks of it.
+            self.recording = Some(recorder.finish().await);
+            if self.recording == Some(Recording::Failed) && end.sentence.is_none() {
+                end = unkept();
+            }
         }
         let outcome = self.outcome(end.word);
         let mut recorded = self.record(&outcome).await;
@@ -106,6 +120,9 @@ impl Job {
     async fn carry(&mut self, order: ScanOrder, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
         let deadline_ms = self.started_ms + i64::from(order.budget.duration_s) * 1000;
         let mut guard = Guard::new(&self.broker, &self.id, &self.session, deadline_ms, out.clone());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin().await.map_err(|fault| unkept_because(self.intent, &fault))?;
+        }
         // What changed before the guard looked out is not told by it.
         guard.still_allowed()?;
         let scanner = Arc::clone(&self.broker.scanner);
@@ -118,6 +135,12 @@ impl Job {
             let length = bytes.len() as u64;
             self.leave_trace(&mut guard, length).await?;
             let place = guard.until(out.reserve()).await?.map_err(|_| gone())?;
+            if let Some(recorder) = &mut self.recorder {
+                recorder
+                    .add(bytes.clone())
+                    .await
+                    .map_err(|fault| unkept_because(self.intent, &fault))?;
+            }
             self.hasher.update(&bytes);
             place.send(bytes);
             self.rows += rows;
@@ -142,7 +165,13 @@ impl Job {
             }
             let mut progress = match self.progress.take() {
                 Some(progress) => progress,
-                None => self.begin_progress(),
+                None => {
+                    if let Some(recorder) = &mut self.recorder {
+                        // After a crash the recording must hold what the log says has left.
+                        recorder.sync().await.map_err(|fault| unkept_because(self.intent, &fault))?;
+                    }
+                    self.begin_progress()
+                }
             };
             if unrecorded <= UNRECORDED_BYTES_MAX && !progress.commit.is_finished() {
                 self.progress = Some(progress);
@@ -193,6 +222,7 @@ impl Job {
             ms: u64::try_from(self.broker.clock.now_ms() - self.started_ms).unwrap_or(0),
             sha256: (word == DONE).then(|| self.digest()),
             bytes_max: None,
+            recording: self.recording,
             columns: counts.unwrap_or_default().into_iter().map(counted).collect(),
         }
     }
@@ -251,6 +281,15 @@ impl End {
 
 fn gone() -> End {
     End::cut("cut", "the client went away")
+}
+
+fn unkept() -> End {
+    End::cut("failed", "what is delivered has to be recorded, and could not be")
+}
+
+fn unkept_because(intent: u64, fault: &RecordingError) -> End {
+    tracing::error!(intent, error = %chain(fault), "a delivery ended early: its recording cannot be written");
+    unkept()
 }
 
 /// A scanner's fault as an end; the operator's text goes to the log only.

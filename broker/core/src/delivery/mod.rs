@@ -8,6 +8,7 @@
 mod guard;
 mod job;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -30,6 +31,7 @@ use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
 use crate::evidence::log::Committed;
 use crate::identity::Caller;
 use crate::limits::{DELIVERIES_PER_PERSON_MAX, FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::recording::{Keep, Recorder, Recording, RecordingName};
 use crate::state::{Request, State};
 
 /// An approved request of the caller's, looked up; not yet a right to anything.
@@ -72,6 +74,8 @@ pub(crate) struct Grant {
 pub(crate) struct Recorded {
     grant: Grant,
     intent: u64,
+    /// Time of the intent, ms since 1970.
+    time_ms: i64,
 }
 
 /// A delivery under way: a stream of the encoded bytes.
@@ -268,7 +272,9 @@ fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> 
     // The last of its command's events.
     let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
     grant.order.budget = budget_left(request, grant.approved.document.budget).ok_or_else(lost)?;
-    Ok(Recorded { grant, intent })
+    let open = committed.published.state.open_intents.get(&intent).ok_or_else(lost)?;
+    let time_ms = open.time_ms;
+    Ok(Recorded { grant, intent, time_ms })
 }
 
 fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
@@ -306,7 +312,7 @@ fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
 pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
     let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
     let ending = Arc::new(Ending::default());
-    let Recorded { grant, intent } = recorded;
+    let Recorded { grant, intent, time_ms } = recorded;
     let delivery = Delivery {
         intent,
         format: grant.order.format,
@@ -315,13 +321,25 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
         told: false,
     };
     broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
-    let job = Job::new(broker, grant.approved.id, grant.caller.session().clone(), intent);
+    let recorder = recorder(broker, &grant, intent, time_ms);
+    let job = Job::new(broker, grant.approved.id, grant.caller.session().clone(), intent, recorder);
     broker.jobs.spawn(job.run(grant.order, frames_out, ending, slot));
     delivery
 }
 
+/// What keeps the content, where one of the datasets says that it is kept.
+fn recorder(broker: &Broker, grant: &Grant, intent: u64, time_ms: i64) -> Option<Recorder> {
+    let datasets = &broker.settings.catalog.datasets;
+    let kept = |name: &String| datasets.get(name).is_some_and(|dataset| dataset.recording == Keep::Content);
+    grant.approved.document.datasets.iter().any(kept).then(|| {
+        let name = RecordingName::of(intent, time_ms);
+        let subject = grant.caller.actor().to_string();
+        Recorder::new(Arc::clone(&broker.recordings), &broker.log, name, subject)
+    })
+}
+
 /// Outcomes for intents that a crash left open.
-pub(crate) fn close_interrupted(state: &State, now_ms: i64) -> Vec<Event> {
+pub(crate) fn close_interrupted(state: &State, recordings: &BTreeMap<u64, Recording>, now_ms: i64) -> Vec<Event> {
     state
         .open_intents
         .iter()
@@ -335,6 +353,7 @@ pub(crate) fn close_interrupted(state: &State, now_ms: i64) -> Vec<Event> {
                 ms: u64::try_from(now_ms - open.time_ms).unwrap_or(0),
                 sha256: None,
                 bytes_max: Some(open.bytes + UNRECORDED_BYTES_MAX),
+                recording: recordings.get(index).copied(),
                 columns: open.intent.columns.clone(),
             })
         })

@@ -53,6 +53,21 @@ pub(crate) async fn write(broker: &Broker, head: &Arc<Published>, wanted: Wanted
     }
 }
 
+/// Why a body is gone: the index of the entry that says so.
+#[derive(Clone, Copy)]
+enum Gone {
+    Erased(u64),
+    Disposed(u64),
+}
+
+impl Gone {
+    fn by(self) -> u64 {
+        match self {
+            Gone::Erased(by) | Gone::Disposed(by) => by,
+        }
+    }
+}
+
 struct Job {
     log: Log,
     signer: Arc<LogSigner>,
@@ -181,7 +196,7 @@ impl Job {
     }
 
     fn look(&mut self, entry: &Opened, matches: bool) {
-        let erased_by = self.erased_by(entry);
+        let erased_by = self.gone_by(entry).map(|gone| gone.by());
         self.last = erased_by.map_or(self.last, |by| self.last.max(by + 1));
         self.reach.look(entry.index, &entry.leaf.header, erased_by, matches);
     }
@@ -196,8 +211,15 @@ impl Job {
     }
 
     /// The entry that says why this one's body is gone.
-    fn erased_by(&self, entry: &Opened) -> Option<u64> {
-        self.head.state.erased_keys.get(entry.erased_key.as_ref()?).copied()
+    fn gone_by(&self, entry: &Opened) -> Option<Gone> {
+        if entry.body.is_some() {
+            return None;
+        }
+        let state = &self.head.state;
+        match &entry.erased_key {
+            Some(key) => state.erased_keys.get(key).copied().map(Gone::Erased),
+            None => state.disposed_by(entry.leaf.header.kind, entry.index).map(Gone::Disposed),
+        }
     }
 
     fn with_entry(
@@ -206,8 +228,9 @@ impl Job {
         add: impl FnOnce(&BundleEntry<'_>) -> Result<(), chunk_evidence::bundle::BundleError>,
     ) -> Result<(), Error> {
         let (leaf, kept);
-        let body = match self.erased_by(entry) {
-            Some(by) => EntryBody::Erased(by),
+        let body = match self.gone_by(entry) {
+            Some(Gone::Erased(by)) => EntryBody::Erased(by),
+            Some(Gone::Disposed(by)) => EntryBody::Disposed(by),
             None => {
                 kept = document(entry)?;
                 EntryBody::Document(&kept)

@@ -29,12 +29,13 @@ use super::entries::Event;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits::{COMMANDS_QUEUED_MAX, COMMIT_COMMANDS_MAX};
+use crate::retention::is_disposable;
 use crate::state::State;
 
 /// A handle to the log; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Log {
-    commands: mpsc::SyncSender<Command>,
+    orders: mpsc::SyncSender<Order>,
     shared: Arc<Shared>,
 }
 
@@ -75,9 +76,9 @@ pub(crate) struct Opened {
     pub(crate) index: u64,
     /// Leaf as stored.
     pub(crate) leaf: Leaf,
-    /// Per-entry key and groups; absent once erased.
+    /// Per-entry key and groups; absent once erased or disposed of.
     pub(crate) body: Option<(EntryKey, Body)>,
-    /// The data key that is gone, where the body is.
+    /// The data key that is gone, where the body is; absent where the body itself was disposed of.
     pub(crate) erased_key: Option<String>,
 }
 
@@ -95,6 +96,28 @@ pub(crate) type Weight = Urgency;
 type Decide = Box<dyn FnOnce(&State, i64) -> Result<Vec<Event>, Error> + Send>;
 type Reply = oneshot::Sender<Result<Committed, Error>>;
 
+/// What the writer is asked to do.
+enum Order {
+    /// Record something.
+    Commit(Command),
+    /// Take bodies away.
+    Forget {
+        indices: Vec<u64>,
+        reply: oneshot::Sender<Result<bool, Error>>,
+    },
+}
+
+/// A stored entry without its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// Index.
+    pub(crate) index: u64,
+    /// Header.
+    pub(crate) header: Header,
+    /// The data key that its body is sealed under; none once the body was disposed of.
+    pub(crate) data_key: Option<String>,
+}
+
 struct Command {
     decide: Decide,
     weight: Weight,
@@ -104,6 +127,8 @@ struct Command {
 impl Log {
     /// Replays the journal and starts the writer.
     ///
+    /// Beside the log, it gives the entries whose bodies should be gone and are not, because a broker died before it was through.
+    ///
     /// # Errors
     /// When the journal cannot be read, an entry does not read back, or the thread cannot start.
     pub(crate) fn open(
@@ -111,10 +136,10 @@ impl Log {
         data_keys: DataKeys,
         signer: Arc<LogSigner>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<(Self, Vec<u64>), Box<dyn std::error::Error + Send + Sync>> {
         let data_keys = Arc::new(data_keys);
         let reader = journal.reader()?;
-        let (state, tree, index) = replay(reader.as_ref(), &data_keys)?;
+        let Replayed { state, tree, index, left } = replay(reader.as_ref(), &data_keys)?;
         let checkpoint = signer.sign(tree.size(), root_of(&tree)?)?;
         let (size, _) = watch::channel(state.size);
         let shared = Arc::new(Shared {
@@ -130,7 +155,7 @@ impl Log {
             data_keys,
             size,
         });
-        let (commands, queue) = mpsc::sync_channel(COMMANDS_QUEUED_MAX);
+        let (orders, queue) = mpsc::sync_channel(COMMANDS_QUEUED_MAX);
         let writer = Writer {
             journal,
             signer,
@@ -141,7 +166,7 @@ impl Log {
         std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(&queue))?;
-        Ok(Self { commands, shared })
+        Ok((Self { orders, shared }, left))
     }
 
     /// Decides a command against the newest state, records its events durably, and gives the state that contains them.
@@ -152,11 +177,12 @@ impl Log {
         decide: impl FnOnce(&State, i64) -> Result<Vec<Event>, Error> + Send + 'static,
     ) -> Result<Committed, Error> {
         let (reply, answer) = oneshot::channel();
-        match self.commands.try_send(Command {
+        let command = Command {
             decide: Box::new(decide),
             weight,
             reply,
-        }) {
+        };
+        match self.orders.try_send(Order::Commit(command)) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Full(_)) => {
                 return Err(Error::new(
@@ -167,6 +193,51 @@ impl Log {
             Err(mpsc::TrySendError::Disconnected(_)) => return Err(unavailable("the log's writer has stopped")),
         }
         answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))
+    }
+
+    /// Takes away the bodies of these entries for good. Whatever says that they may be gone must be durable before.
+    ///
+    /// # Errors
+    /// When the journal cannot be written, or somebody reads old pages of it for too long; calling it again finishes it.
+    pub(crate) async fn forget(&self, indices: Vec<u64>) -> Result<(), Error> {
+        let mut indices = indices;
+        for _ in 0..FORGET_TRIES_MAX {
+            let (reply, answer) = oneshot::channel();
+            let order = Order::Forget {
+                indices: std::mem::take(&mut indices),
+                reply,
+            };
+            self.orders
+                .try_send(order)
+                .map_err(|_| unavailable("the log's writer has more to do than it can take now"))?;
+            if answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))? {
+                return Ok(());
+            }
+            tokio::time::sleep(FORGET_PAUSE).await;
+        }
+        Err(unavailable(
+            "old pages of the journal stay in use, so bodies that were disposed of are still on disk",
+        ))
+    }
+
+    /// Reads entries `[from, from + max)` without opening them.
+    pub(crate) async fn stored(&self, from: u64, max: usize) -> Result<Vec<Stored>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let limit = self.published().state.size;
+        let read = move || {
+            let max = usize::try_from(limit.saturating_sub(from)).unwrap_or(usize::MAX).min(max);
+            let records = shared.reader.lock().unwrap_or_else(PoisonError::into_inner).read(from, max)?;
+            let read = (from..).zip(records).map(|(index, record)| {
+                let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
+                Ok(Stored {
+                    index,
+                    header: leaf.header,
+                    data_key: record.data_key,
+                })
+            });
+            read.collect()
+        };
+        settled(tokio::task::spawn_blocking(read).await)
     }
 
     /// Ids of the data keys of this subject between these times.
@@ -189,6 +260,11 @@ impl Log {
             Ok(())
         };
         settled(tokio::task::spawn_blocking(destroy).await)
+    }
+
+    /// The keys under which bodies and recordings are sealed.
+    pub(crate) fn data_keys(&self) -> Arc<DataKeys> {
+        Arc::clone(&self.shared.data_keys)
     }
 
     /// The newest published state and checkpoint.
@@ -271,16 +347,53 @@ struct Refusal {
 }
 
 impl Writer {
-    fn run(mut self, queue: &mpsc::Receiver<Command>) {
-        while let Ok(command) = queue.recv() {
-            let mut batch = vec![command];
-            while batch.len() < COMMIT_COMMANDS_MAX {
-                match queue.try_recv() {
-                    Ok(command) => batch.push(command),
-                    Err(_) => break,
+    fn run(mut self, queue: &mpsc::Receiver<Order>) {
+        while let Ok(order) = queue.recv() {
+            let mut next = Some(order);
+            while let Some(order) = next.take() {
+                match order {
+                    Order::Forget { indices, reply } => drop(reply.send(self.forget(&indices))),
+                    Order::Commit(command) => {
+                        let mut batch = vec![command];
+                        while batch.len() < COMMIT_COMMANDS_MAX {
+                            match queue.try_recv() {
+                                Ok(Order::Commit(command)) => batch.push(command),
+                                Ok(other) => {
+                                    next = Some(other);
+                                    break;
+                                }
+                                Err(_) => break,
+                            }
+                        }
+                        self.commit(batch);
+                    }
                 }
             }
-            self.commit(batch);
+        }
+    }
+
+    fn forget(&mut self, indices: &[u64]) -> Result<bool, Error> {
+        let before = self.shared.published.load_full();
+        if let Some(broken) = &before.broken {
+            return Err(unavailable(broken));
+        }
+        self.journal.forget(indices).map_err(|fault| {
+            self.broke(&before, &fault);
+            unavailable(&fault.to_string())
+        })
+    }
+
+    /// Says that the log can no longer grow, unless it only lacks space.
+    fn broke(&self, before: &Published, fault: &AppendError) {
+        tracing::error!(error = %fault, "the evidence log cannot be written");
+        if !matches!(fault, AppendError::NoSpace) {
+            self.shared.published.store(Arc::new(Published {
+                state: before.state.clone(),
+                checkpoint: before.checkpoint.clone(),
+                commits: before.commits,
+                broken: Some(fault.to_string()),
+            }));
+            self.shared.size.send_modify(|_| {});
         }
     }
 
@@ -335,16 +448,7 @@ impl Writer {
         match self.append(&before, state, drafts, weight) {
             Ok(published) => answer(decided, &published),
             Err(fault) => {
-                tracing::error!(error = %fault, "the evidence log cannot be written");
-                if !matches!(fault, AppendError::NoSpace) {
-                    self.shared.published.store(Arc::new(Published {
-                        state: before.state.clone(),
-                        checkpoint: before.checkpoint.clone(),
-                        commits: before.commits,
-                        broken: Some(fault.to_string()),
-                    }));
-                    self.shared.size.send_modify(|_| {});
-                }
+                self.broke(&before, &fault);
                 answer_unwritten(decided, &fault);
             }
         }
@@ -452,7 +556,8 @@ fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::err
     tree.root(tree.size()).ok_or_else(|| "the tree does not hold its own size".into())
 }
 
-fn month(time_ms: i64) -> String {
+/// The month (UTC) of a time, `2026-01`: data keys and recordings go by it.
+pub(crate) fn month(time_ms: i64) -> String {
     let date = jiff::Timestamp::from_millisecond(time_ms)
         .unwrap_or_default()
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -500,35 +605,82 @@ fn refuse(replies: impl IntoIterator<Item = Reply>, why: impl Fn() -> Error) {
     }
 }
 
-fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<(State, Tree, Index), Box<dyn std::error::Error + Send + Sync>> {
+/// What a journal holds.
+struct Replayed {
+    state: State,
+    tree: Tree,
+    index: Index,
+    /// Entries whose bodies are there although an entry says that they were disposed of.
+    left: Vec<u64>,
+}
+
+fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<Replayed, Box<dyn std::error::Error + Send + Sync>> {
     let mut state = State::default();
     let (mut tree, mut index) = (Tree::new(), Index::default());
     // Data keys that are gone, each with the first entry that misses it.
-    let mut missing = BTreeMap::<Option<String>, u64>::new();
+    let mut missing = BTreeMap::<String, u64>::new();
+    let mut kept = KeptBodies::default();
     loop {
         let records = reader.read(state.size, REPLAY_PAGE)?;
         if records.is_empty() {
-            let unsaid = missing
-                .into_iter()
-                .find(|(key, _)| key.as_ref().is_none_or(|key| !state.erased_keys.contains_key(key)));
-            return match unsaid {
-                None => Ok((state, tree, index)),
-                Some((_, index)) => {
-                    Err(format!("entry {index} cannot be opened: its data key is gone, and no entry says that it was erased").into())
-                }
-            };
+            let unsaid = missing.into_iter().find(|(key, _)| !state.erased_keys.contains_key(key));
+            if let Some((_, index)) = unsaid {
+                return Err(format!("entry {index} cannot be opened: its data key is gone, and no entry says that it was erased").into());
+            }
+            let left = kept.left(&state)?;
+            return Ok(Replayed { state, tree, index, left });
         }
         for entry in open_all(state.size, &records, data_keys)? {
             tree.push(entry.leaf.hash());
             index.push(&entry.leaf.header, entry.body.iter().flat_map(|(_, body)| requests_named(body)));
             match &entry.body {
-                Some((_, body)) => state.apply(&Event::read(entry.index, &entry.leaf.header, body)?, entry.leaf.header.t),
+                Some((_, body)) => {
+                    kept.there(entry.leaf.header.kind, entry.index);
+                    state.apply(&Event::read(entry.index, &entry.leaf.header, body)?, entry.leaf.header.t);
+                }
                 None => {
-                    missing.entry(entry.erased_key.clone()).or_insert(entry.index);
+                    match entry.erased_key {
+                        Some(key) => drop(missing.entry(key).or_insert(entry.index)),
+                        None => kept.gone(entry.leaf.header.kind, entry.index),
+                    }
                     state.apply_erased(&entry.leaf.header);
                 }
             }
         }
+    }
+}
+
+/// Which bodies of kinds that may be disposed of are there, and which are not, while a journal is replayed.
+#[derive(Default)]
+struct KeptBodies {
+    there: BTreeMap<Kind, Vec<u64>>,
+    /// The last that is gone, of each kind.
+    gone: BTreeMap<Kind, u64>,
+}
+
+impl KeptBodies {
+    fn there(&mut self, kind: Kind, index: u64) {
+        if is_disposable(kind) {
+            self.there.entry(kind).or_default().push(index);
+        }
+    }
+
+    fn gone(&mut self, kind: Kind, index: u64) {
+        self.gone.insert(kind, index);
+    }
+
+    /// The entries whose bodies should be gone. Disposing goes from the first of a kind onwards, so the last one tells for all.
+    fn left(self, state: &State) -> Result<Vec<u64>, String> {
+        for (kind, index) in self.gone {
+            if index >= state.disposed_before(kind) {
+                return Err(format!("entry {index} has no body, and no entry says that it was disposed of"));
+            }
+        }
+        let due = self.there.into_iter().flat_map(|(kind, indices)| {
+            let before = state.disposed_before(kind);
+            indices.into_iter().take_while(move |index| *index < before)
+        });
+        Ok(due.collect())
     }
 }
 
@@ -584,7 +736,7 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
     })
 }
 
-fn unavailable(why: &str) -> Error {
+pub(crate) fn unavailable(why: &str) -> Error {
     Error::new(
         Code::EvidenceUnavailable,
         "The evidence log cannot be written, so nothing is read or changed.",
@@ -606,6 +758,9 @@ fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::new(Code::EvidenceUnavailable, "The evidence log cannot be read.").operator(fault)
 }
 
+/// How often older pages of the journal are waited for, and how long each time.
+const FORGET_TRIES_MAX: u32 = 100;
+const FORGET_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Entries opened at a time while replaying.
 const REPLAY_PAGE: usize = 4096;
 /// Entries for which a thread is worth its while.

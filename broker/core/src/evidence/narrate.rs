@@ -45,6 +45,10 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::Outcome(outcome) => format!("delivery {}: {} rows, {} bytes", outcome.end, outcome.rows, outcome.bytes),
         Event::Ack { id, .. } => format!("client holds the bytes of request {id}"),
         Event::Erase(erase) => format!("the records of {} are erased: {}", erase.subject, erase.reason),
+        Event::Dispose(dispose) => format!(
+            "{} bodies and {} recordings have been kept long enough and are disposed of",
+            dispose.bodies_count, dispose.recordings_count
+        ),
         Event::AuditRead { entries, .. } => format!("{entries} entries read"),
         Event::AuditExport { from, to, level, .. } => format!("entries {from} to {to} exported at level {level}"),
     }

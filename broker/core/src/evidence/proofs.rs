@@ -70,7 +70,10 @@ pub(super) fn document(entry: &Opened) -> Result<String, Error> {
     let erased = || {
         Error::new(
             Code::NotFound,
-            format!("Entry {} was erased, so this can no longer be proven.", entry.index),
+            format!(
+                "The body of entry {} is gone, erased or disposed of, so this can no longer be proven.",
+                entry.index
+            ),
         )
     };
     let (key, body) = entry.body.as_ref().ok_or_else(erased)?;

@@ -30,6 +30,7 @@ impl State {
                 self.created.retain(|created| *created != id);
             }
         }
+        self.recordings.retain(|_, kept| kept.actor != *gone);
         let reviewed: Vec<RequestId> = self
             .requests
             .values()
@@ -49,6 +50,9 @@ impl State {
             if let Some(id) = session.map(|session| session.open.session.clone()) {
                 self.end_session(&id, "ended", header.act.as_deref());
             }
+        }
+        if let (Kind::FetchOutcome, Some(intent)) = (header.kind, about) {
+            self.open_intents.remove(&intent);
         }
         let ended = match header.kind {
             Kind::ReviewReject => self

@@ -10,6 +10,7 @@ use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
 
 use crate::evidence::entries::{OutcomeEntry, RequestCreate, SessionOpen};
+use crate::recording::Recording;
 
 /// A request and all that happened to it.
 #[derive(Debug, Clone)]
@@ -91,6 +92,8 @@ pub(crate) struct Ended {
     pub(crate) bytes: u64,
     /// SHA-256 (hex) of the bytes, when done.
     pub(crate) sha256: Option<String>,
+    /// What became of the recording, where content was to be kept.
+    pub(crate) recording: Option<Recording>,
 }
 
 impl Request {
@@ -133,6 +136,7 @@ impl From<&OutcomeEntry> for Ended {
             rows: outcome.rows,
             bytes: outcome.bytes,
             sha256: outcome.sha256.clone(),
+            recording: outcome.recording,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! provider with one key. The stories below run the whole road in milliseconds.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod recordings;
 mod roles;
 mod stories;
 
@@ -37,9 +38,13 @@ use crate::error::Error;
 use crate::fetch::Submitted;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
+use crate::recording::Keep;
+use crate::retention::Retention;
 use crate::settings::{IssuerSettings, Settings};
 use crate::state::State;
 use crate::witness::Witnessing;
+pub(crate) use recordings::MemRecordings;
+
 use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
@@ -142,6 +147,18 @@ impl Journal for MemJournal {
             .take(max)
             .cloned()
             .collect())
+    }
+
+    fn forget(&mut self, indices: &[u64]) -> Result<bool, AppendError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(AppendError::Failed("input/output error".into()));
+        }
+        let mut stored = self.records.lock().unwrap();
+        for index in indices {
+            let record = &mut stored[usize::try_from(*index).unwrap()];
+            (record.sealed, record.data_key) = (Vec::new(), None);
+        }
+        Ok(true)
     }
 
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
@@ -312,6 +329,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<StillClock>,
     provider: Arc<Ed25519KeyPair>,
     dir: tempfile::TempDir,
+    pub(crate) recordings: MemRecordings,
     serial: AtomicU64,
 }
 
@@ -342,7 +360,8 @@ impl World {
         let provider = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap());
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
+        let recordings = MemRecordings::default();
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, witness).await?;
         Ok(Self {
             broker,
             setup,
@@ -351,6 +370,7 @@ impl World {
             clock,
             provider,
             dir,
+            recordings,
             serial: AtomicU64::new(0),
         })
     }
@@ -358,6 +378,15 @@ impl World {
     /// Forgets the running broker without stopping it and starts another on the same journal, as after `kill -9`.
     pub(crate) async fn crash_and_restart(self) -> Self {
         self.try_restart().await.unwrap()
+    }
+
+    /// As [`World::crash_and_restart`], with what the crash left of recordings.
+    pub(crate) async fn crash_and_restart_with(self, left: impl FnOnce(&MemRecordings)) -> Self {
+        let (mut world, recordings) = (self, MemRecordings::default());
+        left(&recordings);
+        // The dying broker writes where nobody looks any more.
+        world.recordings = recordings;
+        world.crash_and_restart().await
     }
 
     /// As [`World::crash_and_restart`], for a broker that may refuse to start.
@@ -374,6 +403,7 @@ impl World {
             clock,
             provider,
             dir,
+            recordings,
             serial,
         } = self;
         broker.stopping.cancel();
@@ -391,7 +421,7 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, witness).await?;
         Ok(Self {
             broker,
             setup,
@@ -400,6 +430,7 @@ impl World {
             clock,
             provider,
             dir,
+            recordings,
             serial,
         })
     }
@@ -489,6 +520,7 @@ async fn start(
     clock: &Arc<StillClock>,
     provider: &Arc<Ed25519KeyPair>,
     dir: &tempfile::TempDir,
+    recordings: &MemRecordings,
     witness: Option<Witnessing>,
 ) -> Result<Arc<Broker>, Error> {
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
@@ -501,6 +533,7 @@ async fn start(
         signer: LogSigner::from_seed(&setup.settings.origin, &setup.log_seed).unwrap(),
         scanner: Arc::clone(scanner) as Arc<dyn Scanner>,
         http: Arc::new(Provider { jwks: jwks.to_string() }),
+        recordings: Arc::new(recordings.clone()),
         token_seed: [2; 32],
         nonce_key: [4; 32],
         witness,
@@ -531,6 +564,7 @@ fn settings() -> Settings {
         bytes_max: 1 << 30,
         pending_s: 3600,
         grant_s: 600,
+        recording: Keep::Digest,
     };
     let two = Dataset {
         name: "salaries".into(),
@@ -566,6 +600,7 @@ fn settings() -> Settings {
                 },
             )]),
         },
+        retention: Retention::default(),
         config_digest: "c0ffee".into(),
     }
 }

@@ -6,6 +6,8 @@ mod ending;
 mod erasing;
 mod log;
 mod once;
+mod recording;
+mod retention;
 mod standing;
 
 use std::sync::atomic::Ordering;

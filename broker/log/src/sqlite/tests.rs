@@ -162,3 +162,81 @@ fn space_is_kept_back_for_endings() {
     assert_eq!(journal.append(1, &[record(1)], Urgency::Normal).unwrap(), 2);
     assert!(path.with_file_name("journal.db.reserve").exists());
 }
+
+/// Every file of the journal in one piece.
+fn on_disk(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).unwrap();
+    files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+}
+
+/// A body that is like no other.
+fn body(n: u16, length: usize) -> Vec<u8> {
+    (0..length)
+        .flat_map(|at| format!("{n:04}-{at:06};").into_bytes())
+        .take(length)
+        .collect()
+}
+
+#[test]
+fn a_body_that_was_taken_away_is_in_no_file_and_the_rest_stands_as_it_was() {
+    let (folder, path) = folder();
+    let mut journal = SqliteJournal::create(&path).unwrap();
+    // Short ones, many a page, and ones that need pages of their own.
+    let lengths = [60, 700, 3000, 5000, 60_000];
+    let records: Vec<Record> = (0..500_u16)
+        .map(|n| Record {
+            leaf: format!("leaf {n}").into_bytes(),
+            sealed: body(n, lengths[usize::from(n) % lengths.len()]),
+            data_key: Some(format!("k{n}")),
+        })
+        .collect();
+    for (at, page) in records.chunks(50).enumerate() {
+        journal.append(at as u64 * 50, page, Urgency::Normal).unwrap();
+    }
+    let reader = journal.reader().unwrap();
+    let gone: Vec<u64> = (0..300).filter(|index| index % 3 != 1).collect();
+    for index in &gone {
+        assert_eq!(
+            reader.read(*index, 1).unwrap()[0].sealed.len(),
+            records[usize::try_from(*index).unwrap()].sealed.len()
+        );
+    }
+    assert!(journal.forget(&gone).unwrap());
+    let check = |journal: &SqliteJournal| {
+        let bytes = on_disk(folder.path());
+        for (index, record) in records.iter().enumerate() {
+            let read = journal.read(index as u64, 1).unwrap().remove(0);
+            assert_eq!(read.leaf, record.leaf);
+            if gone.contains(&(index as u64)) {
+                assert!(read.sealed.is_empty() && read.data_key.is_none());
+                for needle in [&record.sealed[..24], &record.sealed[record.sealed.len() - 24..]] {
+                    assert!(!bytes.windows(24).any(|window| window == needle), "body {index} is still there");
+                }
+            } else {
+                assert_eq!(read, *record);
+            }
+        }
+    };
+    check(&journal);
+    journal.append(500, &[record(1)], Urgency::Normal).unwrap();
+    drop((reader, journal));
+    let mut journal = SqliteJournal::open(&path).unwrap();
+    assert_eq!(journal.size(), 501);
+    check(&journal);
+    assert!(journal.forget(&[]).unwrap(), "nothing is taken away twice");
+}
+
+#[test]
+fn pages_that_somebody_reads_are_waited_for() {
+    let (_folder, path) = folder();
+    let mut journal = SqliteJournal::create(&path).unwrap();
+    journal.append(0, &[record(0), record(1)], Urgency::Normal).unwrap();
+    journal.connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entries;").unwrap();
+    assert!(!journal.forget(&[0]).unwrap(), "an old page is still in use");
+    assert_eq!(journal.read(0, 1).unwrap()[0].sealed, b"");
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(journal.forget(&[]).unwrap());
+    journal.append(2, &[record(2)], Urgency::Normal).unwrap();
+}

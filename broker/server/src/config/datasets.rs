@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chunk_core::catalog::{Dataset, Unclassified};
 use chunk_core::limits::{FETCH_BYTES_DEFAULT, FETCH_ROWS_DEFAULT, GRANT_S_DEFAULT, PENDING_S_DEFAULT, REASON_BYTES_MAX, SQL_BYTES_MAX};
+use chunk_core::recording::Keep;
 use chunk_port::{PostgresTarget, Source};
 use toml::Spanned;
 
@@ -145,6 +146,10 @@ fn dataset(
         PENDING_S_DEFAULT / 3600,
     );
     let grant_m = check.number(raw.grant_minutes, &format!("{path}.grant_minutes"), 1..=1440, GRANT_S_DEFAULT / 60);
+    let recording = raw.recording.and_then(|field| {
+        let words = [("digest", Keep::Digest), ("content", Keep::Content)];
+        check.word(&field, &format!("{path}.recording"), &words)
+    });
     let mut columns = BTreeMap::new();
     for (column, class) in raw.columns {
         if !classes.contains_key(class.get_ref()) && !check.was_removed(&format!("classes.{}", class.get_ref())) {
@@ -200,6 +205,7 @@ fn dataset(
         bytes_max: u64::try_from(bytes_max).ok()?,
         pending_s: pending_h * 3600,
         grant_s: grant_m * 60,
+        recording: recording.unwrap_or_default(),
     })
 }
 

@@ -14,6 +14,7 @@ mod mirror;
 mod parse;
 mod policies;
 mod raw;
+mod retention;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
+use chunk_core::retention::Retention;
 use chunk_core::settings::IssuerSettings;
 use chunk_port::{DateUnit, Mask, PostgresTarget};
 use url::Url;
@@ -51,6 +53,8 @@ pub struct Config {
     pub witness: Option<WitnessConfig>,
     /// Where a copy of the tree is kept, if somewhere.
     pub mirror: Option<MirrorConfig>,
+    /// How long bodies of entries and recordings are kept.
+    pub retention: Retention,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// Masks by class.

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
     pub(super) witness: At<super::witness::RawWitnesses>,
     pub(super) mirror: At<super::mirror::RawMirror>,
+    pub(super) retention: At<super::retention::RawRetention>,
     #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]
@@ -122,6 +123,7 @@ pub(super) struct RawDataset {
     pub(super) bytes_max: At<i64>,
     pub(super) pending_hours: At<i64>,
     pub(super) grant_minutes: At<i64>,
+    pub(super) recording: At<String>,
     #[serde(default)]
     pub(super) columns: BTreeMap<Spanned<String>, Spanned<String>>,
 }

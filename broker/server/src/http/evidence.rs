@@ -86,6 +86,27 @@ pub(super) async fn erase(
     Ok(Answer::ok(audit::erase(&gateway.broker, &cx, &caller, request).await?))
 }
 
+/// What a delivery returned, byte for byte, where that was kept. Reading it is itself an entry.
+#[utoipa::path(
+    get, operation_id = "recording", path = "/v1/audit/recordings/{index}", tag = "evidence",
+    params(("index" = u64, Path, description = "Index of the delivery's intent.")), security(("access_token" = [], "proof" = [])),
+    responses(
+        (status = 200, body = Binary, content_type = "application/octet-stream"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn recording(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Named(index): Named<u64>,
+) -> Result<Response, Refusal> {
+    let replay = audit::recording(&gateway.broker, &cx, &caller, index).await?;
+    let length = HeaderValue::from(replay.length);
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static(OCTETS)), (CONTENT_LENGTH, length)];
+    Ok((headers, Body::from_stream(replay)).into_response())
+}
+
 /// Query of a receipt.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -35,7 +35,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         catalog::list, catalog::describe,
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,
         review::review, review::cancel, review::revoke, review::acknowledge, review::events,
-        evidence::search, evidence::entry, evidence::export, evidence::erase, evidence::receipt,
+        evidence::search, evidence::entry, evidence::export, evidence::erase, evidence::recording, evidence::receipt,
         evidence::checkpoint, evidence::tile, evidence::entries_tile, evidence::consistency,
         health::healthz, health::readyz, health::metrics_for_loopback, serve,
     ),

@@ -120,6 +120,7 @@ fn table() -> Table {
     .add(get(), "/v1/audit/entries/{index}", Session, evidence::entry)
     .add(post(), "/v1/audit/exports", Session, evidence::export)
     .add(post(), "/v1/audit/erasures", Session, evidence::erase)
+    .add(get(), "/v1/audit/recordings/{index}", Session, evidence::recording)
     .add(get(), "/checkpoint", Public, evidence::checkpoint)
     .add(get(), "/tile/{level}/{*index}", Public, evidence::tile)
     .add(get(), "/tile/entries/{*index}", Session, evidence::entries_tile)

@@ -12,7 +12,7 @@ use ring::digest::{Context, SHA256};
 
 use super::archive::{Archive, Member, Stop, finish};
 use super::format::Format;
-use super::ledger::{Check, Ledger};
+use super::ledger::{Check, Ledger, disposes};
 use super::level::open_set;
 use super::member::{PLAIN_BYTES_MAX, inflate};
 use super::pool::Pool;
@@ -71,6 +71,8 @@ impl Job {
             context_max,
             erased: Vec::new(),
             erasers: HashSet::new(),
+            disposed: BTreeMap::new(),
+            disposers: BTreeMap::new(),
             kinds: vec![0; Kind::ALL.len()],
         };
         let seen = trust.and_then(|trust| trust.last.as_ref()).map(|last| last.size);
@@ -213,6 +215,20 @@ impl Job {
             if by <= index || !walk.erasers.contains(by) {
                 self.findings
                     .fault(CLOSURE, Some(*index), "its body is gone, and the entry it names erased nothing");
+            }
+        }
+        for (gone, last) in &walk.disposed {
+            let covered = match walk.disposers.get(&gone.by) {
+                Some(Some(bodies)) => bodies.iter().any(|(kind, before)| *kind == gone.kind && last < before),
+                Some(None) => !gone.asked_for,
+                None => false,
+            };
+            if !covered || gone.by <= *last {
+                self.findings.fault(
+                    CLOSURE,
+                    Some(*last),
+                    "its body is gone, and the entry it names did not dispose of it",
+                );
             }
         }
         self.counts.context = walk.context.len() as u64;
@@ -373,6 +389,16 @@ impl Reader<'_> {
     }
 }
 
+/// Bodies that are gone alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Gone {
+    kind: Kind,
+    /// The entry that is said to have disposed of them.
+    by: u64,
+    /// Whether that entry must be opened: where they would be, if they were there.
+    asked_for: bool,
+}
+
 /// What is gathered while the entries go by.
 struct Walk<'a, 's> {
     ledger: Ledger<'a>,
@@ -388,6 +414,10 @@ struct Walk<'a, 's> {
     /// Erased entries, each with the entry that is said to have erased it.
     erased: Vec<(u64, u64)>,
     erasers: HashSet<u64>,
+    /// The last body that is gone, of each kind, under each entry that is said to have disposed of it.
+    disposed: BTreeMap<Gone, u64>,
+    /// What entries say that was disposed of: kinds, and indices before which bodies are gone. Absent where that is not opened.
+    disposers: BTreeMap<u64, Option<Vec<(Kind, u64)>>>,
     kinds: Vec<u64>,
 }
 
@@ -432,6 +462,17 @@ impl Walk<'_, '_> {
                 self.erased.push((entry.index, by));
                 self.need(by);
             }
+            Opened::Disposed(by) => {
+                let asked_for = match filter {
+                    _ if level < 2 => false,
+                    None => true,
+                    Some(filter) => self.format.covers(entry.index) && filter.shows(entry.kind, entry.act, entry.ds),
+                };
+                let kind = entry.kind;
+                let last = self.disposed.entry(Gone { kind, by, asked_for }).or_default();
+                *last = entry.index.max(*last);
+                self.need(by);
+            }
             Opened::Header if level < 2 => {}
             Opened::Header => match filter {
                 None => findings.fault(COMPLETE, Some(entry.index), "its body is missing and nobody erased it"),
@@ -444,8 +485,10 @@ impl Walk<'_, '_> {
             Opened::Partly(set) if level >= 2 && set == open && open != GroupSet::ALL => {}
             Opened::Full | Opened::Partly(_) => return Err("a row opens other groups than its level says".into()),
         }
-        if matches!(entry.kind, Kind::Erase | Kind::RetentionDispose) {
-            self.erasers.insert(entry.index);
+        match entry.kind {
+            Kind::Erase => drop(self.erasers.insert(entry.index)),
+            Kind::RetentionDispose => drop(self.disposers.insert(entry.index, disposes(entry))),
+            _ => {}
         }
         for index in entry.refs.iter().chain(&entry.pol) {
             self.need(*index);
@@ -466,6 +509,7 @@ impl Walk<'_, '_> {
             Opened::Full | Opened::Partly(_) => counts.opened += 1,
             Opened::Header => counts.header_only += 1,
             Opened::Erased(_) => counts.erased += 1,
+            Opened::Disposed(_) => counts.disposed += 1,
         }
     }
 

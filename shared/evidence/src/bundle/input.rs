@@ -69,8 +69,10 @@ pub struct BundleEntry<'a> {
 pub enum EntryBody<'a> {
     /// The body document.
     Document(&'a str),
-    /// Gone, under the `erase` or `retention.dispose` entry of this index.
+    /// Gone, under the `erase` entry of this index.
     Erased(u64),
+    /// Gone, under the `retention.dispose` entry of this index.
+    Disposed(u64),
 }
 
 /// Why a bundle could not be written.

@@ -1,4 +1,4 @@
-//! One entry as one line: full, partly opened, header only, or erased; and the members that hold lines.
+//! One entry as one line: full, partly opened, header only, erased, or disposed of; and the members that hold lines.
 
 use std::borrow::Cow;
 
@@ -58,6 +58,11 @@ pub(super) fn write(
             text.push_str(&format!("{{\"e\":{by},"));
             header(text);
             text.push_str(&format!(",\"r\":\"{}\"}}\n", b64(&leaf.body_root)));
+        }
+        EntryBody::Disposed(by) => {
+            text.push('{');
+            header(text);
+            text.push_str(&format!(",\"r\":\"{}\",\"x\":{by}}}\n", b64(&leaf.body_root)));
         }
         EntryBody::Document(_) if !entry.opened || level < 2 => {
             text.push('{');
@@ -165,11 +170,18 @@ impl Rows {
             }
             _ => return Err(MALFORMED),
         };
-        let given = match (found.body, found.rk, found.digests, found.disclosures, found.erased, found.root) {
+        let gone = match (found.erased, found.disposed) {
+            (None, None) => None,
+            (Some(by), None) => Some(Gone::Erased(by)),
+            (None, Some(by)) => Some(Gone::Disposed(by)),
+            (Some(_), Some(_)) => return Err(MALFORMED),
+        };
+        let given = match (found.body, found.rk, found.digests, found.disclosures, gone, found.root) {
             (Some(groups), Some(rk), None, None, None, None) => Given::Full { rk, groups },
             (None, None, Some(digests), Some(disclosures), None, None) => Given::Partly { disclosures, digests },
             (None, None, None, None, None, Some(root)) => Given::Header(root),
-            (None, None, None, None, Some(by), Some(root)) => Given::Erased(root, by),
+            (None, None, None, None, Some(Gone::Erased(by)), Some(root)) => Given::Erased(root, by),
+            (None, None, None, None, Some(Gone::Disposed(by)), Some(root)) => Given::Disposed(root, by),
             _ => return Err(MALFORMED),
         };
         self.page.add(index, header, given)
@@ -178,6 +190,12 @@ impl Rows {
 
 const MALFORMED: &str = "a row is malformed";
 
+/// What became of a body that is not there.
+enum Gone {
+    Erased(u64),
+    Disposed(u64),
+}
+
 /// The members of a line.
 #[derive(Default)]
 struct Line<'l> {
@@ -185,6 +203,7 @@ struct Line<'l> {
     digests: Option<[Option<Hash>; GROUPS]>,
     disclosures: Option<[Option<Cow<'l, str>>; GROUPS]>,
     erased: Option<u64>,
+    disposed: Option<u64>,
     header: Option<&'l str>,
     index: Option<u64>,
     proof: Option<Vec<Hash>>,
@@ -205,6 +224,7 @@ impl<'l> Line<'l> {
             "d" => self.digests = Some(by_group(scanner, |text| Ok(unb64_32(text)?))?),
             "g" => self.disclosures = Some(by_group(scanner, |text| Ok(unescape(text)))?),
             "e" => self.erased = Some(number(scanner)?),
+            "x" => self.disposed = Some(number(scanner)?),
             "h" => self.header = Some(scanner.string()?),
             "i" => self.index = Some(number(scanner)?),
             "p" => {

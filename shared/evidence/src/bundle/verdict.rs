@@ -68,6 +68,8 @@ pub struct Counts {
     pub header_only: u64,
     /// Erased.
     pub erased: u64,
+    /// Disposed of.
+    pub disposed: u64,
     /// Entries outside the range that it rests on.
     pub context: u64,
     /// By kind.

@@ -66,6 +66,7 @@ pub(super) fn render(entry: &Disclosed<'_>, level: u8, views: &mut BTreeMap<View
         Opened::Partly(_) => "partly",
         Opened::Header => "header",
         Opened::Erased(_) => "erased",
+        Opened::Disposed(_) => "disposed",
     };
     let population = views.entry(View::Population).or_default();
     let from = population.len();

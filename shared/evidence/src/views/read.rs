@@ -153,7 +153,11 @@ fn read_row(line: &str, index: u64) -> Option<Row> {
         partly(disclosures, line.get("d")?)?
     } else {
         let root = unb64_32(line.get("r")?.as_str()?).ok()?;
-        let shown = line.get("e").map_or(Some(Shown::Header), |by| by.as_u64().map(Shown::Erased))?;
+        let shown = match (line.get("e"), line.get("x")) {
+            (Some(by), _) => Shown::Erased(by.as_u64()?),
+            (None, Some(by)) => Shown::Disposed(by.as_u64()?),
+            (None, None) => Shown::Header,
+        };
         (root, Body::new(), shown)
     };
     let leaf = Leaf::from_text(line.get("h")?.as_str()?, root).ok()?;

@@ -32,6 +32,8 @@ pub enum Shown {
     Header,
     /// Nothing is left: it was erased under the entry of this index.
     Erased(u64),
+    /// Nothing is left: it was disposed of under the entry of this index.
+    Disposed(u64),
 }
 
 impl Shown {
@@ -43,6 +45,7 @@ impl Shown {
             Shown::Partly(_) => "partly",
             Shown::Header => "header",
             Shown::Erased(_) => "erased",
+            Shown::Disposed(_) => "disposed",
         }
     }
 }
@@ -54,7 +57,7 @@ impl Row {
         match &self.shown {
             Shown::Full => true,
             Shown::Partly(groups) => groups.contains(&group),
-            Shown::Header | Shown::Erased(_) => false,
+            Shown::Header | Shown::Erased(_) | Shown::Disposed(_) => false,
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::read::Read;
 use super::{EventError, by, put};
+use crate::recording::Recording;
 
 /// `fetch.intent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub(crate) struct OutcomeEntry {
     pub(crate) sha256: Option<String>,
     /// For `interrupted`: no more than so many bytes can have left.
     pub(crate) bytes_max: Option<u64>,
+    /// What became of the recording, where content was to be kept.
+    pub(crate) recording: Option<Recording>,
     /// Mask counts.
     pub(crate) columns: Vec<MaskColumn>,
 }
@@ -125,6 +128,7 @@ impl OutcomeEntry {
         let mut out = json!({ "bytes": self.bytes, "end": self.end, "ms": self.ms, "rows": self.rows });
         put(&mut out, "sha256", self.sha256.as_deref());
         put(&mut out, "bytes_max", self.bytes_max);
+        put(&mut out, "recording", self.recording.map(Recording::as_str));
         body.set(Group::Out, out);
         body.set(
             Group::Mask,
@@ -142,6 +146,7 @@ impl OutcomeEntry {
             ms: read.member(Group::Out, "ms")?,
             sha256: read.optional(Group::Out, "sha256")?,
             bytes_max: read.optional(Group::Out, "bytes_max")?,
+            recording: read.optional(Group::Out, "recording")?,
             columns: read.member(Group::Mask, "columns")?,
         })
     }

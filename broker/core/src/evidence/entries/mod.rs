@@ -2,6 +2,7 @@
 //!
 //! [`Event::draft`] and [`Event::read`] are inverses: the state is folded from what was *read back*, never from what was meant.
 
+mod dispose;
 mod erase;
 mod fetch;
 mod read;
@@ -15,6 +16,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use serde_json::{Value, json};
 
+pub(crate) use self::dispose::{DisposeEntry, Disposed};
 pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
 pub(crate) use self::request::{RequestCreate, RequestDeny};
@@ -111,6 +113,8 @@ pub(crate) enum Event {
     },
     /// The records of a person can be read no more.
     Erase(EraseEntry),
+    /// Bodies and recordings have been kept for as long as they had to be.
+    Dispose(DisposeEntry),
     /// Somebody read the evidence.
     AuditRead {
         actor: ActorId,
@@ -245,6 +249,7 @@ impl Event {
                 body.set(Group::Out, json!({ "sha256": sha256 }));
             }
             Event::Erase(erase) => erase.write(&mut header, &mut body),
+            Event::Dispose(dispose) => dispose.write(&mut body),
             Event::AuditRead {
                 actor,
                 session,
@@ -304,6 +309,7 @@ impl Event {
             Event::Outcome(_) => Kind::FetchOutcome,
             Event::Ack { .. } => Kind::DeliveryAck,
             Event::Erase(_) => Kind::Erase,
+            Event::Dispose(_) => Kind::RetentionDispose,
             Event::AuditRead { .. } => Kind::AuditRead,
             Event::AuditExport { .. } => Kind::AuditExport,
         }

@@ -5,7 +5,7 @@ use chunk_evidence::leaf::{Header, Kind};
 use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
-use super::{EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry, SessionOpen};
+use super::{DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry, SessionOpen};
 
 impl Event {
     /// Reads an entry back.
@@ -97,6 +97,7 @@ impl Event {
                 sha256: read.member(Group::Out, "sha256")?,
             },
             Kind::Erase => Event::Erase(EraseEntry::read(&read)?),
+            Kind::RetentionDispose => Event::Dispose(DisposeEntry::read(&read)?),
             Kind::AuditRead => Event::AuditRead {
                 actor: read.actor()?,
                 session: read.session()?,

@@ -89,6 +89,12 @@ impl Ledger<'_> {
                 TERMS,
                 "it ended in an unknown way",
             );
+            let recording = entry.member(Group::Out, "recording").map(|raw| raw.as_str());
+            let kept = match recording {
+                None => true,
+                Some(word) => matches!(word.as_deref(), Some("kept")) || (word.as_deref() == Some("failed") && !done),
+            };
+            report.check(kept, TERMS, "what it says of its recording cannot be");
             if done {
                 report.check(sha256.is_some(), TERMS, "it is done and names no digest of what left");
                 if entry.index >= self.from {

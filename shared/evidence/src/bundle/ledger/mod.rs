@@ -6,11 +6,13 @@
 
 mod approval;
 mod delivery;
+mod disposal;
 mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
@@ -237,6 +239,7 @@ impl<'a> Ledger<'a> {
             Kind::FetchOutcome => self.outcome(entry, &mut report, counts),
             Kind::DeliveryAck => self.ack(entry, &mut report),
             Kind::AuditRead | Kind::AuditExport | Kind::Erase => self.under(entry, 0, &mut report),
+            Kind::RetentionDispose => disposal::check(entry, &mut report),
             _ => {}
         }
     }

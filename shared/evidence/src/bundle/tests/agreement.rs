@@ -42,6 +42,7 @@ fn log_of_everything() -> Log {
     let (refused, document) = log.request(&dan, 1);
     log.review(&bob, refused, &document, "reject");
     log.erase(&bob);
+    log.dispose(&[("request.deny", 3), ("audit.read", 0)]);
     log.close(&carol);
     log
 }

@@ -72,7 +72,11 @@ impl Export {
         let entry = |index: u64| BundleEntry {
             index,
             leaf: &log.leaves[index as usize],
-            body: erased(index).map_or(EntryBody::Document(&log.documents[index as usize]), EntryBody::Erased),
+            body: match erased(index) {
+                None => EntryBody::Document(&log.documents[index as usize]),
+                Some(by) if header(by).kind == Kind::RetentionDispose => EntryBody::Disposed(by),
+                Some(by) => EntryBody::Erased(by),
+            },
             opened: reach.opens(index),
         };
         let consistency = std::iter::once(&self.from).chain(&self.older).map(|from| Consistency {
@@ -519,6 +523,80 @@ fn what_was_erased_needs_the_entry_that_erased_it() {
     assert_eq!((good.answer, good.counts.context), (Answer::True, 1), "{:?}", good.faults);
     assert_eq!(failed(&verify(&[(4, eraser - 1)], log.size())), ["closure"]);
     assert_eq!(failed(&verify(&[(6, 5)], log.size())), ["closure"]);
+}
+
+#[test]
+fn what_was_disposed_of_is_what_an_entry_says_and_nothing_more() {
+    let (mut log, _) = Log::story();
+    let dan = log.sign_in("dan", 7);
+    let denied = [log.deny(&dan), log.deny(&dan)];
+    let disposer = log.dispose(&[("request.deny", denied[1]), ("session.open", 2)]);
+    let verify = |log: &Log, gone: &[(u64, u64)], export: Export| {
+        let export = Export {
+            erased: gone.iter().copied().collect(),
+            ..export
+        };
+        verify_bundle(&export.write(log), &trust(log))
+    };
+    let good = verify(&log, &[(denied[0], disposer)], Export::all(&log));
+    assert_eq!((good.answer, good.counts.disposed), (Answer::True, 1), "{:?}", good.faults);
+    let shown = view_of(&log, denied[0], disposer);
+    assert!(shown.contains("\"disclosed\":\"disposed\""), "{shown}");
+    for level in 1..4 {
+        let export = Export {
+            level,
+            ..Export::all(&log)
+        };
+        assert_eq!(verify(&log, &[(denied[0], disposer)], export).answer, Answer::True, "level {level}");
+    }
+    // Beyond the index, of another kind, under an entry that disposes of nothing or stands before: false.
+    for (index, by) in [
+        (denied[1], disposer),
+        (denied[0] - 1, disposer),
+        (denied[0], denied[1]),
+        (disposer, disposer),
+    ] {
+        assert_eq!(
+            failed(&verify(&log, &[(index, by)], Export::all(&log))),
+            ["closure"],
+            "{index} by {by}"
+        );
+    }
+    // An export that leaves out what was not asked for still shows what disposed of what was.
+    let filter = Filter {
+        kind: Some("request.deny".to_owned()),
+        ..Filter::default()
+    };
+    let filtered = Export {
+        filter,
+        matches: |header| header.kind == Kind::RequestDeny,
+        ..Export::all(&log)
+    };
+    assert_eq!(verify(&log, &[(denied[0], disposer)], filtered.clone()).answer, Answer::True);
+    assert_eq!(failed(&verify(&log, &[(denied[1], disposer)], filtered)), ["closure"]);
+
+    // What is the log's own is not disposed of, nor what is yet to come, nor a kind twice.
+    for bodies in [
+        &[("policy.load", 1)][..],
+        &[("request.deny", 999)],
+        &[("request.deny", 1), ("request.deny", 2)],
+        &[("x", 1)],
+    ] {
+        let mut log = Log::story().0;
+        log.dispose(bodies);
+        assert_eq!(failed(&verify(&log, &[], Export::all(&log))), ["terms"], "{bodies:?}");
+    }
+}
+
+/// The line of an entry in the view of all entries, its body disposed of.
+fn view_of(log: &Log, index: u64, by: u64) -> String {
+    let export = Export {
+        erased: BTreeMap::from([(index, by)]),
+        ..Export::all(log)
+    };
+    let bundle = export.write(log);
+    let text = String::from_utf8(take_apart(&bundle)["views/entries.jsonl"].to_vec()).unwrap();
+    text.lines().nth(index as usize).unwrap().to_owned()
 }
 
 #[test]

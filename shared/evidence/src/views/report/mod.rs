@@ -113,6 +113,10 @@ fn cover(out: &mut String, source: &Source<'_>, assessment: &Assessment) {
         )
         .ok();
     }
+    let disposed = match found.counts.disposed {
+        0 => String::new(),
+        bodies => format!(", {} disposed of", count(bodies)),
+    };
     let span = match assessment.span_ms() {
         Some((first, last)) => format!("{} to {}", time(first), time(last)),
         None => "no entry".to_owned(),
@@ -133,11 +137,12 @@ fn cover(out: &mut String, source: &Source<'_>, assessment: &Assessment) {
         (
             "Shown",
             format!(
-                "level {}: {} opened, {} by header only, {} erased; {} outside the range for context",
+                "level {}: {} opened, {} by header only, {} erased{}; {} outside the range for context",
                 found.level,
                 count(found.counts.opened),
                 count(found.counts.header_only),
                 count(found.counts.erased),
+                disposed,
                 count(found.counts.context)
             ),
         ),

@@ -1,0 +1,41 @@
+//! Removing the files of recordings that the log does not speak of, or no longer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{RecordingName, off_thread};
+use crate::broker::Broker;
+use crate::error::{Error, chain};
+use crate::evidence::log::unavailable;
+
+/// Removes every recording that belongs to nobody: those of people who were erased, those that have been kept for long enough,
+/// and what is left of those that failed. Gives how many there were.
+///
+/// # Errors
+/// When they cannot be listed, or one cannot be removed.
+pub(crate) async fn sweep(broker: &Broker) -> Result<u64, Error> {
+    let store = Arc::clone(&broker.recordings);
+    // First the files, then the state: a file that is there was made after its intent was published.
+    let listed = off_thread(move || Ok(store.list()?)).await;
+    let listed = listed.map_err(|fault| unavailable(&chain(&fault)))?;
+    let published = broker.log.published();
+    let state = &published.state;
+    let running = state
+        .open_intents
+        .iter()
+        .map(|(intent, open)| RecordingName::of(*intent, open.time_ms));
+    let kept = state
+        .recordings
+        .iter()
+        .map(|(intent, kept)| RecordingName::of(*intent, kept.time_ms));
+    let ours: BTreeSet<_> = running.chain(kept).collect();
+    let store = Arc::clone(&broker.recordings);
+    let remove = move || {
+        let mut removed = 0;
+        for name in listed.into_iter().filter(|name| !ours.contains(name)) {
+            removed += u64::from(store.remove(&name)?);
+        }
+        Ok(removed)
+    };
+    off_thread(remove).await.map_err(|fault| unavailable(&chain(&fault)))
+}

@@ -20,6 +20,7 @@ mod plan;
 pub mod policy;
 mod rates;
 pub mod settings;
+pub mod sinks;
 mod state;
 #[cfg(test)]
 mod testing;

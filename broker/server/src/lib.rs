@@ -20,5 +20,6 @@ pub mod process;
 mod reload;
 pub mod secrets;
 pub mod serve;
+mod sinks;
 pub mod telemetry;
 mod witness;

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, witness};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, sinks, witness};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -34,6 +34,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
     let witness = witness::witnesses(&mut check, raw.witness);
     let mirror = mirror::mirror(&mut check, raw.mirror);
+    let sinks = sinks::sinks(&mut check, raw.sinks);
     let connections = connections::connections(&mut check, raw.connections);
     let classes = classes::classes(&mut check, raw.classes);
     let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
@@ -64,6 +65,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 issuers,
                 witness,
                 mirror,
+                sinks,
                 connections,
                 classes,
                 datasets,

@@ -14,6 +14,7 @@ mod mirror;
 mod parse;
 mod policies;
 mod raw;
+mod sinks;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use env::Env;
 pub use faults::{Fault, Faults};
 pub use mirror::MirrorConfig;
 pub(crate) use policies::PolicyFolder;
+pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
 pub use witness::{WitnessConfig, WitnessPlace};
 
 use crate::secrets::master::MasterKey;
@@ -51,6 +53,8 @@ pub struct Config {
     pub witness: Option<WitnessConfig>,
     /// Where a copy of the tree is kept, if somewhere.
     pub mirror: Option<MirrorConfig>,
+    /// Where entries are sent to as events.
+    pub sinks: Vec<SinkConfig>,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// Masks by class.

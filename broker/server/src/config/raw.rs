@@ -22,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) witness: At<super::witness::RawWitnesses>,
     pub(super) mirror: At<super::mirror::RawMirror>,
     #[serde(default)]
+    pub(super) sinks: Vec<Spanned<super::sinks::RawSink>>,
+    #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]
     pub(super) classes: Named<RawClass>,

@@ -78,9 +78,12 @@ fn distinct(name: &str, lines: &[String]) -> Vec<String> {
     distinct
 }
 
+/// The whole lines of a file. One that a crash cut is none; its event follows.
 fn lines(path: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    let whole = whole.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
+    whole.map(str::to_owned).collect()
 }
 
 /// Waits until a receiver has every entry that there is now; how many those are.

@@ -301,7 +301,9 @@ impl Rsyslog {
 
     pub(crate) fn got(&self) -> Vec<String> {
         let text = std::fs::read(self.folder.join("events")).unwrap_or_default();
-        let text = String::from_utf8(text).unwrap();
-        text.lines().map(|line| line.trim_start_matches('\u{feff}').to_owned()).collect()
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // The last line may be half there.
+        let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+        whole.lines().map(|line| line.trim_start_matches('\u{feff}').to_owned()).collect()
     }
 }

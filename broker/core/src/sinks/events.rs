@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chunk_evidence::encode::EncodeError;
 use chunk_evidence::leaf::Header;
 use chunk_evidence::views::{Event, Events, Kept, Row};
+use chunk_wire::id::ActorId;
 use chunk_wire::problem::Code;
 
 use super::Takes;
@@ -69,7 +70,10 @@ async fn context(broker: &Broker, first: u64, entries: &[Opened]) -> Result<Vec<
 
 /// Entries before `first` that one with this header rests on.
 fn rests_on(header: &Header, first: u64, state: &State) -> Vec<u64> {
-    let theirs = header.act.as_deref().and_then(|act| state.people.get(&act.parse().ok()?));
+    let theirs = header
+        .act
+        .as_deref()
+        .and_then(|act| state.people.get(&act.parse::<ActorId>().ok()?));
     let newest = theirs.and_then(|theirs| {
         let sessions = &theirs.sessions;
         let before = sessions.binary_search(&first).unwrap_or_else(|place| place);

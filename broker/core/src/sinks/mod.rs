@@ -36,12 +36,12 @@ pub struct SinkSettings {
     /// How much of each entry an event tells: a bundle's level of disclosure, 1 to 4.
     pub level: u8,
     /// Where a sink begins that has never been sent anything.
-    pub from: From,
+    pub from: Since,
 }
 
 /// Where a sink begins that has never been sent anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// With the log's first entry.
     Beginning,
     /// With the entries of the start at which it is seen first.
@@ -248,8 +248,8 @@ pub(crate) async fn meet(broker: &Broker, sinkings: Vec<Sinking>) -> Result<Vec<
             Some(noted) => fits(broker, name, noted)?,
             None => {
                 let next = match sinking.settings.from {
-                    From::Beginning => 0,
-                    From::Now => broker.log.published().state.size,
+                    Since::Beginning => 0,
+                    Since::Now => broker.log.published().state.size,
                 };
                 let cursor = cursor(broker, next).ok_or_else(|| unnoted(name, "the tree does not reach the log's end".to_owned()))?;
                 let port = Arc::clone(&sinking.cursor);

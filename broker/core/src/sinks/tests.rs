@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 use std::io::Cursor as Bytes;
 use std::sync::{Mutex, MutexGuard};
 
@@ -53,7 +53,7 @@ impl Fake {
         self.0.lock().unwrap()
     }
 
-    fn sinking(&self, name: &str, level: u8, from: From) -> Sinking {
+    fn sinking(&self, name: &str, level: u8, from: Since) -> Sinking {
         Sinking {
             settings: SinkSettings {
                 name: name.to_owned(),
@@ -183,7 +183,7 @@ async fn every_entry_arrives_in_order_as_a_bundle_of_that_level_shows_it_whateve
         let sinks: Vec<(u8, Fake)> = (1..=4).map(|level| (level, Fake::new(takes))).collect();
         let sinkings = sinks
             .iter()
-            .map(|(level, sink)| sink.sinking(&format!("s{level}"), *level, From::Beginning));
+            .map(|(level, sink)| sink.sinking(&format!("s{level}"), *level, Since::Beginning));
         let world = world(sinkings.collect()).await;
         story(&world).await;
         for (level, sink) in &sinks {
@@ -210,7 +210,7 @@ async fn every_entry_arrives_in_order_as_a_bundle_of_that_level_shows_it_whateve
 #[tokio::test]
 async fn the_configuration_names_its_sinks() {
     let sink = Fake::new(8);
-    let world = world(vec![sink.sinking("siem", 3, From::Beginning)]).await;
+    let world = world(vec![sink.sinking("siem", 3, Since::Beginning)]).await;
     sink.caught_up(&world).await;
     let loads: Vec<String> = sink.texts().into_iter().filter(|text| text.contains("config.load")).collect();
     assert!(
@@ -225,7 +225,7 @@ async fn a_receiver_that_refuses_misses_nothing_and_nobody_waits_for_it() {
     for mood in [Mood::Refuses, Mood::Hangs, Mood::Forgets] {
         let (bad, good) = (Fake::new(4), Fake::new(4));
         bad.lock().mood = mood;
-        let sinks = vec![bad.sinking("bad", 2, From::Beginning), good.sinking("good", 2, From::Beginning)];
+        let sinks = vec![bad.sinking("bad", 2, Since::Beginning), good.sinking("good", 2, Since::Beginning)];
         let world = world(sinks).await;
         let began = Instant::now();
         story(&world).await;
@@ -260,7 +260,7 @@ async fn a_receiver_that_refuses_misses_nothing_and_nobody_waits_for_it() {
 async fn a_receiver_that_hangs_does_not_hold_up_the_stop() {
     let sink = Fake::new(4);
     sink.lock().mood = Mood::Hangs;
-    let world = world(vec![sink.sinking("siem", 2, From::Beginning)]).await;
+    let world = world(vec![sink.sinking("siem", 2, Since::Beginning)]).await;
     story(&world).await;
     let began = Instant::now();
     world.broker.stop().await;
@@ -270,7 +270,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_stop() {
 #[tokio::test]
 async fn after_a_restart_it_goes_on_where_the_receiver_has_come_to() {
     let sink = Fake::new(4);
-    let world = world(vec![sink.sinking("siem", 4, From::Beginning)]).await;
+    let world = world(vec![sink.sinking("siem", 4, Since::Beginning)]).await;
     story(&world).await;
     sink.caught_up(&world).await;
     while sink.lock().noted.unwrap().next < world.broker.log.published().state.size {
@@ -281,7 +281,7 @@ async fn after_a_restart_it_goes_on_where_the_receiver_has_come_to() {
     world.sign_in("dana", &["data-eng"]).await;
     sink.caught_up(&world).await;
     let world = world
-        .try_restart_with_others(None, vec![sink.sinking("siem", 4, From::Now)])
+        .try_restart_with_others(None, vec![sink.sinking("siem", 4, Since::Now)])
         .await
         .unwrap();
     sink.lock().notes = true;
@@ -311,7 +311,7 @@ async fn a_new_sink_begins_where_it_is_told_to() {
     let size = first.broker.log.published().state.size;
     let sink = Fake::new(8);
     let world = first
-        .try_restart_with_others(None, vec![sink.sinking("siem", 2, From::Now)])
+        .try_restart_with_others(None, vec![sink.sinking("siem", 2, Since::Now)])
         .await
         .unwrap();
     sink.caught_up(&world).await;
@@ -320,14 +320,14 @@ async fn a_new_sink_begins_where_it_is_told_to() {
     let other = Fake::new(8);
     other.lock().notes = false;
     let refused = world
-        .try_restart_with_others(None, vec![other.sinking("other", 2, From::Now)])
+        .try_restart_with_others(None, vec![other.sinking("other", 2, Since::Now)])
         .await;
     assert!(refused.err().unwrap().to_string().contains("where sink `other` begins"));
 }
 
 /// A broker that has stopped after everything was accepted and noted.
 async fn stopped(sink: &Fake) -> World {
-    let world = world(vec![sink.sinking("siem", 2, From::Beginning)]).await;
+    let world = world(vec![sink.sinking("siem", 2, Since::Beginning)]).await;
     story(&world).await;
     sink.caught_up(&world).await;
     world.broker.stop().await;
@@ -337,7 +337,7 @@ async fn stopped(sink: &Fake) -> World {
 
 async fn refusal(world: World, sink: &Fake) -> Error {
     let restarted = world
-        .try_restart_with_others(None, vec![sink.sinking("siem", 2, From::Beginning)])
+        .try_restart_with_others(None, vec![sink.sinking("siem", 2, Since::Beginning)])
         .await;
     restarted.err().unwrap()
 }
@@ -372,7 +372,7 @@ async fn a_journal_with_other_entries_than_were_accepted_does_not_start() {
 async fn whoever_was_erased_is_told_to_no_receiver_that_comes_later() {
     let sink = Fake::new(3);
     sink.lock().mood = Mood::Refuses;
-    let world = world(vec![sink.sinking("siem", 4, From::Beginning)]).await;
+    let world = world(vec![sink.sinking("siem", 4, Since::Beginning)]).await;
     story(&world).await;
     let admin = world.sign_in("adam", &["admins"]).await.caller(&world).await.unwrap();
     let request = EraseRequest {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use chunk_core::sinks::{From, SinkSettings, Takes};
+use chunk_core::sinks::{Since, SinkSettings, Takes};
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
@@ -131,8 +131,12 @@ fn sink(check: &mut Check<'_>, section: &Range<usize>, raw: RawSink, path: &str)
     let name = name.filter(|name| check.name(name, "sink")).map(Spanned::into_inner);
     let level = check.number(raw.level.clone(), &format!("{path}.level"), 1..=4, LEVEL_DEFAULT);
     let from = match &raw.from {
-        None => Some(From::Beginning),
-        Some(word) => check.word(word, &format!("{path}.from"), &[("beginning", From::Beginning), ("now", From::Now)]),
+        None => Some(Since::Beginning),
+        Some(word) => check.word(
+            word,
+            &format!("{path}.from"),
+            &[("beginning", Since::Beginning), ("now", Since::Now)],
+        ),
     };
     let kinds = [("file", "file"), ("syslog", "syslog"), ("https", "https")];
     let kind = check.required(raw.kind.clone(), section, &format!("{path}.kind"))?;
@@ -274,7 +278,7 @@ fn is_bare(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::super::{Config, Faults, load};
     use super::*;
 
@@ -303,7 +307,7 @@ mod tests {
     fn a_sink_with_only_what_is_required_begins_with_the_log_and_names_nobody() {
         let config = read("[[sinks]]\nname = \"siem\"\nkind = \"file\"\npath = \"events.jsonl\"\n").unwrap();
         let sink = config.sinks.first().unwrap();
-        assert_eq!((sink.settings.level, sink.settings.from), (2, From::Beginning));
+        assert_eq!((sink.settings.level, sink.settings.from), (2, Since::Beginning));
         assert!(matches!(&sink.target, SinkTarget::File { path } if path.is_absolute() && path.ends_with("events.jsonl")));
         assert!(read("").unwrap().sinks.is_empty());
     }

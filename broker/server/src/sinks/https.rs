@@ -221,7 +221,7 @@ mod tests {
         let batch: Vec<SinkEvent> = (0..6).map(event).collect();
         assert!(sink.deliver(&batch).await.unwrap_err().refused);
         assert_eq!(sink.takes().events, 3);
-        sink.deliver(&batch[..3]).await.unwrap();
+        sink.deliver(batch.get(..3).unwrap()).await.unwrap();
         assert_eq!(sink.takes().events, 6);
         sink.deliver(&batch).await.unwrap();
         assert_eq!(sink.takes().events, 8);

@@ -37,6 +37,10 @@ pub enum Shown {
 
 /// What is left of a body where it is kept.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives until its row is made; boxing would allocate for each"
+)]
 pub enum Kept {
     /// All of it.
     Body(Body),

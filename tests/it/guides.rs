@@ -65,7 +65,10 @@ impl Drop for Kept<'_> {
         for entry in std::fs::read_dir(self.0).into_iter().flatten().flatten() {
             let pid = std::fs::read_to_string(entry.path().join("broker.pid")).ok();
             if let Some(pid) = pid.and_then(|pid| pid.trim().parse::<u32>().ok())
-                && std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(4).any(|word| word == b"\0dev"))
+                && std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                    let mut words = line.split(|byte| *byte == 0);
+                    words.any(|word| word == b"dev" || word == b"serve")
+                })
             {
                 process::signal(pid, "TERM");
             }
@@ -151,4 +154,10 @@ fn the_guide_to_recordings_works_as_typed() {
 fn the_auditor_s_guide_works_as_typed() {
     let said = follow("docs/guides/audit.md", |line| line.starts_with("chunkctl demo"));
     assert!(said.contains("true: every claim holds") && said.contains("its digest"), "{said}");
+}
+
+#[test]
+fn the_guide_to_sinks_works_as_typed() {
+    let said = follow("docs/guides/siem.md", |line| line.starts_with("chunkctl demo"));
+    assert!(said.contains("The evidence log began") && !said.contains("missing:"), "{said}");
 }

@@ -34,6 +34,7 @@ mod road;
 mod second_verifier;
 mod signals;
 mod signin;
+mod sinks;
 mod startup;
 mod support;
 mod syncs;

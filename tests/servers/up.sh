@@ -143,6 +143,28 @@ install_exports_checks() {
   printf '%s' "$packages" >"$CHUNK_TEST_EXPORTS_CHECKS/installed"
 }
 
+# A syslog server as the distribution has it, unpacked and not installed: an installed one would start, and keep this machine's log.
+install_syslog() {
+  export CHUNK_TEST_RSYSLOG=$cache/rsyslog
+  [ -x "$CHUNK_TEST_RSYSLOG/usr/sbin/rsyslogd" ] && return 0
+  command -v apt-get >/dev/null || fail "rsyslog is missing and this script gets packages with apt-get only; unpack it into $CHUNK_TEST_RSYSLOG and run this again"
+  local packages='rsyslog libestr0 libfastjson4' folder
+  echo "   unpacking $packages (apt-get download) into $CHUNK_TEST_RSYSLOG"
+  folder=$(mktemp -d)
+  chmod 755 "$folder"
+  # shellcheck disable=SC2086 # a list of package names
+  if ! (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download $packages) >/dev/null 2>&1; then
+    missing=" $packages"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 update
+    # shellcheck disable=SC2086 # a list of package names
+    (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download $packages) >/dev/null || fail "apt-get could not download$missing"
+  fi
+  rm -rf "$CHUNK_TEST_RSYSLOG"
+  local package
+  for package in "$folder"/*.deb; do dpkg -x "$package" "$CHUNK_TEST_RSYSLOG"; done
+  rm -rf "$folder"
+}
+
 install_runner() {
   cargo nextest --version >/dev/null 2>&1 && return 0
   echo "   building the test runner (cargo install cargo-nextest); about 4 minutes, once"

@@ -32,6 +32,7 @@ use crate::rates::Rates;
 use crate::recording::{self, Recordings};
 use crate::retention;
 use crate::settings::Settings;
+use crate::sinks::{self, SinkMetrics, Sinking};
 use crate::state::State;
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
 use chunk_port::Scanner;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub recordings: Arc<dyn Recordings>,
     /// Witnesses of the log, where some are configured.
     pub witness: Option<Witnessing>,
+    /// Where entries are sent to as events.
+    pub sinks: Vec<Sinking>,
     /// Ed25519 seed that signs the broker's own tokens.
     pub token_seed: [u8; 32],
     /// Key of DPoP nonces.
@@ -82,6 +85,10 @@ pub struct Broker {
     pub(crate) failures: Failures,
     pub(crate) rates: Rates,
     pub(crate) witness: Arc<Witnesses>,
+    pub(crate) sinks: Vec<Arc<sinks::Status>>,
+    /// Stopped and awaited last, when the stop itself is recorded.
+    sink_jobs: TaskTracker,
+    pub(crate) sinks_ending: CancellationToken,
     /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -134,6 +141,11 @@ impl Broker {
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
             parts.witness,
         );
+        let statuses = parts
+            .sinks
+            .iter()
+            .map(|sink| sinks::Status::new(sink.settings.clone(), parts.clock.now_ms()));
+        let statuses = statuses.collect();
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
@@ -153,6 +165,9 @@ impl Broker {
             failures: Failures::default(),
             rates: Rates::default(),
             witness,
+            sinks: statuses,
+            sink_jobs: TaskTracker::new(),
+            sinks_ending: CancellationToken::new(),
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
@@ -164,6 +179,7 @@ impl Broker {
             Some(Witnessing { port, memory, .. }) => witness::meet(&broker, port.as_ref(), memory).await.map(|()| Some(port))?,
             None => None,
         };
+        let met = sinks::meet(&broker, parts.sinks).await?;
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         recording::sweep(&broker).await?;
@@ -172,6 +188,9 @@ impl Broker {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
         broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
+        for sink in met {
+            broker.sink_jobs.spawn(sinks::keep(Arc::clone(&broker), sink));
+        }
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
         Ok(broker)
@@ -191,6 +210,17 @@ impl Broker {
         if let Err(fault) = stop {
             tracing::error!(error = %fault, "the stop could not be recorded");
         }
+        self.sinks_ending.cancel();
+        self.sink_jobs.close();
+        self.sink_jobs.wait().await;
+    }
+
+    /// Lets go of the sinks, and of what they hold of the broker.
+    #[cfg(test)]
+    pub(crate) async fn forget_sinks(&self) {
+        self.sinks_ending.cancel();
+        self.sink_jobs.close();
+        self.sink_jobs.wait().await;
     }
 
     /// What a client must know before it signs in.
@@ -235,6 +265,13 @@ impl Broker {
     #[must_use]
     pub fn witness_metrics(&self) -> Option<WitnessMetrics> {
         self.witness.metrics(self.clock.now_ms())
+    }
+
+    /// How each sink does, in the order of configuration.
+    #[must_use]
+    pub fn sink_metrics(&self) -> Vec<SinkMetrics> {
+        let (size, now_ms) = (self.log.published().state.size, self.clock.now_ms());
+        self.sinks.iter().map(|sink| sink.metrics(size, now_ms)).collect()
     }
 
     /// A fresh DPoP nonce.
@@ -293,6 +330,7 @@ impl Broker {
         let settings = self.settings.clone();
         let log_key = self.signer.vkey();
         let cut = recording::cut_to_progress(self).await?;
+        let sinks: Vec<_> = self.sinks.iter().map(|sink| sink.entry()).collect();
         let decide = move |state: &State, now_ms: i64| {
             let mut events = Vec::new();
             if state.size == 0 {
@@ -311,6 +349,7 @@ impl Broker {
                 events.push(Event::ConfigLoad {
                     digest: settings.config_digest.clone(),
                     datasets: settings.catalog.datasets.keys().cloned().collect(),
+                    sinks: sinks.clone(),
                 });
             }
             Ok(events)

@@ -22,6 +22,7 @@ mod rates;
 pub mod recording;
 pub mod retention;
 pub mod settings;
+pub mod sinks;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -86,6 +86,8 @@ pub(crate) struct Theirs {
     pub(crate) pending: usize,
     /// What the identity provider said at their newest sign-in.
     pub(crate) claims: Option<Arc<SessionOpen>>,
+    /// Indices of their `session.open` entries, in order.
+    pub(crate) sessions: imbl::Vector<u64>,
 }
 
 /// An authenticated period of one person with one key.
@@ -245,7 +247,9 @@ impl State {
         self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
         self.sessions_open.insert((open.expires_ms, open.session.clone()));
         let open = Arc::new(open.clone());
-        self.people.entry(open.actor.clone()).or_default().claims = Some(Arc::clone(&open));
+        let theirs = self.people.entry(open.actor.clone()).or_default();
+        theirs.claims = Some(Arc::clone(&open));
+        theirs.sessions.push_back(index);
         self.sessions.insert(
             open.session.clone(),
             Arc::new(Session {

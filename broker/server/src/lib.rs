@@ -21,5 +21,6 @@ mod recordings;
 mod reload;
 pub mod secrets;
 pub mod serve;
+mod sinks;
 pub mod telemetry;
 mod witness;

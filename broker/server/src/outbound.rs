@@ -1,5 +1,5 @@
-//! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, and to the configured
-//! witnesses of its log.
+//! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, to the configured
+//! witnesses of its log, and to the sinks that get its events.
 //!
 //! The addresses come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to loopback, and
 //! only where a configured issuer is there), no redirect to another host, bounded in size and time.
@@ -21,6 +21,8 @@ use crate::error::chain;
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A receiver of a batch may write it to disk before it answers.
+const ACCEPTED_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 3;
 
 /// Fetches from identity providers.
@@ -97,14 +99,23 @@ impl HttpGet for IssuerHttp {
 
 /// A client for one configured address: HTTPS only, unless the address is plain HTTP on loopback.
 pub(crate) fn client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
+    client_of(common(), url, ca_file)
+}
+
+/// The same for an address to which secrets and much else are sent: it follows no redirect, and waits longer for an answer.
+pub(crate) fn sending_client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
+    client_of(common().timeout(ACCEPTED_MAX).redirect(Policy::none()), url, ca_file)
+}
+
+fn client_of(client: ClientBuilder, url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
     if url.scheme() == "http" {
         return if is_loopback(url) {
-            build(common().no_proxy())
+            build(client.no_proxy())
         } else {
             Err("plain HTTP is only for loopback".to_owned())
         };
     }
-    let client = common().https_only(true);
+    let client = client.https_only(true);
     match ca_file {
         Some(file) => build(client.tls_certs_only(authorities(file)?)),
         None => build(client),

@@ -20,9 +20,9 @@ use crate::http::limits::Limits;
 use crate::http::{Gateway, router};
 use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
-use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
-use crate::{data_dir, listener, mirror, process, reload, witness};
+use crate::secrets::{Credentials, SecretReader};
+use crate::{data_dir, listener, mirror, process, reload, sinks, witness};
 
 /// Deliveries are cut and the stop is recorded within this time, or not at all: the next start records what is missing.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -187,6 +187,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
             .because(why)
             .next("chunk-broker check")
     })?;
+    let reader = SecretReader::new(env.clone(), master.clone());
     let credentials = Credentials::new(&config.connections, env, master.clone());
     if let Some((_, why)) = credentials.faults().into_iter().next() {
         return Err(CommandError::config("A credential cannot be read.")
@@ -202,6 +203,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let witness = witness
         .map(|asked| witness::witnessing(asked, &config.broker.data_dir))
         .transpose()?;
+    let sinks = sinks::sinkings(&config, &reader)?;
     let settings = Settings {
         name: config.broker.name.clone(),
         public_url: config.broker.public_url.clone(),
@@ -226,6 +228,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         http: Arc::new(http),
         recordings: Arc::new(data.recordings),
         witness,
+        sinks,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),
     };

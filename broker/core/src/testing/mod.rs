@@ -41,6 +41,7 @@ use crate::policy::PolicySet;
 use crate::recording::Keep;
 use crate::retention::Retention;
 use crate::settings::{IssuerSettings, Settings};
+use crate::sinks::Sinking;
 use crate::state::State;
 use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
@@ -353,6 +354,11 @@ impl World {
 
     /// A broker whose log has witnesses, and which may refuse to start.
     pub(crate) async fn with_witness(setup: Setup, witness: Option<Witnessing>) -> Result<Self, Error> {
+        Self::with_others(setup, witness, Vec::new()).await
+    }
+
+    /// A broker that talks to others about its log, and which may refuse to start.
+    pub(crate) async fn with_others(setup: Setup, witness: Option<Witnessing>, sinks: Vec<Sinking>) -> Result<Self, Error> {
         let dir = tempfile::tempdir().unwrap();
         drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
         let journal = MemJournal::default();
@@ -361,7 +367,7 @@ impl World {
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
         let recordings = MemRecordings::default();
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, witness).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, (witness, sinks)).await?;
         Ok(Self {
             broker,
             setup,
@@ -395,6 +401,10 @@ impl World {
     }
 
     pub(crate) async fn try_restart_with(self, witness: Option<Witnessing>) -> Result<Self, Error> {
+        self.try_restart_with_others(witness, Vec::new()).await
+    }
+
+    pub(crate) async fn try_restart_with_others(self, witness: Option<Witnessing>, sinks: Vec<Sinking>) -> Result<Self, Error> {
         let Self {
             broker,
             setup,
@@ -411,6 +421,7 @@ impl World {
         // What the dying broker would still have said is lost with it.
         journal.broken.store(true, Ordering::SeqCst);
         broker.jobs.wait().await;
+        broker.forget_sinks().await;
         drop(broker);
         journal.broken.store(false, Ordering::SeqCst);
         let keys = dir.path().join("keys.db");
@@ -421,7 +432,7 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, witness).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, (witness, sinks)).await?;
         Ok(Self {
             broker,
             setup,
@@ -521,7 +532,7 @@ async fn start(
     provider: &Arc<Ed25519KeyPair>,
     dir: &tempfile::TempDir,
     recordings: &MemRecordings,
-    witness: Option<Witnessing>,
+    (witness, sinks): (Option<Witnessing>, Vec<Sinking>),
 ) -> Result<Arc<Broker>, Error> {
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
     Broker::start(Parts {
@@ -537,6 +548,7 @@ async fn start(
         token_seed: [2; 32],
         nonce_key: [4; 32],
         witness,
+        sinks,
     })
     .await
 }

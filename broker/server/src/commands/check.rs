@@ -12,8 +12,9 @@ use crate::data_dir;
 use crate::error::CommandError;
 use crate::listener::check_certificate;
 use crate::ports::Ports;
-use crate::secrets::Credentials;
 use crate::secrets::master::MasterKey;
+use crate::secrets::{Credentials, SecretReader};
+use crate::sinks;
 
 /// Checks configuration, policies, keys and credentials; with `connections`, also asks every source for its columns.
 ///
@@ -47,6 +48,9 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
     };
     if let Err(fault) = data_dir::check(&config.broker.data_dir, &master) {
         add(fault.to_string());
+    }
+    for why in sinks::faults(config, &SecretReader::new(env.clone(), master.clone())) {
+        add(why);
     }
     let credentials = Credentials::new(&config.connections, env.clone(), master);
     let unreadable = credentials.faults();

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, witness};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, witness};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -35,6 +35,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
     let witness = witness::witnesses(&mut check, raw.witness);
     let mirror = mirror::mirror(&mut check, raw.mirror);
     let retention = retention::retention(&mut check, raw.retention);
+    let sinks = sinks::sinks(&mut check, raw.sinks);
     let connections = connections::connections(&mut check, raw.connections);
     let classes = classes::classes(&mut check, raw.classes);
     let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
@@ -66,6 +67,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 witness,
                 mirror,
                 retention,
+                sinks,
                 connections,
                 classes,
                 datasets,

@@ -15,6 +15,7 @@ mod parse;
 mod policies;
 mod raw;
 mod retention;
+mod sinks;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use env::Env;
 pub use faults::{Fault, Faults};
 pub use mirror::MirrorConfig;
 pub(crate) use policies::PolicyFolder;
+pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
 pub use witness::{WitnessConfig, WitnessPlace};
 
 use crate::secrets::master::MasterKey;
@@ -55,6 +57,8 @@ pub struct Config {
     pub mirror: Option<MirrorConfig>,
     /// How long bodies of entries and recordings are kept.
     pub retention: Retention,
+    /// Where entries are sent to as events.
+    pub sinks: Vec<SinkConfig>,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// Masks by class.

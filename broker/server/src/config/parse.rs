@@ -92,9 +92,9 @@ fn remove_in(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<St
 
 fn explain(path: &str, message: &str) -> String {
     // serde quotes the value it found, and here it may be a password.
-    if path.split('.').any(|part| part == "password") {
+    if let Some(secret) = path.split('.').find(|part| matches!(*part, "password" | "token")) {
         return format!(
-            "`{path}`: a password is written as {{ env = \"VARIABLE\" }}, {{ file = \"PATH\" }} or {{ sealed = \"…\" }} (see `chunk-broker seal`)"
+            "`{path}`: a {secret} is written as {{ env = \"VARIABLE\" }}, {{ file = \"PATH\" }} or {{ sealed = \"…\" }} (see `chunk-broker seal`)"
         );
     }
     format!("`{path}`: {}", one_line(message))

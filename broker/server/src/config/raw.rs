@@ -23,6 +23,8 @@ pub(super) struct RawConfig {
     pub(super) mirror: At<super::mirror::RawMirror>,
     pub(super) retention: At<super::retention::RawRetention>,
     #[serde(default)]
+    pub(super) sinks: Vec<Spanned<super::sinks::RawSink>>,
+    #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]
     pub(super) classes: Named<RawClass>,

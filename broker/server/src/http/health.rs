@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use chunk_core::broker::Metrics;
+use chunk_core::sinks::SinkMetrics;
 use chunk_core::witness::WitnessMetrics;
 use chunk_wire::problem::Problem;
 use http::HeaderValue;
@@ -94,6 +95,7 @@ fn render(gateway: &Gateway) -> String {
     if let Some(witness) = gateway.broker.witness_metrics() {
         write_witnesses(&mut out, &witness);
     }
+    write_sinks(&mut out, &gateway.broker.sink_metrics());
     gateway.counters.write(&mut out);
     out
 }
@@ -121,6 +123,46 @@ fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
     );
     for (name, up) in &metrics.witnesses {
         let _ = writeln!(out, "chunk_broker_witness_up{{witness=\"{name}\"}} {}", u64::from(*up));
+    }
+}
+
+fn write_sinks(out: &mut String, sinks: &[SinkMetrics]) {
+    if sinks.is_empty() {
+        return;
+    }
+    type Value = fn(&SinkMetrics) -> u64;
+    let metrics: [(&str, &str, &str, Value); 4] = [
+        (
+            "accepted_entries",
+            "gauge",
+            "Entries that the sink has accepted: the index of the next one.",
+            |sink| sink.accepted,
+        ),
+        ("lag_entries", "gauge", "Entries that the sink has not accepted yet.", |sink| {
+            sink.lag
+        }),
+        (
+            "behind_seconds",
+            "gauge",
+            "For how long there has been something that the sink has not accepted.",
+            |sink| sink.behind_s,
+        ),
+        (
+            "failures_total",
+            "counter",
+            "Tries to send to the sink that failed since start.",
+            |sink| sink.failures_total,
+        ),
+    ];
+    for (name, kind, help, value) in metrics {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_sink_{name} {help}\n# TYPE chunk_broker_sink_{name} {kind}"
+        );
+        for sink in sinks {
+            let labels = format!("sink=\"{}\",kind=\"{}\"", sink.name, sink.kind);
+            let _ = writeln!(out, "chunk_broker_sink_{name}{{{labels}}} {}", value(sink));
+        }
     }
 }
 

@@ -16,11 +16,36 @@ use zeroize::Zeroizing;
 use crate::config::{Connection, Env, SecretRef};
 use master::MasterKey;
 
+/// Reads secrets from where configuration says they are.
+#[derive(Clone)]
+pub(crate) struct SecretReader {
+    env: Env,
+    master: MasterKey,
+}
+
+impl SecretReader {
+    pub(crate) fn new(env: Env, master: MasterKey) -> Self {
+        Self { env, master }
+    }
+
+    /// The secret of this place, as it is now. The text of an error names the place and shows nothing of the secret.
+    pub(crate) fn read(&self, place: &SecretRef) -> Result<Zeroizing<String>, String> {
+        match place {
+            SecretRef::Env(name) => env::read(&self.env, name),
+            SecretRef::File(path) => file::read(path),
+            SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
+                String::from_utf8(bytes.to_vec())
+                    .map(Zeroizing::new)
+                    .map_err(|_| "the sealed credential is not text".to_owned())
+            }),
+        }
+    }
+}
+
 /// Credentials by connection.
 pub struct Credentials {
     places: BTreeMap<String, SecretRef>,
-    env: Env,
-    master: MasterKey,
+    reader: SecretReader,
 }
 
 impl Credentials {
@@ -33,8 +58,7 @@ impl Credentials {
         });
         Self {
             places: places.collect(),
-            env,
-            master,
+            reader: SecretReader::new(env, master),
         }
     }
 
@@ -54,16 +78,9 @@ impl Secrets for Credentials {
             .places
             .get(connection)
             .ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
-        match place {
-            SecretRef::Env(name) => env::read(&self.env, name),
-            SecretRef::File(path) => file::read(path),
-            SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
-                String::from_utf8(bytes.to_vec())
-                    .map(Zeroizing::new)
-                    .map_err(|_| "the sealed credential is not text".to_owned())
-            }),
-        }
-        .map_err(|why| format!("password of connection `{connection}`: {why}"))
+        self.reader
+            .read(place)
+            .map_err(|why| format!("password of connection `{connection}`: {why}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What others read: the rows of a verified bundle as OCSF events, OSCAL assessment results, a report by control, and samples.
+//! A broker that sends events on makes them here too, of rows that it read from its own log.
 //!
-//! Everything here is a function of a bundle that was verified before. No clock, no broker, no randomness: the same bundle gives
+//! Everything else here is a function of a bundle that was verified before. No clock, no broker, no randomness: the same bundle gives
 //! the same bytes, so an auditor can make each document again and compare. Rows come one at a time, in order, the context first;
 //! what is kept of them is what later rows rest on.
 
@@ -24,11 +25,11 @@ use crate::bundle::Verification;
 use crate::merkle::Hash;
 
 pub use assess::Assessment;
-pub use ocsf::Events;
+pub use ocsf::{Event, Events, Severity};
 pub use oscal::assessment_results;
 pub use read::{ReadError, Verified};
 pub use report::report;
-pub use row::{Row, Shown};
+pub use row::{Kept, Row, Shown};
 pub use sample::{Population, Sample, Sampler};
 
 /// What a document says about the bundle it was made from.

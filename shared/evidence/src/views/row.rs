@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::body::{Body, Group};
-use crate::leaf::Header;
+use crate::bundle::open_groups;
+use crate::leaf::{Header, Leaf};
 use crate::merkle::Hash;
 
 /// An entry with the opened part of its body.
@@ -36,6 +37,19 @@ pub enum Shown {
     Disposed(u64),
 }
 
+/// What is left of a body where it is kept.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives until its row is made; boxing would allocate for each"
+)]
+pub enum Kept {
+    /// All of it.
+    Body(Body),
+    /// Nothing: it was erased under the entry of this index.
+    Erased(u64),
+}
+
 impl Shown {
     /// The word in `views/entries.jsonl`.
     #[must_use]
@@ -51,6 +65,29 @@ impl Shown {
 }
 
 impl Row {
+    /// An entry as a bundle of this level shows it: for those who read the log itself.
+    #[must_use]
+    pub fn at_level(index: u64, leaf: Leaf, kept: Kept, level: u8) -> Self {
+        let open = open_groups(level, leaf.header.kind);
+        let (shown, body) = match kept {
+            Kept::Erased(by) => (Shown::Erased(by), Body::new()),
+            Kept::Body(_) if open.is_empty() => (Shown::Header, Body::new()),
+            Kept::Body(body) if open.len() == Group::ALL.len() => (Shown::Full, body),
+            Kept::Body(body) => {
+                let opened = open.iter().map(|group| (*group, body.get(*group).clone()));
+                let opened = opened.fold(Body::new(), |opened, (group, value)| opened.with(group, value));
+                (Shown::Partly(open.to_vec()), opened)
+            }
+        };
+        Self {
+            index,
+            hash: leaf.hash(),
+            header: leaf.header,
+            shown,
+            body,
+        }
+    }
+
     /// Whether a group is shown (and, possibly, absent).
     #[must_use]
     pub fn shows(&self, group: Group) -> bool {

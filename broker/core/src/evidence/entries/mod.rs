@@ -14,6 +14,7 @@ use chunk_evidence::body::{Body, Group};
 use chunk_evidence::leaf::{Decision, Header, Kind};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(crate) use self::dispose::{DisposeEntry, Disposed};
@@ -37,7 +38,11 @@ pub(crate) enum Event {
     /// The broker stops in good order.
     Stop { instance: String },
     /// Configuration in force from here.
-    ConfigLoad { digest: String, datasets: Vec<String> },
+    ConfigLoad {
+        digest: String,
+        datasets: Vec<String>,
+        sinks: Vec<SinkEntry>,
+    },
     /// Policies in force from here.
     PolicyLoad { digest: String, text: String, schema: String },
     /// A person signed in.
@@ -135,6 +140,14 @@ pub(crate) enum Event {
     },
 }
 
+/// Where entries are sent to, as a configuration says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SinkEntry {
+    pub(crate) kind: String,
+    pub(crate) level: u8,
+    pub(crate) name: String,
+}
+
 /// An entry that does not read back as what its kind says: the log was not written by this program, or is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {index} ({kind}): {what}")]
@@ -157,7 +170,11 @@ impl Event {
             }
             Event::Start { version, instance } => body.set(Group::Env, json!({ "instance": instance, "version": version })),
             Event::Stop { instance } => body.set(Group::Env, json!({ "instance": instance })),
-            Event::ConfigLoad { digest, datasets } => body.set(Group::What, json!({ "datasets": datasets, "digest": digest })),
+            Event::ConfigLoad { digest, datasets, sinks } => {
+                let mut what = json!({ "datasets": datasets, "digest": digest });
+                put(&mut what, "sinks", (!sinks.is_empty()).then(|| json!(sinks)));
+                body.set(Group::What, what);
+            }
             Event::PolicyLoad { digest, text, schema } => {
                 body.set(Group::What, json!({ "digest": digest, "schema": schema, "text": text }));
             }

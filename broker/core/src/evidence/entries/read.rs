@@ -30,6 +30,7 @@ impl Event {
             Kind::ConfigLoad => Event::ConfigLoad {
                 digest: read.member(Group::What, "digest")?,
                 datasets: read.member(Group::What, "datasets")?,
+                sinks: read.optional(Group::What, "sinks")?.unwrap_or_default(),
             },
             Kind::PolicyLoad => Event::PolicyLoad {
                 digest: read.member(Group::What, "digest")?,

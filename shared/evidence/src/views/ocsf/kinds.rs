@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT_CHANGE, APPLICATION_LIFECYCLE, AUTHENTICATION, AUTHORIZE_SESSION, DATASTORE, ENTITY_MANAGEMENT, EVENT_LOG, Event, Severity,
+    ACCOUNT_CHANGE, APPLICATION_LIFECYCLE, AUTHENTICATION, AUTHORIZE_SESSION, DATASTORE, Draft, ENTITY_MANAGEMENT, EVENT_LOG, Severity,
     USER_ACCESS, WITHHELD, actor, endpoint, joined, session, user,
 };
 use crate::body::Group;
@@ -17,12 +17,12 @@ const DENIED: (u32, &str) = (2, "Denied");
 const MODIFIED: (u32, &str) = (4, "Modified");
 
 /// The event of an entry.
-pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Event {
+pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Draft {
     let scene = Scene::of(known, row);
     let request = row.text(Group::What, "id");
     match row.header.kind {
         Kind::SessionOpen | Kind::SessionClose | Kind::SessionFail => sign_in(&scene, origin, row),
-        Kind::SubjectBind => Event::new(ACCOUNT_CHANGE, (1, "Create"), "A pseudonym was bound to a person").with("user", scene.user()),
+        Kind::SubjectBind => Draft::new(ACCOUNT_CHANGE, (1, "Create"), "A pseudonym was bound to a person").with("user", scene.user()),
         Kind::RequestCreate => {
             about_request(&scene, row, (1, "Create"), "Chunks were asked for").with("comment", row.get(Group::Why, "reason").clone())
         }
@@ -37,7 +37,7 @@ pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Event {
             .severity(Severity::Low)
             .control(DENIED, (25, "Rejected")),
         Kind::GrantIssue => access(&scene, known, row, (1, "Assign Privileges"), "A grant was issued"),
-        Kind::GrantTake => Event::new(AUTHORIZE_SESSION, (1, "Assign Privileges"), "A grant was taken into use")
+        Kind::GrantTake => Draft::new(AUTHORIZE_SESSION, (1, "Assign Privileges"), "A grant was taken into use")
             .with("user", scene.user())
             .with("privileges", vec![privilege(known, row)])
             .with("session", scene.session())
@@ -126,23 +126,23 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn sign_in(scene: &Scene<'_>, origin: &str, row: &Row) -> Event {
+fn sign_in(scene: &Scene<'_>, origin: &str, row: &Row) -> Draft {
     let service = json!({ "name": "chunk-broker", "uid": origin });
     let event = match row.header.kind {
         Kind::SessionOpen => {
             let several = scene.person.and_then(Person::is_mfa);
-            Event::new(AUTHENTICATION, (1, "Logon"), "A person or workload signed in")
+            Draft::new(AUTHENTICATION, (1, "Logon"), "A person or workload signed in")
                 .with("auth_protocol_id", 4)
                 .with("auth_protocol", "OpenID")
                 .with("is_mfa", several)
                 .with("is_new_logon", true)
         }
         Kind::SessionClose => {
-            Event::new(AUTHENTICATION, (2, "Logoff"), "A session ended").with("status_detail", row.get(Group::Why, "cause").clone())
+            Draft::new(AUTHENTICATION, (2, "Logoff"), "A session ended").with("status_detail", row.get(Group::Why, "cause").clone())
         }
         _ => {
             let ip = row.text(Group::Net, "ip").filter(|ip| ip.parse::<std::net::IpAddr>().is_ok());
-            return Event::new(AUTHENTICATION, (1, "Logon"), "Sign-ins failed")
+            return Draft::new(AUTHENTICATION, (1, "Logon"), "Sign-ins failed")
                 .severity(Severity::Low)
                 .failed(row.text(Group::Out, "code"))
                 .with("count", row.get(Group::Out, "count").clone())
@@ -161,8 +161,8 @@ fn sign_in(scene: &Scene<'_>, origin: &str, row: &Row) -> Event {
 }
 
 /// Something that is managed, by whom, from where.
-fn managed(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, entity: Value) -> Event {
-    let event = Event::new(ENTITY_MANAGEMENT, activity, message)
+fn managed(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, entity: Value) -> Draft {
+    let event = Draft::new(ENTITY_MANAGEMENT, activity, message)
         .with("actor", scene.actor())
         .with("entity", entity);
     match scene.sid {
@@ -171,7 +171,7 @@ fn managed(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, enti
     }
 }
 
-fn entity(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, what: &str, uid: &str) -> Event {
+fn entity(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, what: &str, uid: &str) -> Draft {
     managed(
         scene,
         activity,
@@ -180,13 +180,13 @@ fn entity(scene: &Scene<'_>, activity: (u32, &'static str), message: &str, what:
     )
 }
 
-fn about_request(scene: &Scene<'_>, row: &Row, activity: (u32, &'static str), message: &str) -> Event {
+fn about_request(scene: &Scene<'_>, row: &Row, activity: (u32, &'static str), message: &str) -> Draft {
     let id = row.text(Group::What, "id");
     entity(scene, activity, message, "Data access request", id.unwrap_or(WITHHELD)).of_request(id)
 }
 
 /// A right that is given or taken away; the person concerned is the one the grant belongs to, whoever acts.
-fn access(scene: &Scene<'_>, known: &Known, row: &Row, activity: (u32, &'static str), message: &str) -> Event {
+fn access(scene: &Scene<'_>, known: &Known, row: &Row, activity: (u32, &'static str), message: &str) -> Draft {
     let grant = row.header.refs.first().and_then(|index| known.grant(*index));
     let owner = match grant {
         Some(grant) => grant.act.as_deref(),
@@ -198,7 +198,7 @@ fn access(scene: &Scene<'_>, known: &Known, row: &Row, activity: (u32, &'static 
         Kind::GrantIssue => actor(None, None, None),
         _ => scene.actor(),
     };
-    Event::new(USER_ACCESS, activity, message)
+    Draft::new(USER_ACCESS, activity, message)
         .with("actor", by)
         .with("privileges", vec![privilege(known, row)])
         .with("user", user(person, owner))
@@ -218,8 +218,8 @@ fn privilege(known: &Known, row: &Row) -> String {
 }
 
 /// Data is read: by whom, from where, out of what, asked how.
-fn reading(scene: &Scene<'_>, row: &Row, activity: (u32, &'static str), message: &str) -> Event {
-    let mut event = Event::new(DATASTORE, activity, message)
+fn reading(scene: &Scene<'_>, row: &Row, activity: (u32, &'static str), message: &str) -> Draft {
+    let mut event = Draft::new(DATASTORE, activity, message)
         .with("actor", scene.actor())
         .with("src_endpoint", endpoint(scene.person))
         .with("type_id", 3)
@@ -243,7 +243,7 @@ fn reading(scene: &Scene<'_>, row: &Row, activity: (u32, &'static str), message:
 }
 
 /// How a delivery ended, and what the masks did to it.
-fn outcome(scene: &Scene<'_>, row: &Row) -> Event {
+fn outcome(scene: &Scene<'_>, row: &Row) -> Draft {
     let end = row.text(Group::Out, "end");
     let masked = row.columns().any(|column| column.altered > 0);
     let (message, action) = if masked {
@@ -260,7 +260,7 @@ fn outcome(scene: &Scene<'_>, row: &Row) -> Event {
     }
 }
 
-fn denied(scene: &Scene<'_>, row: &Row) -> Event {
+fn denied(scene: &Scene<'_>, row: &Row) -> Draft {
     let query = row.get(Group::What, "query");
     let dataset = query.get("dataset").and_then(Value::as_str);
     let scene = Scene {
@@ -281,7 +281,7 @@ fn denied(scene: &Scene<'_>, row: &Row) -> Event {
     event
 }
 
-fn lifecycle(row: &Row, activity: (u32, &'static str), message: &str) -> Event {
+fn lifecycle(row: &Row, activity: (u32, &'static str), message: &str) -> Draft {
     let own = |member| row.text(Group::Env, member).map(Value::from);
     let app = object([
         ("name", Some("chunk-broker".into())),
@@ -289,11 +289,11 @@ fn lifecycle(row: &Row, activity: (u32, &'static str), message: &str) -> Event {
         ("vendor_name", Some("chunkctl".into())),
         ("version", own("version")),
     ]);
-    Event::new(APPLICATION_LIFECYCLE, activity, message).with("app", app)
+    Draft::new(APPLICATION_LIFECYCLE, activity, message).with("app", app)
 }
 
 /// The life of the log itself.
-fn log_event(scene: &Scene<'_>, origin: &str, kind: Kind) -> Event {
+fn log_event(scene: &Scene<'_>, origin: &str, kind: Kind) -> Draft {
     let (activity, message) = match kind {
         Kind::LogGenesis => ((6, "Start"), "The evidence log began"),
         Kind::LogSeal => ((7, "Stop"), "The evidence log was sealed"),
@@ -305,7 +305,7 @@ fn log_event(scene: &Scene<'_>, origin: &str, kind: Kind) -> Event {
         Kind::AnchorObserve => ((99, "Anchor"), "An outside witness of the log was recorded"),
         other => ((99, "Other"), other.as_str()),
     };
-    let event = Event::new(EVENT_LOG, activity, message)
+    let event = Draft::new(EVENT_LOG, activity, message)
         .with("log_name", origin)
         .with("log_type_id", 2)
         .with("log_type", "Application")

@@ -3,6 +3,8 @@
 //! One entry is one event, never more or fewer: `metadata.uid` is `origin#index` and `metadata.sequence` the index, so that whoever
 //! receives them can prove that none is missing, and find the proof of each in the bundle. What OCSF has no place for stands
 //! under `unmapped`. Where a bundle withholds who did something, the event says so instead of leaving it open.
+//!
+//! There is this one mapping: what is made of a bundle, and what a broker sends to its sinks, are the same bytes.
 
 mod kinds;
 
@@ -14,7 +16,8 @@ use super::known::{Known, Person};
 use super::row::Row;
 use super::text::{self, object};
 use crate::body::Group;
-use crate::encode::{canonical, to_hex};
+use crate::encode::{EncodeError, canonical, to_hex};
+use crate::leaf::Kind;
 
 /// Version of the schema.
 pub(super) const VERSION: &str = "1.8.0";
@@ -49,10 +52,65 @@ impl Events {
     /// When it cannot be written.
     pub fn row(&mut self, row: &Row, out: &mut impl Write) -> std::io::Result<()> {
         self.known.remember(row);
-        let event = kinds::event(&self.known, &self.origin, row).finish(&self.origin, row);
-        let line = canonical(&event).map_err(std::io::Error::other)?;
-        writeln!(out, "{}", text::json(&line))
+        let event = kinds::event(&self.known, &self.origin, row).finish(&self.origin, row, unmapped(row));
+        writeln!(out, "{}", line(&event).map_err(std::io::Error::other)?)
     }
+
+    /// The event of an entry of the range, for whoever sends it on.
+    ///
+    /// # Errors
+    /// When it has no canonical text.
+    pub fn event(&mut self, row: &Row) -> Result<Event, EncodeError> {
+        self.known.remember(row);
+        let draft = kinds::event(&self.known, &self.origin, row);
+        let severity = draft.severity;
+        let text = line(&draft.finish(&self.origin, row, unmapped(row)))?;
+        Ok(Event {
+            index: row.index,
+            time_ms: row.header.t,
+            kind: row.header.kind,
+            severity,
+            short: line(&stand_in(&self.origin, row, text.len(), severity))?,
+            text,
+        })
+    }
+}
+
+/// An event on its way to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Index of the entry.
+    pub index: u64,
+    /// When it was recorded, ms since 1970.
+    pub time_ms: i64,
+    /// What happened.
+    pub kind: Kind,
+    /// How grave it is.
+    pub severity: Severity,
+    /// The event: one line of JSON, without its end.
+    pub text: String,
+    /// What goes to somebody for whom the event is too long: an event of a few hundred bytes that names the entry and says so.
+    pub short: String,
+}
+
+fn line(event: &Value) -> Result<String, EncodeError> {
+    canonical(event).map(|line| text::json(&line))
+}
+
+/// The event that stands for one of so many bytes.
+fn stand_in(origin: &str, row: &Row, bytes: usize, severity: Severity) -> Value {
+    let index = row.index;
+    let message = format!("An event of {bytes} bytes is longer than is taken here: `chunkctl audit show {index}` shows the entry");
+    let unmapped = object([
+        ("bytes", Some(bytes.into())),
+        ("disclosed", Some("shortened".into())),
+        ("leaf_hash", Some(to_hex(&row.hash).into())),
+    ]);
+    Draft::new(BASE, (99, "Shortened"), message)
+        .severity(severity)
+        .with("status_id", 0)
+        .with("status", "Unknown")
+        .finish(origin, row, unmapped.into())
 }
 
 /// A class of events: number, name, category.
@@ -70,6 +128,7 @@ const fn class(uid: u32, name: &'static str, category: (u32, &'static str)) -> C
     Class { uid, name, category }
 }
 
+const BASE: Class = class(0, "Base Event", (0, "Uncategorized"));
 const EVENT_LOG: Class = class(1008, "Event Log Activity", (1, "System Activity"));
 const ACCOUNT_CHANGE: Class = class(3001, "Account Change", IAM);
 const AUTHENTICATION: Class = class(3002, "Authentication", IAM);
@@ -80,17 +139,21 @@ const APPLICATION_LIFECYCLE: Class = class(6002, "Application Lifecycle", APPLIC
 const DATASTORE: Class = class(6005, "Datastore Activity", APPLICATION);
 
 /// How grave: OCSF's own scale.
-#[derive(Debug, Clone, Copy)]
-enum Severity {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing to do.
     Informational = 1,
+    /// Worth a look.
     Low = 2,
+    /// Somebody should know.
     Medium = 3,
+    /// Somebody should look now.
     High = 4,
 }
 
 /// An event while it is made.
 #[derive(Debug)]
-struct Event {
+struct Draft {
     class: Class,
     activity: (u32, &'static str),
     severity: Severity,
@@ -101,7 +164,7 @@ struct Event {
     profiles: Vec<&'static str>,
 }
 
-impl Event {
+impl Draft {
     /// An event that succeeded; `activity` is one of the class's own, 99 with our own word for others.
     fn new(class: Class, activity: (u32, &'static str), message: impl Into<String>) -> Self {
         let mut members = Map::new();
@@ -154,8 +217,8 @@ impl Event {
             .with("disposition", disposition.1)
     }
 
-    fn finish(self, origin: &str, row: &Row) -> Value {
-        let Event {
+    fn finish(self, origin: &str, row: &Row, unmapped: Value) -> Value {
+        let Draft {
             class,
             activity,
             severity,
@@ -194,7 +257,7 @@ impl Event {
             ("time", row.header.t.into()),
             ("type_name", format!("{}: {}", class.name, activity.1).into()),
             ("type_uid", (class.uid * 100 + activity.0).into()),
-            ("unmapped", unmapped(row)),
+            ("unmapped", unmapped),
         ] {
             members.insert(name.to_owned(), value);
         }

@@ -119,3 +119,25 @@ fn an_event_under_a_session_from_before_the_range_names_its_person() {
     assert_eq!(event["src_endpoint"]["ip"], "127.0.0.1");
     assert_eq!(event["query_info"]["query_string"], r#"{"dataset":"orders","kind":"slice"}"#);
 }
+
+#[test]
+fn what_is_sent_on_is_what_a_bundle_gives_and_its_stand_in_is_short() {
+    for level in 1..=4 {
+        let rows = rows(&log(), level, &[]);
+        let mut events = Events::new(ORIGIN);
+        for (row, line) in rows.iter().zip(lines(&rows)) {
+            let event = events.event(row).unwrap();
+            assert_eq!(
+                (event.index, event.time_ms, event.text.as_str()),
+                (row.index, row.header.t, line.as_str())
+            );
+            let short: Value = serde_json::from_str(&event.short).unwrap();
+            assert_eq!(short["metadata"]["uid"], format!("{ORIGIN}#{}", row.index));
+            assert_eq!(short["unmapped"]["bytes"], event.text.len());
+            assert!(event.short.len() < 900, "{}", event.short);
+        }
+    }
+    let event = Events::new(ORIGIN).event(&rows(&log(), 4, &[])[0]).unwrap();
+    let short: Value = serde_json::from_str(&event.short).unwrap();
+    insta::assert_snapshot!("ocsf.shortened", serde_json::to_string_pretty(&short).unwrap());
+}

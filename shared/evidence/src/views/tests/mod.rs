@@ -8,9 +8,9 @@ mod samples;
 
 use serde_json::{Value, json};
 
-use super::{Assessment, Row, Shown, Source};
+use super::{Assessment, Kept, Row, Source};
 use crate::body::{Body, Group};
-use crate::bundle::{Answer, Claim, Verification, open_groups, verify_bundle};
+use crate::bundle::{Answer, Claim, Verification, verify_bundle};
 use crate::leaf::{Decision, Header, Kind, Leaf};
 use crate::testing::{Actor, Log, ORIGIN, by};
 use crate::trust::TrustPolicy;
@@ -218,31 +218,12 @@ pub(super) fn rows(log: &Log, level: u8, erased: &[u64]) -> Vec<Row> {
         .map(|(index, (leaf, document))| {
             let (leaf, index) = (Leaf::parse(leaf).unwrap(), index as u64);
             let (_, full) = Body::parse_document(document).unwrap();
-            let groups = open_groups(level, leaf.header.kind);
-            let (body, shown) = if erased.contains(&index) {
-                (Body::new(), Shown::Erased(log.size() - 1))
-            } else if groups.len() == Group::ALL.len() {
-                (full, Shown::Full)
+            let kept = if erased.contains(&index) {
+                Kept::Erased(log.size() - 1)
             } else {
-                let shown = groups
-                    .iter()
-                    .fold(Body::new(), |body, group| body.with(*group, full.get(*group).clone()));
-                (
-                    shown,
-                    if groups.is_empty() {
-                        Shown::Header
-                    } else {
-                        Shown::Partly(groups.to_vec())
-                    },
-                )
+                Kept::Body(full)
             };
-            Row {
-                index,
-                hash: leaf.hash(),
-                header: leaf.header,
-                shown,
-                body,
-            }
+            Row::at_level(index, leaf, kept, level)
         })
         .collect()
 }

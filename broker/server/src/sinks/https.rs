@@ -1,0 +1,264 @@
+//! Events as bodies of HTTP requests: `application/x-ndjson`, one POST a batch, accepted by any 2xx.
+//!
+//! No redirect is followed, because the token would go where nobody configured it to go. Of an answer only its status counts;
+//! its text is read past and told to nobody, since it may quote what was sent.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chunk_core::sinks::{SinkEvent, SinkFault, SinkPort, Takes};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use jiff::Timestamp;
+use reqwest::{Client, Response};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::config::SecretRef;
+use crate::error::chain;
+use crate::outbound;
+use crate::secrets::SecretReader;
+
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+/// So much of an answer is read past, so that its connection can be used again.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// An HTTP collector.
+pub(super) struct HttpsSink {
+    client: Client,
+    url: Url,
+    token: Option<(SecretRef, SecretReader)>,
+    configured: Takes,
+    /// Fewer events at once than configured, after an answer that they were too large together.
+    events_max: usize,
+}
+
+impl HttpsSink {
+    /// A collector at this address. The text of an error is the operator's, and shows neither address nor token.
+    pub(super) fn new(url: Url, ca_file: Option<&Path>, token: Option<(SecretRef, SecretReader)>, takes: Takes) -> Result<Self, String> {
+        let sink = Self {
+            client: outbound::sending_client(&url, ca_file)?,
+            url,
+            token,
+            configured: takes,
+            events_max: takes.events,
+        };
+        sink.authorization().map(|_| sink)
+    }
+
+    /// Read each time, so that a rotated token is used with the next batch.
+    fn authorization(&self) -> Result<Option<HeaderValue>, String> {
+        let Some((place, reader)) = &self.token else { return Ok(None) };
+        let token = reader.read(place).map_err(|why| format!("the token: {why}"))?;
+        let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| "the token holds what no header can hold".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    async fn post(&self, events: &[SinkEvent]) -> Result<Response, String> {
+        let mut body = String::new();
+        for event in events {
+            body.push_str(&event.text);
+            body.push('\n');
+        }
+        let mut post = self.client.post(self.url.clone()).header(CONTENT_TYPE, NDJSON).body(body);
+        if let Some(bearer) = self.authorization()? {
+            post = post.header(AUTHORIZATION, bearer);
+        }
+        post.send().await.map_err(|error| chain(&error.without_url()))
+    }
+}
+
+#[async_trait]
+impl SinkPort for HttpsSink {
+    fn takes(&self) -> Takes {
+        Takes {
+            events: self.events_max,
+            ..self.configured
+        }
+    }
+
+    async fn deliver(&mut self, events: &[SinkEvent]) -> Result<(), SinkFault> {
+        let mut answer = self.post(events).await.map_err(SinkFault::unavailable)?;
+        let status = answer.status();
+        let asked = retry_after(answer.headers());
+        read_past(&mut answer).await;
+        if status.is_success() {
+            self.events_max = self.events_max.saturating_mul(2).min(self.configured.events);
+            return Ok(());
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE && events.len() > 1 {
+            self.events_max = (events.len() / 2).max(1);
+        }
+        let why = match status {
+            _ if status.is_redirection() => format!("it answered {status}; redirects are not followed"),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => format!("it answered {status}; look at the token"),
+            StatusCode::PAYLOAD_TOO_LARGE => format!("it answered {status} to {} events", events.len()),
+            _ => format!("it answered {status}"),
+        };
+        let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        Err(SinkFault {
+            why,
+            refused: (status.is_client_error() && !later) || status.is_redirection(),
+            retry_after: asked,
+        })
+    }
+}
+
+async fn read_past(answer: &mut Response) {
+    let mut read = 0;
+    while let Ok(Some(piece)) = answer.chunk().await {
+        read += piece.len();
+        if read > ANSWER_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is held against the answer's own so that no two clocks are compared.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
+    let (then, now): (Timestamp, Timestamp) = (date(asked)?, date(text(DATE)?)?);
+    then.duration_since(now).try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    use super::super::rfc5424::tests::event;
+    use super::*;
+    use crate::config::Env;
+    use crate::secrets::master::MasterKey;
+
+    /// A server that gives these answers, one a connection, and keeps what it was sent.
+    fn server(answers: Vec<&'static str>) -> (Url, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/in?key=k3y", listener.local_addr().unwrap());
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&got);
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut part = [0; 4096];
+                while !request.ends_with(b"}\n") {
+                    let read = stream.read(&mut part).unwrap();
+                    request.extend_from_slice(part.get(..read).unwrap());
+                }
+                keep.lock().unwrap().push(String::from_utf8(request).unwrap());
+                write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            }
+        });
+        (url.parse().unwrap(), got)
+    }
+
+    fn sink(url: Url) -> HttpsSink {
+        crate::serve::install_crypto();
+        let reader = SecretReader::new(Env::of(&[("SIEM_TOKEN", "hunter2")]), MasterKey::generate().unwrap());
+        let token = Some((SecretRef::Env("SIEM_TOKEN".into()), reader));
+        HttpsSink::new(url, None, token, Takes { events: 8, bytes: 9000 }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_one_request_with_the_token_and_a_line_for_each_event() {
+        let (url, got) = server(vec!["204 No Content"]);
+        sink(url).deliver(&[event(0), event(1)]).await.unwrap();
+        let request = got.lock().unwrap().pop().unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let head = head.to_lowercase();
+        assert!(head.starts_with("post /in?key=k3y http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nauthorization: bearer hunter2") && head.contains("\r\ncontent-type: application/x-ndjson"));
+        assert_eq!(body, format!("{}\n{}\n", event(0).text, event(1).text));
+    }
+
+    #[tokio::test]
+    async fn only_2xx_accepts_and_no_answer_is_skipped_followed_or_told_with_its_secrets() {
+        for (answer, refused, why) in [
+            ("400 Bad Request", true, "400"),
+            ("401 Unauthorized", true, "look at the token"),
+            ("404 Not Found", true, "404"),
+            ("408 Request Timeout", false, "408"),
+            ("429 Too Many Requests", false, "429"),
+            ("500 Internal Server Error", false, "500"),
+            ("302 Found\r\nlocation: http://127.0.0.1:1/", true, "redirects are not followed"),
+            ("304 Not Modified", true, "304"),
+        ] {
+            let (url, got) = server(vec![answer]);
+            let fault = sink(url).deliver(&[event(0)]).await.unwrap_err();
+            assert_eq!(fault.refused, refused, "{answer}");
+            assert!(
+                fault.why.contains(why) && !fault.why.contains("k3y") && !fault.why.contains("hunter2"),
+                "{fault:?}"
+            );
+            assert_eq!(got.lock().unwrap().len(), 1);
+        }
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let fault = sink(format!("http://{gone}/?key=k3y").parse().unwrap())
+            .deliver(&[event(0)])
+            .await
+            .unwrap_err();
+        assert!(
+            !fault.refused && !fault.why.contains("k3y") && !fault.why.contains("hunter2"),
+            "{fault:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_together_is_sent_in_smaller_parts() {
+        let (url, _) = server(vec!["413 Payload Too Large", "200 OK", "200 OK"]);
+        let mut sink = sink(url);
+        let batch: Vec<SinkEvent> = (0..6).map(event).collect();
+        assert!(sink.deliver(&batch).await.unwrap_err().refused);
+        assert_eq!(sink.takes().events, 3);
+        sink.deliver(batch.get(..3).unwrap()).await.unwrap();
+        assert_eq!(sink.takes().events, 6);
+        sink.deliver(&batch).await.unwrap();
+        assert_eq!(sink.takes().events, 8);
+    }
+
+    #[test]
+    fn a_receiver_may_say_when_to_come_again() {
+        let asked = |pairs: &[(HeaderName, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
+            retry_after(&pairs.collect())
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(asked(&[(RETRY_AFTER, "120")]), Some(seconds(120)));
+        let then = (RETRY_AFTER, "Fri, 31 Dec 1999 23:59:59 GMT");
+        assert_eq!(asked(&[then.clone(), (DATE, "Fri, 31 Dec 1999 23:59:29 GMT")]), Some(seconds(30)));
+        // Without a date of its own, or in the past.
+        assert_eq!(asked(std::slice::from_ref(&then)), None);
+        assert_eq!(asked(&[then, (DATE, "Sat, 01 Jan 2000 00:00:00 GMT")]), None);
+        assert_eq!(asked(&[(RETRY_AFTER, "soon")]), None);
+        assert_eq!(asked(&[]), None);
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_read_or_sent_is_told_and_not_shown() {
+        let sink = |value: &str| {
+            crate::serve::install_crypto();
+            let reader = SecretReader::new(Env::of(&[("SIEM_TOKEN", value)]), MasterKey::generate().unwrap());
+            let place = SecretRef::Env("SIEM_TOKEN".into());
+            let takes = Takes { events: 1, bytes: 1 };
+            HttpsSink::new("https://siem.example".parse().unwrap(), None, Some((place, reader)), takes)
+                .err()
+                .unwrap()
+        };
+        assert!(sink("").contains("SIEM_TOKEN"));
+        let why = sink("hunter\n2");
+        assert!(why.contains("no header can hold") && !why.contains("hunter"), "{why}");
+    }
+}

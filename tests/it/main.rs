@@ -34,5 +34,6 @@ mod signals;
 mod signin;
 mod startup;
 mod support;
+mod timestamps;
 mod unauthorized;
 mod witness;

@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::anchor;
 use crate::approval;
 use crate::audit;
 use crate::catalog::Schemas;
@@ -31,6 +32,7 @@ use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
 use chunk_port::Scanner;
 
@@ -54,6 +56,8 @@ pub struct Parts {
     pub http: Arc<dyn HttpGet>,
     /// Witnesses of the log, where some are configured.
     pub witness: Option<Witnessing>,
+    /// Authority that stamps the log, where one is configured.
+    pub timestamps: Option<Timestamping>,
     /// Ed25519 seed that signs the broker's own tokens.
     pub token_seed: [u8; 32],
     /// Key of DPoP nonces.
@@ -77,6 +81,7 @@ pub struct Broker {
     pub(crate) failures: Failures,
     pub(crate) rates: Rates,
     pub(crate) witness: Arc<Witnesses>,
+    pub(crate) timestamps: Arc<Timestamps>,
     /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -129,6 +134,8 @@ impl Broker {
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
             parts.witness,
         );
+        let timestamps = Timestamps::new(parts.timestamps.as_ref(), parts.clock.now_ms());
+        let stamped = parts.timestamps.map(|with| with.memory).unwrap_or_default();
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
@@ -147,6 +154,7 @@ impl Broker {
             failures: Failures::default(),
             rates: Rates::default(),
             witness,
+            timestamps: Arc::new(timestamps),
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
@@ -158,10 +166,17 @@ impl Broker {
             Some(Witnessing { port, memory, .. }) => witness::meet(&broker, port.as_ref(), memory).await.map(|()| Some(port))?,
             None => None,
         };
+        timestamp::recall(&broker, stamped)?;
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
+        }
+        if broker.timestamps.asks() {
+            broker.jobs.spawn(timestamp::attend(Arc::clone(&broker)));
+        }
+        if broker.timestamps.asks() || broker.witness.asks() {
+            broker.jobs.spawn(anchor::attend(Arc::clone(&broker)));
         }
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
@@ -226,6 +241,12 @@ impl Broker {
     #[must_use]
     pub fn witness_metrics(&self) -> Option<WitnessMetrics> {
         self.witness.metrics(self.clock.now_ms())
+    }
+
+    /// How the time stamps are, where an authority gives some.
+    #[must_use]
+    pub fn timestamp_metrics(&self) -> Option<TimestampMetrics> {
+        self.timestamps.metrics(self.clock.now_ms())
     }
 
     /// A fresh DPoP nonce.

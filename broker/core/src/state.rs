@@ -15,6 +15,7 @@ use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 
+use crate::anchor::Anchors;
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
 use remembered::Remembered;
 
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) policy: Option<(u64, String)>,
     /// Digest of the configuration in force.
     pub(crate) config: Option<String>,
+    /// What it says about what others said of the log.
+    pub(crate) anchors: Anchors,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
@@ -115,6 +118,10 @@ impl State {
     /// Folds one entry in. `time_ms` is the header's `t`.
     pub(crate) fn apply(&mut self, event: &Event, time_ms: i64) {
         let index = self.size;
+        match event {
+            Event::Anchor(observed) => self.anchors.apply(index, observed, time_ms),
+            _ => self.anchors.apply_other(index),
+        }
         match event {
             Event::Genesis { origin, log_key, .. } => {
                 self.genesis = Some(Genesis {
@@ -190,7 +197,8 @@ impl State {
             | Event::SessionFail { .. }
             | Event::RequestDeny(_)
             | Event::AuditRead { .. }
-            | Event::AuditExport { .. } => {}
+            | Event::AuditExport { .. }
+            | Event::Anchor(_) => {}
         }
         self.size += 1;
         self.last_ms = self.last_ms.max(time_ms);

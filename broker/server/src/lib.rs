@@ -21,4 +21,5 @@ mod reload;
 pub mod secrets;
 pub mod serve;
 pub mod telemetry;
+mod timestamps;
 mod witness;

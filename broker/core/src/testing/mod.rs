@@ -39,6 +39,7 @@ use crate::identity::{Caller, HttpGet, Presented};
 use crate::policy::PolicySet;
 use crate::settings::{IssuerSettings, Settings};
 use crate::state::State;
+use crate::timestamp::Timestamping;
 use crate::witness::Witnessing;
 use chunk_port::{
     Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
@@ -333,8 +334,18 @@ impl World {
         Self::with_witness(setup, None).await.unwrap()
     }
 
+    /// A broker whose log is stamped.
+    pub(crate) async fn with_timestamps(timestamps: Option<Timestamping>) -> Self {
+        Self::with_others(Setup::default(), None, timestamps).await.unwrap()
+    }
+
     /// A broker whose log has witnesses, and which may refuse to start.
     pub(crate) async fn with_witness(setup: Setup, witness: Option<Witnessing>) -> Result<Self, Error> {
+        Self::with_others(setup, witness, None).await
+    }
+
+    /// A broker whose log others see.
+    pub(crate) async fn with_others(setup: Setup, witness: Option<Witnessing>, timestamps: Option<Timestamping>) -> Result<Self, Error> {
         let dir = tempfile::tempdir().unwrap();
         drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
         let journal = MemJournal::default();
@@ -342,7 +353,7 @@ impl World {
         let provider = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap());
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, (witness, timestamps)).await?;
         Ok(Self {
             broker,
             setup,
@@ -366,6 +377,14 @@ impl World {
     }
 
     pub(crate) async fn try_restart_with(self, witness: Option<Witnessing>) -> Result<Self, Error> {
+        self.try_restart_with_others(witness, None).await
+    }
+
+    pub(crate) async fn try_restart_with_others(
+        self,
+        witness: Option<Witnessing>,
+        timestamps: Option<Timestamping>,
+    ) -> Result<Self, Error> {
         let Self {
             broker,
             setup,
@@ -391,7 +410,7 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, witness).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, (witness, timestamps)).await?;
         Ok(Self {
             broker,
             setup,
@@ -489,7 +508,7 @@ async fn start(
     clock: &Arc<StillClock>,
     provider: &Arc<Ed25519KeyPair>,
     dir: &tempfile::TempDir,
-    witness: Option<Witnessing>,
+    (witness, timestamps): (Option<Witnessing>, Option<Timestamping>),
 ) -> Result<Arc<Broker>, Error> {
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
     Broker::start(Parts {
@@ -504,6 +523,7 @@ async fn start(
         token_seed: [2; 32],
         nonce_key: [4; 32],
         witness,
+        timestamps,
     })
     .await
 }

@@ -14,6 +14,7 @@ mod mirror;
 mod parse;
 mod policies;
 mod raw;
+mod timestamps;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use env::Env;
 pub use faults::{Fault, Faults};
 pub use mirror::MirrorConfig;
 pub(crate) use policies::PolicyFolder;
+pub use timestamps::TimestampConfig;
 pub use witness::{WitnessConfig, WitnessPlace};
 
 use crate::secrets::master::MasterKey;
@@ -49,6 +51,8 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// Witnesses of the evidence log, if there are some.
     pub witness: Option<WitnessConfig>,
+    /// The authority that stamps the evidence log, if there is one.
+    pub timestamps: Option<TimestampConfig>,
     /// Where a copy of the tree is kept, if somewhere.
     pub mirror: Option<MirrorConfig>,
     /// Connections by name.

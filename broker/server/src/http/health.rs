@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use chunk_core::broker::Metrics;
+use chunk_core::timestamp::TimestampMetrics;
 use chunk_core::witness::WitnessMetrics;
 use chunk_wire::problem::Problem;
 use http::HeaderValue;
@@ -94,6 +95,9 @@ fn render(gateway: &Gateway) -> String {
     if let Some(witness) = gateway.broker.witness_metrics() {
         write_witnesses(&mut out, &witness);
     }
+    if let Some(stamps) = gateway.broker.timestamp_metrics() {
+        write_timestamps(&mut out, stamps);
+    }
     gateway.counters.write(&mut out);
     out
 }
@@ -121,6 +125,27 @@ fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
     );
     for (name, up) in &metrics.witnesses {
         let _ = writeln!(out, "chunk_broker_witness_up{{witness=\"{name}\"}} {}", u64::from(*up));
+    }
+}
+
+fn write_timestamps(out: &mut String, metrics: TimestampMetrics) {
+    for (name, help, value) in [
+        (
+            "age_seconds",
+            "Seconds since the time of the newest time stamp over the evidence log.",
+            metrics.age_s,
+        ),
+        ("stamped_entries", "Entries that the newest time stamp covers.", metrics.stamped),
+        (
+            "up",
+            "1 while the time-stamp authority stamps what it is asked to.",
+            u64::from(metrics.up),
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_timestamp_{name} {help}\n# TYPE chunk_broker_timestamp_{name} gauge\nchunk_broker_timestamp_{name} {value}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Event::draft`] and [`Event::read`] are inverses: the state is folded from what was *read back*, never from what was meant.
 
+mod anchor;
 mod erase;
 mod fetch;
 mod read;
@@ -14,6 +15,8 @@ use chunk_evidence::leaf::{Decision, Header, Kind};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use serde_json::{Value, json};
+
+use crate::anchor::Observed;
 
 pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
@@ -129,6 +132,8 @@ pub(crate) enum Event {
         to: u64,
         level: u8,
     },
+    /// Others said something of the log.
+    Anchor(Observed),
 }
 
 /// An entry that does not read back as what its kind says: the log was not written by this program, or is damaged.
@@ -271,6 +276,7 @@ impl Event {
                 body.set(Group::What, json!({ "query": query }));
                 body.set(Group::Out, json!({ "from": from, "level": level, "to": to }));
             }
+            Event::Anchor(observed) => anchor::write(observed, &mut body),
         }
         (header, body)
     }
@@ -306,6 +312,7 @@ impl Event {
             Event::Erase(_) => Kind::Erase,
             Event::AuditRead { .. } => Kind::AuditRead,
             Event::AuditExport { .. } => Kind::AuditExport,
+            Event::Anchor(_) => Kind::AnchorObserve,
         }
     }
 }

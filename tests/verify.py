@@ -23,9 +23,10 @@ FAMILIES = {
     "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
     "fetch": "what.request what.fetch what.chunk obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
     "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
-    "audit": "what.query out.entries out.from out.to out.level", "broker": "env.version env.instance", "log": "env.origin env.version what.log_key"}
+    "audit": "what.query out.entries out.from out.to out.level", "anchor": "what.anchor what.size what.root what.sha256 what.time_ms", "broker": "env.version env.instance", "log": "env.origin env.version what.log_key"}
 
 
+STAMPS_MAX, TOLERANCE_MS = 64, 60_000
 ROWS_MAX, MEMBER_BYTES, LINE_BYTES_MAX, SMALL_BYTES_MAX, T_MAX = 4096, 2**20, 2**21, 2**20, 253402300799999
 
 
@@ -247,6 +248,282 @@ class Checkpoint:
             if len(sig) != 72 or not 0 < time < 2**63: return None
             if not ed25519(witness[2], b"cosignature/v1\ntime %d\n" % time + self.text.encode(), sig[8:]): return None
         return bool(own)
+
+
+# --- time stamps (§6; RFC 3161, RFC 5652, RFC 5280) -------------------------------------------------------------------------
+BOOLEAN, INTEGER, BITS, OCTETS, NAME, UTC, GENERAL, SEQUENCE, SET = 1, 2, 3, 4, 6, 0x17, 0x18, 0x30, 0x31
+PKCS = "2a864886f70d01"
+SIGNED_DATA, TST_INFO, CONTENT_TYPE, MESSAGE_DIGEST = PKCS + "0702", PKCS + "09100104", PKCS + "0903", PKCS + "0904"
+SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2 = PKCS + "0910020c", PKCS + "0910022f"
+HASHES = {"608648016503040201": "sha256", "608648016503040202": "sha384", "608648016503040203": "sha512"}
+RSA, RSA_HASHES = PKCS + "0101", {PKCS + "010b": "sha256", PKCS + "010c": "sha384", PKCS + "010d": "sha512"}
+EC, ECDSA_HASHES = "2a8648ce3d0201", {"2a8648ce3d040302": "sha256", "2a8648ce3d040303": "sha384"}
+DIGEST_INFO = {"sha256": "3031300d060960864801650304020105000420", "sha384": "3041300d060960864801650304020205000430",
+               "sha512": "3051300d060960864801650304020305000440"}
+# Each curve: p, b, order, base point; a is -3.
+CURVES = {
+    "2a8648ce3d030107": (2**256 - 2**224 + 2**192 + 2**96 - 1, 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b,
+                         0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551,
+                         (0x6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296, 0x4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5)),
+    "2b81040022": (2**384 - 2**128 - 2**96 + 2**32 - 1,
+                   0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef,
+                   0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973,
+                   (0xaa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7,
+                    0x3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f))}
+
+
+class Der:
+    """Values that stand one behind the other, each in its one form."""
+
+    def __init__(self, data): self.data = data
+
+    def any(self):
+        """The next value: tag, contents, and the whole of it."""
+        d = self.data
+        need(len(d) >= 2 and d[0] & 0x1f != 0x1f, "DER")
+        size, at = d[1], 2
+        if size >= 0x80:
+            n = size & 0x7f
+            need(1 <= n <= 4 and len(d) >= 2 + n and d[2], "DER")
+            size, at = int.from_bytes(d[2:2 + n], "big"), 2 + n
+            need(size >= 0x80, "DER")
+        need(len(d) >= at + size, "DER")
+        self.data = d[at + size:]
+        return d[0], d[at:at + size], d[:at + size]
+
+    def take(self, tag):
+        found = self.any(); need(found[0] == tag, "DER")
+        return found[1]
+
+    def maybe(self, tag): return self.take(tag) if self.data[:1] == bytes([tag]) else None
+    def inside(self, tag): return Der(self.take(tag))
+    def name(self): return self.take(NAME).hex()
+
+    def nat(self, tag=INTEGER): return unsigned(self.take(tag))
+
+    def end(self): need(not self.data, "DER")
+
+    def only(self, tag):
+        found = self.take(tag); self.end()
+        return found
+
+
+def unsigned(b):
+    need(b and b[0] < 0x80 and (len(b) == 1 or b[0] or b[1] >= 0x80), "DER")
+    return int.from_bytes(b, "big")
+
+
+def boolean(b):
+    need(b in (None, b"\0", b"\xff"), "DER")
+    return b == b"\xff"
+
+
+def algorithm(d):
+    name = d.name()
+    need(d.data in (b"", b"\5\0"), "DER")
+    return name
+
+
+def instant(tag, b):
+    """Milliseconds since 1970."""
+    need(tag in (UTC, GENERAL), "DER")
+    m = re.fullmatch(rb"(\d\d|\d{4})(\d{10})(?:\.(\d*[1-9]))?Z", b)
+    need(m and (len(m[1]) == 4) == (tag == GENERAL) and (tag == GENERAL or not m[3]), "DER")
+    year = m[1].decode() if tag == GENERAL else ("20" if m[1] < b"50" else "19") + m[1].decode()
+    rest = [int(m[2][i:i + 2]) for i in range(0, 10, 2)]
+    try:
+        # After 400 years the calendar is the same, and Python has not all of them.
+        t = datetime.datetime(2000 + int(year) % 400, *rest) - datetime.datetime(1970, 1, 1)
+    except ValueError:
+        raise Malformed("DER")
+    return ((t.days + (int(year) // 400 - 5) * 146097) * 86400 + t.seconds) * 1000 + int(((m[3] or b"") + b"000")[:3])
+
+
+def named(hash_, der): return hashlib.new(hash_, der).digest()
+
+
+class Certificate:
+    """Of somebody who stamps time, and does nothing else."""
+
+    def __init__(self, text):
+        text = re.sub("[ \t\r\n]", "", text)
+        if text.startswith("-----BEGINCERTIFICATE-----"):
+            need(text.endswith("-----ENDCERTIFICATE-----"), "certificate"); text = text[26:-24]
+        self.der = std64(text)
+        outer = Der(Der(self.der).only(SEQUENCE))
+        d = outer.inside(SEQUENCE); outer.take(SEQUENCE); outer.take(BITS); outer.end()
+        need(unsigned(d.inside(0xa0).only(INTEGER)) == 2, "certificate")
+        self.serial = d.take(INTEGER); d.take(SEQUENCE)
+        tag, _, self.issuer = d.any(); need(tag == SEQUENCE, "certificate")
+        v = d.inside(SEQUENCE); self.begin, self.end = instant(*v.any()[:2]), instant(*v.any()[:2]) + 999; v.end(); d.take(SEQUENCE)
+        self.key = self.read_key(d.inside(SEQUENCE)); d.maybe(0x81); d.maybe(0x82)
+        x = Der(d.inside(0xa3).only(SEQUENCE)); d.end()
+        stamps = self.key_id = None
+        while x.data:
+            e = x.inside(SEQUENCE); name, critical, inside = e.name(), boolean(e.maybe(BOOLEAN)), Der(e.take(OCTETS)); e.end()
+            if name == "551d25":
+                need(stamps is None, "certificate"); p = Der(inside.only(SEQUENCE)); stamps = p.name() == "2b06010505070308" and not p.data and critical
+            if name == "551d0e": need(self.key_id is None, "certificate"); self.key_id = inside.only(OCTETS)
+        need(stamps, "the certificate is not for stamping time alone")
+
+    @staticmethod
+    def read_key(d):
+        a, bits = d.inside(SEQUENCE), d.take(BITS); d.end()
+        name = a.name(); tag, parameters, _ = a.any(); a.end()
+        need(bits[:1] == b"\0", "key"); bits = bits[1:]
+        if name == RSA:
+            need((tag, parameters) == (5, b""), "key")
+            numbers = Der(Der(bits).only(SEQUENCE)); n, e = numbers.nat(), numbers.nat(); numbers.end()
+            need(e == 65537 and n.bit_length() % 8 == 0 and 2048 <= n.bit_length() <= 8192, "key")
+            return "rsa", n
+        need(name == EC and tag == NAME and parameters.hex() in CURVES, "key")
+        size = CURVES[parameters.hex()][0].bit_length() // 8
+        need(bits[:1] == b"\4" and len(bits) == 1 + 2 * size, "key")
+        return parameters.hex(), (int.from_bytes(bits[1:1 + size], "big"), int.from_bytes(bits[1 + size:], "big"))
+
+    def signed(self, name, hash_, message, signature):
+        """Whether this key made a signature; None when key and algorithms are not judged together."""
+        kind, key = self.key
+        if kind == "rsa":
+            if name != RSA and RSA_HASHES.get(name) != hash_: return None
+            size = key.bit_length() // 8
+            end = bytes.fromhex(DIGEST_INFO[hash_]) + named(hash_, message)
+            padded = b"\0\1" + b"\xff" * (size - 3 - len(end)) + b"\0" + end
+            s = int.from_bytes(signature, "big")
+            return key % 2 == 1 and len(signature) == size and s < key and pow(s, 65537, key).to_bytes(size, "big") == padded
+        if ECDSA_HASHES.get(name) != hash_: return None
+        return ecdsa(CURVES[kind], key, named(hash_, message), signature)
+
+
+def ecdsa(curve, key, digest, signature):
+    p, b, n, base = curve
+    try:
+        d = Der(Der(signature).only(SEQUENCE)); r, s = d.nat(), d.nat(); d.end()
+    except Malformed:
+        return False
+    x, y = key
+    if not (0 < r < n and 0 < s < n and x < p and y < p) or (y * y - x * x * x + 3 * x - b) % p: return False
+
+    def plus(one, other):
+        if one is None or other is None: return one or other
+        if one == other: slope = 3 * (one[0] * one[0] - 1) * pow(2 * one[1], -1, p)
+        elif one[0] == other[0]: return None
+        else: slope = (other[1] - one[1]) * pow(other[0] - one[0], -1, p)
+        x = (slope * slope - one[0] - other[0]) % p
+        return x, (slope * (one[0] - x) - one[1]) % p
+
+    def times(k, point):
+        found = None
+        while k:
+            if k & 1: found = plus(found, point)
+            point = plus(point, point); k >>= 1
+        return found
+    size = n.bit_length() // 8
+    z, w = int.from_bytes(digest[:size], "big"), pow(s, -1, n)
+    found = plus(times(z * w % n, base), times(r * w % n, key))
+    return found is not None and found[0] % n == r
+
+
+class Token:
+    """A time stamp, as a reply that grants it and says nothing else."""
+
+    def __init__(self, stored):
+        d = Der(Der(stored).only(SEQUENCE)); need(d.take(SEQUENCE) == b"\2\1\0", "time stamp")
+        tag, inside, whole = d.any(); d.end(); need(tag == SEQUENCE and len(whole) <= 65536, "time stamp")
+        d = Der(inside); need(d.name() == SIGNED_DATA, "time stamp")
+        outer, d = d, Der(d.inside(0xa0).only(SEQUENCE)); outer.end()
+        need(d.nat() == 3, "time stamp"); digests = d.take(SET)
+        c = d.inside(SEQUENCE); need(c.name() == TST_INFO, "time stamp"); self.content = c.inside(0xa0).only(OCTETS); c.end()
+        d.maybe(0xa0); d.maybe(0xa1)
+        s = Der(d.inside(SET).only(SEQUENCE)); d.end()
+        version, (tag, sid, _) = s.nat(), s.any()
+        if (version, tag) == (1, SEQUENCE):
+            n = Der(sid); t, _, issuer = n.any(); need(t == SEQUENCE, "time stamp"); self.sid = issuer, n.take(INTEGER); n.end()
+        else: need((version, tag) == (3, 0x80), "time stamp"); self.sid = sid
+        self.digest = s.take(SEQUENCE); need(algorithm(Der(Der(digests).only(SEQUENCE))) == algorithm(Der(self.digest)), "time stamp")
+        tag, inside, self.attributes = s.any(); need(tag == 0xa0, "time stamp")
+        self.algorithm, self.signature = algorithm(s.inside(SEQUENCE)), s.take(OCTETS); s.maybe(0xa1); s.end()
+        found, d = {}, Der(inside)
+        while d.data:
+            a = d.inside(SEQUENCE); name, values = a.name(), a.inside(SET); a.end()
+            if name in (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2):
+                need(name not in found, "time stamp"); found[name] = values.any(); values.end()
+        need(CONTENT_TYPE in found and found[CONTENT_TYPE][0] == NAME and found[CONTENT_TYPE][1].hex() == TST_INFO, "time stamp")
+        need(MESSAGE_DIGEST in found and found[MESSAGE_DIGEST][0] == OCTETS, "time stamp"); self.message_digest = found[MESSAGE_DIGEST][1]
+        self.named = []
+        for name in (SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2):
+            if name not in found: continue
+            id_, hash_ = Der(found[name][2]).inside(SEQUENCE).inside(SEQUENCE).inside(SEQUENCE), "sha1"
+            if name == SIGNING_CERTIFICATE_V2:
+                a = id_.maybe(SEQUENCE); hash_ = "sha256" if a is None else HASHES.get(algorithm(Der(a))); need(hash_, "time stamp")
+            self.named.append((hash_, id_.take(OCTETS)))
+        self.read_content(Der(Der(self.content).only(SEQUENCE)))
+
+    def read_content(self, d):
+        need(d.nat() == 1, "time stamp"); d.take(NAME)
+        i = d.inside(SEQUENCE); need(HASHES.get(algorithm(i.inside(SEQUENCE))) == "sha256", "time stamp"); self.imprint = i.take(OCTETS); i.end()
+        d.take(INTEGER); tag, time, _ = d.any(); need(tag == GENERAL, "time stamp"); self.time = instant(tag, time)
+        a, self.accuracy = d.maybe(SEQUENCE), 0
+        if a is not None:
+            a, parts = Der(a), []
+            for tag, most in ((INTEGER, 86400), (0x80, 999), (0x81, 999)):
+                part = a.maybe(tag); parts.append(0 if part is None else unsigned(part)); need(parts[-1] <= most, "time stamp")
+            a.end(); self.accuracy = parts[0] * 1000 + parts[1] + (parts[2] > 0)
+        boolean(d.maybe(BOOLEAN)); nonce = d.maybe(INTEGER); need(nonce is None or unsigned(nonce) >= 0, "time stamp"); d.maybe(0xa0)
+        x = Der(d.maybe(0xa1) or b""); d.end()
+        while x.data: e = x.inside(SEQUENCE); e.name(); need(not boolean(e.maybe(BOOLEAN)), "time stamp"); e.take(OCTETS); e.end()
+
+    def names_signer(self, c): return self.sid == ((c.issuer, c.serial) if isinstance(self.sid, tuple) else c.key_id)
+    def claims(self, c): return self.names_signer(c) or any(named(h, c.der) == x for h, x in self.named)
+
+    def holds(self, c):
+        if not self.names_signer(c) or not self.named or any(named(h, c.der) != x for h, x in self.named): return False
+        hash_ = HASHES.get(algorithm(Der(self.digest)))
+        return bool(hash_ and named(hash_, self.content) == self.message_digest
+                    and c.signed(self.algorithm, hash_, b"\x31" + self.attributes[1:], self.signature)
+                    and c.begin <= self.time <= c.end and self.accuracy <= 60_000)
+
+
+class Stamped:
+    def __init__(self, stored, size):
+        self.checkpoint, self.raw, self.size = Checkpoint(stored.text("tsa/%012d.checkpoint" % size, 2**17)), stored.plain("tsa/%012d.tsr" % size), size
+        self.token, self.believed = Token(self.raw), False
+        need(self.checkpoint.size == size and self.token.imprint == sha(self.checkpoint.text.encode()), "a time stamp over something else")
+
+
+def take_stamps(stored):
+    found = [re.fullmatch(r"tsa/([0-9]{12,})\.tsr", n) for n in stored.m]
+    sizes = sorted(int(m[1]) for m in found if m and m[0] == "tsa/%012d.tsr" % int(m[1]))
+    need(len(sizes) <= STAMPS_MAX, "too many time stamps")
+    return [Stamped(stored, size) for size in sizes]
+
+
+def judge_stamps(stamps, authorities, a, b, fault, unknown):
+    for s in stamps:
+        claimed = [c for c in authorities if s.token.claims(c)]
+        s.believed = any(s.token.holds(c) for c in claimed)
+        if claimed and not s.believed: fault(f"the time stamp of size {s.size}")
+    good = [s.size for s in stamps if s.believed]
+    if authorities and not good: unknown("no time stamp by a trusted authority")
+    elif authorities and a < b and good[-1] <= a: unknown("the newest time stamp covers nothing of the range")
+
+
+def against_stamps(e, stamps, fault):
+    """Holds an entry against what the time stamps say, and an anchor against the stamp that it names."""
+    if any(s.believed and s.size > e.i and e.t > s.token.time + s.token.accuracy + TOLERANCE_MS for s in stamps):
+        fault(f"entry {e.i}: dated later than a time stamp that covers it")
+    if e.k != "anchor.observe" or "what" not in e.shown: return
+    kind, size, digest, time = e.text_of("what", "anchor"), e.nat_of("what", "size"), e.text_of("what", "sha256"), e.nat_of("what", "time_ms")
+    try:
+        need(kind in ("rfc3161", "witness") and size is not None and size <= e.i and time is not None, "anchor")
+        need(re.fullmatch("[0-9a-f]{64}", digest or ""), "anchor"); root = unb64(e.text_of("what", "root"), 32)
+    except Malformed:
+        return fault(f"entry {e.i}: it does not say what was observed")
+    if time - TOLERANCE_MS > e.t: fault(f"entry {e.i}: dated earlier than what it observed")
+    for s in stamps:
+        if s.size == size:
+            if root != s.checkpoint.root: fault(f"entry {e.i}: it observed another tree")
+            if kind == "rfc3161" and (digest, time) != (sha(s.raw).hex(), s.token.time): fault(f"entry {e.i}: it observed another time stamp")
 
 
 # --- archive (§8) -----------------------------------------------------------------------------------------------------------
@@ -634,7 +911,8 @@ def verify(data, trust, fault, unknown):
     need(start.origin == head.origin == said["origin"] and start.size == a <= b <= head.size, "range or origin")
     own_text = stored.text("keys/log.txt"); need(own_text.endswith("\n"), "log key"); own = vkey(own_text[:-1]); need(own[0] == head.origin, "log key")
     if trust["origin"] != head.origin: fault("another log than the trusted one")
-    for name, cp in (("head", head), ("start", start)):
+    stamps = take_stamps(stored)
+    for name, cp in [("head", head), ("start", start)] + [("stamped checkpoint", s.checkpoint) for s in stamps]:
         signer = cp.signer(trust["keys"])
         if signer is None and cp.signer([own]): unknown(f"the {name} is signed by a key that is not trusted")
         elif not signer: fault(f"the {name}'s signature")
@@ -654,8 +932,12 @@ def verify(data, trust, fault, unknown):
         need(n or (p["from"], root) == (a, start.root), "first proof")
         if consistent(p["from"], p["to"], [unb64(x, 32) for x in p["hashes"]], root, head.root): shown.setdefault(p["from"], root)
         else: fault(f"the head does not extend size {p['from']}")
+    for s in stamps:
+        need(s.checkpoint.origin == head.origin and s.size <= head.size, "a stamped checkpoint")
+        if shown.get(s.size) != s.checkpoint.root: fault(f"the head does not extend the stamped checkpoint of size {s.size}")
+    judge_stamps(stamps, trust["authorities"], a, b, fault, unknown)
     last = trust["last"]
-    views = rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown) if level else {}
+    views = rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, unknown) if level else {}
     if last and last.size > head.size: unknown("the auditor has seen a larger log")
     elif last and last.size not in shown: unknown("nothing shows the log at the auditor's last checkpoint")
     elif last and shown[last.size] != last.root: fault("history was rewritten")
@@ -680,7 +962,7 @@ def pages(stored, folder):
         yield int(name[len(folder) + 1:-6]), part
 
 
-def rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown):
+def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, unknown):
     r = parse(stored.text("proof/range")); need(isinstance(r, dict) and set(r) == {"from", "frontier", "tail", "to"}, "range")
     need(is_nat(r["from"]) and is_nat(r["to"]) and (r["from"], r["to"]) == (a, b), "range")
     frontier = Frontier(a, [unb64(x, 32) for x in r["frontier"]])
@@ -705,6 +987,7 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, fault, unknown)
         if e.k == "retention.dispose": disposers[e.i] = (disposes(e) or []) if "what" in e.shown else None
         needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
         ledger.admit(e)
+        against_stamps(e, stamps, fault)
         if e.k == "policy.load":
             for member, folder, ext in (("text", "policies", "cedar"), ("schema", "schema", "cedarschema")):
                 text = e.text_of("what", member)
@@ -788,6 +1071,7 @@ def main(argv):
         trust = {"origin": t["origin"], "keys": [vkey(k.strip()) for k in t["log_keys"]], "last": None,
                  "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
         trust["witnesses"] = [vkey(k.strip(), 4) for k in t.get("witnesses", [])]
+        trust["authorities"] = [Certificate(c) for c in t.get("timestamp_authorities", [])]
         trust["witness_quorum"] = t.get("witness_quorum", len(trust["witnesses"]))
         need(all(len({w[i] for w in trust["witnesses"]}) == len(trust["witnesses"]) for i in (0, 2)), "trust file")
         need(trust["witness_quorum"] <= len(trust["witnesses"]) and bool(trust["witness_quorum"]) == bool(trust["witnesses"]), "trust file")

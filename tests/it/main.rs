@@ -39,5 +39,6 @@ mod startup;
 mod support;
 mod syncs;
 mod tampering;
+mod timestamps;
 mod unauthorized;
 mod witness;

@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::anchor;
 use crate::approval;
 use crate::audit;
 use crate::catalog::Schemas;
@@ -34,6 +35,7 @@ use crate::retention;
 use crate::settings::Settings;
 use crate::sinks::{self, SinkMetrics, Sinking};
 use crate::state::State;
+use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
 use chunk_port::Scanner;
 
@@ -61,6 +63,8 @@ pub struct Parts {
     pub witness: Option<Witnessing>,
     /// Where entries are sent to as events.
     pub sinks: Vec<Sinking>,
+    /// Authority that stamps the log, where one is configured.
+    pub timestamps: Option<Timestamping>,
     /// Ed25519 seed that signs the broker's own tokens.
     pub token_seed: [u8; 32],
     /// Key of DPoP nonces.
@@ -89,6 +93,7 @@ pub struct Broker {
     /// Stopped and awaited last, when the stop itself is recorded.
     sink_jobs: TaskTracker,
     pub(crate) sinks_ending: CancellationToken,
+    pub(crate) timestamps: Arc<Timestamps>,
     /// Deliveries and other named jobs; stopped and awaited by [`Broker::stop`].
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -146,6 +151,8 @@ impl Broker {
             .iter()
             .map(|sink| sinks::Status::new(sink.settings.clone(), parts.clock.now_ms()));
         let statuses = statuses.collect();
+        let timestamps = Timestamps::new(parts.timestamps.as_ref(), parts.clock.now_ms());
+        let stamped = parts.timestamps.map(|with| with.memory).unwrap_or_default();
         let broker = Arc::new(Self {
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
@@ -168,6 +175,7 @@ impl Broker {
             sinks: statuses,
             sink_jobs: TaskTracker::new(),
             sinks_ending: CancellationToken::new(),
+            timestamps: Arc::new(timestamps),
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
@@ -180,6 +188,7 @@ impl Broker {
             None => None,
         };
         let met = sinks::meet(&broker, parts.sinks).await?;
+        timestamp::recall(&broker, stamped)?;
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         recording::sweep(&broker).await?;
@@ -190,6 +199,12 @@ impl Broker {
         broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
         for sink in met {
             broker.sink_jobs.spawn(sinks::keep(Arc::clone(&broker), sink));
+        }
+        if broker.timestamps.asks() {
+            broker.jobs.spawn(timestamp::attend(Arc::clone(&broker)));
+        }
+        if broker.timestamps.asks() || broker.witness.asks() {
+            broker.jobs.spawn(anchor::attend(Arc::clone(&broker)));
         }
         let minder = Arc::clone(&broker);
         broker.jobs.spawn(async move { minder.mind_time().await });
@@ -272,6 +287,12 @@ impl Broker {
     pub fn sink_metrics(&self) -> Vec<SinkMetrics> {
         let (size, now_ms) = (self.log.published().state.size, self.clock.now_ms());
         self.sinks.iter().map(|sink| sink.metrics(size, now_ms)).collect()
+    }
+
+    /// How the time stamps are, where an authority gives some.
+    #[must_use]
+    pub fn timestamp_metrics(&self) -> Option<TimestampMetrics> {
+        self.timestamps.metrics(self.clock.now_ms())
     }
 
     /// A fresh DPoP nonce.

@@ -3,6 +3,7 @@
 //! Start reading at [`fetch::fetch`]: the road from a credential to a delivery. Gateways translate into it; the scanner (a
 //! port, [`chunk_port::Scanner`]) reads for it; the log records before anything is read.
 
+mod anchor;
 pub mod approval;
 pub mod audit;
 mod authorize;
@@ -26,4 +27,5 @@ pub mod sinks;
 mod state;
 #[cfg(test)]
 mod testing;
+pub mod timestamp;
 pub mod witness;

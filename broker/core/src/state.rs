@@ -17,6 +17,7 @@ use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 
+use crate::anchor::Anchors;
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
 use crate::recording::Recording;
 use remembered::Remembered;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     pub(crate) recordings: imbl::OrdMap<u64, KeptRecording>,
     /// (kind, index before which bodies of this kind are gone) → index of the `retention.dispose` that says so.
     pub(crate) disposed: imbl::OrdMap<(Kind, u64), u64>,
+    /// What it says about what others said of the log.
+    pub(crate) anchors: Anchors,
     /// Data keys that were destroyed → index of the `erase` that says so.
     pub(crate) erased_keys: imbl::HashMap<String, u64>,
 }
@@ -135,6 +138,10 @@ impl State {
     /// Folds one entry in. `time_ms` is the header's `t`.
     pub(crate) fn apply(&mut self, event: &Event, time_ms: i64) {
         let index = self.size;
+        match event {
+            Event::Anchor(observed) => self.anchors.apply(index, observed, time_ms),
+            _ => self.anchors.apply_other(index),
+        }
         match event {
             Event::Genesis { origin, log_key, .. } => {
                 self.genesis = Some(Genesis {
@@ -211,7 +218,8 @@ impl State {
             | Event::SessionFail { .. }
             | Event::RequestDeny(_)
             | Event::AuditRead { .. }
-            | Event::AuditExport { .. } => {}
+            | Event::AuditExport { .. }
+            | Event::Anchor(_) => {}
         }
         self.size += 1;
         self.last_ms = self.last_ms.max(time_ms);

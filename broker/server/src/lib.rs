@@ -23,4 +23,5 @@ pub mod secrets;
 pub mod serve;
 mod sinks;
 pub mod telemetry;
+mod timestamps;
 mod witness;

@@ -1,5 +1,5 @@
 //! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, to the configured
-//! witnesses of its log, and to the sinks that get its events.
+//! witnesses and time-stamp authority of its log, and to the sinks that get its events.
 //!
 //! The addresses come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to loopback, and
 //! only where a configured issuer is there), no redirect to another host, bounded in size and time.

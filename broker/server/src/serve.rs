@@ -22,7 +22,7 @@ use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
 use crate::secrets::master::MasterKey;
 use crate::secrets::{Credentials, SecretReader};
-use crate::{data_dir, listener, mirror, process, reload, sinks, witness};
+use crate::{data_dir, listener, mirror, process, reload, sinks, timestamps, witness};
 
 /// Deliveries are cut and the stop is recorded within this time, or not at all: the next start records what is missing.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -204,6 +204,10 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         .map(|asked| witness::witnessing(asked, &config.broker.data_dir))
         .transpose()?;
     let sinks = sinks::sinkings(&config, &reader)?;
+    let timestamps = config.timestamps.as_ref();
+    let timestamps = timestamps
+        .map(|asked| timestamps::timestamping(asked, &config.broker.data_dir))
+        .transpose()?;
     let settings = Settings {
         name: config.broker.name.clone(),
         public_url: config.broker.public_url.clone(),
@@ -229,6 +233,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         recordings: Arc::new(data.recordings),
         witness,
         sinks,
+        timestamps,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),
     };

@@ -42,6 +42,17 @@ struct Verdict<'a> {
     faults: Vec<Finding<'a>>,
     unknowns: Vec<Finding<'a>>,
     counts: Figures<'a>,
+    stamps: StampLine,
+}
+
+#[derive(Serialize)]
+struct StampLine {
+    carried: u64,
+    believed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -161,6 +172,12 @@ fn verdict<'a>(bundle: &str, found: &'a Verification) -> Verdict<'a> {
             intents_open: counts.intents_open,
             signatures: counts.signatures,
         },
+        stamps: StampLine {
+            carried: found.stamps.carried,
+            believed: found.stamps.believed,
+            size: found.stamps.newest.map(|(size, _)| size),
+            time_ms: found.stamps.newest.map(|(_, time_ms)| time_ms),
+        },
     }
 }
 
@@ -217,6 +234,9 @@ fn tell(found: &Verification) -> String {
         );
     }
     facts.add("signatures", format!("{} by people, checked", figures::count(counts.signatures)));
+    if found.stamps.carried > 0 {
+        facts.add("time stamps", stamps(found));
+    }
     let mut out = facts.render();
     out.push('\n');
     let mut claims = Table::new(&["claim", "holds", "in words"]);
@@ -241,6 +261,26 @@ fn tell(found: &Verification) -> String {
         }
     }
     out
+}
+
+/// What the time stamps show. It is said too when nobody asked: whoever carries a bundle on should know what is in it.
+fn stamps(found: &Verification) -> String {
+    let carried = found.stamps.carried;
+    let asked = found.claims.iter().any(|claim| claim.id == "stamped");
+    match found.stamps.newest {
+        Some((size, time_ms)) => format!(
+            "{} of {}; entries before #{size} existed at {}, {} of the head came after",
+            figures::count(found.stamps.believed),
+            figures::count(carried),
+            figures::time(time_ms),
+            figures::plural_of(found.head.saturating_sub(size), "entry", "entries")
+        ),
+        None if asked => format!("{}, none of them to be believed", figures::count(carried)),
+        None => format!(
+            "{}, not judged: the trust file names no `timestamp_authorities`",
+            figures::count(carried)
+        ),
+    }
 }
 
 fn line(fault: &Fault) -> String {

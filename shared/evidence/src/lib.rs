@@ -15,6 +15,7 @@ pub mod merkle;
 pub mod note;
 pub mod receipt;
 pub mod tile;
+pub mod timestamp;
 pub mod trust;
 pub mod views;
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cosignature::{WitnessPolicy, WitnessPolicyError};
 use crate::note::VerifierKey;
+use crate::timestamp::{Certificate, StampError};
 
 /// The auditor's file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -23,6 +24,9 @@ pub struct TrustPolicy {
     /// How many of them must have; all, when it is not said.
     #[serde(default)]
     pub witness_quorum: Option<usize>,
+    /// Certificates of those who stamp time, PEM or the base64 of DER: the signers' own, for nothing is chained to a root.
+    #[serde(default)]
+    pub timestamp_authorities: Vec<String>,
     /// Who vouches for the keys that verdicts are signed with.
     #[serde(default)]
     pub reviewer_keys: ReviewerKeys,
@@ -66,6 +70,9 @@ pub enum TrustError {
     /// The last checkpoint is malformed, of another origin, or not signed by a log key.
     #[error("the last checkpoint of the trust policy is not one of this log, signed by one of its keys")]
     LastCheckpoint,
+    /// A certificate of somebody who stamps time is none.
+    #[error("time-stamp authority {0} of the trust policy: {1}")]
+    Authority(usize, StampError),
     /// The witnesses are no list of witnesses, or their quorum does not fit.
     #[error("the witnesses of the trust policy: {0}")]
     Witnesses(#[from] WitnessPolicyError),
@@ -78,6 +85,7 @@ pub struct Trust {
     pub(crate) keys: Vec<VerifierKey>,
     pub(crate) last: Option<Checkpoint>,
     pub(crate) witnesses: WitnessPolicy,
+    pub(crate) authorities: Vec<Certificate>,
     reviewer_keys: ReviewerKeys,
     pinned: Vec<PinnedKey>,
 }
@@ -92,6 +100,7 @@ impl TrustPolicy {
             last_checkpoint: None,
             witnesses: Vec::new(),
             witness_quorum: None,
+            timestamp_authorities: Vec::new(),
             reviewer_keys: ReviewerKeys::Session,
             pinned: Vec::new(),
         }
@@ -125,11 +134,14 @@ impl TrustPolicy {
                 Some(signed.verify(&keys).map_err(|_| TrustError::LastCheckpoint)?.0.clone())
             }
         };
+        let authorities = self.timestamp_authorities.iter().enumerate();
+        let authorities = authorities.map(|(n, text)| Certificate::parse(text).map_err(|fault| TrustError::Authority(n, fault)));
         Ok(Trust {
             origin: self.origin.clone(),
             keys,
             last,
             witnesses: self.witnesses()?,
+            authorities: authorities.collect::<Result<_, _>>()?,
             reviewer_keys: self.reviewer_keys,
             pinned: self.pinned.clone(),
         })

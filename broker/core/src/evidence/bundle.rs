@@ -6,8 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use chunk_evidence::bundle::{Bundle, BundleEntry, BundleHead, BundlePlan, BundleWriter, Consistency, EntryBody, Filter, Reach};
-use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::bundle::{
+    Bundle, BundleEntry, BundleHead, BundlePlan, BundleWriter, Consistency, EntryBody, Filter, Reach, StampedCheckpoint, chosen_stamps,
+};
 use chunk_log::signer::LogSigner;
 use tokio::runtime::Handle;
 
@@ -17,6 +18,7 @@ use super::spool::SealedSpool;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::timestamp::{Head, Timestamps};
 use crate::witness::Witnesses;
 
 /// What a bundle is asked to hold.
@@ -40,7 +42,8 @@ pub(crate) async fn write(broker: &Broker, head: &Arc<Published>, wanted: Wanted
         signer: Arc::clone(&broker.signer),
         head: Arc::clone(head),
         witness: Arc::clone(&broker.witness),
-        cosigned: None,
+        timestamps: Arc::clone(&broker.timestamps),
+        decided: None,
         clock: Arc::clone(&broker.clock),
         runtime: Handle::current(),
         reach: Reach::new(wanted.range.clone(), !wanted.filter.is_empty()),
@@ -73,8 +76,9 @@ struct Job {
     signer: Arc<LogSigner>,
     head: Arc<Published>,
     witness: Arc<Witnesses>,
-    /// The head, once it is decided on, where witnesses vouched for it.
-    cosigned: Option<Arc<SignedCheckpoint>>,
+    timestamps: Arc<Timestamps>,
+    /// The head, once it is decided on.
+    decided: Option<Head>,
     clock: Arc<dyn Clock>,
     runtime: Handle,
     wanted: Wanted,
@@ -105,7 +109,7 @@ impl Job {
             }
             self.rows(&mut writer)?;
         }
-        self.settle();
+        self.settle()?;
         self.finish(writer)
     }
 
@@ -143,7 +147,7 @@ impl Job {
         }
         self.look_outside()?;
         let outside: Vec<u64> = self.reach.outside().collect();
-        self.settle();
+        self.settle()?;
         for index in outside {
             let proof = self.tree(|tree| tree.inclusion(index, self.last))?;
             let entry = self.read_one(index)?;
@@ -153,25 +157,68 @@ impl Job {
     }
 
     /// Decides on the head: the oldest that reaches everything the bundle rests on, so that the same question has the same answer
-    /// later; of those that witnesses vouched for, where there are some, one that was a head before.
-    fn settle(&mut self) {
+    /// later; where others vouched for the log or stamped it, one that was a head before.
+    fn settle(&mut self) -> Result<(), Error> {
         let kept = self.wanted.seen.iter().copied().filter(|size| *size <= self.head.state.size);
         self.last = kept.fold(self.last, u64::max);
-        if self.cosigned.is_none() {
-            self.cosigned = self.runtime.block_on(self.witness.head_for(self.last, self.clock.now_ms()));
+        if self.decided.is_none() {
+            self.decided = Some(self.decide()?);
         }
-        self.last = self.cosigned.as_ref().map_or(self.last, |head| head.unverified().size);
+        self.last = self.decided.as_ref().map_or(self.last, |head| head.checkpoint.unverified().size);
+        Ok(())
     }
 
-    fn finish(self, writer: BundleWriter<SealedSpool>) -> Result<Bundle<SealedSpool>, Error> {
+    fn decide(&self) -> Result<Head, Error> {
+        if let Some(head) = self.timestamps.head_for(self.last) {
+            return Ok(head);
+        }
+        let stamped = self.timestamps.covering(self.last).filter(|stamped| self.witness.vouch(stamped));
+        let vouched = match stamped {
+            Some(stamped) => Some(Arc::new(stamped)),
+            None => self.runtime.block_on(self.witness.head_for(self.last, self.clock.now_ms())),
+        };
+        let checkpoint = match vouched {
+            Some(checkpoint) => checkpoint,
+            None => {
+                let root = self.tree(|tree| tree.root(self.last))?;
+                Arc::new(self.signer.sign(self.last, root).map_err(|fault| broken(fault.into()))?)
+            }
+        };
+        // A head that witnesses should have vouched for and did not is none for good: they may do so later.
+        let noted = self.witness.vouch(&checkpoint);
+        Ok(self.timestamps.head(checkpoint, noted))
+    }
+
+    /// The stamps that the bundle carries.
+    fn stamps(&self, head: &Head) -> Vec<StampedCheckpoint> {
+        let chosen = chosen_stamps(self.wanted.range.start, &self.timestamps.sizes(head));
+        let read = chosen.into_iter().filter_map(|size| self.timestamps.read(size));
+        read.filter(|stamped| {
+            let says = stamped.checkpoint.unverified();
+            let fits = self.log.with_tree(|tree| tree.root(says.size)) == Some(says.root);
+            if !fits {
+                tracing::error!(size = says.size, "a time stamp that was kept is of another tree; it is left out");
+            }
+            fits
+        })
+        .collect()
+    }
+
+    fn finish(mut self, writer: BundleWriter<SealedSpool>) -> Result<Bundle<SealedSpool>, Error> {
         let Range { start, end } = self.wanted.range;
         let size = self.last;
+        let decided = match self.decided.take() {
+            Some(decided) => decided,
+            None => self.decide()?,
+        };
+        let stamped = self.stamps(&decided);
         // The first proof is that of the start. Sizes beyond the head cannot be met; the auditor's verifier says so.
         let mut sizes: Vec<u64> = self.wanted.seen.clone();
+        sizes.extend(stamped.iter().map(|stamped| stamped.checkpoint.unverified().size));
         sizes.retain(|kept| *kept != start && *kept > 0 && *kept <= size);
         sizes.sort_unstable();
         sizes.dedup();
-        let (root, consistency, tail) = self.tree(|tree| {
+        let (consistency, tail) = self.tree(|tree| {
             let proofs = std::iter::once(start).chain(sizes).map(|from| {
                 Some(Consistency {
                     from,
@@ -179,16 +226,13 @@ impl Job {
                     proof: tree.consistency(from, size)?,
                 })
             });
-            Some((tree.root(size)?, proofs.collect::<Option<Vec<_>>>()?, tree.consistency(end, size)?))
+            Some((proofs.collect::<Option<Vec<_>>>()?, tree.consistency(end, size)?))
         })?;
-        let checkpoint = match self.cosigned {
-            Some(cosigned) => SignedCheckpoint::clone(&cosigned),
-            None => self.signer.sign(size, root).map_err(|fault| broken(fault.into()))?,
-        };
         let head = BundleHead {
-            checkpoint: &checkpoint,
+            checkpoint: &decided.checkpoint,
             consistency,
             tail: &tail,
+            stamped: &stamped,
         };
         writer
             .finish(&head, |payload_type, payload| self.signer.statement(payload_type, payload))

@@ -3,6 +3,7 @@
 use chunk_wire::review::Verdict;
 
 use super::entries::Event;
+use crate::anchor::AnchorKind;
 
 /// The line.
 pub(crate) fn narrate(event: &Event) -> String {
@@ -51,6 +52,10 @@ pub(crate) fn narrate(event: &Event) -> String {
         ),
         Event::AuditRead { entries, .. } => format!("{entries} entries read"),
         Event::AuditExport { from, to, level, .. } => format!("entries {from} to {to} exported at level {level}"),
+        Event::Anchor(observed) => match observed.kind {
+            AnchorKind::Rfc3161 => format!("entries before {} have a time stamp", observed.size),
+            AnchorKind::Witness => format!("witnesses vouch for the entries before {}", observed.size),
+        },
     }
 }
 

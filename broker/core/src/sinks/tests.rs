@@ -8,7 +8,7 @@ use chunk_wire::review::Verdict;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::testing::{POLICIES, Setup, World, cx, drain};
+use crate::testing::{Others, POLICIES, Setup, World, cx, drain};
 
 const ADMINISTRATORS: &str = r#"
 @id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
@@ -137,7 +137,15 @@ async fn world(sinks: Vec<Sinking>) -> World {
         policies: format!("{POLICIES}{ADMINISTRATORS}"),
         ..Setup::default()
     };
-    World::with_others(setup, None, sinks).await.unwrap()
+    World::with_others(
+        setup,
+        Others {
+            sinks,
+            ..Others::default()
+        },
+    )
+    .await
+    .unwrap()
 }
 
 /// People ask, review, fetch, sign in once more, and are refused.
@@ -281,7 +289,10 @@ async fn after_a_restart_it_goes_on_where_the_receiver_has_come_to() {
     world.sign_in("dana", &["data-eng"]).await;
     sink.caught_up(&world).await;
     let world = world
-        .try_restart_with_others(None, vec![sink.sinking("siem", 4, Since::Now)])
+        .try_restart_with_others(Others {
+            sinks: vec![sink.sinking("siem", 4, Since::Now)],
+            ..Others::default()
+        })
         .await
         .unwrap();
     sink.lock().notes = true;
@@ -311,7 +322,10 @@ async fn a_new_sink_begins_where_it_is_told_to() {
     let size = first.broker.log.published().state.size;
     let sink = Fake::new(8);
     let world = first
-        .try_restart_with_others(None, vec![sink.sinking("siem", 2, Since::Now)])
+        .try_restart_with_others(Others {
+            sinks: vec![sink.sinking("siem", 2, Since::Now)],
+            ..Others::default()
+        })
         .await
         .unwrap();
     sink.caught_up(&world).await;
@@ -320,7 +334,10 @@ async fn a_new_sink_begins_where_it_is_told_to() {
     let other = Fake::new(8);
     other.lock().notes = false;
     let refused = world
-        .try_restart_with_others(None, vec![other.sinking("other", 2, Since::Now)])
+        .try_restart_with_others(Others {
+            sinks: vec![other.sinking("other", 2, Since::Now)],
+            ..Others::default()
+        })
         .await;
     assert!(refused.err().unwrap().to_string().contains("where sink `other` begins"));
 }
@@ -337,7 +354,10 @@ async fn stopped(sink: &Fake) -> World {
 
 async fn refusal(world: World, sink: &Fake) -> Error {
     let restarted = world
-        .try_restart_with_others(None, vec![sink.sinking("siem", 2, Since::Beginning)])
+        .try_restart_with_others(Others {
+            sinks: vec![sink.sinking("siem", 2, Since::Beginning)],
+            ..Others::default()
+        })
         .await;
     restarted.err().unwrap()
 }

@@ -66,6 +66,7 @@ impl State {
         if let Some((id, state)) = ended {
             self.change(&id, |request| request.state = state);
         }
+        self.anchors.apply_other(self.size);
         self.size += 1;
         self.last_ms = self.last_ms.max(header.t);
     }

@@ -43,6 +43,7 @@ use crate::retention::Retention;
 use crate::settings::{IssuerSettings, Settings};
 use crate::sinks::Sinking;
 use crate::state::State;
+use crate::timestamp::Timestamping;
 use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
 
@@ -352,13 +353,26 @@ impl World {
         Self::with_witness(setup, None).await.unwrap()
     }
 
+    /// A broker whose log is stamped.
+    pub(crate) async fn with_timestamps(timestamps: Option<Timestamping>) -> Self {
+        let others = Others {
+            timestamps,
+            ..Others::default()
+        };
+        Self::with_others(Setup::default(), others).await.unwrap()
+    }
+
     /// A broker whose log has witnesses, and which may refuse to start.
     pub(crate) async fn with_witness(setup: Setup, witness: Option<Witnessing>) -> Result<Self, Error> {
-        Self::with_others(setup, witness, Vec::new()).await
+        let others = Others {
+            witness,
+            ..Others::default()
+        };
+        Self::with_others(setup, others).await
     }
 
     /// A broker that talks to others about its log, and which may refuse to start.
-    pub(crate) async fn with_others(setup: Setup, witness: Option<Witnessing>, sinks: Vec<Sinking>) -> Result<Self, Error> {
+    pub(crate) async fn with_others(setup: Setup, others: Others) -> Result<Self, Error> {
         let dir = tempfile::tempdir().unwrap();
         drop(DataKeys::create(dir.path().join("keys.db"), &[9; 32]).unwrap());
         let journal = MemJournal::default();
@@ -367,7 +381,7 @@ impl World {
         let scanner = Arc::new(ScriptedScanner::default());
         *scanner.rows_estimated.lock().unwrap() = Some(10);
         let recordings = MemRecordings::default();
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, (witness, sinks)).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, others).await?;
         Ok(Self {
             broker,
             setup,
@@ -401,10 +415,14 @@ impl World {
     }
 
     pub(crate) async fn try_restart_with(self, witness: Option<Witnessing>) -> Result<Self, Error> {
-        self.try_restart_with_others(witness, Vec::new()).await
+        let others = Others {
+            witness,
+            ..Others::default()
+        };
+        self.try_restart_with_others(others).await
     }
 
-    pub(crate) async fn try_restart_with_others(self, witness: Option<Witnessing>, sinks: Vec<Sinking>) -> Result<Self, Error> {
+    pub(crate) async fn try_restart_with_others(self, others: Others) -> Result<Self, Error> {
         let Self {
             broker,
             setup,
@@ -432,7 +450,7 @@ impl World {
             }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, (witness, sinks)).await?;
+        let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, others).await?;
         Ok(Self {
             broker,
             setup,
@@ -524,6 +542,14 @@ impl World {
     }
 }
 
+/// Whom a broker talks to about its log.
+#[derive(Default)]
+pub(crate) struct Others {
+    pub(crate) witness: Option<Witnessing>,
+    pub(crate) timestamps: Option<Timestamping>,
+    pub(crate) sinks: Vec<Sinking>,
+}
+
 async fn start(
     setup: &Setup,
     journal: &MemJournal,
@@ -532,7 +558,7 @@ async fn start(
     provider: &Arc<Ed25519KeyPair>,
     dir: &tempfile::TempDir,
     recordings: &MemRecordings,
-    (witness, sinks): (Option<Witnessing>, Vec<Sinking>),
+    others: Others,
 ) -> Result<Arc<Broker>, Error> {
     let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": b64(provider.public_key().as_ref()) }] });
     Broker::start(Parts {
@@ -547,8 +573,9 @@ async fn start(
         recordings: Arc::new(recordings.clone()),
         token_seed: [2; 32],
         nonce_key: [4; 32],
-        witness,
-        sinks,
+        witness: others.witness,
+        timestamps: others.timestamps,
+        sinks: others.sinks,
     })
     .await
 }

@@ -15,14 +15,16 @@ use std::time::Duration;
 
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::cosignature::{WitnessPolicy, Witnessed};
+use chunk_evidence::encode::sha256_hex;
 use chunk_wire::problem::Code;
 use tokio::sync::{Notify, watch};
 
+use crate::anchor::{AnchorKind, Observed};
 use crate::error::Error;
 
 pub use chunk_evidence::cosignature::WitnessKey;
 pub use round::{WitnessMemory, WitnessPort};
-pub(crate) use round::{attend, meet};
+pub(crate) use round::{attend, contradicted, meet};
 
 /// Witnesses, and what the broker does without them.
 #[derive(Debug, Clone)]
@@ -252,6 +254,30 @@ impl Witnesses {
         // It is noted on disk by whoever asks the witnesses.
         self.nudge.notify_one();
         Some(newest)
+    }
+
+    /// The newest checkpoint that a quorum vouched for, as an entry tells of it.
+    pub(crate) fn observed(&self) -> Option<Observed> {
+        let policy = self.policy()?;
+        let newest = self.known().newest.clone()?;
+        let says = newest.unverified();
+        Some(Observed {
+            kind: AnchorKind::Witness,
+            size: says.size,
+            root: says.root,
+            sha256: sha256_hex(newest.text().as_bytes()),
+            time_ms: quorum_time_ms(&policy, &newest)?,
+        })
+    }
+
+    /// Whether a quorum vouched for a checkpoint, or nobody is to be asked.
+    pub(crate) fn vouch(&self, checkpoint: &SignedCheckpoint) -> bool {
+        self.policy().is_none_or(|policy| policy.judge(checkpoint) == Witnessed::Yes)
+    }
+
+    /// Whether there are some.
+    pub(crate) fn asks(&self) -> bool {
+        self.settings.is_some()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -267,7 +267,8 @@ fn recall(broker: &Broker, memory: WitnessMemory) -> Result<(), Error> {
     Ok(())
 }
 
-fn contradicted(who: &str, says: Contradiction) -> Error {
+/// That somebody has seen more of the log than there is, or another.
+pub(crate) fn contradicted(who: &str, says: Contradiction) -> Error {
     let (what, next) = match says {
         Contradiction::Ahead { seen, held } => (
             format!(

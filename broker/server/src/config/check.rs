@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, witness};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, timestamps, witness};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -33,6 +33,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
     let broker = broker::broker(&mut check, raw.broker);
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
     let witness = witness::witnesses(&mut check, raw.witness);
+    let timestamps = timestamps::timestamps(&mut check, raw.timestamps);
     let mirror = mirror::mirror(&mut check, raw.mirror);
     let retention = retention::retention(&mut check, raw.retention);
     let sinks = sinks::sinks(&mut check, raw.sinks);
@@ -65,6 +66,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 broker,
                 issuers,
                 witness,
+                timestamps,
                 mirror,
                 retention,
                 sinks,

@@ -16,6 +16,7 @@ mod policies;
 mod raw;
 mod retention;
 mod sinks;
+mod timestamps;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub use faults::{Fault, Faults};
 pub use mirror::MirrorConfig;
 pub(crate) use policies::PolicyFolder;
 pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
+pub use timestamps::TimestampConfig;
 pub use witness::{WitnessConfig, WitnessPlace};
 
 use crate::secrets::master::MasterKey;
@@ -53,6 +55,8 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// Witnesses of the evidence log, if there are some.
     pub witness: Option<WitnessConfig>,
+    /// The authority that stamps the evidence log, if there is one.
+    pub timestamps: Option<TimestampConfig>,
     /// Where a copy of the tree is kept, if somewhere.
     pub mirror: Option<MirrorConfig>,
     /// How long bodies of entries and recordings are kept.

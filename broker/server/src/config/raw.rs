@@ -20,6 +20,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
     pub(super) witness: At<super::witness::RawWitnesses>,
+    pub(super) timestamps: At<super::timestamps::RawTimestamps>,
     pub(super) mirror: At<super::mirror::RawMirror>,
     pub(super) retention: At<super::retention::RawRetention>,
     #[serde(default)]

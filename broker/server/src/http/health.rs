@@ -8,6 +8,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use chunk_core::broker::Metrics;
 use chunk_core::sinks::SinkMetrics;
+use chunk_core::timestamp::TimestampMetrics;
 use chunk_core::witness::WitnessMetrics;
 use chunk_wire::problem::Problem;
 use http::HeaderValue;
@@ -96,6 +97,9 @@ fn render(gateway: &Gateway) -> String {
         write_witnesses(&mut out, &witness);
     }
     write_sinks(&mut out, &gateway.broker.sink_metrics());
+    if let Some(stamps) = gateway.broker.timestamp_metrics() {
+        write_timestamps(&mut out, stamps);
+    }
     gateway.counters.write(&mut out);
     out
 }
@@ -163,6 +167,27 @@ fn write_sinks(out: &mut String, sinks: &[SinkMetrics]) {
             let labels = format!("sink=\"{}\",kind=\"{}\"", sink.name, sink.kind);
             let _ = writeln!(out, "chunk_broker_sink_{name}{{{labels}}} {}", value(sink));
         }
+    }
+}
+
+fn write_timestamps(out: &mut String, metrics: TimestampMetrics) {
+    for (name, help, value) in [
+        (
+            "age_seconds",
+            "Seconds since the time of the newest time stamp over the evidence log.",
+            metrics.age_s,
+        ),
+        ("stamped_entries", "Entries that the newest time stamp covers.", metrics.stamped),
+        (
+            "up",
+            "1 while the time-stamp authority stamps what it is asked to.",
+            u64::from(metrics.up),
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_timestamp_{name} {help}\n# TYPE chunk_broker_timestamp_{name} gauge\nchunk_broker_timestamp_{name} {value}"
+        );
     }
 }
 

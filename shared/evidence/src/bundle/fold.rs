@@ -17,6 +17,7 @@ use super::level::open_set;
 use super::member::{PLAIN_BYTES_MAX, inflate};
 use super::pool::Pool;
 use super::rows::{MEMBER_BYTES_MAX, ROWS_MAX, Rows, context_name, rows_name};
+use super::stamps::Brackets;
 use super::verdict::{CLOSURE, COMPLETE, Counts, Findings, LISTED_MAX, SIGNATURES, VIEWS};
 use super::verify::{Job, SMALL, ViewSink, hashes_of, json, number_of};
 use super::views::{View, always, render};
@@ -43,6 +44,7 @@ impl Job {
         start: &Checkpoint,
         head: &Checkpoint,
         trust: Option<&Trust>,
+        brackets: Brackets,
         sink: Option<ViewSink<'_>>,
     ) -> Result<Option<Hash>, Stop> {
         let (mut frontier, tail) = self.range(archive)?;
@@ -63,6 +65,7 @@ impl Job {
         let origin = self.origin.clone();
         let mut walk = Walk {
             ledger: Ledger::new(self.format.from, &origin, trust),
+            brackets,
             format: self.format.clone(),
             views: Views::new(&self.format, sink),
             attached: BTreeSet::new(),
@@ -402,6 +405,7 @@ struct Gone {
 /// What is gathered while the entries go by.
 struct Walk<'a, 's> {
     ledger: Ledger<'a>,
+    brackets: Brackets,
     format: Format,
     views: Views<'s>,
     /// Names of the members that policies bring along.
@@ -494,6 +498,7 @@ impl Walk<'_, '_> {
             self.need(*index);
         }
         self.ledger.admit(at, entry, findings, counts);
+        self.brackets.admit(entry, findings);
         if entry.kind == Kind::PolicyLoad {
             self.attached.extend(attached(entry).map(|(name, _)| name));
         }

@@ -38,6 +38,17 @@ pub struct BundleHead<'a> {
     pub consistency: Vec<Consistency>,
     /// Consistency proof from the end of the rows to the head.
     pub tail: &'a [Hash],
+    /// Stamped checkpoints at or below the head, each once; a proof in `consistency` begins at each that is not the head.
+    pub stamped: &'a [StampedCheckpoint],
+}
+
+/// A checkpoint and the time stamp over its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StampedCheckpoint {
+    /// The signed checkpoint.
+    pub checkpoint: SignedCheckpoint,
+    /// The time stamp, as [`crate::timestamp::read_reply`] gives it.
+    pub token: Vec<u8>,
 }
 
 /// A consistency proof to the head.

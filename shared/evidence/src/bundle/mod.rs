@@ -14,6 +14,7 @@ mod level;
 mod member;
 mod pool;
 mod rows;
+mod stamps;
 mod tar;
 mod verdict;
 mod verify;
@@ -24,8 +25,9 @@ mod write;
 mod tests;
 
 pub use filter::Filter;
-pub use input::{BundleEntry, BundleError, BundleHead, BundlePlan, Consistency, EntryBody, Reach, Spool};
+pub use input::{BundleEntry, BundleError, BundleHead, BundlePlan, Consistency, EntryBody, Reach, Spool, StampedCheckpoint};
 pub use level::{LEVEL_MAX, open_groups};
+pub use stamps::{STAMPS_MAX, Stamps, chosen_stamps};
 pub use verdict::{Answer, Claim, Counts, Fault, Verification};
 pub use verify::{ViewSink, entries_view, verify_bundle, verify_file, verify_views};
 pub use write::{Bundle, BundleWriter};

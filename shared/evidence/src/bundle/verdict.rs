@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::stamps::Stamps;
+
 /// True, false, or cannot tell. There is no "true, but".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -115,6 +117,8 @@ pub struct Verification {
     pub unknowns: Vec<Fault>,
     /// Figures.
     pub counts: Counts,
+    /// What the time stamps say.
+    pub stamps: Stamps,
 }
 
 /// Faults and unknowns while they are found.
@@ -188,6 +192,11 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
         "A quorum of the witnesses that the auditor believes vouches for the head.",
     ),
     (
+        STAMPED,
+        0,
+        "An authority that the auditor believes has stamped a checkpoint which covers entries of the range, and no entry it covers is dated later.",
+    ),
+    (
         APPEND_ONLY,
         0,
         "The head extends the start of the range and the last checkpoint the auditor has seen: nothing was removed or rewritten.",
@@ -229,6 +238,8 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const HEAD: &str = "head";
 /// Claimed only where the auditor names witnesses.
 pub(super) const WITNESSED: &str = "witnessed";
+/// Claimed only where the auditor names authorities.
+pub(super) const STAMPED: &str = "stamped";
 pub(super) const APPEND_ONLY: &str = "append_only";
 pub(super) const COMPLETE: &str = "complete";
 pub(super) const ORDER: &str = "order";

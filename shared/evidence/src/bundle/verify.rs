@@ -4,7 +4,8 @@ use std::io::{self, Cursor, Read, Seek};
 
 use super::archive::{Archive, SMALL_BYTES_MAX, Stop};
 use super::format::Format;
-use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, Verification, WITNESSED};
+use super::stamps::{Brackets, Stamped, Stamps};
+use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, STAMPED, Verification, WITNESSED};
 use super::views::View;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cosignature::Witnessed;
@@ -73,6 +74,8 @@ pub(super) struct Job {
     pub(super) format: Format,
     head: u64,
     asks_witnesses: bool,
+    asks_authorities: bool,
+    stamps: Stamps,
     pub(super) origin: String,
     pub(super) threads: usize,
 }
@@ -90,6 +93,8 @@ impl Job {
             format: Format::default(),
             head: 0,
             asks_witnesses: false,
+            asks_authorities: false,
+            stamps: Stamps::default(),
             origin: String::new(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -141,12 +146,14 @@ impl Job {
         let own_key = own_key
             .filter(|key| key.name() == head_says.origin)
             .ok_or("the bundle's own log key is malformed")?;
-        self.signatures(&start, &head, &statement, &own_key, trust);
+        let stamped = Stamped::take_all(&mut archive)?;
+        self.signatures(&start, &head, &stamped, &statement, &own_key, trust);
         self.witnessed(&head, trust);
         let last_seen = trust.and_then(|trust| trust.last.as_ref());
         let shown = self.consistency(&archive.take_text("proof/consistency", SMALL)?, start_says, head_says, last_seen)?;
+        let stamped = self.stamped(stamped, &shown, trust)?;
         let folded = if self.format.level > 0 {
-            self.rows(&mut archive, start_says, head_says, trust, sink)?
+            self.rows(&mut archive, start_says, head_says, trust, Brackets::new(stamped), sink)?
         } else {
             None
         };
@@ -198,6 +205,7 @@ impl Job {
         &mut self,
         start: &SignedCheckpoint,
         head: &SignedCheckpoint,
+        stamped: &[Stamped],
         statement: &Envelope,
         own_key: &VerifierKey,
         trust: Option<&Trust>,
@@ -210,7 +218,8 @@ impl Job {
             );
         }
         let own = std::slice::from_ref(own_key);
-        for (name, signed) in [("head", head), ("start", start)] {
+        let stamped = stamped.iter().map(|stamped| ("stamped", &stamped.checkpoint));
+        for (name, signed) in [("head", head), ("start", start)].into_iter().chain(stamped) {
             match signed.verify(trust.map_or(&[], |trust| &trust.keys)) {
                 // The statement is held against the bundle's own key below, so that must be the trusted one.
                 Ok((_, key)) if name == "head" && key != own_key => {
@@ -260,6 +269,57 @@ impl Job {
                 self.findings.fault(WITNESSED, None, what);
             }
         }
+    }
+
+    /// Judges the time stamps, as far as the auditor knows their authorities, and holds their checkpoints against the head.
+    fn stamped(&mut self, mut stamped: Vec<Stamped>, shown: &[(u64, Hash)], trust: Option<&Trust>) -> Result<Vec<Stamped>, Stop> {
+        let authorities = trust.map(|trust| trust.authorities.as_slice()).unwrap_or_default();
+        self.asks_authorities = !authorities.is_empty();
+        for stamp in &mut stamped {
+            let says = stamp.checkpoint.unverified();
+            if says.origin != self.origin || says.size > self.head {
+                return Err("a stamped checkpoint is not of this log, or beyond the head".into());
+            }
+            let mut roots = shown
+                .iter()
+                .filter(|(size, _)| *size == says.size)
+                .map(|(_, root)| *root)
+                .peekable();
+            if roots.peek().is_none() && self.findings.faults_total == 0 {
+                return Err("nothing shows the log at the size of a stamped checkpoint".into());
+            }
+            if roots.any(|root| root != says.root) {
+                let what = format!(
+                    "the stamped checkpoint of size {} is of another tree than the head extends",
+                    says.size
+                );
+                self.findings.fault(APPEND_ONLY, None, what);
+            }
+            match stamp.judge(authorities) {
+                Ok(()) => {}
+                Err(what) => self
+                    .findings
+                    .fault(STAMPED, None, format!("the time stamp of size {}: {what}", stamp.size())),
+            }
+        }
+        self.stamps = Stamps::of(&stamped);
+        if self.asks_authorities {
+            let (from, to) = (self.format.from, self.format.to);
+            let what = match self.stamps.newest {
+                None => Some(format!(
+                    "{} time stamps, none of them good and by an authority that the trust policy names",
+                    self.stamps.carried
+                )),
+                Some((size, _)) if from < to && size <= from => Some(format!(
+                    "the newest time stamp covers the entries below {size}, and none of the range from {from} on: export again later"
+                )),
+                Some(_) => None,
+            };
+            if let Some(what) = what {
+                self.findings.unknown(STAMPED, what);
+            }
+        }
+        Ok(stamped)
     }
 
     /// Checks the proofs to the head; gives the older sizes and roots they show.
@@ -349,6 +409,7 @@ impl Job {
             .iter()
             .filter(|(id, from, _)| *id == FORMAT || (!formless && *from <= level))
             .filter(|(id, _, _)| *id != WITNESSED || self.asks_witnesses)
+            .filter(|(id, _, _)| *id != STAMPED || self.asks_authorities)
             .map(claim)
             .collect();
         Verification {
@@ -365,6 +426,7 @@ impl Job {
             faults: self.findings.faults,
             unknowns: self.findings.unknowns,
             counts: self.counts,
+            stamps: self.stamps,
         }
     }
 }

@@ -260,6 +260,13 @@ fn columns(family: &str) -> &'static [(&'static str, Group, &'static str)] {
             ("level", Out, "level"),
         ],
         "broker" => &[("version", Env, "version"), ("instance", Env, "instance")],
+        "anchor" => &[
+            ("anchor", What, "anchor"),
+            ("size", What, "size"),
+            ("root", What, "root"),
+            ("sha256", What, "sha256"),
+            ("time_ms", What, "time_ms"),
+        ],
         "log" => &[("origin", Env, "origin"), ("version", Env, "version"), ("log_key", What, "log_key")],
         _ => &[],
     }

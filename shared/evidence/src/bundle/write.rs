@@ -15,6 +15,7 @@ use super::input::{BundleEntry, BundleError, BundleHead, BundlePlan, Spool};
 use super::level::{LEVEL_MAX, open_set};
 use super::member::{Deflate, PLAIN_BYTES_MAX};
 use super::rows::{self, Rows, context_name, is_full, rows_name};
+use super::stamps::{STAMPS_MAX, checkpoint_name, token_name};
 use super::tar::{BLOCK, header, padding};
 use super::views::{View, always, render};
 use crate::body::Group;
@@ -149,6 +150,7 @@ impl<S: Spool> BundleWriter<S> {
         if head.consistency.first().is_none_or(|first| first.from != self.from) {
             return Err(BundleError::Parts("the first proof does not begin at the start"));
         }
+        self.stamps(head)?;
         self.turn()?;
         self.members.put("head.checkpoint", head.checkpoint.text().as_bytes())?;
         self.members.put("proof/consistency", consistency(head)?.as_bytes())?;
@@ -170,6 +172,24 @@ impl<S: Spool> BundleWriter<S> {
         let statement = canonical_of(&sign(EXPORT_PAYLOAD_TYPE, statement.as_bytes()))?;
         self.members.put("statement.dsse", statement.as_bytes())?;
         Bundle::new(self.members)
+    }
+
+    /// Stores the time stamps and the checkpoints that they are over.
+    fn stamps(&mut self, head: &BundleHead<'_>) -> Result<(), BundleError> {
+        let sizes: BTreeSet<u64> = head.stamped.iter().map(|stamped| stamped.checkpoint.unverified().size).collect();
+        if sizes.len() != head.stamped.len() || sizes.len() > STAMPS_MAX {
+            return Err(BundleError::Parts("time stamps are too many, or doubled"));
+        }
+        let end = head.checkpoint.unverified().size;
+        for stamped in head.stamped {
+            let size = stamped.checkpoint.unverified().size;
+            if size != end && !head.consistency.iter().any(|proof| proof.from == size) {
+                return Err(BundleError::Parts("no proof leads from a stamped checkpoint to the head"));
+            }
+            self.members.put(&checkpoint_name(size), stamped.checkpoint.text().as_bytes())?;
+            self.members.put(&token_name(size), &stamped.token)?;
+        }
+        Ok(())
     }
 
     fn line(&mut self, entry: &BundleEntry<'_>, proof: Option<&[Hash]>) -> Result<(), BundleError> {

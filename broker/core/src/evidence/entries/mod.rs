@@ -2,6 +2,7 @@
 //!
 //! [`Event::draft`] and [`Event::read`] are inverses: the state is folded from what was *read back*, never from what was meant.
 
+mod anchor;
 mod dispose;
 mod erase;
 mod fetch;
@@ -23,6 +24,7 @@ pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
 pub(crate) use self::request::{RequestCreate, RequestDeny};
 pub(crate) use self::review::ReviewEntry;
 pub(crate) use self::session::SessionOpen;
+use crate::anchor::Observed;
 
 /// One log entry before it has an index and a time.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +140,8 @@ pub(crate) enum Event {
         to: u64,
         level: u8,
     },
+    /// Others said something of the log.
+    Anchor(Observed),
 }
 
 /// Where entries are sent to, as a configuration says.
@@ -293,6 +297,7 @@ impl Event {
                 body.set(Group::What, json!({ "query": query }));
                 body.set(Group::Out, json!({ "from": from, "level": level, "to": to }));
             }
+            Event::Anchor(observed) => anchor::write(observed, &mut body),
         }
         (header, body)
     }
@@ -329,6 +334,7 @@ impl Event {
             Event::Dispose(_) => Kind::RetentionDispose,
             Event::AuditRead { .. } => Kind::AuditRead,
             Event::AuditExport { .. } => Kind::AuditExport,
+            Event::Anchor(_) => Kind::AnchorObserve,
         }
     }
 }

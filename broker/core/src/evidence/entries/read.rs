@@ -115,6 +115,7 @@ impl Event {
                 to: read.member(Group::Out, "to")?,
                 level: read.member(Group::Out, "level")?,
             },
+            Kind::AnchorObserve => Event::Anchor(super::anchor::read(&read)?),
             _ => return Err(read.fault("this version does not write entries of this kind")),
         })
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::*;
 use crate::body::{Body, EntryKey, Group};
 use crate::leaf::Decision;
+use crate::timestamp::tests::authority::Authority;
 
 /// Twisted logs tried; `CHUNK_TEST_TWISTED` tries more.
 const TRIED: usize = 250;
@@ -41,10 +42,31 @@ fn log_of_everything() -> Log {
     }
     let (refused, document) = log.request(&dan, 1);
     log.review(&bob, refused, &document, "reject");
+    let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
+    super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);
     log.dispose(&[("request.deny", 3), ("audit.read", 0)]);
     log.close(&carol);
     log
+}
+
+/// What an authority said of the log before it was twisted, or of what came of that; dated around the entries.
+fn stamps(log: &Log, twisted: &Log, dice: &mut Dice, head: u64) -> Vec<StampedCheckpoint> {
+    let mut sizes: Vec<u64> = (0..dice.below(4)).map(|_| 1 + dice.below(head as usize) as u64).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let stamp = |size: u64| {
+        let of = if dice.below(8) == 0 { log } else { twisted };
+        let covered = Leaf::parse(&twisted.leaves[size as usize - 1]).unwrap().header.t;
+        let time_ms = covered.clamp(0, 4_000_000_000_000) + [0, 0, 0, 5000, -5000, -60_000, -61_500, -61_501][dice.below(8)];
+        let mut stamp = super::stamped::stamp(of, &Authority::new(1 + dice.below(6) as u8 / 5), size, time_ms.max(0));
+        if dice.below(6) == 0 {
+            let at = dice.below(stamp.token.len());
+            stamp.token[at] ^= 1 << dice.below(8);
+        }
+        stamp
+    };
+    sizes.into_iter().map(stamp).collect()
 }
 
 /// The same log with something in it changed, and signed again by whoever holds the log's key.
@@ -165,9 +187,11 @@ fn both_verifiers_judge_twisted_logs_alike() {
     let folder = std::env::temp_dir().join(format!("chunk-twisted-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let key = log.verifier().to_text();
+    let policy = super::stamped::believing(&log, &Authority::new(1));
     let toml = format!(
-        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\n",
-        crate::testing::ORIGIN
+        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\ntimestamp_authorities = [\"{}\"]\n",
+        crate::testing::ORIGIN,
+        policy.timestamp_authorities[0]
     );
     std::fs::write(folder.join("trust.toml"), toml).unwrap();
     let mut ours = Vec::new();
@@ -176,7 +200,10 @@ fn both_verifiers_judge_twisted_logs_alike() {
         let Some(twisted) = twist(&log, &mut dice) else { continue };
         let (one, other) = (dice.below(log.leaves.len()), dice.below(log.leaves.len() + 1));
         let whole = dice.below(2) == 0;
+        let stamped = stamps(&log, &twisted, &mut dice, log.size());
         let export = Export {
+            older: stamped.iter().map(|stamp| stamp.checkpoint.unverified().size).collect(),
+            stamped,
             level: [4, 4, 4, 3, 2, 1][dice.below(6)],
             from: if whole { 0 } else { one.min(other) as u64 },
             to: if whole { log.size() } else { one.max(other) as u64 },
@@ -186,7 +213,7 @@ fn both_verifiers_judge_twisted_logs_alike() {
             ..Export::all(&log)
         };
         let Ok(bundle) = export.try_write(&twisted) else { continue };
-        let verification = verify_bundle(&bundle, &trust(&log));
+        let verification = verify_bundle(&bundle, &policy);
         std::fs::write(folder.join(format!("{:06}.bundle", ours.len())), &bundle).unwrap();
         ours.push(verification.answer.exit());
         told.push((export.level, export.from, export.to, verification.faults));

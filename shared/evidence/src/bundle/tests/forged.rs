@@ -261,7 +261,7 @@ fn what_an_operator_could_invent_is_found() {
             log.append(
                 Header {
                     refs: vec![itself],
-                    ..Header::new(Kind::AnchorObserve)
+                    ..Header::new(Kind::ClockStatus)
                 },
                 &Body::new(),
             );

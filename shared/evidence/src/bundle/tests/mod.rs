@@ -2,6 +2,7 @@
 mod agreement;
 mod forged;
 mod mutants;
+mod stamped;
 mod vectors;
 mod witnessed;
 
@@ -32,6 +33,7 @@ struct Export {
     older: Vec<u64>,
     /// Cosignatures on the head.
     cosigned: String,
+    stamped: Vec<StampedCheckpoint>,
 }
 
 impl Export {
@@ -47,6 +49,7 @@ impl Export {
             erased: BTreeMap::new(),
             older: vec![],
             cosigned: String::new(),
+            stamped: vec![],
         }
     }
 
@@ -104,6 +107,7 @@ impl Export {
             checkpoint: &log.checkpoint(self.head).with_lines(&self.cosigned).unwrap(),
             consistency: consistency.collect(),
             tail: &log.consistency(self.to, self.head),
+            stamped: &self.stamped,
         };
         let mut bundle = writer.finish(&head, |payload_type, payload| sign(log, payload_type, payload))?;
         let (length, mut bytes) = (bundle.length(), Vec::new());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::forged::copy;
+use super::stamped::{believing as stamped_trust, observe, stamp};
 use super::*;
 use crate::body::{Body, EntryKey, Group};
 use crate::commit::Committer;
@@ -16,6 +17,7 @@ use crate::merkle::leaf_hash;
 use crate::merkle::tests::{mth, path, subproof};
 use crate::receipt::{Receipt, verify};
 use crate::testing::{FILE, ORIGIN};
+use crate::timestamp::tests::authority::Authority;
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors"))
@@ -429,6 +431,42 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         &["closure"],
     );
 
+    let authority = Authority::new(1);
+    let (mut observed, _) = Log::story();
+    let first = stamp(&observed, &authority, observed.size(), observed.t);
+    observe(&mut observed, &first);
+    let asks = stamped_trust(&observed, &authority);
+    let asked = ("stamped.toml", &asks);
+    let stamped = |stamps: &[StampedCheckpoint]| {
+        let export = Export {
+            level: 2,
+            from: observed.size() - 2,
+            stamped: stamps.to_vec(),
+            older: stamps.iter().map(|stamp| stamp.checkpoint.unverified().size).collect(),
+            views: false,
+            ..Export::all(&observed)
+        };
+        export.write(&observed)
+    };
+    put("stamped.bundle", stamped(std::slice::from_ref(&first)), asked, &[], Answer::True);
+    put("stamped.bundle", stamped(std::slice::from_ref(&first)), trusted, &[], Answer::True);
+    let strangers = [stamp(&observed, &Authority::new(2), observed.size() - 2, observed.t)];
+    put("other-authority.bundle", stamped(&strangers), asked, &[], Answer::CannotTell);
+    let early = [stamp(&observed, &authority, observed.size() - 2, observed.t - 100_000)];
+    put("dated-later.bundle", stamped(&early), asked, &["stamped"], Answer::False);
+    let mut changed = first;
+    *changed.token.last_mut().unwrap() ^= 1;
+    put(
+        "changed-stamp.bundle",
+        stamped(&[changed]),
+        asked,
+        &["stamped", "terms"],
+        Answer::False,
+    );
+
+    let mut toml_of = toml(&log, "session", None);
+    toml_of.extend(format!("timestamp_authorities = [\"{}\"]\n", asks.timestamp_authorities[0]).bytes());
+    files.insert("stamped.toml".into(), toml_of);
     files.insert("pinned.toml".into(), toml(&log, "pinned", None));
     files.insert("seen.toml".into(), toml(&log, "session", Some(log.size())));
     files.insert("before.toml".into(), toml(&log, "session", Some(2)));

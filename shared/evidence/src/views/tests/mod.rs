@@ -130,12 +130,14 @@ pub(super) fn log() -> Log {
         Kind::BrokerStop,
         Kind::LogSeal,
     ] {
-        alone(
-            &mut log,
-            kind,
-            Vec::new(),
-            Body::new().with(Group::Env, json!({ "instance": "i_1" })),
-        );
+        let observed = json!({
+            "anchor": "rfc3161", "root": crate::encode::b64(&[1; 32]), "sha256": crate::encode::sha256_hex(b"token"), "size": 3, "time_ms": log.t,
+        });
+        let body = match kind {
+            Kind::AnchorObserve => what(observed),
+            _ => Body::new().with(Group::Env, json!({ "instance": "i_1" })),
+        };
+        alone(&mut log, kind, Vec::new(), body);
     }
     let close = Body::new().with(Group::Why, json!({ "cause": "revoked" }));
     log.append(

@@ -1,0 +1,156 @@
+//! An authority for tests, built byte by byte and apart from what it tests; other crates include this file.
+
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+
+/// Somebody who stamps time with one RSA key, so that the same question has the same answer.
+pub(crate) struct Authority {
+    key: RsaKeyPair,
+    serial: u8,
+    certificate: Vec<u8>,
+}
+
+/// A value of this tag and these contents.
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let contents = parts.concat();
+    let mut out = vec![tag];
+    match contents.len() {
+        short @ 0..=0x7f => out.push(short as u8),
+        long @ 0x80..=0xff => out.extend([0x81, long as u8]),
+        long => out.extend([0x82, (long >> 8) as u8, long as u8]),
+    }
+    out.extend(contents);
+    out
+}
+
+const PKCS: [u8; 6] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d];
+
+/// A name below 1.2.840.113549.
+fn pkcs(rest: &[u8]) -> Vec<u8> {
+    der(0x06, &[&PKCS, rest])
+}
+
+fn sha256() -> Vec<u8> {
+    der(0x30, &[&[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0]])
+}
+
+impl Authority {
+    /// The authority whose certificate has this serial number, and no other that stamps.
+    pub(crate) fn new(serial: u8) -> Self {
+        Self::with_purpose(serial, true)
+    }
+
+    /// One whose certificate may also be for something else.
+    pub(crate) fn with_purpose(serial: u8, only_stamps: bool) -> Self {
+        let key = RsaKeyPair::from_pkcs8(include_bytes!("authority.pk8")).unwrap();
+        let rsa_sha256 = der(0x30, &[&pkcs(&[1, 1, 11]), &[5, 0]]);
+        let key_info = der(
+            0x30,
+            &[
+                &der(0x30, &[&pkcs(&[1, 1, 1]), &[5, 0]]),
+                &der(0x03, &[&[0], key.public().as_ref()]),
+            ],
+        );
+        let purposes = match only_stamps {
+            true => der(0x30, &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 8]]),
+            false => der(
+                0x30,
+                &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 8], &[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1]],
+            ),
+        };
+        let usage = der(0x30, &[&[0x06, 3, 0x55, 0x1d, 0x25, 1, 1, 0xff], &der(0x04, &[&purposes])]);
+        let validity = der(0x30, &[&der(0x17, &[b"200101000000Z"]), &der(0x18, &[b"21000101000000Z"])]);
+        let content = der(
+            0x30,
+            &[
+                &[0xa0, 3, 2, 1, 2],
+                &[0x02, 1, serial],
+                &rsa_sha256,
+                &name(),
+                &validity,
+                &name(),
+                &key_info,
+                &der(0xa3, &[&der(0x30, &[&usage])]),
+            ],
+        );
+        let signature = der(0x03, &[&[0], &sign(&key, &content)]);
+        let certificate = der(0x30, &[&content, &rsa_sha256, &signature]);
+        Self { key, serial, certificate }
+    }
+
+    /// Its certificate in DER.
+    pub(crate) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// A reply that grants a stamp over this hash. The time is as in GeneralizedTime; the nonce a number's bytes.
+    pub(crate) fn stamp(&self, imprint: &[u8], time: &str, nonce: Option<&[u8]>) -> Vec<u8> {
+        let nonce = nonce.map(|nonce| der(0x02, &[nonce])).unwrap_or_default();
+        let content = der(
+            0x30,
+            &[
+                &[0x02, 1, 1, 0x06, 3, 0x2a, 3, 4],
+                &der(0x30, &[&sha256(), &der(0x04, &[imprint])]),
+                &[0x02, 1, 9],
+                &der(0x18, &[time.as_bytes()]),
+                &der(0x30, &[&[0x02, 1, 1, 0x80, 2, 1, 0xf4]]),
+                &nonce,
+            ],
+        );
+        let hash = |bytes: &[u8]| der(0x04, &[digest(&SHA256, bytes).as_ref()]);
+        let attribute = |name: Vec<u8>, value: Vec<u8>| der(0x30, &[&name, &der(0x31, &[&value])]);
+        let own = der(0x30, &[&der(0x30, &[&der(0x30, &[&hash(&self.certificate)])])]);
+        let attributes = [
+            attribute(pkcs(&[1, 9, 3]), pkcs(&[1, 9, 16, 1, 4])),
+            attribute(pkcs(&[1, 9, 4]), hash(&content)),
+            attribute(pkcs(&[1, 9, 16, 2, 47]), own),
+        ]
+        .concat();
+        let signature = sign(&self.key, &der(0x31, &[&attributes]));
+        let signer = der(
+            0x30,
+            &[
+                &[0x02, 1, 1],
+                &der(0x30, &[&name(), &[0x02, 1, self.serial]]),
+                &sha256(),
+                &der(0xa0, &[&attributes]),
+                &der(0x30, &[&pkcs(&[1, 1, 1]), &[5, 0]]),
+                &der(0x04, &[&signature]),
+            ],
+        );
+        let data = der(
+            0x30,
+            &[
+                &[0x02, 1, 3],
+                &der(0x31, &[&sha256()]),
+                &der(0x30, &[&pkcs(&[1, 9, 16, 1, 4]), &der(0xa0, &[&der(0x04, &[&content])])]),
+                &der(0xa0, &[&self.certificate]),
+                &der(0x31, &[&signer]),
+            ],
+        );
+        let token = der(0x30, &[&pkcs(&[1, 7, 2]), &der(0xa0, &[&data])]);
+        der(0x30, &[&[0x30, 3, 2, 1, 0], &token])
+    }
+}
+
+/// GeneralizedTime of a time as `2026-01-31T12:34:56.789Z`.
+pub(crate) fn general(rfc3339: &str) -> String {
+    let digits = rfc3339.replace(['-', ':', 'T', 'Z'], "");
+    let (seconds, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    match fraction.trim_end_matches('0') {
+        "" => format!("{seconds}Z"),
+        fraction => format!("{seconds}.{fraction}Z"),
+    }
+}
+
+fn name() -> Vec<u8> {
+    let common = der(0x30, &[&[0x06, 3, 0x55, 4, 3], &der(0x0c, &[b"Stamps of tests"])]);
+    der(0x30, &[&der(0x31, &[&common])])
+}
+
+fn sign(key: &RsaKeyPair, message: &[u8]) -> Vec<u8> {
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
+}

@@ -1,12 +1,12 @@
 //! An authority for tests, built byte by byte and apart from what it tests; other crates include this file.
 
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
 use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
-/// Somebody who stamps time with one RSA key, so that the same question has the same answer.
+/// Somebody who stamps time with a key that everybody knows, and without chance (RFC 6979), so that the same question has the same answer.
 pub(crate) struct Authority {
-    key: RsaKeyPair,
+    key: SigningKey,
     serial: u8,
     certificate: Vec<u8>,
 }
@@ -24,7 +24,13 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+const ANSI: [u8; 5] = [0x2a, 0x86, 0x48, 0xce, 0x3d];
 const PKCS: [u8; 6] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d];
+
+/// The name 1.2.840.10045.4.3.2.
+fn ecdsa_sha256() -> Vec<u8> {
+    der(0x30, &[&der(0x06, &[&ANSI, &[4, 3, 2]])])
+}
 
 /// A name below 1.2.840.113549.
 fn pkcs(rest: &[u8]) -> Vec<u8> {
@@ -43,13 +49,12 @@ impl Authority {
 
     /// One whose certificate may also be for something else.
     pub(crate) fn with_purpose(serial: u8, only_stamps: bool) -> Self {
-        let key = RsaKeyPair::from_pkcs8(include_bytes!("authority.pk8")).unwrap();
-        let rsa_sha256 = der(0x30, &[&pkcs(&[1, 1, 11]), &[5, 0]]);
+        let key = SigningKey::from_bytes(&[7; 32].into()).unwrap();
         let key_info = der(
             0x30,
             &[
-                &der(0x30, &[&pkcs(&[1, 1, 1]), &[5, 0]]),
-                &der(0x03, &[&[0], key.public().as_ref()]),
+                &der(0x30, &[&der(0x06, &[&ANSI, &[2, 1]]), &der(0x06, &[&ANSI, &[3, 1, 7]])]),
+                &der(0x03, &[&[0], key.verifying_key().to_encoded_point(false).as_bytes()]),
             ],
         );
         let purposes = match only_stamps {
@@ -66,7 +71,7 @@ impl Authority {
             &[
                 &[0xa0, 3, 2, 1, 2],
                 &[0x02, 1, serial],
-                &rsa_sha256,
+                &ecdsa_sha256(),
                 &name(),
                 &validity,
                 &name(),
@@ -75,7 +80,7 @@ impl Authority {
             ],
         );
         let signature = der(0x03, &[&[0], &sign(&key, &content)]);
-        let certificate = der(0x30, &[&content, &rsa_sha256, &signature]);
+        let certificate = der(0x30, &[&content, &ecdsa_sha256(), &signature]);
         Self { key, serial, certificate }
     }
 
@@ -115,7 +120,7 @@ impl Authority {
                 &der(0x30, &[&name(), &[0x02, 1, self.serial]]),
                 &sha256(),
                 &der(0xa0, &[&attributes]),
-                &der(0x30, &[&pkcs(&[1, 1, 1]), &[5, 0]]),
+                &ecdsa_sha256(),
                 &der(0x04, &[&signature]),
             ],
         );
@@ -149,8 +154,7 @@ fn name() -> Vec<u8> {
     der(0x30, &[&der(0x31, &[&common])])
 }
 
-fn sign(key: &RsaKeyPair, message: &[u8]) -> Vec<u8> {
-    let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
-    signature
+fn sign(key: &SigningKey, message: &[u8]) -> Vec<u8> {
+    let signature: Signature = key.sign(message);
+    signature.to_der().as_bytes().to_vec()
 }

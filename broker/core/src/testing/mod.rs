@@ -513,6 +513,7 @@ impl World {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of the broker that a story reaches")]
 async fn start(
     setup: &Setup,
     journal: &MemJournal,

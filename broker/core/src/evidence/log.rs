@@ -640,7 +640,9 @@ fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<Replayed, 
                 }
                 None => {
                     match entry.erased_key {
-                        Some(key) => drop(missing.entry(key).or_insert(entry.index)),
+                        Some(key) => {
+                            missing.entry(key).or_insert(entry.index);
+                        }
                         None => kept.gone(entry.leaf.header.kind, entry.index),
                     }
                     state.apply_erased(&entry.leaf.header);

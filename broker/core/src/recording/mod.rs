@@ -107,7 +107,7 @@ pub trait Recordings: Send + Sync + 'static {
 }
 
 /// A recording while it is written.
-pub trait RecordingFile: Send {
+pub trait RecordingFile: Send + Sync {
     /// Adds bytes at the end.
     ///
     /// # Errors

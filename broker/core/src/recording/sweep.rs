@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{RecordingName, off_thread};
+use chunk_wire::problem::Code;
+
+use super::{RecordingError, RecordingName, off_thread};
 use crate::broker::Broker;
 use crate::error::{Error, chain};
-use crate::evidence::log::unavailable;
 
 /// Removes every recording that belongs to nobody: those of people who were erased, those that have been kept for long enough,
 /// and what is left of those that failed. Gives how many there were.
@@ -17,7 +18,7 @@ pub(crate) async fn sweep(broker: &Broker) -> Result<u64, Error> {
     let store = Arc::clone(&broker.recordings);
     // First the files, then the state: a file that is there was made after its intent was published.
     let listed = off_thread(move || Ok(store.list()?)).await;
-    let listed = listed.map_err(|fault| unavailable(&chain(&fault)))?;
+    let listed = listed.map_err(|fault| unusable(&fault))?;
     let published = broker.log.published();
     let state = &published.state;
     let running = state
@@ -37,5 +38,11 @@ pub(crate) async fn sweep(broker: &Broker) -> Result<u64, Error> {
         }
         Ok(removed)
     };
-    off_thread(remove).await.map_err(|fault| unavailable(&chain(&fault)))
+    off_thread(remove).await.map_err(|fault| unusable(&fault))
+}
+
+fn unusable(fault: &RecordingError) -> Error {
+    Error::new(Code::Unavailable, "Recordings that have to go cannot be removed.")
+        .hint("ask the operator to look at the files below `recordings`")
+        .operator(chain(fault))
 }

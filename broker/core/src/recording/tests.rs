@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 
 use super::RecordingError;

@@ -30,7 +30,11 @@ impl State {
                 self.created.retain(|created| *created != id);
             }
         }
-        self.recordings.retain(|_, kept| kept.actor != *gone);
+        let recordings = self.recordings.iter().filter(|(_, kept)| kept.actor == *gone);
+        let recordings: Vec<u64> = recordings.map(|(intent, _)| *intent).collect();
+        for intent in recordings {
+            self.recordings.remove(&intent);
+        }
         let reviewed: Vec<RequestId> = self
             .requests
             .values()

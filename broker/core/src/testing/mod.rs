@@ -550,6 +550,7 @@ pub(crate) struct Others {
     pub(crate) sinks: Vec<Sinking>,
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of the broker that a story reaches")]
 async fn start(
     setup: &Setup,
     journal: &MemJournal,

@@ -490,8 +490,12 @@ impl Walk<'_, '_> {
             Opened::Full | Opened::Partly(_) => return Err("a row opens other groups than its level says".into()),
         }
         match entry.kind {
-            Kind::Erase => drop(self.erasers.insert(entry.index)),
-            Kind::RetentionDispose => drop(self.disposers.insert(entry.index, disposes(entry))),
+            Kind::Erase => {
+                self.erasers.insert(entry.index);
+            }
+            Kind::RetentionDispose => {
+                self.disposers.insert(entry.index, disposes(entry));
+            }
             _ => {}
         }
         for index in entry.refs.iter().chain(&entry.pol) {

@@ -116,7 +116,6 @@ fn an_entry_takes_few_bytes() {
         .flat_map(|postings| &postings.0)
         .map(|(_, bits)| bits.statistics())
         .map(|bits| bits.n_bytes_array_containers + bits.n_bytes_bitset_containers + bits.n_bytes_run_containers)
-        .map(u64::from)
         .sum();
     assert!(bytes < 4 * ENTRIES as u64, "{bytes} bytes for {ENTRIES} entries");
 }

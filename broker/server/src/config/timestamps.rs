@@ -68,7 +68,6 @@ fn address(check: &mut Check<'_>, field: &Spanned<String>) -> Option<Url> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::super::{Config, Faults, load};
-    use super::*;
 
     fn read(section: &str) -> Result<Config, Faults> {
         let dir = tempfile::tempdir().unwrap();

@@ -54,7 +54,7 @@ impl Authority {
             0x30,
             &[
                 &der(0x30, &[&der(0x06, &[&ANSI, &[2, 1]]), &der(0x06, &[&ANSI, &[3, 1, 7]])]),
-                &der(0x03, &[&[0], key.verifying_key().to_encoded_point(false).as_bytes()]),
+                &der(0x03, &[&[0], key.verifying_key().to_sec1_point(false).as_bytes()]),
             ],
         );
         let purposes = match only_stamps {

@@ -85,7 +85,7 @@ fn no_byte_of_a_stamp_is_free_but_for_the_certificates_that_it_carries_along() {
         let algorithm = token.algorithm.as_ptr() as usize - stored.as_ptr() as usize + token.algorithm.len() - 1;
         let mut free = Vec::new();
         for at in (0..stored.len()).filter(|at| !carried.contains(at)) {
-            for flip in 1..=255_u8 {
+            for flip in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
                 let mut changed = stored.to_vec();
                 changed[at] ^= flip;
                 if holds(&changed) {

@@ -62,6 +62,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("cedar-policy", &["chunk-core"], "only chunk-core asks Cedar"),
     ("axum", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
     ("axum-server", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
+    ("rusty-s3", &["chunk-broker"], "only chunk-broker keeps a mirror"),
     ("keyring-core", &["chunkctl"], "only chunkctl keeps people's keys"),
     ("indicatif", &["chunkctl"], "only chunkctl draws on terminals"),
 ];

@@ -10,6 +10,7 @@ pub(crate) mod issuer;
 pub(crate) mod oracle;
 pub(crate) mod person;
 pub(crate) mod process;
+pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod world;
 

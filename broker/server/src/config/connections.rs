@@ -117,7 +117,7 @@ fn files(check: &mut Check<'_>, section: &Range<usize>, raw: RawConnection, path
     }
 }
 
-fn secret(check: &mut Check<'_>, field: Spanned<RawSecret>, path: &str) -> Option<SecretRef> {
+pub(super) fn secret(check: &mut Check<'_>, field: Spanned<RawSecret>, path: &str) -> Option<SecretRef> {
     let span = field.span();
     let raw = field.into_inner();
     let (env, file, sealed) = (

@@ -94,6 +94,9 @@ fn render(gateway: &Gateway) -> String {
     if let Some(witness) = gateway.broker.witness_metrics() {
         write_witnesses(&mut out, &witness);
     }
+    if let Some(mirror) = &gateway.mirror {
+        write_mirror(&mut out, entries.saturating_sub(mirror.held()), mirror.contradicts());
+    }
     gateway.counters.write(&mut out);
     out
 }
@@ -121,6 +124,26 @@ fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
     );
     for (name, up) in &metrics.witnesses {
         let _ = writeln!(out, "chunk_broker_witness_up{{witness=\"{name}\"}} {}", u64::from(*up));
+    }
+}
+
+fn write_mirror(out: &mut String, lacking: u64, contradicts: bool) {
+    for (name, help, value) in [
+        (
+            "lacking_entries",
+            "Entries of the evidence log that the mirror does not hold yet.",
+            lacking,
+        ),
+        (
+            "contradicts",
+            "1 once the mirror was found to hold something else than the evidence log.",
+            u64::from(contradicts),
+        ),
+    ] {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_mirror_{name} {help}\n# TYPE chunk_broker_mirror_{name} gauge\nchunk_broker_mirror_{name} {value}"
+        );
     }
 }
 

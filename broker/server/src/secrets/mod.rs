@@ -1,4 +1,4 @@
-//! Credentials of connections: named in broker.toml, read at the moment a source is opened, wiped after use.
+//! Secrets named in broker.toml, of connections and of the mirror: read at the moment they are used, wiped after.
 //!
 //! Nothing is cached, so a rotated file is used by the next fetch, and a memory dump between fetches holds no password.
 
@@ -10,17 +10,46 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use chunk_port::Secrets;
 use zeroize::Zeroizing;
 
 use crate::config::{Connection, Env, SecretRef};
 use master::MasterKey;
 
+/// Reads a secret where the configuration says that it is.
+#[derive(Clone)]
+pub struct Secrets {
+    env: Env,
+    master: MasterKey,
+}
+
 /// Credentials by connection.
 pub struct Credentials {
     places: BTreeMap<String, SecretRef>,
-    env: Env,
-    master: MasterKey,
+    secrets: Secrets,
+}
+
+impl Secrets {
+    /// Secrets in this environment, sealed ones under this master key.
+    #[must_use]
+    pub fn new(env: Env, master: MasterKey) -> Self {
+        Self { env, master }
+    }
+
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be read; the text names the place and nothing of the secret.
+    pub fn read(&self, place: &SecretRef) -> Result<Zeroizing<String>, String> {
+        match place {
+            SecretRef::Env(name) => env::read(&self.env, name),
+            SecretRef::File(path) => file::read(path),
+            SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
+                String::from_utf8(bytes.to_vec())
+                    .map(Zeroizing::new)
+                    .map_err(|_| "the sealed credential is not text".to_owned())
+            }),
+        }
+    }
 }
 
 impl Credentials {
@@ -33,8 +62,7 @@ impl Credentials {
         });
         Self {
             places: places.collect(),
-            env,
-            master,
+            secrets: Secrets::new(env, master),
         }
     }
 
@@ -43,27 +71,20 @@ impl Credentials {
     pub fn faults(&self) -> Vec<(String, String)> {
         self.places
             .keys()
-            .filter_map(|name| self.password(name).err().map(|why| (name.clone(), why)))
+            .filter_map(|name| chunk_port::Secrets::password(self, name).err().map(|why| (name.clone(), why)))
             .collect()
     }
 }
 
-impl Secrets for Credentials {
+impl chunk_port::Secrets for Credentials {
     fn password(&self, connection: &str) -> Result<Zeroizing<String>, String> {
         let place = self
             .places
             .get(connection)
             .ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
-        match place {
-            SecretRef::Env(name) => env::read(&self.env, name),
-            SecretRef::File(path) => file::read(path),
-            SecretRef::Sealed(text) => sealed::open(&self.master, sealed::CREDENTIAL, text).and_then(|bytes| {
-                String::from_utf8(bytes.to_vec())
-                    .map(Zeroizing::new)
-                    .map_err(|_| "the sealed credential is not text".to_owned())
-            }),
-        }
-        .map_err(|why| format!("password of connection `{connection}`: {why}"))
+        self.secrets
+            .read(place)
+            .map_err(|why| format!("password of connection `{connection}`: {why}"))
     }
 }
 

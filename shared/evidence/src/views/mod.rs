@@ -14,6 +14,7 @@ mod read;
 mod report;
 mod row;
 mod sample;
+mod table;
 mod text;
 mod uuid;
 
@@ -30,6 +31,7 @@ pub use read::{ReadError, Verified};
 pub use report::report;
 pub use row::{Row, Shown};
 pub use sample::{Population, Sample, Sampler};
+pub use table::{Cell, ColumnType, Table};
 
 /// What a document says about the bundle it was made from.
 #[derive(Debug)]

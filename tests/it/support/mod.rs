@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod bundle;
 pub(crate) mod config;
 pub(crate) mod foreign;
+pub(crate) mod forger;
 pub(crate) mod issuer;
 pub(crate) mod oracle;
 pub(crate) mod person;

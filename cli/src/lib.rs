@@ -16,6 +16,7 @@ mod figures;
 mod lock;
 mod memory;
 mod output;
+mod parquet_table;
 mod progress;
 mod proof;
 mod qr;

@@ -44,6 +44,14 @@ impl<'p> ViewFolder<'p> {
         }
     }
 
+    /// A new file of the folder, for somebody else to write and sync.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn create(&self, name: &str) -> std::io::Result<File> {
+        File::create_new(self.made.path().join(name))
+    }
+
     fn write(&mut self, name: &str, text: &str) -> std::io::Result<()> {
         if !self.files.contains_key(name) {
             // Names of views are the verifier's own, never the bundle's.

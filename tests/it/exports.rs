@@ -18,9 +18,10 @@ struct Scene {
 }
 
 /// The formats, and the file or folder each makes.
-const FORMATS: [(&str, &str); 5] = [
+const FORMATS: [(&str, &str); 6] = [
     ("jsonl", "audit.jsonl"),
     ("csv", "audit-csv"),
+    ("parquet", "audit-parquet"),
     ("ocsf", "audit.ocsf.jsonl"),
     ("oscal", "audit.oscal.json"),
     ("html", "audit.html"),
@@ -327,4 +328,82 @@ fn a_sample_is_drawn_again_by_a_program_that_shares_no_code() {
             assert_eq!(sheet.matches("\r\n").count(), drawn["indices"].as_array().unwrap().len() + 1);
         }
     }
+}
+
+#[test]
+fn duckdb_and_pyarrow_read_the_same_out_of_every_format() {
+    let scene = Scene::new();
+    for level in ["1", "3", "4"] {
+        let bundle = format!("level-{level}.bundle");
+        let typed = ["audit", "convert", &bundle, "--trust", "trust.toml"];
+        let mut entries = Vec::new();
+        for format in ["csv", "jsonl", "parquet"] {
+            let output = format!("{level}-{format}");
+            let made = scene
+                .auditor
+                .json(&[&typed[..], &["--format", format, "-o", &output]].concat())
+                .exits(0);
+            entries.push(made.event("audit.converted")["entries"].as_u64().unwrap());
+        }
+        let made = ["csv", "jsonl", "parquet"].map(|format| PathBuf::from(format!("{level}-{format}")));
+        let [csv, jsonl, parquet] = &made;
+        let said = check(
+            "python",
+            &[&script("tables.py"), csv, jsonl, parquet],
+            scene.auditor.dir().as_path(),
+        );
+        let read: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
+        let counted: u64 = read["kinds"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|count| count.as_u64().unwrap())
+            .sum();
+        assert_eq!(entries, [counted; 3], "level {level}");
+        assert_eq!(read["kinds"]["fetch.outcome"], 3);
+        assert_eq!(read["kinds"]["review.reject"], 1);
+        if level != "1" {
+            assert_eq!(read["rows"], 10 + 7 + 3, "level {level}");
+        }
+        // The same bundle gives the same bytes, and a folder that is there is not written into.
+        let again = format!("{level}-again");
+        let typed = [&typed[..], &["--format", "parquet", "-o", &again]].concat();
+        scene.auditor.run(&typed).exits(0);
+        for file in std::fs::read_dir(scene.auditor.dir().join(parquet)).unwrap() {
+            let file = file.unwrap();
+            let other = scene.auditor.dir().join(&again).join(file.file_name());
+            assert!(std::fs::read(file.path()).unwrap() == std::fs::read(other).unwrap(), "{file:?}");
+        }
+        scene.auditor.run(&typed).exits(3);
+    }
+    // At once, from the broker.
+    scene.auditor.run(&["audit", "export", "--format", "parquet", "-o", "now"]).exits(0);
+    assert!(scene.auditor.dir().join("now/fetch.parquet").is_file());
+}
+
+#[test]
+fn a_bundles_statement_is_checked_with_tar_jq_and_sha256sum() {
+    let scene = Scene::new();
+    let checked = |script: &str| {
+        let output = Command::new("sh")
+            .args(["-euc", script])
+            .current_dir(scene.auditor.dir())
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), said)
+    };
+    let list = "mkdir members && tar -xf level-4.bundle -C members && cd members && \
+        jq -r .payload statement.dsse | base64 -d | jq -r '.members | to_entries[] | \"\\(.value)  \\(.key)\"' > ../sums && \
+        sha256sum --strict -c ../sums && find . -type f ! -name statement.dsse | wc -l && wc -l < ../sums";
+    let (good, said) = checked(list);
+    assert!(good, "{said}");
+    let counts: Vec<&str> = said.lines().rev().take(2).collect();
+    assert_eq!(
+        counts[0].trim(),
+        counts[1].trim(),
+        "every member is in the statement, and no other: {said}"
+    );
+    let (good, said) = checked("cd members && printf x >> format.txt && sha256sum --strict -c ../sums");
+    assert!(!good && said.contains("format.txt: FAILED"), "{said}");
 }

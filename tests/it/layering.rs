@@ -51,7 +51,11 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
 const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("datafusion", &["chunk-scan"], "only chunk-scan names the engine"),
     ("arrow", &["chunk-scan"], "only chunk-scan names the engine"),
-    ("parquet", &["chunk-scan"], "only chunk-scan names the engine"),
+    (
+        "parquet",
+        &["chunk-scan", "chunkctl"],
+        "only chunk-scan names the engine; chunkctl writes tables with the format's own library",
+    ),
     ("object_store", &["chunk-scan"], "only chunk-scan names the engine"),
     ("tokio-postgres", &["chunk-scan"], "only chunk-scan talks to sources"),
     (
@@ -62,6 +66,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("cedar-policy", &["chunk-core"], "only chunk-core asks Cedar"),
     ("axum", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
     ("axum-server", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
+    ("rusty-s3", &["chunk-broker"], "only chunk-broker keeps a mirror"),
     ("keyring-core", &["chunkctl"], "only chunkctl keeps people's keys"),
     ("indicatif", &["chunkctl"], "only chunkctl draws on terminals"),
 ];
@@ -75,15 +80,7 @@ const MUST_NOT_REACH: &[(&str, &[&str], &str)] = &[
     ),
     (
         "chunkctl",
-        &[
-            "datafusion",
-            "arrow",
-            "parquet",
-            "cedar-policy",
-            "rusqlite",
-            "axum",
-            "tokio-postgres",
-        ],
+        &["datafusion", "arrow", "cedar-policy", "rusqlite", "axum", "tokio-postgres"],
         "starts in milliseconds and links no engine",
     ),
     (

@@ -10,6 +10,7 @@
 )]
 
 mod approval;
+mod attacks;
 mod big;
 mod bundle;
 mod canary;

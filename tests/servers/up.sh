@@ -124,9 +124,11 @@ find_python() {
   export CHUNK_TEST_PYTHON=python3.11
 }
 
-# What other programs make of exports is checked with their own schemas and libraries: OCSF's, OSCAL's, and one for time stamps.
+# What other programs make of exports is checked with their own schemas and libraries: OCSF's, OSCAL's, one for time stamps, and by reading
+# them; and a mirror's bucket is one of moto's.
 install_exports_checks() {
-  local packages='ocsf-json-schema==1.2.0 jsonschema==4.26.0 compliance-trestle==5.2.0 rfc3161-client==1.0.9'
+  local packages='ocsf-json-schema==1.2.0 jsonschema==4.26.0 compliance-trestle==5.2.0 rfc3161-client==1.0.9 duckdb==2.0.1 pyarrow==26.0.1'
+  packages+=' moto==5.2.5 Flask==3.1.3 flask-cors==6.0.5 boto3==1.44.8'
   export CHUNK_TEST_EXPORTS_CHECKS=$cache/exports-checks
   [ "$(cat "$CHUNK_TEST_EXPORTS_CHECKS/installed" 2>/dev/null)" = "$packages" ] && return 0
   if ! "$CHUNK_TEST_PYTHON" -c 'import ensurepip' 2>/dev/null; then
@@ -135,7 +137,7 @@ install_exports_checks() {
     echo "   installing with apt-get:$missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$CHUNK_TEST_PYTHON-venv" >/dev/null
   fi
-  echo "   installing what checks exports (PyPI $packages) into $CHUNK_TEST_EXPORTS_CHECKS"
+  echo "   installing what exports and mirrors are checked with (PyPI $packages) into $CHUNK_TEST_EXPORTS_CHECKS"
   rm -rf "$CHUNK_TEST_EXPORTS_CHECKS"
   "$CHUNK_TEST_PYTHON" -m venv "$CHUNK_TEST_EXPORTS_CHECKS"
   # shellcheck disable=SC2086 # a list of packages

@@ -62,13 +62,27 @@ async fn serve_within(
     let api = listener::bind(config.broker.listen)?;
     let operations = config.broker.metrics_listen.map(listener::bind).transpose()?;
     let (settings, folder, policies) = (config.broker.clone(), config.policy_folder(), config.policies.digest().to_owned());
-    let mirror = config.mirror.clone();
+    let mirror = match &config.mirror {
+        Some(asked) => Some((asked.clone(), SecretReader::new(env.clone(), master_key(&config, &env)?))),
+        None => None,
+    };
     let broker = start(config, &ports, env).await?;
-    let mirror = mirror.map(|asked| mirror::Mirror::meet(&broker, asked)).transpose()?;
+    let mirror = match mirror {
+        Some((asked, secrets)) => Some(mirror::Mirror::meet(&broker, &asked, secrets).await?),
+        None => None,
+    };
 
     let (ending, stopped) = (CancellationToken::new(), CancellationToken::new());
     let public_url = settings.public_url.clone();
-    let gateway = Gateway::new(Arc::clone(&broker), public_url, operations.is_some(), ending.clone(), &limits);
+    let standing = mirror.as_ref().map(mirror::Mirror::standing);
+    let gateway = Gateway::new(
+        Arc::clone(&broker),
+        public_url,
+        operations.is_some(),
+        ending.clone(),
+        standing,
+        &limits,
+    );
     let mirror = mirror.map(|mirror| tokio::spawn(mirror.keep(Arc::clone(&broker), stopped.clone())));
     let handle = Handle::new();
     let mut servers = JoinSet::new();
@@ -180,13 +194,17 @@ async fn stop_broker(broker: &Broker, handle: &Handle<SocketAddr>) {
     }
 }
 
-/// Opens everything a broker is made of and starts it.
-pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
-    let master = MasterKey::load(&env, config.broker.master_key_file.as_deref()).map_err(|why| {
+fn master_key(config: &Config, env: &Env) -> Result<MasterKey, CommandError> {
+    MasterKey::load(env, config.broker.master_key_file.as_deref()).map_err(|why| {
         CommandError::config("The master key cannot be read.")
             .because(why)
             .next("chunk-broker check")
-    })?;
+    })
+}
+
+/// Opens everything a broker is made of and starts it.
+pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
+    let master = master_key(&config, &env)?;
     let reader = SecretReader::new(env.clone(), master.clone());
     let credentials = Credentials::new(&config.connections, env, master.clone());
     if let Some((_, why)) = credentials.faults().into_iter().next() {

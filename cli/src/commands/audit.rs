@@ -118,6 +118,7 @@ impl ValueEnum for ExportFormat {
             ExportFormat(None),
             ExportFormat(Some(ViewFormat::Jsonl)),
             ExportFormat(Some(ViewFormat::Csv)),
+            ExportFormat(Some(ViewFormat::Parquet)),
             ExportFormat(Some(ViewFormat::Ocsf)),
             ExportFormat(Some(ViewFormat::Oscal)),
             ExportFormat(Some(ViewFormat::Html)),

@@ -3,6 +3,8 @@
 //! Nothing is derived from a bundle that does not verify, and nothing comes from the broker: the same bundle gives the same bytes
 //! on the auditor's own machine.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{BufReader, Seek as _, Write};
 use std::path::{Path, PathBuf};
@@ -10,13 +12,14 @@ use std::path::{Path, PathBuf};
 use chunk_evidence::bundle::{Answer, Verification, ViewSink, verify_file, verify_views};
 use chunk_evidence::note::VerifierKey;
 use chunk_evidence::trust::TrustPolicy;
-use chunk_evidence::views::{self, Assessment, Events, ReadError, Source, Verified};
+use chunk_evidence::views::{self, Assessment, Events, ReadError, Source, Table, Verified};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::memory::Memory;
+use crate::parquet_table::ParquetTable;
 use crate::sink::{self, Sink, Target};
 use crate::view_folder::ViewFolder;
 use crate::{figures, proof, text};
@@ -32,7 +35,7 @@ pub(crate) struct ConvertArgs {
     /// The auditor's trust file; without it, the log key pinned at sign-in is believed.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// File to write, or `-` for standard output; for csv, a folder to make.
+    /// File to write, or `-` for standard output; for csv and parquet, a folder to make.
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Overwrite the file.
@@ -48,6 +51,8 @@ pub(crate) enum ViewFormat {
     Jsonl,
     /// A folder: one CSV a family of kinds, and the list of all entries
     Csv,
+    /// The same folder as Parquet files, for what tells a number from a text
+    Parquet,
     /// OCSF 1.8 events, one a line, for a SIEM
     Ocsf,
     /// OSCAL assessment results
@@ -90,6 +95,7 @@ impl ViewFormat {
         let name = match self {
             ViewFormat::Jsonl => "audit.jsonl",
             ViewFormat::Csv => "audit-csv",
+            ViewFormat::Parquet => "audit-parquet",
             ViewFormat::Ocsf => "audit.ocsf.jsonl",
             ViewFormat::Oscal => "audit.oscal.json",
             ViewFormat::Html => "audit.html",
@@ -102,13 +108,16 @@ impl ViewFormat {
     /// # Errors
     /// When the target cannot take this format.
     pub(crate) fn check(self, target: &Target, force: bool) -> Result<()> {
-        match (self, target) {
-            (ViewFormat::Csv, Target::Stdout) => Err(Failure::usage("csv is a folder of several files").why("name one with `-o`")),
-            (ViewFormat::Csv, Target::File(path)) if path.symlink_metadata().is_ok() => {
-                Err(Failure::usage(format!("`{}` exists already", path.display())).why("csv makes a new folder; `-o` names another one"))
-            }
-            (ViewFormat::Csv, Target::File(_)) => Ok(()),
-            _ => target.check(force, chunk_wire::fetch::Format::Csv),
+        let (ViewFormat::Csv | ViewFormat::Parquet) = self else {
+            return target.check(force, chunk_wire::fetch::Format::Csv);
+        };
+        let name = self.to_possible_value();
+        let name = name.as_ref().map_or("it", |name| name.get_name());
+        match target {
+            Target::Stdout => Err(Failure::usage(format!("{name} is a folder of several files")).why("name one with `-o`")),
+            Target::File(path) if path.symlink_metadata().is_ok() => Err(Failure::usage(format!("`{}` exists already", path.display()))
+                .why(format!("{name} makes a new folder; `-o` names another one"))),
+            Target::File(_) => Ok(()),
         }
     }
 }
@@ -232,6 +241,8 @@ pub(crate) fn write(cx: &Context<'_>, checked: &Checked, format: ViewFormat, tar
     }
     if let (ViewFormat::Csv, Target::File(folder)) = (format, target) {
         tables(checked, folder)?;
+    } else if let (ViewFormat::Parquet, Target::File(folder)) = (format, target) {
+        parquet_tables(checked, folder)?;
     } else {
         let mut out = Out {
             sink: Sink::open(target)?,
@@ -271,7 +282,7 @@ fn one_file(checked: &Checked, format: ViewFormat, out: &mut Out) -> Result<()> 
     let mut bundle = checked.open()?;
     let unread = |error| checked.unread(error);
     match format {
-        ViewFormat::Jsonl | ViewFormat::Csv => {
+        ViewFormat::Jsonl | ViewFormat::Csv | ViewFormat::Parquet => {
             let mut fault = None;
             checked.views(&mut |name, text| {
                 if name == "views/entries.jsonl" && fault.is_none() {
@@ -336,6 +347,51 @@ fn tables(checked: &Checked, folder: &Path) -> Result<()> {
     made.keep()
 }
 
+/// The same tables as Parquet files.
+fn parquet_tables(checked: &Checked, folder: &Path) -> Result<()> {
+    let made = ViewFolder::new(folder)?;
+    let about = [
+        ("chunkctl.origin", checked.verification.origin.as_str()),
+        ("chunkctl.bundle_sha256", checked.sha256.as_str()),
+    ];
+    let begin = |table: Table| -> std::io::Result<ParquetTable> {
+        let file = made.create(&format!("{}.parquet", table.name()))?;
+        ParquetTable::new(table, file, &about).map_err(std::io::Error::other)
+    };
+    let unwritten = |error: &std::io::Error| Failure::file("write", folder, error);
+    let mut tables = BTreeMap::new();
+    let population = begin(Table::POPULATION).map_err(|error| unwritten(&error))?;
+    tables.insert(Table::POPULATION, population);
+    let mut fault = None;
+    let read = checked.open()?.rows(|row| {
+        let mut add = || -> std::io::Result<()> {
+            for table in Table::of(&row, checked.verification.level) {
+                let made = match tables.entry(table) {
+                    Entry::Occupied(made) => made.into_mut(),
+                    Entry::Vacant(place) => place.insert(begin(table)?),
+                };
+                made.push(&row).map_err(std::io::Error::other)?;
+            }
+            Ok(())
+        };
+        add().map_err(|error| {
+            let told = std::io::Error::from(error.kind());
+            fault = Some(error);
+            told
+        })
+    });
+    // What could not be written says more than that reading stopped for it.
+    if let Some(error) = fault {
+        return Err(unwritten(&error));
+    }
+    read.map_err(|error| checked.unread(error))?;
+    for table in tables.into_values() {
+        table.finish().map_err(|error| unwritten(&std::io::Error::other(error)))?;
+    }
+    checked.still()?;
+    made.keep()
+}
+
 /// A sink for those who know only of I/O.
 struct Out {
     sink: Sink,
@@ -385,12 +441,21 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["audit.jsonl", "audit-csv", "audit.ocsf.jsonl", "audit.oscal.json", "audit.html"]
+            [
+                "audit.jsonl",
+                "audit-csv",
+                "audit-parquet",
+                "audit.ocsf.jsonl",
+                "audit.oscal.json",
+                "audit.html"
+            ]
         );
         let (there, new) = (Target::File(folder.path().to_owned()), Target::File(folder.path().join("new")));
-        assert!(ViewFormat::Csv.check(&Target::Stdout, false).is_err());
-        assert!(ViewFormat::Csv.check(&there, true).is_err());
-        assert!(ViewFormat::Csv.check(&new, false).is_ok());
+        for folder in [ViewFormat::Csv, ViewFormat::Parquet] {
+            assert!(folder.check(&Target::Stdout, false).is_err());
+            assert!(folder.check(&there, true).is_err());
+            assert!(folder.check(&new, false).is_ok());
+        }
         assert!(ViewFormat::Html.check(&Target::Stdout, false).is_ok());
     }
 
@@ -420,7 +485,7 @@ mod tests {
             "chunkctl audit sample b --population people --seed s",
             "chunkctl audit convert b",
             "chunkctl audit convert b --format bundle",
-            "chunkctl audit export --format parquet",
+            "chunkctl audit export --format xlsx",
         ] {
             assert!(Cli::try_parse_from(typed.split(' ')).is_err(), "{typed}");
         }

@@ -6,11 +6,13 @@ pub(crate) mod browser;
 pub(crate) mod bundle;
 pub(crate) mod config;
 pub(crate) mod foreign;
+pub(crate) mod forger;
 pub(crate) mod issuer;
 pub(crate) mod oracle;
 pub(crate) mod person;
 pub(crate) mod process;
 pub(crate) mod receivers;
+pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod world;
 

@@ -7,7 +7,7 @@ use chunk_core::catalog::Dataset;
 use chunk_port::Scanner;
 
 use super::{print, tell};
-use crate::config::{self, Config, Env, Faults};
+use crate::config::{self, Config, Env, Faults, MirrorPlace};
 use crate::data_dir;
 use crate::error::CommandError;
 use crate::listener::check_certificate;
@@ -49,7 +49,8 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
     if let Err(fault) = data_dir::check(&config.broker.data_dir, &master) {
         add(fault.to_string());
     }
-    for why in sinks::faults(config, &SecretReader::new(env.clone(), master.clone())) {
+    let reader = SecretReader::new(env.clone(), master.clone());
+    for why in sinks::faults(config, &reader).into_iter().chain(mirror_faults(config, &reader)) {
         add(why);
     }
     let credentials = Credentials::new(&config.connections, env.clone(), master);
@@ -68,6 +69,27 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
         }
     }
     Ok(faults)
+}
+
+/// What of a mirror can be told without asking for it.
+fn mirror_faults(config: &Config, secrets: &SecretReader) -> Vec<String> {
+    match config.mirror.as_ref().map(|mirror| &mirror.place) {
+        None => Vec::new(),
+        Some(MirrorPlace::Folder(folder)) if folder.is_dir() => Vec::new(),
+        Some(MirrorPlace::Folder(folder)) => vec![format!("`mirror.directory`: {} is not a folder", folder.display())],
+        Some(MirrorPlace::Bucket(bucket)) => {
+            let places = [
+                ("access_key", Some(&bucket.access_key)),
+                ("secret_key", Some(&bucket.secret_key)),
+                ("session_token", bucket.session_token.as_ref()),
+            ];
+            let faults = places.into_iter().filter_map(|(key, place)| {
+                let why = secrets.read(place?).err()?;
+                Some(format!("`mirror.{key}`: {why}"))
+            });
+            faults.collect()
+        }
+    }
 }
 
 /// What is wrong with a dataset at its source.

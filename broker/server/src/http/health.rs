@@ -100,12 +100,15 @@ fn render(gateway: &Gateway) -> String {
     if let Some(stamps) = gateway.broker.timestamp_metrics() {
         write_timestamps(&mut out, stamps);
     }
+    if let Some(mirror) = &gateway.mirror {
+        write_mirror(&mut out, entries.saturating_sub(mirror.held()), mirror.contradicts());
+    }
     gateway.counters.write(&mut out);
     out
 }
 
 fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
-    for (name, help, value) in [
+    let gauges = [
         (
             "age_seconds",
             "Seconds since a quorum of witnesses vouched for the evidence log.",
@@ -116,17 +119,22 @@ fn write_witnesses(out: &mut String, metrics: &WitnessMetrics) {
             "Entries that a quorum of witnesses vouched for.",
             metrics.cosigned,
         ),
-    ] {
-        let _ = writeln!(
-            out,
-            "# HELP chunk_broker_witness_{name} {help}\n# TYPE chunk_broker_witness_{name} gauge\nchunk_broker_witness_{name} {value}"
-        );
-    }
+    ];
+    write_gauges(out, "witness", &gauges);
     out.push_str(
         "# HELP chunk_broker_witness_up 1 while the witness cosigns what it is asked for.\n# TYPE chunk_broker_witness_up gauge\n",
     );
     for (name, up) in &metrics.witnesses {
         let _ = writeln!(out, "chunk_broker_witness_up{{witness=\"{name}\"}} {}", u64::from(*up));
+    }
+}
+
+fn write_gauges(out: &mut String, of: &str, gauges: &[(&str, &str, u64)]) {
+    for (name, help, value) in gauges {
+        let _ = writeln!(
+            out,
+            "# HELP chunk_broker_{of}_{name} {help}\n# TYPE chunk_broker_{of}_{name} gauge\nchunk_broker_{of}_{name} {value}"
+        );
     }
 }
 
@@ -171,7 +179,7 @@ fn write_sinks(out: &mut String, sinks: &[SinkMetrics]) {
 }
 
 fn write_timestamps(out: &mut String, metrics: TimestampMetrics) {
-    for (name, help, value) in [
+    let gauges = [
         (
             "age_seconds",
             "Seconds since the time of the newest time stamp over the evidence log.",
@@ -183,12 +191,24 @@ fn write_timestamps(out: &mut String, metrics: TimestampMetrics) {
             "1 while the time-stamp authority stamps what it is asked to.",
             u64::from(metrics.up),
         ),
-    ] {
-        let _ = writeln!(
-            out,
-            "# HELP chunk_broker_timestamp_{name} {help}\n# TYPE chunk_broker_timestamp_{name} gauge\nchunk_broker_timestamp_{name} {value}"
-        );
-    }
+    ];
+    write_gauges(out, "timestamp", &gauges);
+}
+
+fn write_mirror(out: &mut String, lacking: u64, contradicts: bool) {
+    let gauges = [
+        (
+            "lacking_entries",
+            "Entries of the evidence log that the mirror does not hold yet.",
+            lacking,
+        ),
+        (
+            "contradicts",
+            "1 once the mirror was found to hold something else than the evidence log.",
+            u64::from(contradicts),
+        ),
+    ];
+    write_gauges(out, "mirror", &gauges);
 }
 
 fn text(body: String, media_type: &'static str) -> Response {

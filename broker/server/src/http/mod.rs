@@ -29,6 +29,7 @@ use counters::Counters;
 use limits::Limits;
 use rate::SignInRate;
 
+use crate::mirror::Standing;
 use crate::places::Places;
 
 /// What every handler works with.
@@ -46,6 +47,8 @@ pub struct Gateway {
     stopping: CancellationToken,
     /// Metrics have a listener of their own.
     metrics_apart: bool,
+    /// Where a copy of the tree is kept: how it stands.
+    mirror: Option<Arc<Standing>>,
 }
 
 impl Gateway {
@@ -55,6 +58,7 @@ impl Gateway {
         public_url: Url,
         metrics_apart: bool,
         stopping: CancellationToken,
+        mirror: Option<Arc<Standing>>,
         limits: &Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -69,6 +73,7 @@ impl Gateway {
             event_streams: Arc::new(Semaphore::new(limits::EVENT_STREAMS_MAX)),
             stopping,
             metrics_apart,
+            mirror,
         })
     }
 

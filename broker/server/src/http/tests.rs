@@ -32,7 +32,7 @@ async fn fixture() -> Fixture {
     let url = config.broker.public_url.clone();
     let broker = crate::serve::start(config, &ports(), Env::of(&[])).await.unwrap();
     Fixture {
-        gateway: Gateway::new(broker, url, false, CancellationToken::new(), &Limits::default()),
+        gateway: Gateway::new(broker, url, false, CancellationToken::new(), None, &Limits::default()),
         _home: home,
     }
 }
@@ -298,8 +298,20 @@ async fn metrics_are_for_loopback_or_their_own_listener() {
         fixture.gateway.public_url.clone(),
         true,
         CancellationToken::new(),
+        Some(Arc::default()),
         &Limits::default(),
     );
+    let (_, text) = ask([127, 0, 0, 1], router::operations(Arc::clone(&apart))).await;
+    let entries = text
+        .lines()
+        .find_map(|line| line.strip_prefix("chunk_broker_log_entries "))
+        .unwrap();
+    for line in [
+        format!("chunk_broker_mirror_lacking_entries {entries}"),
+        "chunk_broker_mirror_contradicts 0".to_owned(),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
     assert_eq!(ask([127, 0, 0, 1], router::api(apart)).await.0, 404);
 }
 

@@ -65,7 +65,7 @@ async fn api(limits: Limits) -> Served {
     let config = installation(&home.path().join("b"), false);
     let url = config.broker.public_url.clone();
     let broker = crate::serve::start(config, &ports(), Env::of(&[])).await.unwrap();
-    let gateway = Gateway::new(broker, url, false, CancellationToken::new(), &limits);
+    let gateway = Gateway::new(broker, url, false, CancellationToken::new(), None, &limits);
     let mut served = listen(router::api(gateway), limits);
     served.home = Some(home);
     served

@@ -1,4 +1,4 @@
-//! Credentials of connections: named in broker.toml, read at the moment a source is opened, wiped after use.
+//! Secrets named in broker.toml, of connections, sinks and the mirror: read at the moment they are used, wiped after.
 //!
 //! Nothing is cached, so a rotated file is used by the next fetch, and a memory dump between fetches holds no password.
 

@@ -30,6 +30,7 @@ pub use level::{LEVEL_MAX, open_groups};
 pub use stamps::{STAMPS_MAX, Stamps, chosen_stamps};
 pub use verdict::{Answer, Claim, Counts, Fault, Verification};
 pub use verify::{ViewSink, entries_view, verify_bundle, verify_file, verify_views};
+pub(crate) use views::family_columns;
 pub use write::{Bundle, BundleWriter};
 
 /// First line of `format.txt`.

@@ -42,7 +42,7 @@ impl View {
             View::Entries => String::new(),
             View::Population => format!("{COMMON}\r\n"),
             View::Family(family) => {
-                let titles: String = columns(family).iter().map(|(title, ..)| format!(",{title}")).collect();
+                let titles: String = family_columns(family).iter().map(|(title, ..)| format!(",{title}")).collect();
                 format!("{COMMON}{titles}\r\n")
             }
         }
@@ -81,7 +81,7 @@ pub(super) fn render(entry: &Disclosed<'_>, level: u8, views: &mut BTreeMap<View
     let family = entry.kind.family();
     let table = views.entry(View::Family(family)).or_default();
     table.push_str(&common);
-    for (_, group, member) in columns(family) {
+    for (_, group, member) in family_columns(family) {
         table.push(',');
         if let Some(value) = entry.member(*group, member) {
             cell(table, value);
@@ -183,7 +183,7 @@ fn without_envelope(what: Raw<'_>) -> String {
 }
 
 /// The columns of a family's table after the common ones: title, group, member.
-fn columns(family: &str) -> &'static [(&'static str, Group, &'static str)] {
+pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'static str)] {
     use Group::{Env, Mask, Net, Obj, Out, What, Who, Why};
     match family {
         "session" => &[

@@ -15,6 +15,7 @@ mod read;
 mod report;
 mod row;
 mod sample;
+mod table;
 mod text;
 mod uuid;
 
@@ -31,6 +32,7 @@ pub use read::{ReadError, Verified};
 pub use report::report;
 pub use row::{Kept, Row, Shown};
 pub use sample::{Population, Sample, Sampler};
+pub use table::{Cell, ColumnType, Table};
 
 /// What a document says about the bundle it was made from.
 #[derive(Debug)]

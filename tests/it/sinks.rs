@@ -178,7 +178,7 @@ fn a_broker_that_is_killed_again_and_again_leaves_no_gap_at_any_sink() {
     for round in 0..6 {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (url, stop) = (world.url.clone(), &stop);
+            let stop = &stop;
             let people = (world.api("dana"), world.api("rita"));
             scope.spawn(move || {
                 let (dana, rita) = people;
@@ -186,7 +186,6 @@ fn a_broker_that_is_killed_again_and_again_leaves_no_gap_at_any_sink() {
                     // The broker dies in the middle of it.
                     let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&dana, &rita)));
                     if asked.is_err() {
-                        assert!(!url.is_empty());
                         return;
                     }
                 }

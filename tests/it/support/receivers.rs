@@ -146,7 +146,10 @@ impl Shared {
     fn request(&self, stream: impl Read + Write, mood: Mood) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let (mut length, mut line) = (0, String::new());
-        stream.read_line(&mut line)?;
+        if stream.read_line(&mut line)? == 0 {
+            // The broker gave it up before it had asked.
+            return Ok(());
+        }
         assert!(line.starts_with("POST /in"), "{line}");
         loop {
             line.clear();

@@ -31,7 +31,7 @@ pub(crate) fn sinkings(config: &Config, reader: &SecretReader) -> Result<Vec<Sin
 
 fn sinking(config: &Config, sink: &SinkConfig, reader: &SecretReader) -> Result<Sinking, CommandError> {
     let name = &sink.settings.name;
-    let port: Box<dyn SinkPort> = port(config, sink, reader).map_err(|why| {
+    let port = port(config, sink, reader).map_err(|why| {
         CommandError::config(format!("Sink `{name}` cannot be used."))
             .because(why)
             .next("chunk-broker check")
@@ -52,7 +52,7 @@ fn sinking(config: &Config, sink: &SinkConfig, reader: &SecretReader) -> Result<
 }
 
 fn port(config: &Config, sink: &SinkConfig, reader: &SecretReader) -> Result<Box<dyn SinkPort>, String> {
-    Ok(match &sink.target {
+    let port: Box<dyn SinkPort> = match &sink.target {
         SinkTarget::File { path } => Box::new(FileSink::new(path.clone())),
         SinkTarget::Syslog { target, message_bytes_max } => {
             // The name under which people know this broker, which is also that of its machine where it stands alone.
@@ -68,7 +68,8 @@ fn port(config: &Config, sink: &SinkConfig, reader: &SecretReader) -> Result<Box
             let token = token.clone().map(|place| (place, reader.clone()));
             Box::new(HttpsSink::new(url.clone(), ca_file.as_deref(), token, *takes)?)
         }
-    })
+    };
+    Ok(port)
 }
 
 /// What is wrong with the configured sinks, as far as can be told without sending anything.

@@ -60,7 +60,8 @@ impl Formatter {
         let time = timestamp(event.time_ms);
         let (host, process, kind) = (&self.host, &self.process, field(event.kind.as_str(), 32));
         let origin = element("origin", &[("software", APP_NAME), ("swVersion", env!("CARGO_PKG_VERSION"))]);
-        let meta = element("meta", &[("sequenceId", &self.sequence.to_string())]);
+        let sequence = self.sequence.to_string();
+        let meta = element("meta", &[("sequenceId", sequence.as_str())]);
         format!("<{priority}>1 {time} {host} {APP_NAME} {process} {kind} {origin}{meta} {BOM}{text}").into_bytes()
     }
 }

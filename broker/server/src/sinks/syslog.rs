@@ -215,8 +215,12 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut got = Vec::new();
             match manners {
-                Manners::ReadsAll => drop(stream.read_to_end(&mut got).await.unwrap()),
-                Manners::ReadsSome => drop(stream.read_exact(&mut [0; 10]).await.unwrap()),
+                Manners::ReadsAll => {
+                    stream.read_to_end(&mut got).await.unwrap();
+                }
+                Manners::ReadsSome => {
+                    stream.read_exact(&mut [0; 10]).await.unwrap();
+                }
                 Manners::HangsUp => {}
                 Manners::Stalls => std::future::pending().await,
             }

@@ -71,12 +71,12 @@ pub struct BucketConfig {
     /// What goes with temporary keys.
     pub session_token: Option<SecretRef>,
     /// How long S3 Object Lock keeps what is written.
-    pub retention: Option<Retention>,
+    pub retention: Option<ObjectLock>,
 }
 
 /// S3 Object Lock on each object that is written once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub struct ObjectLock {
     /// Who may shorten it.
     pub mode: RetentionMode,
     /// From the moment it is written.
@@ -188,14 +188,14 @@ fn bucket(check: &mut Check<'_>, section: &Range<usize>, url: &Spanned<String>, 
 }
 
 /// Both or neither: a retention cannot be taken back, so its mode is never guessed. The outer `None` is a fault.
-fn retention(check: &mut Check<'_>, days: At<i64>, mode: At<String>) -> Option<Option<Retention>> {
+fn retention(check: &mut Check<'_>, days: At<i64>, mode: At<String>) -> Option<Option<ObjectLock>> {
     match (days, mode) {
         (None, None) => Some(None),
         (Some(days), Some(mode)) => {
             let days = check.optional_number(Some(days), "mirror.retention_days", 1..=RETENTION_DAYS_MAX);
             let words = [("compliance", RetentionMode::Compliance), ("governance", RetentionMode::Governance)];
             let mode = check.word(&mode, "mirror.retention_mode", &words);
-            Some(Some(Retention {
+            Some(Some(ObjectLock {
                 mode: mode?,
                 days: u16::try_from(days?).ok()?,
             }))
@@ -299,7 +299,7 @@ mod tests {
             ("acme", "evidence/prod/", "us-east-1")
         );
         assert!(own.path_style && own.session_token.is_some());
-        let kept = Retention {
+        let kept = ObjectLock {
             mode: RetentionMode::Compliance,
             days: 400,
         };

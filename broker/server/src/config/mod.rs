@@ -34,7 +34,7 @@ use url::Url;
 pub(crate) use broker::is_loopback;
 pub use env::Env;
 pub use faults::{Fault, Faults};
-pub use mirror::{BucketConfig, MirrorConfig, MirrorPlace, Retention, RetentionMode};
+pub use mirror::{BucketConfig, MirrorConfig, MirrorPlace, ObjectLock, RetentionMode};
 pub(crate) use policies::PolicyFolder;
 pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
 pub use timestamps::TimestampConfig;

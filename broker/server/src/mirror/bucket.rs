@@ -14,7 +14,7 @@ use rusty_s3::actions::{GetObject, PutObject};
 use rusty_s3::{Credentials, S3Action as _, UrlStyle};
 
 use super::{Fault, NEWEST, Newest, Place};
-use crate::config::{BucketConfig, Retention, RetentionMode};
+use crate::config::{BucketConfig, ObjectLock, RetentionMode};
 use crate::error::{CommandError, chain};
 use crate::outbound;
 use crate::secrets::SecretReader;
@@ -84,7 +84,7 @@ impl Bucket {
     }
 
     /// Puts an object under a condition; false when what is there does not meet it.
-    async fn send(&self, path: &str, bytes: Vec<u8>, condition: Condition<'_>, kept: Option<Retention>) -> Result<bool, Fault> {
+    async fn send(&self, path: &str, bytes: Vec<u8>, condition: Condition<'_>, kept: Option<ObjectLock>) -> Result<bool, Fault> {
         let credentials = self.credentials().map_err(|why| self.fault(path, why))?;
         let key = format!("{}{path}", self.config.prefix);
         let headers = headers(&bytes, condition, kept, Timestamp::now()).map_err(|why| self.fault(path, why))?;
@@ -191,7 +191,12 @@ impl Place for Bucket {
 }
 
 /// The headers of a put, all of which are signed.
-fn headers(bytes: &[u8], condition: Condition<'_>, kept: Option<Retention>, now: Timestamp) -> Result<Vec<(&'static str, String)>, String> {
+fn headers(
+    bytes: &[u8],
+    condition: Condition<'_>,
+    kept: Option<ObjectLock>,
+    now: Timestamp,
+) -> Result<Vec<(&'static str, String)>, String> {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut headers = vec![
         ("content-type", "application/octet-stream".to_owned()),
@@ -203,7 +208,7 @@ fn headers(bytes: &[u8], condition: Condition<'_>, kept: Option<Retention>, now:
             Condition::Is(tag) => ("if-match", tag.to_owned()),
         },
     ];
-    if let Some(Retention { mode, days }) = kept {
+    if let Some(ObjectLock { mode, days }) = kept {
         let mode = match mode {
             RetentionMode::Compliance => "COMPLIANCE",
             RetentionMode::Governance => "GOVERNANCE",
@@ -259,7 +264,7 @@ mod tests {
     #[test]
     fn a_put_says_what_may_be_there_what_it_puts_and_how_long_it_stays() {
         let now = "2026-11-30T10:00:00Z".parse().unwrap();
-        let kept = Retention {
+        let kept = ObjectLock {
             mode: RetentionMode::Compliance,
             days: 400,
         };

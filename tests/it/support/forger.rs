@@ -165,6 +165,7 @@ impl History {
             checkpoint: &head,
             consistency: vec![from_nothing],
             tail: &[],
+            stamped: &[],
         };
         let signed = |kind: &str, payload: &[u8]| dsse::sign(key, kind, payload, &dsse::key_id(public.public_key()));
         let mut bundle = Vec::new();

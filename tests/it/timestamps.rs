@@ -162,7 +162,10 @@ fn stamps_reach_the_auditor_and_openssl_and_another_library_agree() {
         "{said}"
     );
     let said = anna.run(&["audit", "verify", "q4.bundle", "--trust", "asks.toml"]).exits(0).all();
-    assert!(said.contains("2 of 2; entries before #") || said.contains("3 of 3; entries before #"), "{said}");
+    assert!(
+        said.contains("2 of 2; entries before #") || said.contains("3 of 3; entries before #"),
+        "{said}"
+    );
 
     foreign_programs_agree(&anna, &authority);
     no_byte_of_a_stamp_can_change(&anna);

@@ -295,6 +295,9 @@ _chunkctl() {
             chunkctl__subcmd__help__subcmd__sessions,list)
                 cmd="chunkctl__subcmd__help__subcmd__sessions__subcmd__list"
                 ;;
+            chunkctl__subcmd__help__subcmd__sessions,replay)
+                cmd="chunkctl__subcmd__help__subcmd__sessions__subcmd__replay"
+                ;;
             chunkctl__subcmd__help__subcmd__sessions,revoke)
                 cmd="chunkctl__subcmd__help__subcmd__sessions__subcmd__revoke"
                 ;;
@@ -331,6 +334,9 @@ _chunkctl() {
             chunkctl__subcmd__sessions,list)
                 cmd="chunkctl__subcmd__sessions__subcmd__list"
                 ;;
+            chunkctl__subcmd__sessions,replay)
+                cmd="chunkctl__subcmd__sessions__subcmd__replay"
+                ;;
             chunkctl__subcmd__sessions,revoke)
                 cmd="chunkctl__subcmd__sessions__subcmd__revoke"
                 ;;
@@ -342,6 +348,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__sessions__subcmd__help,list)
                 cmd="chunkctl__subcmd__sessions__subcmd__help__subcmd__list"
+                ;;
+            chunkctl__subcmd__sessions__subcmd__help,replay)
+                cmd="chunkctl__subcmd__sessions__subcmd__help__subcmd__replay"
                 ;;
             chunkctl__subcmd__sessions__subcmd__help,revoke)
                 cmd="chunkctl__subcmd__sessions__subcmd__help__subcmd__revoke"
@@ -2036,7 +2045,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__sessions)
-            opts="list show revoke"
+            opts="list show replay revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2050,6 +2059,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__sessions__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__sessions__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2578,7 +2601,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__sessions)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version list show revoke help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version list show replay revoke help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2608,7 +2631,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__sessions__subcmd__help)
-            opts="list show revoke help"
+            opts="list show replay revoke help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2636,6 +2659,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__sessions__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__sessions__subcmd__help__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2684,6 +2721,48 @@ _chunkctl() {
                 return 0
             fi
             case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__sessions__subcmd__replay)
+            opts="-o -q -h -V --output --chunk --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

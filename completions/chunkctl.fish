@@ -233,19 +233,20 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s q -l quiet 
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -l no-color -d 'Use no colour'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand revoke" -s V -l version -d 'Print version'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l profile -d 'Profile to use: a named broker and place for its session' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l json -d 'Print one JSON event a line on standard output, instead of words'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -l no-color -d 'Use no colour'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s h -l help -d 'Print help'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -s V -l version -d 'Print version'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "list" -d 'List your sessions'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "show" -d 'Show everything recorded under one session'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -f -a "list" -d 'List your sessions'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -f -a "replay" -d 'Show what was returned under a session, request or intent, and write it out where it was kept'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and not __fish_seen_subcommand_from list show replay revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from list" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -265,6 +266,18 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_s
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -l no-color -d 'Use no colour'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -s o -l output -d 'Write what was returned to this file, or `-` for standard output (needs `audit_read`; reading is recorded)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l chunk -d 'The delivery of this chunk, where there are several' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l force -d 'Overwrite the file'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from replay" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -276,6 +289,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_s
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "list" -d 'List your sessions'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Show what was returned under a session, request or intent, and write it out where it was kept'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l receipt -d 'Receipt, where it is not PATH.receipt (one file only)' -r -F
@@ -602,6 +616,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from request" -f -a "cancel" -d 'Withdraw your own request'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "list" -d 'List your sessions'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "show" -d 'Show everything recorded under one session'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "replay" -d 'Show what was returned under a session, request or intent, and write it out where it was kept'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "show" -d 'Show one entry whole'

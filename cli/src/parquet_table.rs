@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_by_the_formats_own_reader() {
         let file = tempfile::tempfile().unwrap();
-        let fetch = Table::of(&row(0), 4).pop().unwrap();
+        let fetch = Table::of(&row(0))[1];
         let mut table = ParquetTable::new(fetch, file.try_clone().unwrap(), &[("origin", "o/d/1")]).unwrap();
         let rows = GROUP_ROWS_MAX as u64 + 3;
         for index in 0..rows {

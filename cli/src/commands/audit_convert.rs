@@ -365,7 +365,7 @@ fn parquet_tables(checked: &Checked, folder: &Path) -> Result<()> {
     let mut fault = None;
     let read = checked.open()?.rows(|row| {
         let mut add = || -> std::io::Result<()> {
-            for table in Table::of(&row, checked.verification.level) {
+            for table in Table::of(&row) {
                 let made = match tables.entry(table) {
                     Entry::Occupied(made) => made.into_mut(),
                     Entry::Vacant(place) => place.insert(begin(table)?),

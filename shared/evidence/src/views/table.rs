@@ -67,11 +67,10 @@ impl Table {
     /// The list of all entries.
     pub const POPULATION: Table = Table(None);
 
-    /// The tables that an entry belongs to at a level of disclosure. Where nothing is opened, the list says all there is.
+    /// The tables that an entry belongs to.
     #[must_use]
-    pub fn of(row: &Row, level: u8) -> Vec<Table> {
-        let family = (level >= 2).then(|| Table(Some(row.header.kind.family())));
-        std::iter::once(Table::POPULATION).chain(family).collect()
+    pub fn of(row: &Row) -> [Table; 2] {
+        [Table::POPULATION, Table(Some(row.header.kind.family()))]
     }
 
     /// Its name, as a file's without an ending.
@@ -197,9 +196,8 @@ mod tests {
     #[test]
     fn numbers_are_numbers_and_texts_are_as_they_were_recorded() {
         let row = outcome(json!({"end":"=done","rows":7,"bytes":"9007199254740993"}));
-        let [population, fetch] = Table::of(&row, 4).try_into().unwrap();
+        let [population, fetch] = Table::of(&row);
         assert_eq!((population.name(), fetch.name()), ("population", "fetch"));
-        assert_eq!(Table::of(&row, 1), [Table::POPULATION]);
         let common = [
             ("index", Cell::Number(9)),
             ("time", Cell::Number(1_764_000_000_123)),

@@ -62,8 +62,8 @@ fn an_auditor_sees_exactly_what_was_returned_and_nobody_else_does() {
 
     let anna = world.signed_in("anna");
     let sessions = anna.json(&["sessions", "list", "--all"]).exits(0).stdout;
-    let hers = sessions.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let session = hers.into_iter().find(|event| event["person"]["subject"] == "dana").unwrap()["session"].clone();
+    let mut hers = sessions.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let session = hers.find(|event| event["person"]["subject"] == "dana").unwrap()["session"].clone();
     let session = session.as_str().unwrap();
 
     // The timeline with what was returned; the same delivery, whatever it is asked for by.

@@ -223,7 +223,9 @@ fn choose<'a>(args: &ReplayArgs, deliveries: &'a [Returned]) -> Result<&'a Retur
     let kept: Vec<&Returned> = meant.iter().copied().filter(|delivery| is_kept(delivery)).collect();
     match (kept.as_slice(), meant.as_slice()) {
         ([one], _) => Ok(one),
-        ([], []) => Err(Failure::no("not_found", "there is no such delivery").why("nothing was returned")),
+        ([], []) => Err(Failure::no("not_found", "there is no such delivery")
+            .why("nothing was returned")
+            .hint("chunkctl audit search --kind fetch.outcome")),
         ([], [first, ..]) => Err(Failure::no("not_recorded", "the content of this delivery was not recorded").why(
             match first.recording.as_deref() {
                 Some(_) => "it could not be written, and the delivery was ended",

@@ -120,9 +120,9 @@ impl Shelf {
         let mut sizes = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(told)? {
             let name = entry.map_err(told)?.file_name();
-            let size = name.to_str().and_then(|name| name.strip_suffix(".tsr")?.parse().ok());
+            let size = name.to_str().and_then(|name| name.strip_suffix(".tsr")?.parse::<u64>().ok());
             // The stamp takes its place last: without it there is only the checkpoint of one that never came to be.
-            sizes.extend(size.filter(|size| self.token(*size).file_name() == Some(&name)));
+            sizes.extend(size.filter(|size| self.token(*size).file_name() == Some(name.as_os_str())));
         }
         let heads = match std::fs::read_to_string(self.folder.join(HEADS)) {
             Ok(heads) => heads,

@@ -57,6 +57,11 @@ fn reads() -> usize {
 fn an_auditor_sees_exactly_what_was_returned_and_nobody_else_does() {
     let world = World::with(recorded());
     let dana = world.signed_in("dana");
+    // Whoever asks is told beforehand.
+    let told = dana.json(&["describe", "people"]).exits(0).event("dataset.detail");
+    assert_eq!(told["recorded"], true);
+    let told = dana.json(&["describe", "small"]).exits(0).event("dataset.detail");
+    assert_eq!(told["recorded"], false);
     let done = fetched(&world, &dana, "people", "people.csv");
     let (intent, request) = (done["intent"].to_string(), done["request"].as_str().unwrap());
 

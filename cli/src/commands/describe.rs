@@ -32,6 +32,9 @@ pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
         facts.add("read through", format!("{} ({})", detail.summary.connection, detail.summary.kind));
         facts.add("approval", super::datasets::approval(detail.summary.approvals));
         facts.add("rows you see", if detail.filtered { "those a row filter leaves" } else { "all" });
+        if detail.recorded {
+            facts.add("recorded", "what you are given is kept, sealed, for auditors");
+        }
         facts.add(
             "one fetch",
             format!(

@@ -30,6 +30,9 @@ pub struct DatasetDetail {
     pub columns: Vec<ColumnView>,
     /// Whether a row filter narrows what this caller sees.
     pub filtered: bool,
+    /// Whether what is delivered is kept, sealed, for whoever may read the evidence.
+    #[serde(default)]
+    pub recorded: bool,
     /// Rows one fetch may carry at most.
     pub rows_max: u64,
     /// Bytes one fetch may carry at most.

@@ -140,6 +140,7 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
         summary: summary(&asking, dataset),
         columns,
         filtered: governed.row_filter.is_some(),
+        recorded: dataset.recording == Keep::Content,
         rows_max: dataset.rows_max,
         bytes_max: dataset.bytes_max,
     })

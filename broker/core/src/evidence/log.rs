@@ -1,35 +1,29 @@
-//! Orders commands, commits their entries, publishes the state: the only writer of the log.
+//! The log as the broker has it: recording, reading, and the state that its entries fold into.
 //!
-//! One thread owns the journal. Whatever queued while it was syncing is the next batch (adaptive group commit, no timer). Each
-//! command is *decided* against a speculative state that holds the batch so far; its events are drafted, sealed and folded in;
-//! then the batch is appended with one durable sync. Only after that is the state published and anybody told: an
-//! acknowledgement is a checkpoint that already contains the entry. If the append fails, the speculative state is forgotten
-//! and every command of the batch is refused; nothing happened that the log does not show.
+//! Everything is recorded through one thread, the [`super::writer`]; an acknowledgement is a checkpoint that already contains the entry.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 
 use arc_swap::ArcSwap;
 use chunk_evidence::body::{Body, EntryKey, Group};
 use chunk_evidence::checkpoint::SignedCheckpoint;
-use chunk_evidence::encode::sha256;
-use chunk_evidence::leaf::{Header, Kind, Leaf};
+use chunk_evidence::leaf::{Header, Leaf};
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 use chunk_log::index::Index;
-use chunk_log::journal::{AppendError, Journal, JournalReader, Record, Urgency};
+use chunk_log::journal::{Journal, JournalReader, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
 use chunk_wire::id::ActorId;
 use chunk_wire::problem::Code;
-use ring::rand::{SecureRandom, SystemRandom};
+use std::ops::Range;
 use tokio::sync::{oneshot, watch};
 
 use super::entries::Event;
+use super::replay::{Replayed, open_all, replay};
+use super::writer::{Command, Order, Writer, root_of};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::limits::{COMMANDS_QUEUED_MAX, COMMIT_COMMANDS_MAX};
-use crate::retention::is_disposable;
+use crate::limits::COMMANDS_QUEUED_MAX;
 use crate::state::State;
 
 /// A handle to the log; cheap to clone.
@@ -40,13 +34,13 @@ pub(crate) struct Log {
 }
 
 /// What the writer publishes and readers use.
-struct Shared {
-    published: ArcSwap<Published>,
-    tree: RwLock<Tree>,
-    index: RwLock<Index>,
-    reader: Mutex<Box<dyn JournalReader>>,
-    data_keys: Arc<DataKeys>,
-    size: watch::Sender<u64>,
+pub(super) struct Shared {
+    pub(super) published: ArcSwap<Published>,
+    pub(super) tree: RwLock<Tree>,
+    pub(super) index: RwLock<Index>,
+    pub(super) reader: Mutex<Box<dyn JournalReader>>,
+    pub(super) data_keys: Arc<DataKeys>,
+    pub(super) size: watch::Sender<u64>,
 }
 
 /// State and checkpoint after a commit; they always belong together.
@@ -93,20 +87,6 @@ impl Opened {
 /// Whether a command opens something or closes something already begun; closing ones may use the space reserve.
 pub(crate) type Weight = Urgency;
 
-type Decide = Box<dyn FnOnce(&State, i64) -> Result<Vec<Event>, Error> + Send>;
-type Reply = oneshot::Sender<Result<Committed, Error>>;
-
-/// What the writer is asked to do.
-enum Order {
-    /// Record something.
-    Commit(Command),
-    /// Take bodies away.
-    Forget {
-        indices: Vec<u64>,
-        reply: oneshot::Sender<Result<bool, Error>>,
-    },
-}
-
 /// A stored entry without its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
@@ -116,12 +96,6 @@ pub(crate) struct Stored {
     pub(crate) header: Header,
     /// The data key that its body is sealed under; none once the body was disposed of.
     pub(crate) data_key: Option<String>,
-}
-
-struct Command {
-    decide: Decide,
-    weight: Weight,
-    reply: Reply,
 }
 
 impl Log {
@@ -156,13 +130,7 @@ impl Log {
             size,
         });
         let (orders, queue) = mpsc::sync_channel(COMMANDS_QUEUED_MAX);
-        let writer = Writer {
-            journal,
-            signer,
-            clock,
-            shared: Arc::clone(&shared),
-            random: SystemRandom::new(),
-        };
+        let writer = Writer::new(journal, signer, clock, Arc::clone(&shared));
         std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(&queue))?;
@@ -322,241 +290,6 @@ impl Log {
     }
 }
 
-/// Owned by the log's thread.
-struct Writer {
-    journal: Box<dyn Journal>,
-    signer: Arc<LogSigner>,
-    clock: Arc<dyn Clock>,
-    shared: Arc<Shared>,
-    random: SystemRandom,
-}
-
-/// A command that was decided, while its batch is not yet durable.
-struct Decided {
-    reply: Reply,
-    what: Result<Place, Refusal>,
-}
-
-/// Where a command's events will stand.
-struct Place(Range<u64>);
-
-/// A refusal, and whether it rests on events of its batch that may yet come to nothing.
-struct Refusal {
-    fault: Error,
-    speculative: bool,
-}
-
-impl Writer {
-    fn run(mut self, queue: &mpsc::Receiver<Order>) {
-        while let Ok(order) = queue.recv() {
-            let mut next = Some(order);
-            while let Some(order) = next.take() {
-                match order {
-                    Order::Forget { indices, reply } => drop(reply.send(self.forget(&indices))),
-                    Order::Commit(command) => {
-                        let mut batch = vec![command];
-                        while batch.len() < COMMIT_COMMANDS_MAX {
-                            match queue.try_recv() {
-                                Ok(Order::Commit(command)) => batch.push(command),
-                                Ok(other) => {
-                                    next = Some(other);
-                                    break;
-                                }
-                                Err(_) => break,
-                            }
-                        }
-                        self.commit(batch);
-                    }
-                }
-            }
-        }
-    }
-
-    fn forget(&mut self, indices: &[u64]) -> Result<bool, Error> {
-        let before = self.shared.published.load_full();
-        if let Some(broken) = &before.broken {
-            return Err(unavailable(broken));
-        }
-        self.journal.forget(indices).map_err(|fault| {
-            self.broke(&before, &fault);
-            unavailable(&fault.to_string())
-        })
-    }
-
-    /// Says that the log can no longer grow, unless it only lacks space.
-    fn broke(&self, before: &Published, fault: &AppendError) {
-        tracing::error!(error = %fault, "the evidence log cannot be written");
-        if !matches!(fault, AppendError::NoSpace) {
-            self.shared.published.store(Arc::new(Published {
-                state: before.state.clone(),
-                checkpoint: before.checkpoint.clone(),
-                commits: before.commits,
-                broken: Some(fault.to_string()),
-            }));
-            self.shared.size.send_modify(|_| {});
-        }
-    }
-
-    fn commit(&mut self, batch: Vec<Command>) {
-        if let Some(broken) = &self.shared.published.load().broken {
-            return refuse(batch.into_iter().map(|command| command.reply), || unavailable(broken));
-        }
-        let weight = if batch.iter().any(|c| c.weight == Urgency::Closing) {
-            Urgency::Closing
-        } else {
-            Urgency::Normal
-        };
-        let (mixed, normal): (Vec<_>, Vec<_>) = batch.into_iter().partition(|c| c.weight == weight);
-        // Closing commands have a commit of their own ahead of the others, so that what opens something new can be refused for
-        // lack of space without touching what ends something old.
-        self.commit_alike(mixed, weight);
-        if !normal.is_empty() {
-            self.commit(normal);
-        }
-    }
-
-    fn commit_alike(&mut self, batch: Vec<Command>, weight: Urgency) {
-        let before = self.shared.published.load_full();
-        let now_ms = self.clock.now_ms().max(before.state.last_ms);
-        let mut state = before.state.clone();
-        let mut drafts = Vec::new();
-        let mut decided = Vec::new();
-        for Command { decide, reply, .. } in batch {
-            let first = state.size;
-            let drafted = decide(&state, now_ms).and_then(|events| {
-                let drafted: Result<Vec<Draft>, Error> = events.iter().map(|event| self.draft(event, now_ms)).collect();
-                Ok((events, drafted?))
-            });
-            let what = match drafted {
-                Ok((events, mut drafted)) => {
-                    for event in &events {
-                        state.apply(event, now_ms);
-                    }
-                    drafts.append(&mut drafted);
-                    Ok(Place(first..state.size))
-                }
-                Err(fault) => Err(Refusal {
-                    fault,
-                    speculative: !drafts.is_empty(),
-                }),
-            };
-            decided.push(Decided { reply, what });
-        }
-        if drafts.is_empty() {
-            return answer(decided, &before);
-        }
-        match self.append(&before, state, drafts, weight) {
-            Ok(published) => answer(decided, &published),
-            Err(fault) => {
-                self.broke(&before, &fault);
-                answer_unwritten(decided, &fault);
-            }
-        }
-    }
-
-    fn append(&mut self, before: &Published, state: State, drafts: Vec<Draft>, weight: Urgency) -> Result<Arc<Published>, AppendError> {
-        let (records, terms): (Vec<_>, Vec<_>) = drafts.into_iter().map(|draft| (draft.record, draft.terms)).unzip();
-        let size = self.journal.append(before.state.size, &records, weight)?;
-        if size != state.size {
-            return Err(AppendError::Conflict {
-                expected: state.size,
-                found: size,
-            });
-        }
-        let root = {
-            let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
-            for record in &records {
-                tree.push(chunk_evidence::merkle::leaf_hash(&record.leaf));
-            }
-            root_of(&tree).map_err(AppendError::Failed)?
-        };
-        {
-            let mut index = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
-            for Terms { header, requests } in &terms {
-                index.push(header, requests.iter().map(String::as_str));
-            }
-        }
-        let checkpoint = self.signer.sign(size, root).map_err(|fault| AppendError::Failed(fault.into()))?;
-        let published = Arc::new(Published {
-            state,
-            checkpoint,
-            commits: before.commits + 1,
-            broken: None,
-        });
-        self.shared.published.store(Arc::clone(&published));
-        self.shared.size.send_replace(size);
-        Ok(published)
-    }
-
-    /// Makes the record of one event: header with its time, committed body, sealed body.
-    fn draft(&self, event: &Event, now_ms: i64) -> Result<Draft, Error> {
-        let (mut header, body) = event.draft();
-        #[cfg(test)]
-        super::inventory::check(&header, &body);
-        header.t = now_ms;
-        let record = seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| match fault {
-            SealError::Form(fault) => Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault),
-            SealError::Keys(fault) => unavailable(&fault.to_string()),
-        })?;
-        let requests = requests_named(&body).map(ToOwned::to_owned).collect();
-        let terms = Terms { header, requests };
-        Ok(Draft { record, terms })
-    }
-}
-
-/// An entry as it will be stored, and what it will be found by.
-struct Draft {
-    record: Record,
-    terms: Terms,
-}
-
-struct Terms {
-    header: Header,
-    requests: Vec<String>,
-}
-
-/// Requests that a body names, or is of.
-pub(crate) fn requests_named(body: &Body) -> impl Iterator<Item = &str> {
-    ["id", "request"].into_iter().filter_map(|member| body.text(Group::What, member))
-}
-
-/// Why an entry has no record.
-enum SealError {
-    /// It has no text, e.g. for a number beyond 2^53: a bug, and no fault of the log's.
-    Form(Box<dyn std::error::Error + Send + Sync>),
-    /// Random bits or data keys cannot be had.
-    Keys(Box<dyn std::error::Error + Send + Sync>),
-}
-
-fn seal(header: &Header, body: &Body, data_keys: &DataKeys, random: &SystemRandom) -> Result<Record, SealError> {
-    fn form(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
-        SealError::Form(fault.into())
-    }
-    fn keys(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
-        SealError::Keys(fault.into())
-    }
-    let mut bits = [0_u8; 16];
-    random.fill(&mut bits).map_err(|_| keys("the random generator failed"))?;
-    let key = EntryKey::from_random(bits);
-    let leaf = Leaf::new(header.clone(), body.root(&key).map_err(form)?).map_err(form)?.to_bytes();
-    let document = body.to_document(&key).map_err(form)?;
-    // What says that somebody was erased must not go when whoever did it is erased in turn.
-    let own = header.kind == Kind::Erase;
-    let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
-    let data_key = data_keys.key_for(subject, &month(header.t)).map_err(keys)?;
-    let sealed = data_keys.seal(&data_key, &sha256(&leaf), document.as_bytes()).map_err(keys)?;
-    Ok(Record {
-        leaf,
-        sealed,
-        data_key: Some(data_key.to_string()),
-    })
-}
-
-fn root_of(tree: &Tree) -> Result<chunk_evidence::merkle::Hash, Box<dyn std::error::Error + Send + Sync>> {
-    tree.root(tree.size()).ok_or_else(|| "the tree does not hold its own size".into())
-}
-
-/// The month (UTC) of a time, `2026-01`: data keys and recordings go by it.
 pub(crate) fn month(time_ms: i64) -> String {
     let date = jiff::Timestamp::from_millisecond(time_ms)
         .unwrap_or_default()
@@ -578,164 +311,9 @@ fn months(from_ms: i64, to_ms: i64) -> impl Iterator<Item = String> {
     (number(first)..=number(last)).map(|n| format!("{:04}-{:02}", n.div_euclid(12), n.rem_euclid(12) + 1))
 }
 
-/// Tells everybody in the batch, now that what was decided is durable.
-fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
-    for Decided { reply, what } in decided {
-        let published = Arc::clone(published);
-        drop(reply.send(match what {
-            Ok(Place(events)) => Ok(Committed { events, published }),
-            Err(refusal) => Err(refusal.fault),
-        }));
-    }
-}
-
-/// Tells everybody that nothing was written. A refusal stands if it rests on nothing that was lost with the batch.
-fn answer_unwritten(decided: Vec<Decided>, fault: &AppendError) {
-    for Decided { reply, what } in decided {
-        drop(reply.send(Err(match what {
-            Err(Refusal { fault, speculative: false }) => fault,
-            _ => unavailable(&fault.to_string()),
-        })));
-    }
-}
-
-fn refuse(replies: impl IntoIterator<Item = Reply>, why: impl Fn() -> Error) {
-    for reply in replies {
-        drop(reply.send(Err(why())));
-    }
-}
-
-/// What a journal holds.
-struct Replayed {
-    state: State,
-    tree: Tree,
-    index: Index,
-    /// Entries whose bodies are there although an entry says that they were disposed of.
-    left: Vec<u64>,
-}
-
-fn replay(reader: &dyn JournalReader, data_keys: &DataKeys) -> Result<Replayed, Box<dyn std::error::Error + Send + Sync>> {
-    let mut state = State::default();
-    let (mut tree, mut index) = (Tree::new(), Index::default());
-    // Data keys that are gone, each with the first entry that misses it.
-    let mut missing = BTreeMap::<String, u64>::new();
-    let mut kept = KeptBodies::default();
-    loop {
-        let records = reader.read(state.size, REPLAY_PAGE)?;
-        if records.is_empty() {
-            let unsaid = missing.into_iter().find(|(key, _)| !state.erased_keys.contains_key(key));
-            if let Some((_, index)) = unsaid {
-                return Err(format!("entry {index} cannot be opened: its data key is gone, and no entry says that it was erased").into());
-            }
-            let left = kept.left(&state)?;
-            return Ok(Replayed { state, tree, index, left });
-        }
-        for entry in open_all(state.size, &records, data_keys)? {
-            tree.push(entry.leaf.hash());
-            index.push(&entry.leaf.header, entry.body.iter().flat_map(|(_, body)| requests_named(body)));
-            match &entry.body {
-                Some((_, body)) => {
-                    kept.there(entry.leaf.header.kind, entry.index);
-                    state.apply(&Event::read(entry.index, &entry.leaf.header, body)?, entry.leaf.header.t);
-                }
-                None => {
-                    match entry.erased_key {
-                        Some(key) => {
-                            missing.entry(key).or_insert(entry.index);
-                        }
-                        None => kept.gone(entry.leaf.header.kind, entry.index),
-                    }
-                    state.apply_erased(&entry.leaf.header);
-                }
-            }
-        }
-    }
-}
-
-/// Which bodies of kinds that may be disposed of are there, and which are not, while a journal is replayed.
-#[derive(Default)]
-struct KeptBodies {
-    there: BTreeMap<Kind, Vec<u64>>,
-    /// The last that is gone, of each kind.
-    gone: BTreeMap<Kind, u64>,
-}
-
-impl KeptBodies {
-    fn there(&mut self, kind: Kind, index: u64) {
-        if is_disposable(kind) {
-            self.there.entry(kind).or_default().push(index);
-        }
-    }
-
-    fn gone(&mut self, kind: Kind, index: u64) {
-        self.gone.insert(kind, index);
-    }
-
-    /// The entries whose bodies should be gone. Disposing goes from the first of a kind onwards, so the last one tells for all.
-    fn left(self, state: &State) -> Result<Vec<u64>, String> {
-        for (kind, index) in self.gone {
-            if index >= state.disposed_before(kind) {
-                return Err(format!("entry {index} has no body, and no entry says that it was disposed of"));
-            }
-        }
-        let due = self.there.into_iter().flat_map(|(kind, indices)| {
-            let before = state.disposed_before(kind);
-            indices.into_iter().take_while(move |index| *index < before)
-        });
-        Ok(due.collect())
-    }
-}
-
-/// Opens records; where there are many, on every core.
-fn open_all(from: u64, records: &[Record], data_keys: &DataKeys) -> Result<Vec<Opened>, Box<dyn std::error::Error + Send + Sync>> {
-    let open_part = |from: u64, records: &[Record]| -> Result<Vec<Opened>, _> {
-        let opened = (from..).zip(records).map(|(index, record)| open(index, record, data_keys));
-        opened.collect()
-    };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = records.len().div_ceil(threads).max(SHARE_MIN);
-    if records.len() <= share {
-        return open_part(from, records);
-    }
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = (from..)
-            .step_by(share)
-            .zip(records.chunks(share))
-            .map(|(from, part)| scope.spawn(move || open_part(from, part)))
-            .collect();
-        let mut opened = Vec::with_capacity(records.len());
-        for part in parts {
-            opened.append(&mut part.join().map_err(|_| "entries could not be opened: a thread panicked")??);
-        }
-        Ok(opened)
-    })
-}
-
-/// Opens a record and checks that the body is the one its leaf commits to.
-fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
-    let leaf = Leaf::parse(&record.leaf).map_err(|fault| format!("entry {index}: {fault}"))?;
-    let erased = |leaf| Opened {
-        index,
-        leaf,
-        body: None,
-        erased_key: record.data_key.clone(),
-    };
-    let Some(data_key) = &record.data_key else {
-        return Ok(erased(leaf));
-    };
-    let Some(document) = data_keys.unseal(&DataKeyId::from_stored(data_key.clone()), &sha256(&record.leaf), &record.sealed)? else {
-        return Ok(erased(leaf));
-    };
-    let (key, body) = Body::parse_document(std::str::from_utf8(&document)?)?;
-    if body.root(&key)? != leaf.body_root {
-        return Err(format!("entry {index}: the stored body is not the one its leaf commits to").into());
-    }
-    Ok(Opened {
-        index,
-        leaf,
-        body: Some((key, body)),
-        erased_key: None,
-    })
+/// Requests that a body names, or is of.
+pub(crate) fn requests_named(body: &Body) -> impl Iterator<Item = &str> {
+    ["id", "request"].into_iter().filter_map(|member| body.text(Group::What, member))
 }
 
 pub(crate) fn unavailable(why: &str) -> Error {
@@ -763,7 +341,3 @@ fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
 /// How often older pages of the journal are waited for, and how long each time.
 const FORGET_TRIES_MAX: u32 = 100;
 const FORGET_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
-/// Entries opened at a time while replaying.
-const REPLAY_PAGE: usize = 4096;
-/// Entries for which a thread is worth its while.
-const SHARE_MIN: usize = 512;

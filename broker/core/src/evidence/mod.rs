@@ -8,4 +8,6 @@ pub(crate) mod inventory;
 pub(crate) mod log;
 pub(crate) mod narrate;
 pub(crate) mod proofs;
+mod replay;
 pub(crate) mod spool;
+mod writer;

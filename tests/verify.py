@@ -742,10 +742,10 @@ class Ledger:
     def admit(self, e):
         def check(holds, what):
             if not holds: self.fault_(f"entry {e.i} ({e.k}): {what}")
-        h, hidden = e.h, e.form == "header"
+        h, hidden, closed = e.h, e.form == "header", e.form not in ("full", "partly")
         check(e.t >= self.t, "time goes back"); self.t = max(self.t, e.t)
         check(all(r < e.i for r in e.refs + ([h["pol"]] if "pol" in h else [])), "points forward")
-        if "pol" in h: check(h["pol"] in self.pol and (hidden or not self.pol[h["pol"]]), "its policy")
+        if "pol" in h: check(h["pol"] in self.pol and (closed or not self.pol[h["pol"]]), "its policy")
         if e.k in ("fetch.intent", "review.approve", "review.reject"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
         kinds = {"S": self.S, "R": self.R, "G": self.G, "I": self.I, "O": self.O}
@@ -755,7 +755,7 @@ class Ledger:
         check(right, "points to the wrong entries")
         if not right: return
 
-        def rests_on(o): check(hidden or not o.hidden, "rests on a withheld entry")
+        def rests_on(o): check(closed or not o.hidden, "rests on a withheld entry")
         def under(n):
             s = self.S[e.refs[n]]; rests_on(s)
             check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed, "session")

@@ -328,8 +328,13 @@ mod tests {
                 port,
                 ca_file: Some(ca_file),
             };
-            let batch: Vec<SinkEvent> = (0..50).map(event).collect();
-            let delivered = SyslogSink::new(target, "h", 8192).unwrap().deliver(&batch).await;
+            // More than what a receiver takes in with the handshake: then its system knows that something was not read.
+            let long = |n| SinkEvent {
+                text: "x".repeat(100_000),
+                ..event(n)
+            };
+            let batch: Vec<SinkEvent> = (0..50).map(long).collect();
+            let delivered = SyslogSink::new(target, "h", 2 * 1024 * 1024).unwrap().deliver(&batch).await;
             let got = reading.await.unwrap();
             assert_eq!(delivered.is_ok(), trusted && whole, "{delivered:?}");
             if delivered.is_ok() {

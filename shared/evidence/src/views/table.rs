@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::row::Row;
 use crate::bundle::family_columns;
+use crate::encode::canonical;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +104,11 @@ impl Table {
                 Cell::Absent
             }));
         }
-        cells.push(if untyped.is_empty() {
-            Cell::Absent
-        } else {
-            Cell::Text(Value::Object(untyped).to_string())
-        });
+        // One text for one row, in whatever order members are kept.
+        let untyped = (!untyped.is_empty()).then_some(Value::Object(untyped));
+        cells.push(untyped.map_or(Cell::Absent, |untyped| {
+            Cell::Text(canonical(&untyped).unwrap_or_else(|_| untyped.to_string()))
+        }));
         cells
     }
 }

@@ -259,7 +259,7 @@ impl<'a> Ledger<'a> {
         if let Some(pol) = entry.pol {
             match self.policies.get(pol) {
                 None => report.fault(ORDER, "the policy it was decided under is not a `policy.load`"),
-                Some(withheld) => report.check(!*withheld || is_withheld(entry), CLOSURE, WITHHELD),
+                Some(base) => withheld(entry, *base, report),
             }
         }
         let decides = matches!(entry.kind, Kind::FetchIntent | Kind::ReviewApprove | Kind::ReviewReject);
@@ -397,7 +397,8 @@ fn is_withheld(entry: &Disclosed<'_>) -> bool {
 
 /// An opened entry may not rest on a withheld one: the filter of an export cannot hide what its rows need.
 fn withheld(entry: &Disclosed<'_>, base: bool, report: &mut Report<'_>) {
-    report.check(!base || is_withheld(entry), CLOSURE, WITHHELD);
+    let opened = matches!(entry.opened, Opened::Full | Opened::Partly(_));
+    report.check(!base || !opened, CLOSURE, WITHHELD);
 }
 
 fn reference(entry: &Disclosed<'_>, position: usize) -> u64 {

@@ -18,6 +18,7 @@ use crate::merkle::tests::{mth, path, subproof};
 use crate::receipt::{Receipt, verify};
 use crate::testing::{FILE, ORIGIN};
 use crate::timestamp::tests::authority::Authority;
+use crate::timestamp::{Certificate, Token};
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors"))
@@ -433,7 +434,9 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
 
     let authority = Authority::new(1);
     let (mut observed, _) = Log::story();
+    let mut tokens = Vec::new();
     let first = stamp(&observed, &authority, observed.size(), observed.t);
+    let first = kept(&mut tokens, "stamped.tsr", &authority, first);
     observe(&mut observed, &first);
     let asks = stamped_trust(&observed, &authority);
     let asked = ("stamped.toml", &asks);
@@ -450,9 +453,12 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     };
     put("stamped.bundle", stamped(std::slice::from_ref(&first)), asked, &[], Answer::True);
     put("stamped.bundle", stamped(std::slice::from_ref(&first)), trusted, &[], Answer::True);
-    let strangers = [stamp(&observed, &Authority::new(2), observed.size() - 2, observed.t)];
+    let stranger = Authority::new(2);
+    let strangers = stamp(&observed, &stranger, observed.size() - 2, observed.t);
+    let strangers = [kept(&mut tokens, "other-authority.tsr", &stranger, strangers)];
     put("other-authority.bundle", stamped(&strangers), asked, &[], Answer::CannotTell);
-    let early = [stamp(&observed, &authority, observed.size() - 2, observed.t - 100_000)];
+    let early = stamp(&observed, &authority, observed.size() - 2, observed.t - 100_000);
+    let early = [kept(&mut tokens, "dated-later.tsr", &authority, early)];
     put("dated-later.bundle", stamped(&early), asked, &["stamped"], Answer::False);
     let mut changed = first;
     *changed.token.last_mut().unwrap() ^= 1;
@@ -467,9 +473,23 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     let mut toml_of = toml(&log, "session", None);
     toml_of.extend(format!("timestamp_authorities = [\"{}\"]\n", asks.timestamp_authorities[0]).bytes());
     files.insert("stamped.toml".into(), toml_of);
+    files.extend(tokens);
     files.insert("pinned.toml".into(), toml(&log, "pinned", None));
     files.insert("seen.toml".into(), toml(&log, "session", Some(log.size())));
     files.insert("before.toml".into(), toml(&log, "session", Some(2)));
+}
+
+/// A signature by ECDSA is another each time, so the token of a vector is the one that lies there, as long as it says what it should.
+fn kept(tokens: &mut Vec<(String, Vec<u8>)>, name: &str, authority: &Authority, made: StampedCheckpoint) -> StampedCheckpoint {
+    let certificate = Certificate::from_der(authority.certificate()).unwrap();
+    let text = made.checkpoint.unverified().to_text();
+    let time_ms = Token::parse_stored(&made.token).unwrap().time_ms();
+    let is_same = |old: &Token<'_>| old.is_over(text.as_bytes()) && old.time_ms() == time_ms && old.verify(&certificate).is_ok();
+    let old = std::fs::read(folder().join(name)).ok();
+    let old = old.filter(|old| Token::parse_stored(old).is_ok_and(|old| is_same(&old)));
+    let token = old.unwrap_or(made.token);
+    tokens.push((name.to_owned(), token.clone()));
+    StampedCheckpoint { token, ..made }
 }
 
 #[test]

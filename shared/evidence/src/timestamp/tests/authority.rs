@@ -1,12 +1,12 @@
 //! An authority for tests, built byte by byte and apart from what it tests; other crates include this file.
 
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
 use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 
-/// Somebody who stamps time with a key that everybody knows, and without chance (RFC 6979), so that the same question has the same answer.
+/// Somebody who stamps time with a key that everybody knows.
 pub(crate) struct Authority {
-    key: SigningKey,
+    key: EcdsaKeyPair,
     serial: u8,
     certificate: Vec<u8>,
 }
@@ -24,6 +24,12 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// Of the private key 0x0707…07.
+const PUBLIC_KEY: [u8; 65] = [
+    0x04, 0x1e, 0x18, 0x53, 0x2f, 0xd4, 0x75, 0x4c, 0x02, 0xf3, 0x04, 0x1d, 0x9c, 0x75, 0xce, 0xb3, 0x3b, 0x83, 0xff, 0xd8, 0x1a, 0xc7,
+    0xce, 0x4f, 0xe8, 0x82, 0xcc, 0xb1, 0xc9, 0x8b, 0xc5, 0x89, 0x6e, 0xa4, 0x6c, 0x31, 0x1c, 0x4e, 0x2f, 0xf4, 0x0d, 0xd9, 0x6a, 0x36,
+    0x53, 0xe6, 0xe4, 0x54, 0x45, 0xd3, 0x2d, 0xfe, 0x48, 0x6e, 0xce, 0xd7, 0x5c, 0x7a, 0x90, 0xc6, 0xa1, 0x88, 0x81, 0xc0, 0xa3,
+];
 const ANSI: [u8; 5] = [0x2a, 0x86, 0x48, 0xce, 0x3d];
 const PKCS: [u8; 6] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d];
 
@@ -49,12 +55,14 @@ impl Authority {
 
     /// One whose certificate may also be for something else.
     pub(crate) fn with_purpose(serial: u8, only_stamps: bool) -> Self {
-        let key = SigningKey::from_bytes(&[7; 32].into()).unwrap();
+        let key =
+            EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_ASN1_SIGNING, &[7; 32], &PUBLIC_KEY, &SystemRandom::new());
+        let key = key.unwrap();
         let key_info = der(
             0x30,
             &[
                 &der(0x30, &[&der(0x06, &[&ANSI, &[2, 1]]), &der(0x06, &[&ANSI, &[3, 1, 7]])]),
-                &der(0x03, &[&[0], key.verifying_key().to_sec1_point(false).as_bytes()]),
+                &der(0x03, &[&[0], &PUBLIC_KEY]),
             ],
         );
         let purposes = match only_stamps {
@@ -79,7 +87,8 @@ impl Authority {
                 &der(0xa3, &[&der(0x30, &[&usage])]),
             ],
         );
-        let signature = der(0x03, &[&[0], &sign(&key, &content)]);
+        // Whoever pins a certificate does not ask who signed it, and so that it is always the same nobody did.
+        let signature = der(0x03, &[&[0], &der(0x30, &[&[0x02, 1, 1, 0x02, 1, 1]])]);
         let certificate = der(0x30, &[&content, &ecdsa_sha256(), &signature]);
         Self { key, serial, certificate }
     }
@@ -154,7 +163,6 @@ fn name() -> Vec<u8> {
     der(0x30, &[&der(0x31, &[&common])])
 }
 
-fn sign(key: &SigningKey, message: &[u8]) -> Vec<u8> {
-    let signature: Signature = key.sign(message);
-    signature.to_der().as_bytes().to_vec()
+fn sign(key: &EcdsaKeyPair, message: &[u8]) -> Vec<u8> {
+    key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
 }

@@ -72,7 +72,8 @@ assert from_lines == from_parquet == from_csv, (from_lines, from_parquet, from_c
 
 sums = None
 if "fetch" in families:
-    outcomes = "SELECT sum({0}rows{1})::BIGINT, sum({0}bytes{1})::BIGINT FROM {2} WHERE kind = 'fetch.outcome'"
+    # Where nothing is opened the cells are empty, and DuckDB takes an empty column of a CSV file for text.
+    outcomes = "SELECT sum(({0}rows{1})::BIGINT)::BIGINT, sum(({0}bytes{1})::BIGINT)::BIGINT FROM {2} WHERE kind = 'fetch.outcome'"
     sums = rows(outcomes.format("", "", f"'{parquet}/fetch.parquet'"))
     source = f"read_json('{lines}', format = 'newline_delimited', {members})"
     assert sums == rows(outcomes.format("(out->>'$.", "')::BIGINT", source)), sums

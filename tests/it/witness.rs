@@ -541,12 +541,12 @@ fn an_auditor_who_names_witnesses_believes_what_they_have_seen_and_cannot_tell_o
     configure(&mut world, "quorum = 2", &[first.toml("first"), second.toml("second")]);
     world.start();
     let (dana, rita, anna) = (world.signed_in("dana"), world.api("rita"), world.signed_in("anna"));
-    let fetch_into = |file: &str| {
+    let fetch_into = |file: &str, rows: &str| {
         let asked = dana.json(&[
             "fetch",
             "people",
             "--limit",
-            "10",
+            rows,
             "--reason",
             "a test asks",
             "-o",
@@ -557,7 +557,7 @@ fn an_auditor_who_names_witnesses_believes_what_they_have_seen_and_cannot_tell_o
         rita.approve(&rita.get(&format!("/v1/requests/{request}")).json());
         dana.run(&["fetch", "--request", &request, "-o", file]).exits(0);
     };
-    fetch_into("people.csv");
+    fetch_into("people.csv", "10");
 
     anna.run(&["audit", "trust", "init", "-o", "plain.toml"]).exits(0);
     let plain = std::fs::read_to_string(anna.dir().join("plain.toml")).unwrap();
@@ -593,7 +593,7 @@ fn an_auditor_who_names_witnesses_believes_what_they_have_seen_and_cannot_tell_o
 
     // With one of two away there is no quorum: what is exported then is not witnessed, and nobody waits for it.
     second.kill();
-    fetch_into("unseen.csv");
+    fetch_into("unseen.csv", "11");
     anna.run(&["audit", "export", "-o", "unseen.bundle"]).exits(0);
     assert_eq!(judge("unseen.bundle", "both.toml"), (2, Some("cannot_tell".to_owned())));
     assert_eq!(judge("unseen.bundle", "plain.toml"), (0, None));

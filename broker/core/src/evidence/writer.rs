@@ -44,7 +44,7 @@ pub(super) enum Order {
 /// Something to decide and record.
 pub(super) struct Command {
     pub(super) decide: Decide,
-    pub(super) weight: Weight,
+    pub(super) weight: Urgency,
     pub(super) reply: Reply,
 }
 

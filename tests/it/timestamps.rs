@@ -50,7 +50,7 @@ impl Authority {
     }
 
     fn toml(&self) -> String {
-        format!("\n[timestamps]\nurl = \"http://127.0.0.1:{}/\"\ninterval_s = 60\n", self.port)
+        format!("\n[timestamps]\nurl = \"http://127.0.0.1:{}/\"\ninterval_s = 10\n", self.port)
     }
 
     fn file(&self, name: &str) -> PathBuf {

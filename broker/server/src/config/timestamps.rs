@@ -40,7 +40,7 @@ pub(super) fn timestamps(check: &mut Check<'_>, raw: At<RawTimestamps>) -> Optio
     let url = check
         .required(raw.url, &section, "timestamps.url")
         .and_then(|field| address(check, &field));
-    let interval_s = check.number(raw.interval_s, "timestamps.interval_s", 60..=DAY_S, INTERVAL_S_DEFAULT);
+    let interval_s = check.number(raw.interval_s, "timestamps.interval_s", 10..=DAY_S, INTERVAL_S_DEFAULT);
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, "timestamps.ca_file"));
     Some(TimestampConfig {
         url: url?,
@@ -106,8 +106,8 @@ mod tests {
             ("url = \"https://me:secret@tsa.example\"", "must be the address of the authority"),
             ("url = \"tsa.example\"", "must be the address of the authority"),
             (
-                "url = \"https://tsa.example\"\ninterval_s = 59",
-                "`timestamps.interval_s` must be between 60 and 86400",
+                "url = \"https://tsa.example\"\ninterval_s = 9",
+                "`timestamps.interval_s` must be between 10 and 86400",
             ),
             ("url = \"https://tsa.example\"\nca_file = \"none.pem\"", "none.pem"),
             ("url = \"https://tsa.example\"\nurls = 1", "urls"),

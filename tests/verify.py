@@ -745,7 +745,9 @@ class Ledger:
         h, hidden, closed = e.h, e.form == "header", e.form not in ("full", "partly")
         check(e.t >= self.t, "time goes back"); self.t = max(self.t, e.t)
         check(all(r < e.i for r in e.refs + ([h["pol"]] if "pol" in h else [])), "points forward")
-        if "pol" in h: check(h["pol"] in self.pol and (closed or not self.pol[h["pol"]]), "its policy")
+        if "pol" in h:
+            check(h["pol"] in self.pol and (closed or not self.pol[h["pol"]]), "its policy")
+            hidden = hidden or closed and self.pol.get(h["pol"], False)
         if e.k in ("fetch.intent", "review.approve", "review.reject"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
         kinds = {"S": self.S, "R": self.R, "G": self.G, "I": self.I, "O": self.O}
@@ -755,7 +757,10 @@ class Ledger:
         check(right, "points to the wrong entries")
         if not right: return
 
-        def rests_on(o): check(closed or not o.hidden, "rests on a withheld entry")
+        def rests_on(o):
+            nonlocal hidden
+            check(closed or not o.hidden, "rests on a withheld entry")
+            hidden = hidden or closed and o.hidden
         def under(n):
             s = self.S[e.refs[n]]; rests_on(s)
             check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed, "session")
@@ -973,17 +978,17 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, 
     need(all(x.i < y.i for x, y in zip(context, context[1:])) and not any(a <= e.i < b for e in context), "context order")
     for e in context:
         if not included(e.leaf, e.i, head.size, e.proof, head.root): fault(f"entry {e.i} is not under the head")
-    ledger, views, attached, needed, erased, erasers, disposed, disposers = Ledger(a, head.origin, trust, fault, unknown), Views(), {}, set(), [], set(), [], {}
+    ledger, views, attached, needed, erased, erasers, disposed, disposers = Ledger(a, head.origin, trust, fault, unknown), Views(), {}, set(), [], {}, [], {}
 
     def step(e):
         groups = open_groups(level, e.k)
         if e.form == "erased": erased.append(e); needed.add(e.gone_by)
-        elif e.form == "disposed": disposed.append((e, level >= 2 and (chosen is None or a <= e.i < b and asked_for(chosen, e)))); needed.add(e.gone_by)
+        elif e.form == "disposed": disposed.append(e); needed.add(e.gone_by)
         elif e.form == "header":
             if level >= 2 and chosen is None: fault(f"entry {e.i}: its body is missing")
             if level >= 2 and chosen is not None and a <= e.i < b and asked_for(chosen, e): fault(f"entry {e.i}: withheld although the filter asks for it")
         else: need(level >= 2 and e.shown == groups and (e.form == "full") == (groups == set(GROUPS)), "a row opens other groups than its level")
-        if e.k == "erase": erasers.add(e.i)
+        if e.k == "erase": erasers[e.i] = e.text_of("what", "subject") or ""
         if e.k == "retention.dispose": disposers[e.i] = (disposes(e) or []) if "what" in e.shown else None
         needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
         ledger.admit(e)
@@ -1007,10 +1012,11 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, 
         if e.i >= b: step(e)
     need(sorted(x for x in needed if not a <= x < b) == [e.i for e in context], "context is not what the rows rest on")
     for e in erased:
-        if e.gone_by <= e.i or e.gone_by not in erasers: fault(f"entry {e.i}: erased by an entry that erases nothing")
-    for e, wanted in disposed:
+        whom, act = erasers.get(e.gone_by), e.h.get("act")
+        if e.gone_by <= e.i or whom is None or act is None or (level >= 2 and whom != act): fault(f"entry {e.i}: erased by an entry that did not erase it")
+    for e in disposed:
         said = disposers.get(e.gone_by, [])
-        if e.gone_by <= e.i or (wanted if said is None else not any(k == e.k and e.i < before for k, before in said)):
+        if e.gone_by <= e.i or (level >= 2 if said is None else not any(k == e.k and e.i < before for k, before in said)):
             fault(f"entry {e.i}: disposed of by an entry that did not")
     for name, text in attached.items():
         if stored.take(name) != text: fault(f"{name} is not what the rows give")

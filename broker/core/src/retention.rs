@@ -95,6 +95,8 @@ pub(crate) struct Progress {
     looked: BTreeMap<Kind, u64>,
     /// Bodies that an entry speaks of and that are still there, because taking them away failed.
     left: Vec<u64>,
+    /// Whether recordings that an entry speaks of may still be there.
+    recordings_left: bool,
 }
 
 /// Disposes of some of what is due. True when there may be more.
@@ -122,15 +124,17 @@ pub(crate) async fn pass(broker: &Broker, progress: &mut Progress) -> Result<boo
     let decide = move |_: &State, _: i64| Ok(vec![Event::Dispose(entry)]);
     broker.log.commit(Urgency::Normal, decide).await?;
     progress.left = found.indices;
+    progress.recordings_left = recordings > 0;
     take_away(broker, progress).await?;
-    if recordings > 0 {
-        recording::sweep(broker).await?;
-    }
     tracing::info!(bodies, recordings, "disposed of what has been kept long enough");
     Ok(found.more)
 }
 
 async fn take_away(broker: &Broker, progress: &mut Progress) -> Result<(), Error> {
+    if progress.recordings_left {
+        recording::sweep(broker).await?;
+        progress.recordings_left = false;
+    }
     if !progress.left.is_empty() {
         broker.log.forget(progress.left.clone()).await?;
         progress.left.clear();

@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
@@ -240,12 +241,16 @@ fn lock(journal: &Path) -> Result<File, OpenError> {
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_MAX)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(8);
     Ok(connection)
 }
+
+/// How long somebody else's lock on the file is waited for.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The inner result is the size found when it is not the one expected.
 fn write(connection: &mut Connection, expected: u64, records: &[Record]) -> Result<Result<u64, u64>, rusqlite::Error> {
@@ -277,8 +282,11 @@ fn forget(connection: &mut Connection, indices: &[u64]) -> Result<bool, rusqlite
     }
     transaction.commit()?;
     // What is deleted is overwritten with zeros where it stood (`secure_delete`), but the WAL holds pages from before.
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(busy == 0)
+    // Whoever reads those is not waited for here, where entries have to be written: it is tried again.
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY_MAX)?;
+    Ok(busy? == 0)
 }
 
 fn size_of(connection: &Connection) -> Result<u64, rusqlite::Error> {

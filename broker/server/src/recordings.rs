@@ -37,8 +37,12 @@ impl FileRecordings {
 impl Recordings for FileRecordings {
     fn create(&self, name: &RecordingName) -> io::Result<Box<dyn RecordingFile>> {
         let month = self.month(name);
-        DirBuilder::new().recursive(true).mode(0o700).create(&month)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(name))?;
+        let made = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&month)?;
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(name))
+        };
+        // Somebody else may remove the month's folder with the last file in it just then.
+        let file = made().or_else(|fault| if fault.kind() == ErrorKind::NotFound { made() } else { Err(fault) })?;
         Ok(Box::new(OneFile {
             file,
             unsynced: above(&self.folder, month),
@@ -69,7 +73,8 @@ impl Recordings for FileRecordings {
             Err(fault) => return Err(fault),
         }
         let month = self.month(name);
-        sync_folder(&month)?;
+        // A folder that is gone has nothing in it any more.
+        sync_folder(&month).or_else(|fault| if fault.kind() == ErrorKind::NotFound { Ok(()) } else { Err(fault) })?;
         // It stays while anything is in it.
         drop(std::fs::remove_dir(&month));
         Ok(true)
@@ -77,7 +82,7 @@ impl Recordings for FileRecordings {
 
     fn list(&self) -> io::Result<Vec<RecordingName>> {
         let mut names = Vec::new();
-        for month in entries(&self.folder)? {
+        for month in entries(&self.folder)?.into_iter().filter(|name| is_month(name)) {
             for file in entries(&self.folder.join(&month))? {
                 // What has another name was not made here, and is left alone.
                 if let Some(intent) = file.parse().ok().filter(|intent: &u64| intent.to_string() == file) {
@@ -90,6 +95,13 @@ impl Recordings for FileRecordings {
         }
         Ok(names)
     }
+}
+
+/// Whether a folder was made here, `2026-11`.
+fn is_month(name: &str) -> bool {
+    let digits = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.split_once('-')
+        .is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
 }
 
 struct OneFile {

@@ -75,6 +75,15 @@ impl Log {
         self.leaves.len() as u64
     }
 
+    pub(crate) fn header(&self, index: u64) -> Header {
+        Leaf::parse(&self.leaves[index as usize]).unwrap().header
+    }
+
+    /// The first entry of a kind.
+    pub(crate) fn first(&self, kind: Kind) -> u64 {
+        (0..self.size()).find(|index| self.header(*index).kind == kind).unwrap()
+    }
+
     pub(crate) fn append(&mut self, mut header: Header, body: &Body) -> u64 {
         self.t += 1000;
         header.t = self.t;
@@ -159,7 +168,7 @@ impl Log {
     /// Erases what came before.
     pub(crate) fn erase(&mut self, by_whom: &Actor) -> u64 {
         let body = Body::new()
-            .with(Group::What, json!({"keys": ["dk_1"], "subject": "act_gone"}))
+            .with(Group::What, json!({"keys": ["dk_1"], "subject": "act_ada"}))
             .with(Group::Why, json!({"reason": "asked to be forgotten"}));
         self.append(
             Header {

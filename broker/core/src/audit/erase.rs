@@ -109,6 +109,14 @@ fn named(state: &State, who: &str) -> Result<ActorId, Error> {
 /// Ends everything of theirs that is alive, then says that they are erased.
 fn decide(state: &State, entry: &EraseEntry, now_ms: i64) -> Result<Vec<Event>, Error> {
     session_open(state, &entry.session, now_ms)?;
+    let ending = state.open_intents.values().find(|open| open.intent.actor == entry.subject);
+    if let Some(open) = ending {
+        let id = &open.intent.request;
+        return Err(
+            Error::new(Code::WrongState, format!("Request `{id}` of theirs is being delivered."))
+                .hint(format!("run `chunkctl revoke {id} --reason …`, then this again")),
+        );
+    }
     let mut events = Vec::new();
     const WHY: &str = "the requester's records are erased";
     for id in state.people.get(&entry.subject).iter().flat_map(|theirs| &theirs.requests) {

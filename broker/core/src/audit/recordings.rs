@@ -42,6 +42,8 @@ pub async fn recording(broker: &Broker, cx: &Context, caller: &Caller, intent: u
             .hint("ask the operator to look at the broker's log, and at the files below `recordings`")
             .operator(chain(&fault)),
     })?;
+    // It is data that leaves, as in a delivery.
+    broker.ready()?;
     record_read(broker, caller, serde_json::json!({ "recording": intent }), 1).await?;
     Ok(found.replay(told))
 }

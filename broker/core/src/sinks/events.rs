@@ -91,13 +91,16 @@ fn row(entry: Opened, state: &State, level: u8) -> Result<Row, Error> {
         body,
         erased_key,
     } = entry;
-    let erased = || erased_key.as_ref().and_then(|key| state.erased_keys.get(key)).copied();
+    let gone = || match &erased_key {
+        Some(key) => state.erased_keys.get(key).copied().map(Kept::Erased),
+        None => state.disposed_by(leaf.header.kind, index).map(Kept::Disposed),
+    };
     let kept = match body {
         Some((_, body)) => Kept::Body(body),
-        None => Kept::Erased(erased().ok_or_else(|| {
-            let what = format!("Entry {index} cannot be opened, and no entry says that it was erased.");
+        None => gone().ok_or_else(|| {
+            let what = format!("Entry {index} cannot be opened, and no entry says that it was erased or disposed of.");
             Error::new(Code::EvidenceUnavailable, what)
-        })?),
+        })?,
     };
     Ok(Row::at_level(index, leaf, kept, level))
 }

@@ -25,6 +25,7 @@ const RECENT: &[&str] = &["session", "request"];
 pub(super) fn retention(check: &mut Check<'_>, raw: At<RawRetention>) -> Retention {
     let mut retention = Retention::default();
     let Some(raw) = raw else { return retention };
+    let section = raw.span();
     let raw = raw.into_inner();
     let mut named: BTreeMap<String, Option<i64>> = BTreeMap::new();
     for (name, field) in raw {
@@ -68,6 +69,23 @@ pub(super) fn retention(check: &mut Check<'_>, raw: At<RawRetention>) -> Retenti
             .find_map(|name| named.get(name));
         if let Some(kept_ms) = kept.copied().flatten() {
             retention.bodies_ms.insert(kind, kept_ms);
+        }
+    }
+    // `session.open` says whose everything else is: without it nobody could be erased any more.
+    let opening = disposable_kinds().find(|kind| kind.as_str() == "session.open");
+    if let Some(sessions_ms) = opening.and_then(|kind| retention.bodies_ms.get(&kind)) {
+        let others = disposable_kinds()
+            .map(|kind| retention.bodies_ms.get(&kind))
+            .chain([retention.recordings_ms.as_ref()]);
+        if others
+            .into_iter()
+            .any(|kept_ms| kept_ms.is_none_or(|kept_ms| kept_ms > sessions_ms))
+        {
+            check.faults.at(
+                &section,
+                "`retention` must keep `session.open` at least as long as anything else: it says whose the rest is, and who can be erased"
+                    .to_owned(),
+            );
         }
     }
     retention

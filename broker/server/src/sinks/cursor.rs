@@ -52,7 +52,8 @@ impl CursorFile {
         file.write_all(text.as_bytes())?;
         // Before it gets its name: after a crash of the machine there is the old note or the new one, never half of one.
         file.as_file().sync_all()?;
-        file.persist(&self.0).map(drop).map_err(|error| error.error)
+        file.persist(&self.0).map_err(|error| error.error)?;
+        std::fs::File::open(folder)?.sync_all()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Members of rows are read, decompressed and hashed by several threads; one follows the entries in their order, and hands the
 //! signatures it meets back to the others. A few members are in memory at any time, however long the range is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Seek};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,7 @@ use super::verdict::{CLOSURE, COMPLETE, Counts, Findings, LISTED_MAX, SIGNATURES
 use super::verify::{Job, SMALL, ViewSink, hashes_of, json, number_of};
 use super::views::{View, always, render};
 use super::write::attached;
+use crate::body::Group;
 use crate::checkpoint::Checkpoint;
 use crate::disclosed::{Disclosed, GroupSet, Opened, Page};
 use crate::leaf::Kind;
@@ -72,8 +73,8 @@ impl Job {
             needed: BTreeSet::new(),
             context: Vec::new(),
             context_max,
-            erased: Vec::new(),
-            erasers: HashSet::new(),
+            erased: BTreeMap::new(),
+            erasers: BTreeMap::new(),
             disposed: BTreeMap::new(),
             disposers: BTreeMap::new(),
             kinds: vec![0; Kind::ALL.len()],
@@ -214,16 +215,23 @@ impl Job {
         if !walk.needed.iter().eq(&walk.context) {
             return Err("the context is not exactly what the rows rest on".into());
         }
-        for (index, by) in &walk.erased {
-            if by <= index || !walk.erasers.contains(by) {
+        // From level 2 on, what took bodies away is opened. What nobody did is sealed under no person's key, and cannot be erased.
+        let closed = self.format.level < 2;
+        for ((by, act), last) in &walk.erased {
+            let theirs = match walk.erasers.get(by) {
+                Some(Some(subject)) => act.as_ref() == Some(subject),
+                Some(None) => closed && act.is_some(),
+                None => false,
+            };
+            if by <= last || !theirs {
                 self.findings
-                    .fault(CLOSURE, Some(*index), "its body is gone, and the entry it names erased nothing");
+                    .fault(CLOSURE, Some(*last), "its body is gone, and the entry it names did not erase it");
             }
         }
         for (gone, last) in &walk.disposed {
             let covered = match walk.disposers.get(&gone.by) {
                 Some(Some(bodies)) => bodies.iter().any(|(kind, before)| *kind == gone.kind && last < before),
-                Some(None) => !gone.asked_for,
+                Some(None) => closed,
                 None => false,
             };
             if !covered || gone.by <= *last {
@@ -398,8 +406,6 @@ struct Gone {
     kind: Kind,
     /// The entry that is said to have disposed of them.
     by: u64,
-    /// Whether that entry must be opened: where they would be, if they were there.
-    asked_for: bool,
 }
 
 /// What is gathered while the entries go by.
@@ -415,9 +421,10 @@ struct Walk<'a, 's> {
     /// Entries of context, in order.
     context: Vec<u64>,
     context_max: usize,
-    /// Erased entries, each with the entry that is said to have erased it.
-    erased: Vec<(u64, u64)>,
-    erasers: HashSet<u64>,
+    /// The last erased entry of each person, under each entry that is said to have erased it.
+    erased: BTreeMap<(u64, Option<String>), u64>,
+    /// Whom entries say that was erased. Absent where that is not opened.
+    erasers: BTreeMap<u64, Option<String>>,
     /// The last body that is gone, of each kind, under each entry that is said to have disposed of it.
     disposed: BTreeMap<Gone, u64>,
     /// What entries say that was disposed of: kinds, and indices before which bodies are gone. Absent where that is not opened.
@@ -463,17 +470,12 @@ impl Walk<'_, '_> {
         let open = open_set(level, entry.kind);
         match entry.opened {
             Opened::Erased(by) => {
-                self.erased.push((entry.index, by));
+                let last = self.erased.entry((by, entry.act.map(ToOwned::to_owned))).or_default();
+                *last = entry.index.max(*last);
                 self.need(by);
             }
             Opened::Disposed(by) => {
-                let asked_for = match filter {
-                    _ if level < 2 => false,
-                    None => true,
-                    Some(filter) => self.format.covers(entry.index) && filter.shows(entry.kind, entry.act, entry.ds),
-                };
-                let kind = entry.kind;
-                let last = self.disposed.entry(Gone { kind, by, asked_for }).or_default();
+                let last = self.disposed.entry(Gone { kind: entry.kind, by }).or_default();
                 *last = entry.index.max(*last);
                 self.need(by);
             }
@@ -491,7 +493,10 @@ impl Walk<'_, '_> {
         }
         match entry.kind {
             Kind::Erase => {
-                self.erasers.insert(entry.index);
+                let subject = entry
+                    .member(Group::What, "subject")
+                    .and_then(|subject| Some(subject.as_str()?.into_owned()));
+                self.erasers.insert(entry.index, subject);
             }
             Kind::RetentionDispose => {
                 self.disposers.insert(entry.index, disposes(entry));

@@ -111,8 +111,8 @@ pub enum BundleError {
 
 /// Which entries a bundle opens, and which it must carry along from outside of its range, found by looking at headers.
 ///
-/// What an opened entry rests on is opened too, and what any entry rests on must be there. References lead backwards, so looking
-/// at the range from its end takes one round; only what erased a body stands after it, and may take another.
+/// What an opened entry rests on is opened too, and so is what says why a body is gone; what any entry rests on must be there. References
+/// lead backwards, so looking at the range from its end takes one round; only what took a body away stands after it, and may take another.
 #[derive(Debug)]
 pub struct Reach {
     range: Range<u64>,
@@ -152,7 +152,8 @@ impl Reach {
             self.open(index);
         }
         let opened = self.opens(index);
-        for base in header.refs.iter().copied().chain(header.pol).chain(erased_by) {
+        let bases = header.refs.iter().copied().chain(header.pol).map(|base| (base, opened));
+        for (base, opened) in bases.chain(erased_by.map(|by| (by, true))) {
             if self.range.contains(&base) {
                 if opened && self.open(base) {
                     self.again |= !inside || base > self.passed;

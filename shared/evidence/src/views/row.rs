@@ -48,6 +48,8 @@ pub enum Kept {
     Body(Body),
     /// Nothing: it was erased under the entry of this index.
     Erased(u64),
+    /// Nothing: it was disposed of under the entry of this index.
+    Disposed(u64),
 }
 
 impl Shown {
@@ -71,6 +73,7 @@ impl Row {
         let open = open_groups(level, leaf.header.kind);
         let (shown, body) = match kept {
             Kept::Erased(by) => (Shown::Erased(by), Body::new()),
+            Kept::Disposed(by) => (Shown::Disposed(by), Body::new()),
             Kept::Body(_) if open.is_empty() => (Shown::Header, Body::new()),
             Kept::Body(body) if open.len() == Group::ALL.len() => (Shown::Full, body),
             Kept::Body(body) => {

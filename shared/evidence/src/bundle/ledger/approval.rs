@@ -54,7 +54,7 @@ impl Ledger<'_> {
                 signed,
                 ended: false,
                 granted: false,
-                withheld: is_withheld(entry),
+                withheld: is_withheld(entry, report),
             },
         );
     }
@@ -114,7 +114,7 @@ impl Ledger<'_> {
                 act,
                 holder,
                 approves,
-                withheld: is_withheld(entry),
+                withheld: is_withheld(entry, report),
             },
         );
     }
@@ -169,7 +169,7 @@ impl Ledger<'_> {
             expires_ms: entry.number(Group::Out, "expires_ms"),
             taken: false,
             ended: false,
-            withheld: is_withheld(entry),
+            withheld: is_withheld(entry, report),
         };
         let holders: Vec<_> = approvals.iter().filter_map(|review| self.holder(review.holder)).collect();
         let people: HashSet<(&str, &str)> = holders

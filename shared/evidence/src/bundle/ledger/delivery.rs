@@ -36,7 +36,7 @@ impl Ledger<'_> {
             entry.index,
             Intent {
                 ended: false,
-                withheld: is_withheld(entry),
+                withheld: is_withheld(entry, report),
             },
         );
         self.running.insert(
@@ -110,7 +110,7 @@ impl Ledger<'_> {
             Outcome {
                 sha256,
                 done: !entry.shows(Group::Out) || done,
-                withheld: is_withheld(entry),
+                withheld: is_withheld(entry, report),
             },
         );
     }

@@ -150,6 +150,8 @@ pub(super) struct Ledger<'a> {
 struct Report<'f> {
     findings: &'f mut Findings,
     index: u64,
+    /// Whether it rests on something that is withheld, directly or through others.
+    on_withheld: bool,
 }
 
 impl Report<'_> {
@@ -198,6 +200,7 @@ impl<'a> Ledger<'a> {
         let mut report = Report {
             findings,
             index: entry.index,
+            on_withheld: false,
         };
         report.check(entry.t >= self.last_t, ORDER, "its time is before that of the entry before it");
         self.last_t = self.last_t.max(entry.t);
@@ -215,7 +218,7 @@ impl<'a> Ledger<'a> {
                 let fits = !entry.shows(Group::Env) || entry.says(Group::Env, "origin", self.origin);
                 report.check(fits, CLOSURE, "it is of another origin");
             }
-            Kind::PolicyLoad => self.policies.push(entry.index, is_withheld(entry)),
+            Kind::PolicyLoad => self.policies.push(entry.index, is_withheld(entry, &report)),
             Kind::SessionOpen => self.session_open(entry, &mut report),
             Kind::SessionClose => self.session_close(entry, &mut report),
             Kind::RequestCreate => self.request_create(at, entry, &mut report, counts),
@@ -352,7 +355,7 @@ impl<'a> Ledger<'a> {
                 sid,
                 holder,
                 closed: false,
-                withheld: is_withheld(entry),
+                withheld: is_withheld(entry, report),
             },
         );
     }
@@ -391,14 +394,20 @@ impl<'a> Ledger<'a> {
 const WITHHELD: &str = "it is opened and rests on an entry that is withheld";
 
 /// Whether nothing of the body is shown although nobody erased it.
-fn is_withheld(entry: &Disclosed<'_>) -> bool {
-    entry.opened == Opened::Header
+/// A body that is gone tells nothing of what it rested on, so what is withheld there is withheld from whatever rests on it in turn.
+fn is_withheld(entry: &Disclosed<'_>, report: &Report<'_>) -> bool {
+    match entry.opened {
+        Opened::Header => true,
+        Opened::Erased(_) | Opened::Disposed(_) => report.on_withheld,
+        Opened::Full | Opened::Partly(_) => false,
+    }
 }
 
 /// An opened entry may not rest on a withheld one: the filter of an export cannot hide what its rows need.
 fn withheld(entry: &Disclosed<'_>, base: bool, report: &mut Report<'_>) {
     let opened = matches!(entry.opened, Opened::Full | Opened::Partly(_));
     report.check(!base || !opened, CLOSURE, WITHHELD);
+    report.on_withheld |= base;
 }
 
 fn reference(entry: &Disclosed<'_>, position: usize) -> u64 {

@@ -30,6 +30,8 @@ struct Export {
     views: bool,
     matches: fn(&Header) -> bool,
     erased: BTreeMap<u64, u64>,
+    /// Entries that are shown by their headers although something that is opened needs them: no exporter of ours does that.
+    shut: Vec<u64>,
     older: Vec<u64>,
     /// Cosignatures on the head.
     cosigned: String,
@@ -47,6 +49,7 @@ impl Export {
             views: true,
             matches: |_| true,
             erased: BTreeMap::new(),
+            shut: Vec::new(),
             older: vec![],
             cosigned: String::new(),
             stamped: vec![],
@@ -59,7 +62,7 @@ impl Export {
 
     fn try_write(&self, log: &Log) -> Result<Vec<u8>, BundleError> {
         let (range, rows) = (self.from..self.to, self.level > 0);
-        let header = |index: u64| Leaf::parse(&log.leaves[index as usize]).unwrap().header;
+        let header = |index: u64| log.header(index);
         let erased = |index: u64| self.erased.get(&index).copied();
         let mut reach = Reach::new(range.clone(), !self.filter.is_empty());
         let mut look = rows;
@@ -80,7 +83,7 @@ impl Export {
                 Some(by) if header(by).kind == Kind::RetentionDispose => EntryBody::Disposed(by),
                 Some(by) => EntryBody::Erased(by),
             },
-            opened: reach.opens(index),
+            opened: reach.opens(index) && !self.shut.contains(&index),
         };
         let consistency = std::iter::once(&self.from).chain(&self.older).map(|from| Consistency {
             from: *from,
@@ -527,6 +530,54 @@ fn what_was_erased_needs_the_entry_that_erased_it() {
     assert_eq!((good.answer, good.counts.context), (Answer::True, 1), "{:?}", good.faults);
     assert_eq!(failed(&verify(&[(4, eraser - 1)], log.size())), ["closure"]);
     assert_eq!(failed(&verify(&[(6, 5)], log.size())), ["closure"]);
+    // One person's erasing takes nothing away from another, nor what nobody did: that is sealed under no person's key.
+    let bobs = log.first(Kind::ReviewApprove);
+    assert_eq!(failed(&verify(&[(bobs, eraser)], log.size())), ["closure"]);
+    assert_eq!(failed(&verify(&[(1, eraser)], log.size()))[0], "closure");
+}
+
+#[test]
+fn what_opened_entries_rest_on_is_not_hidden_as_gone() {
+    let (mut log, _) = Log::story();
+    log.t += 1;
+    let admin = log.sign_in("admin", 8);
+    let gone = [log.erase(&admin), log.dispose(&[("audit.read", 1)])];
+    let export = || Export {
+        filter: of_kind("fetch.intent"),
+        matches: |header| header.kind == Kind::FetchIntent,
+        ..Export::all(&log)
+    };
+    assert_eq!(verify_bundle(&export().write(&log), &trust(&log)).answer, Answer::True);
+    // Under an entry that took something else away, and which is not shown.
+    for kind in [Kind::RequestCreate, Kind::ReviewApprove, Kind::GrantIssue, Kind::SessionOpen] {
+        for by in gone {
+            let hidden = Export {
+                erased: BTreeMap::from([(log.first(kind), by)]),
+                shut: vec![by],
+                ..export()
+            };
+            let verification = verify_bundle(&hidden.write(&log), &trust(&log));
+            assert_eq!(failed(&verification), ["closure"], "{kind:?} by {by}");
+        }
+    }
+    // Something that is gone for good does not stand between what is opened and what is withheld.
+    let grants = log.dispose(&[("grant.issue", log.size())]);
+    let grant = log.first(Kind::GrantIssue);
+    let gone = |shut: Vec<u64>| Export {
+        erased: BTreeMap::from([(grant, grants)]),
+        shut,
+        ..Export {
+            filter: of_kind("fetch.intent"),
+            matches: |header| header.kind == Kind::FetchIntent,
+            ..Export::all(&log)
+        }
+    };
+    let verification = verify_bundle(&gone(vec![]).write(&log), &trust(&log));
+    assert_eq!(verification.answer, Answer::True, "{:?}", verification.faults);
+    for kind in [Kind::RequestCreate, Kind::ReviewApprove] {
+        let verification = verify_bundle(&gone(vec![log.first(kind)]).write(&log), &trust(&log));
+        assert_eq!(failed(&verification), ["closure"], "{kind:?}");
+    }
 }
 
 #[test]

@@ -488,7 +488,7 @@ _chunkctl() {
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "jsonl csv ocsf oscal html" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "jsonl csv parquet ocsf oscal html" -- "${cur}"))
                     return 0
                     ;;
                 --trust)
@@ -596,7 +596,7 @@ _chunkctl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "bundle jsonl csv ocsf oscal html" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "bundle jsonl csv parquet ocsf oscal html" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -2847,7 +2847,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__verify)
-            opts="-q -h -V --receipt --trust --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --receipt --trust --renew --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -298,6 +298,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l profile -d 
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l renew -d 'First asks the broker for receipts under its newest checkpoint, and keeps those that hold in the place of the old ones'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l json -d 'Print one JSON event a line on standard output, instead of words'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l no-color -d 'Use no colour'
@@ -357,6 +358,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -l format -d 'What to write: the bundle, or, once it has verified, what is made of it' -r -f -a "bundle\t'The bundle: it proves itself offline'
 jsonl\t'One JSON object an entry'
 csv\t'A folder: one CSV a family of kinds, and the list of all entries'
+parquet\t'The same folder as Parquet files, for what tells a number from a text'
 ocsf\t'OCSF 1.8 events, one a line, for a SIEM'
 oscal\t'OSCAL assessment results'
 html\t'A report by control of ISO/IEC 27001:2022, one file'"
@@ -374,11 +376,12 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -l format -d 'What to make of it' -r -f -a "jsonl\t'One JSON object an entry'
 csv\t'A folder: one CSV a family of kinds, and the list of all entries'
+parquet\t'The same folder as Parquet files, for what tells a number from a text'
 ocsf\t'OCSF 1.8 events, one a line, for a SIEM'
 oscal\t'OSCAL assessment results'
 html\t'A report by control of ISO/IEC 27001:2022, one file'"
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -l trust -d 'The auditor\'s trust file; without it, the log key pinned at sign-in is believed' -r -F
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -s o -l output -d 'File to write, or `-` for standard output; for csv, a folder to make' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -s o -l output -d 'File to write, or `-` for standard output; for csv and parquet, a folder to make' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand audit; and __fish_seen_subcommand_from convert" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F

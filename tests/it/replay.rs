@@ -206,7 +206,12 @@ fn a_broker_that_dies_leaves_a_recording_of_what_the_log_can_vouch_for() {
     // A client that does not read: the delivery stands still, and its recording is open.
     let held = dana.begin("POST", &format!("/v1/requests/{}/chunks/0", request.id));
     let folder = world.broker_dir().join("data/recordings");
-    poll("the recording to begin", Duration::from_secs(20), || folder.exists().then_some(()));
+    // Of one that has not begun nobody can vouch for anything.
+    poll("the recording to begin", Duration::from_secs(20), || {
+        let month = std::fs::read_dir(&folder).ok()?.next()?.ok()?.path();
+        let file = std::fs::read_dir(month).ok()?.next()?.ok()?;
+        (file.metadata().ok()?.len() > 16 * 1024).then_some(())
+    });
     world.kill();
     drop(held);
     world.start();

@@ -102,6 +102,11 @@ pub(crate) fn client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String
     client_of(common(), url, ca_file)
 }
 
+/// The same for an address to which what is sent is signed for: it follows no redirect.
+pub(crate) fn signing_client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
+    client_of(common().redirect(Policy::none()), url, ca_file)
+}
+
 /// The same for an address to which secrets and much else are sent: it follows no redirect, and waits longer for an answer.
 pub(crate) fn sending_client(url: &Url, ca_file: Option<&Path>) -> Result<Client, String> {
     client_of(common().timeout(ACCEPTED_MAX).redirect(Policy::none()), url, ca_file)

@@ -51,7 +51,7 @@ impl Bucket {
             let failed = CommandError::config(format!("The client for the mirror `s3://{}` cannot be made.", config.name));
             failed.because(why).next("chunk-broker check")
         };
-        let client = outbound::sending_client(&config.endpoint, config.ca_file.as_deref()).map_err(failed)?;
+        let client = outbound::signing_client(&config.endpoint, config.ca_file.as_deref()).map_err(failed)?;
         let style = if config.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let bucket = rusty_s3::Bucket::new(config.endpoint.clone(), style, config.name.clone(), config.region.clone());
         let bucket = Self {

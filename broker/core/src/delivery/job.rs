@@ -85,6 +85,9 @@ impl Job {
                 End::cut("failed", "the broker failed")
             }
         };
+        if end.sentence.is_some() {
+            ending.cut();
+        }
         if let Some(progress) = self.progress.take() {
             // Awaited so that entries of one fetch stand in order; a failure shows again when the outcome is recorded.
             drop(progress.commit.await);
@@ -93,6 +96,7 @@ impl Job {
             // Durable before the outcome speaks of it.
             self.recording = Some(recorder.finish().await);
             if self.recording == Some(Recording::Failed) && end.sentence.is_none() {
+                ending.cut();
                 end = unkept();
             }
         }

@@ -10,7 +10,7 @@ mod job;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, ready};
 
@@ -96,12 +96,24 @@ pub struct Cut(pub String);
 
 /// How a delivery ended, once it has: told by the job without waiting for a client that does not read.
 #[derive(Default)]
-struct Ending(OnceLock<Result<(), String>>);
+struct Ending {
+    /// Set as soon as the delivery is cut, before that is recorded: from here on no frame leaves.
+    cut: AtomicBool,
+    told: OnceLock<Result<(), String>>,
+}
 
 impl Ending {
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
     fn tell(&self, end: Result<(), String>) {
         // There is one job, and it ends once.
-        let _ = self.0.set(end);
+        let _ = self.told.set(end);
     }
 }
 
@@ -126,18 +138,21 @@ impl futures::Stream for Delivery {
         if self.told {
             return Poll::Ready(None);
         }
-        // What was cut is cut here too: frames that wait behind a revocation do not leave.
-        let cut = match self.ending.0.get() {
-            Some(Err(sentence)) => sentence.clone(),
-            _ => match ready!(self.frames.poll_recv(cx)) {
+        let cut = loop {
+            if let Some(Err(sentence)) = self.ending.told.get() {
+                break sentence.clone();
+            }
+            match ready!(self.frames.poll_recv(cx)) {
+                // What was cut is cut here too: frames that wait behind a revocation do not leave.
+                Some(_) if self.ending.is_cut() => {}
                 Some(frame) => return Poll::Ready(Some(Ok(frame))),
-                None => match self.ending.0.get() {
+                None => match self.ending.told.get() {
                     Some(Ok(())) => return Poll::Ready(None),
-                    Some(Err(sentence)) => sentence.clone(),
+                    Some(Err(sentence)) => break sentence.clone(),
                     // The job is gone without a word: fail closed, never a clean end.
-                    None => "the broker failed".to_owned(),
+                    None => break "the broker failed".to_owned(),
                 },
-            },
+            }
         };
         self.told = true;
         Poll::Ready(Some(Err(Cut(cut))))

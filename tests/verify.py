@@ -14,12 +14,13 @@ fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind k
 erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
 REFS = {"session.close": "S", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
-        "review.reject": "RS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G", "fetch.intent": "GS", "fetch.progress": "I",
-        "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
+        "review.reject": "RS", "breakglass.open": "RS", "breakglass.review": "BS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G",
+        "fetch.intent": "GS", "fetch.progress": "I", "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
     "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key who.public_key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
     "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
     "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
+    "breakglass": "request=what.id what.digest who.issuer who.subject who.key why.reason why.ticket",
     "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
     "fetch": "what.request what.fetch what.chunk obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
     "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
@@ -662,7 +663,7 @@ def open_groups(level, k):
     if level < 2: return set()
     if level == 4: return set(GROUPS)
     groups = {"what", "obj", "mask", "out"} | ({"who", "net"} if level == 3 else set())
-    if k in ("request.create", "review.approve", "review.reject") or (level == 2 and k in ("audit.read", "audit.export")): groups -= {"what"}
+    if k in ("request.create", "review.approve", "review.reject", "breakglass.review") or (level == 2 and k in ("audit.read", "audit.export")): groups -= {"what"}
     return groups
 
 
@@ -736,7 +737,7 @@ NOT_BLANK = "[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 class Ledger:
     def __init__(self, first, origin, trust, fault, unknown):
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
-        self.t, self.S, self.R, self.V, self.G, self.I, self.O, self.pol = 0, {}, {}, {}, {}, {}, {}, {}
+        self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}
         self.sids, self.people, self.in_force = set(), {}, None
 
     def admit(self, e):
@@ -748,9 +749,9 @@ class Ledger:
         if "pol" in h:
             check(h["pol"] in self.pol and (closed or not self.pol[h["pol"]]), "its policy")
             hidden = hidden or closed and self.pol.get(h["pol"], False)
-        if e.k in ("fetch.intent", "review.approve", "review.reject"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
+        if e.k in ("fetch.intent", "review.approve", "review.reject", "breakglass.open", "breakglass.review"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
-        kinds = {"S": self.S, "R": self.R, "G": self.G, "I": self.I, "O": self.O}
+        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O}
         if e.k == "grant.issue": right = e.refs and e.refs[0] in self.R and all(r in self.V for r in e.refs[1:])
         elif e.k in REFS: right = len(e.refs) == len(REFS[e.k]) and all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k]))
         else: right = True
@@ -795,20 +796,27 @@ class Ledger:
             s = self.S[e.refs[0]]; rests_on(s); check(not s.closed and h.get("sid") == s.sid, "close"); s.closed = True
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
-            r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None,
-                  quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
-            check("out" not in e.shown or r.quorum is not None, "quorum")
+            r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
+                  emergency=e.body.get("out", {}).get("break_glass", False) if "out" in e.shown else None, quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
+            check("out" not in e.shown or r.quorum is not None and (r.emergency is True or "break_glass" not in e.body.get("out", {})), "quorum, or emergency")
             if "what" in e.shown and s.who:
                 r.signed = self.request(e, s.who); check(r.signed, "the requester's signature")
             self.R[e.i] = r
         elif e.k == "request.deny": under(0); check(h.get("dec") == "deny", "decision")
         elif e.k in ("request.cancel", "request.expire"):
             r = self.R[e.refs[0]]; rests_on(r); check(not r.ended and not r.granted, "ended before"); r.ended = True
-        elif e.k.startswith("review."):
-            s, r, yes = under(1), self.R[e.refs[0]], e.k == "review.approve"
-            rests_on(r); check(h.get("dec") == ("allow" if yes else "deny"), "decision")
-            check(not r.ended and not r.granted and h.get("act") != r.act and h.get("act") not in r.reviewers, "review")
-            r.reviewers.append(h.get("act")); r.ended |= not yes
+        elif e.k == "breakglass.open":
+            under(1); r = self.R[e.refs[0]]; rests_on(r)
+            check(h.get("dec") == "allow" and not r.ended and not r.granted and not r.opened and h.get("act") == r.act, "breakglass"); r.opened = True
+            if "what" in e.shown and r.signed: check((e.get("what", "id"), e.get("what", "digest")) == r.signed, "another request")
+            self.B[e.i] = O(r=r, reviewers=[], hidden=hidden)
+        elif e.k.startswith("review.") or e.k == "breakglass.review":
+            after = e.k == "breakglass.review"
+            s, o, yes = under(1), (self.B if after else self.R)[e.refs[0]], h.get("dec") == "allow" if after else e.k == "review.approve"
+            r = o.r if after else o
+            rests_on(o); check(h.get("dec") == ("allow" if yes else "deny"), "decision")
+            check((after or not r.ended and not r.granted) and h.get("act") != r.act and h.get("act") not in o.reviewers, "review")
+            o.reviewers.append(h.get("act")); r.ended |= not yes and not after
             if s.who and r.who: check(s.who.person != r.who.person and s.who.pub != r.who.pub, "the requester reviewed")
             if "what" in e.shown and s.who and r.signed:
                 ok = self.review(e, s.who, r.signed, "approve" if yes else "reject"); check(ok, "the reviewer's signature")
@@ -816,13 +824,14 @@ class Ledger:
                     pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
                     if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
                     else: check(s.who.key in pins, "another key than those pinned")
-            self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
+            if not after: self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
             r, votes = self.R[e.refs[0]], [self.V[x] for x in e.refs[1:]]
             for o in [r] + votes: rests_on(o)
             check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
             if r.quorum is not None: check(len({v.act for v in votes}) >= r.quorum, "quorum")
+            if r.emergency is not None: check(r.opened == r.emergency or r.emergency and e.refs[0] < self.first, "an emergency that is none, or is not told")
             people = [v.who.person for v in votes if v.who]; check(len(set(people)) == len(people), "one person twice")
             if "what" in e.shown and r.signed: check((e.get("what", "id"), e.get("what", "digest")) == r.signed, "another request")
             self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=e.nat_of("out", "expires_ms"), hidden=hidden)
@@ -866,6 +875,7 @@ class Ledger:
             need(is_one(d["v"]) and [d["requester"][k] for k in ("issuer", "subject", "key")] == [*who.person, who.key], "requester")
             need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
             need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
+            need(d.get("break_glass", True) is True and ("out" not in e.shown or ("break_glass" in d) == ("break_glass" in e.body.get("out", {}))), "emergency")
             need("obj" not in e.shown or all(e.same("obj", k, d) for k in ("columns", "connections", "datasets")), "obj")
             need("why" not in e.shown or all(e.same("why", k, d) for k in ("reason", "ticket")), "why")
             return e.get("what", "id"), e.get("what", "digest")

@@ -86,6 +86,8 @@ pub(crate) enum Commands {
     Plan(commands::plan::PlanArgs),
     /// Fetch a slice of data, with its receipt.
     Fetch(commands::fetch::FetchArgs),
+    /// Fetch in an emergency, without waiting for approval; loud, and reviewed afterwards.
+    BreakGlass(commands::break_glass::BreakGlassArgs),
     /// List requests: yours, and those that wait for you.
     Requests(commands::requests::RequestsArgs),
     /// Show or cancel one request.

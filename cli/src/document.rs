@@ -34,6 +34,7 @@ pub(crate) fn check_planned<'a>(
     same(document.format == asked.format, "format")?;
     same(document.reason == asked.reason, "reason")?;
     same(document.ticket == asked.ticket, "ticket")?;
+    same(document.break_glass == asked.break_glass, "word about an emergency")?;
     same(
         document.requester.issuer == me.issuer && document.requester.subject == me.subject,
         "requester",
@@ -114,6 +115,7 @@ mod tests {
             format: Format::Csv,
             reason: "why".into(),
             ticket: Some("T-1".into()),
+            break_glass: false,
         }
     }
 
@@ -129,6 +131,7 @@ mod tests {
             format: Format::Csv,
             reason: "why".into(),
             ticket: Some("T-1".into()),
+            break_glass: false,
             policy: "00".into(),
             budget: Budget {
                 rows: 1,
@@ -200,6 +203,7 @@ mod tests {
             ("reason", |d| d.reason = "another".into()),
             ("ticket", |d| d.ticket = None),
             ("quorum", |d| d.quorum = 0),
+            ("emergency", |d| d.break_glass = true),
             ("issuer", |d| d.requester.issuer = "https://other".into()),
             ("subject", |d| d.requester.subject = "bob".into()),
             ("key", |d| d.requester.key = "other".into()),

@@ -100,6 +100,7 @@ fn dispatch(ui: &Ui, cli: &Cli) -> error::Result<()> {
         Commands::Describe(args) => commands::describe::run(&cx, args),
         Commands::Plan(args) => commands::plan::run(&cx, args),
         Commands::Fetch(args) => commands::fetch::run(&cx, args),
+        Commands::BreakGlass(args) => commands::break_glass::run(&cx, args),
         Commands::Requests(args) => commands::requests::run(&cx, args),
         Commands::Request(args) => commands::request::run(&cx, args),
         Commands::Approve(args) => commands::review::approve(&cx, args),

@@ -230,6 +230,7 @@ pub(crate) fn tell(story: &ReceiptStory) -> String {
         format!("{}, complete {}", figures::time(story.intent_ms), figures::time(story.outcome_ms)),
     );
     match story.approvals.as_slice() {
+        [] if story.break_glass => facts.add("approved by", "nobody beforehand: it was an emergency; ask the log for the review"),
         [] => facts.add("approved by", "nobody: policy asked for no approval"),
         approvals => {
             let lines: Vec<String> = approvals

@@ -162,3 +162,12 @@ fn the_guide_to_sinks_works_as_typed() {
     let missing = said.lines().find(|line| line.starts_with("missing:"));
     assert!(said.contains("The evidence log began") && missing.is_none(), "{said}");
 }
+
+#[test]
+fn the_guide_to_emergencies_works_as_typed() {
+    let said = follow("docs/guides/break-glass.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("nobody beforehand: it was an emergency") && said.contains("breakglass.review"),
+        "{said}"
+    );
+}

@@ -86,6 +86,7 @@ async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &Reques
         format: approved.document().format,
         reason: approved.document().reason.clone(),
         ticket: approved.document().ticket.clone(),
+        break_glass: approved.document().break_glass,
     };
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let permit = permit_or_record(broker, cx, plan).await?;

@@ -132,6 +132,7 @@ impl Plan {
             format: self.request.format,
             reason: self.request.reason.clone(),
             ticket: self.request.ticket.clone(),
+            break_glass: self.request.break_glass,
             policy: self.policies.digest().to_owned(),
             budget: self.budget,
             grant_s: self.grant_s(),

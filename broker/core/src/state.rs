@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) created: imbl::Vector<RequestId>,
     /// Those that wait for reviewers, by index.
     pub(crate) pending: imbl::OrdMap<u64, RequestId>,
+    /// Emergencies that nobody has reviewed yet, by index of `breakglass.open`.
+    pub(crate) unreviewed: imbl::OrdMap<u64, RequestId>,
     /// (end of the present state in ms since 1970, request) of those to which something can still happen.
     pub(crate) waiting: imbl::OrdSet<(i64, RequestId)>,
     /// Digests of documents that could still be submitted: each is one request.
@@ -164,6 +166,12 @@ impl State {
                     RequestState::Expired
                 };
                 self.change(id, |request| request.state = state);
+            }
+            Event::BreakglassOpen(open) => {
+                if self.requests.contains_key(&open.id) {
+                    self.unreviewed.insert(index, open.id.clone());
+                    self.change(&open.id, |request| request.breakglass = Some(index));
+                }
             }
             Event::Review(review) => self.apply_review(index, review, time_ms),
             Event::GrantIssue { id, expires_ms, .. } => self.change(id, |request| {
@@ -287,9 +295,13 @@ impl State {
     }
 
     fn apply_review(&mut self, index: u64, review: &ReviewEntry, time_ms: i64) {
+        let ends = review.verdict == Verdict::Reject && !review.afterwards;
+        if review.afterwards {
+            self.unreviewed.remove(&review.request);
+        }
         let Some(session) = self.sessions.get(&review.session) else {
             // The session is gone with its time; what was decided under it stays decided.
-            if review.verdict == Verdict::Reject {
+            if ends {
                 self.change(&review.id, |request| request.state = RequestState::Rejected);
             }
             return;
@@ -304,7 +316,7 @@ impl State {
                 verdict: review.verdict,
                 reason: Some(review.reason.as_str().into()),
             });
-            if review.verdict == Verdict::Reject {
+            if ends {
                 request.state = RequestState::Rejected;
             }
         });

@@ -8,6 +8,7 @@ pub(crate) mod audit_reconcile;
 pub(crate) mod audit_sample;
 pub(crate) mod audit_trust;
 pub(crate) mod audit_verify;
+pub(crate) mod break_glass;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod datasets;

@@ -29,6 +29,9 @@ pub(crate) struct PlanArgs {
     /// Ticket this belongs to.
     #[arg(long)]
     ticket: Option<String>,
+    /// As `break-glass` would ask: in an emergency, without approval beforehand.
+    #[arg(long)]
+    break_glass: bool,
     /// Also say what would run where.
     #[arg(long)]
     verbose: bool,
@@ -40,6 +43,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
         format: query::format(args.format, None),
         reason: args.reason.clone(),
         ticket: args.ticket.clone(),
+        break_glass: args.break_glass,
     };
     cx.with_session(async |session| {
         let answer: PlanAnswer = session

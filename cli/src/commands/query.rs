@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::error::{Failure, Result};
 
 /// Which rows and columns of a dataset.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SliceArgs {
     /// Columns, in the order wanted; all without it.
     #[arg(long, value_delimiter = ',', conflicts_with = "sql", value_name = "A,B")]

@@ -84,6 +84,10 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
     if let Some(ticket) = &document.ticket {
         facts.add("ticket", ticket);
     }
+    if document.break_glass {
+        let review = if view.review_due { "not reviewed yet" } else { "reviewed" };
+        facts.add("emergency", format!("nobody approved beforehand; {review}"));
+    }
     facts.add("what", query::words(&document.query));
     facts.add(
         "reads",
@@ -109,7 +113,9 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
     );
     facts.add(
         "quorum",
-        if document.quorum == 1 {
+        if document.quorum == 0 {
+            "nobody".into()
+        } else if document.quorum == 1 {
             "1 person".into()
         } else {
             format!("{} people", document.quorum)

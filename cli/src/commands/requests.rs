@@ -50,9 +50,14 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestsArgs) -> Result<()> {
                 Err(_) => ("(refused: not what was signed)".to_owned(), String::new()),
             };
             let rows = view.rows_estimated.map_or_else(|| "?".into(), figures::count);
+            let state = if view.review_due {
+                format!("{}, emergency: review it", view.state.as_str())
+            } else {
+                view.state.as_str().to_owned()
+            };
             table.row([
                 view.id.as_str(),
-                view.state.as_str(),
+                &state,
                 &view.requester.name,
                 &figures::from_now(view.created_ms, now_ms),
                 &rows,

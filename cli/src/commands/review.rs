@@ -83,6 +83,7 @@ fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
         cx.ui.event("request", &after)?;
         let done = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
         let then = match after.approvals_missing {
+            _ if after.break_glass => format!("it was an emergency, and is {}", after.state.as_str()),
             0 => format!("it is now {}", after.state.as_str()),
             1 if verdict == Verdict::Approve => "it needs 1 more approval".to_owned(),
             n if verdict == Verdict::Approve => format!("it needs {n} more approvals"),

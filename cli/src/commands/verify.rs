@@ -66,6 +66,8 @@ struct Story<'a> {
     ticket: Option<&'a str>,
     requested_ms: i64,
     quorum: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    break_glass: bool,
     approvals: Vec<Approval<'a>>,
     intent: u64,
     outcome: u64,
@@ -333,6 +335,7 @@ impl<'a> Story<'a> {
             ticket: story.ticket.as_deref(),
             requested_ms: story.requested_ms,
             quorum: story.quorum,
+            break_glass: story.break_glass,
             approvals: story
                 .approvals
                 .iter()

@@ -10,7 +10,7 @@ use crate::body::Group;
 use crate::disclosed::Disclosed;
 use crate::dsse::{Envelope, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, thumbprint};
 use crate::encode::{DEPTH_MAX, EncodeError, sha256_hex, unb64_32};
-use crate::leaf::Kind;
+use crate::leaf::{Decision, Kind};
 use crate::scan::{Raw, Scanner, unescape};
 
 /// What does not fit, in a sentence.
@@ -62,6 +62,8 @@ pub(crate) struct SignedRequest {
     /// Canonical text.
     pub(crate) document: String,
     pub(crate) quorum: u64,
+    /// In an emergency, without approval beforehand.
+    pub(crate) break_glass: bool,
 }
 
 /// (dataset, column, mask): what was planned for a column.
@@ -92,6 +94,13 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.number(Group::Out, "quorum") != Some(quorum) {
             return Err("the quorum on record is not the one in the signed request");
         }
+        let emergency = document.get("break_glass");
+        if emergency.is_some_and(|value| value.text() != "true") {
+            return Err("a signed request says something else of an emergency than that it is one");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "break_glass") != emergency {
+            return Err("whether it is an emergency is on record otherwise than in the signed request");
+        }
         let differs = |group, name: &&str| entry.shows(group) && entry.member(group, name) != document.get(name);
         if ["columns", "connections", "datasets"].iter().any(|name| differs(Group::Obj, name)) {
             return Err("datasets or columns on record are not those of the signed request");
@@ -103,6 +112,7 @@ impl SignedRequest {
             id,
             digest,
             quorum,
+            break_glass: emergency.is_some(),
             document: payload,
         })
     }
@@ -147,7 +157,7 @@ pub(crate) fn is_subset(these: &[PlannedMask<'_>], those: &[PlannedMask<'_>]) ->
     these.iter().all(|mask| those.binary_search(mask).is_ok())
 }
 
-/// Checks a `review.*` entry whose `what` is opened, and every other group that is, against the signature of its reviewer and
+/// Checks a `review.*` or `breakglass.review` entry whose `what` is opened, and every other group that is, against the signature of its reviewer and
 /// the id and digest of the request it is about. Gives the reviewer's justification.
 pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, digest: &str) -> Result<String, Misfit> {
     if !entry.says(Group::What, "id", id) || !entry.says(Group::What, "digest", digest) {
@@ -156,7 +166,11 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
     let document = Raw::parse(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
     let says = |name: &str, text: &str| document.get(name).and_then(Raw::as_str).as_deref() == Some(text);
-    let verdict = if entry.kind == Kind::ReviewApprove { "approve" } else { "reject" };
+    let approves = match entry.kind {
+        Kind::BreakglassReview => entry.dec == Some(Decision::Allow),
+        kind => kind == Kind::ReviewApprove,
+    };
+    let verdict = if approves { "approve" } else { "reject" };
     if document.get("v").and_then(Raw::as_u64) != Some(1) || !says("verdict", verdict) {
         return Err("the signed verdict is another than the one on record");
     }

@@ -216,17 +216,29 @@ impl Log {
     }
 
     pub(crate) fn request(&mut self, by_whom: &Actor, quorum: u64) -> (u64, String) {
+        self.request_of(by_whom, quorum, false, false)
+    }
+
+    /// A request that says that it is an emergency, in what is signed and in what is recorded.
+    pub(crate) fn request_of(&mut self, by_whom: &Actor, quorum: u64, signed: bool, recorded: bool) -> (u64, String) {
         let columns = json!([
             {"class": "pii.email", "dataset": "orders", "mask": "redact", "name": "email"},
             {"dataset": "orders", "mask": "open", "name": "total"},
         ]);
-        let document = canonical(&json!({
+        let mut document = json!({
             "budget": {"bytes": 1000, "duration_s": 60, "rows": 100}, "columns": columns, "connections": ["shop"], "datasets": ["orders"],
             "filtered": [], "format": "csv", "nonce": format!("n{}", self.size()), "not_after_ms": self.t + 600_000,
             "policy": sha256_hex(b"p"), "query": {"dataset": "orders", "kind": "slice"}, "quorum": quorum, "reason": "churn, study",
             "requester": {"issuer": "https://idp.example", "key": by_whom.thumbprint(), "subject": by_whom.name}, "v": 1,
-        }))
-        .unwrap();
+        });
+        let mut out = json!({"expires_ms": self.t + 600_000, "quorum": quorum, "state": "pending"});
+        if signed {
+            document["break_glass"] = true.into();
+        }
+        if recorded {
+            out["break_glass"] = true.into();
+        }
+        let document = canonical(&document).unwrap();
         let body = Body::new()
             .with(
                 Group::What,
@@ -240,10 +252,7 @@ impl Log {
                 json!({"columns": columns, "connections": ["shop"], "datasets": ["orders"]}),
             )
             .with(Group::Why, json!({"reason": "churn, study"}))
-            .with(
-                Group::Out,
-                json!({"expires_ms": self.t + 600_000, "quorum": quorum, "state": "pending"}),
-            );
+            .with(Group::Out, out);
         (self.append(request_header(by_whom, self.policy), &body), document)
     }
 
@@ -252,6 +261,39 @@ impl Log {
     }
 
     pub(crate) fn review(&mut self, by_whom: &Actor, request: u64, document: &str, verdict: &str) -> u64 {
+        let kind = match verdict {
+            "approve" => Kind::ReviewApprove,
+            _ => Kind::ReviewReject,
+        };
+        self.judge(by_whom, (kind, request), request, document, verdict)
+    }
+
+    /// The request before is an emergency.
+    pub(crate) fn break_glass(&mut self, by_whom: &Actor, request: u64, document: &str) -> u64 {
+        let body = Body::new()
+            .with(
+                Group::What,
+                json!({"digest": sha256_hex(document.as_bytes()), "id": self.request_id(request)}),
+            )
+            .with(Group::Why, json!({"reason": "churn, study", "ticket": "INC-1"}));
+        self.append(
+            Header {
+                dec: Some(Decision::Allow),
+                ds: Some("orders".into()),
+                pol: Some(self.policy),
+                refs: vec![request, by_whom.open],
+                ..by(Kind::BreakglassOpen, by_whom)
+            },
+            &body,
+        )
+    }
+
+    /// A verdict on an emergency, afterwards.
+    pub(crate) fn review_afterwards(&mut self, by_whom: &Actor, open: u64, request: u64, document: &str, verdict: &str) -> u64 {
+        self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict)
+    }
+
+    fn judge(&mut self, by_whom: &Actor, (kind, about): (Kind, u64), request: u64, document: &str, verdict: &str) -> u64 {
         let (id, digest) = (self.request_id(request), sha256_hex(document.as_bytes()));
         let signed = canonical(&json!({
             "digest": digest, "issuer": "https://idp.example", "key": by_whom.thumbprint(), "reason": "fine by me", "request": id,
@@ -268,15 +310,15 @@ impl Log {
                 json!({"digest": digest, "envelope": by_whom.sign(REVIEW_PAYLOAD_TYPE, &signed), "id": id}),
             )
             .with(Group::Why, json!({"reason": "fine by me"}));
-        let (kind, dec) = match verdict {
-            "approve" => (Kind::ReviewApprove, Decision::Allow),
-            _ => (Kind::ReviewReject, Decision::Deny),
+        let dec = match verdict {
+            "approve" => Decision::Allow,
+            _ => Decision::Deny,
         };
         self.append(
             Header {
                 dec: Some(dec),
                 pol: Some(self.policy),
-                refs: vec![request, by_whom.open],
+                refs: vec![about, by_whom.open],
                 ..by(kind, by_whom)
             },
             &body,

@@ -96,6 +96,9 @@ pub struct PlanRequest {
     /// Ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// In an emergency: nobody approves beforehand, everybody who may review is told, and a review follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub break_glass: bool,
 }
 
 /// What the requester signs and reviewers approve: everything that decides what may leave. Serialised canonically (the JCS
@@ -125,6 +128,9 @@ pub struct RequestDocument {
     /// Ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// In an emergency: nobody approves beforehand, and a review follows. Absent when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub break_glass: bool,
     /// SHA-256 (hex) of the policy set it was decided under.
     pub policy: String,
     /// Limits of the delivery.
@@ -225,6 +231,11 @@ pub struct SubmitRequest {
     pub envelope: Envelope,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// DSSE payload type of a request document.
 pub const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
 
@@ -320,6 +331,12 @@ pub struct RequestView {
     pub reviews: Vec<ReviewView>,
     /// Approvals still needed.
     pub approvals_missing: u32,
+    /// Asked for in an emergency, without approval beforehand.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub break_glass: bool,
+    /// In an emergency, and nobody has reviewed it yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub review_due: bool,
     /// Deliveries so far.
     pub deliveries: Vec<DeliveryView>,
 }

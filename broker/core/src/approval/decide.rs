@@ -10,7 +10,7 @@ use chunk_wire::session::Person;
 use super::{approves, not_found};
 use crate::authorize::in_force;
 use crate::error::Error;
-use crate::evidence::entries::{Event, RequestCreate, ReviewEntry};
+use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
 use crate::limits::PENDING_PER_PERSON_MAX;
 use crate::state::{Request, Session, State};
 
@@ -80,14 +80,17 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         refs: vec![state.size],
         expires_ms: create.expires_ms,
     };
+    let emergency = create.document.break_glass.then(|| BreakglassOpen::of(&create, state.size));
     let mut events = vec![Event::RequestCreate(create)];
+    events.extend(emergency.map(Event::BreakglassOpen));
     if quorum == 0 {
         events.push(grant);
     }
     Ok(events)
 }
 
-/// Records a verdict; the approval that completes the quorum brings the grant.
+/// Records a verdict; the approval that completes the quorum brings the grant. One on an emergency comes afterwards and gives
+/// nothing; a rejection takes what is left of the grant.
 pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Event>, Error> {
     let Judge {
         mut entry,
@@ -98,7 +101,9 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     session_open(state, &entry.session, now_ms)?;
     let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
     let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
-    if request.state != RequestState::Pending || now_ms >= request.expires_ms {
+    entry.afterwards = request.breakglass.is_some();
+    entry.request = request.breakglass.unwrap_or(request.index);
+    if !entry.afterwards && (request.state != RequestState::Pending || now_ms >= request.expires_ms) {
         return Err(wrong_state(request, "be reviewed"));
     }
     if request.digest != entry.digest {
@@ -124,6 +129,9 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     if seen_before {
         return refuse("You have reviewed this request already; a quorum counts distinct people.");
     }
+    if entry.afterwards {
+        return Ok(judge_afterwards(request, entry));
+    }
     let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
     approvals.push(state.size);
     let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
@@ -141,6 +149,21 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
         });
     }
     Ok(events)
+}
+
+/// The verdict on an emergency. What has left has left; what has not does not leave after a "no".
+fn judge_afterwards(request: &Request, entry: ReviewEntry) -> Vec<Event> {
+    let live = matches!(request.state, RequestState::Approved | RequestState::Running | RequestState::Paused);
+    let by = By {
+        actor: entry.actor.clone(),
+        session: entry.session.clone(),
+    };
+    let withdrawn = if live && !approves(entry.verdict) {
+        end_grant(request, true, Some(&by), &entry.reason)
+    } else {
+        Vec::new()
+    };
+    std::iter::once(Event::Review(entry)).chain(withdrawn).collect()
 }
 
 /// Withdraws a request by its requester.

@@ -31,7 +31,7 @@ pub async fn list(
     let found: Vec<Arc<Request>> = {
         let published = broker.log.published();
         newest_first(&published.state, caller, state, &seen)
-            .filter(|request| state.is_none_or(|state| request.state == state) && seen.shows(caller, request))
+            .filter(|request| state.is_none_or(|state| is(&published.state, request, state)) && seen.shows(caller, request))
             .take(LISTED_MAX)
             .map(Arc::clone)
             .collect()
@@ -99,10 +99,18 @@ fn newest_first<'s>(
         let theirs = known.people.get(caller.actor()).into_iter();
         Box::new(theirs.flat_map(|theirs| theirs.requests.iter().rev()).filter_map(by_id))
     } else if state == Some(RequestState::Pending) {
-        Box::new(known.pending.values().rev().filter_map(by_id))
+        // Emergencies first.
+        let waiting = known.unreviewed.values().rev().chain(known.pending.values().rev());
+        Box::new(waiting.filter_map(by_id))
     } else {
         Box::new(known.created.iter().rev().filter_map(by_id))
     }
+}
+
+/// Whether a request is listed under this state. What was done in an emergency waits for reviewers like what is pending.
+fn is(known: &State, request: &Request, state: RequestState) -> bool {
+    let due = || request.breakglass.is_some_and(|open| known.unreviewed.contains_key(&open));
+    request.state == state || state == RequestState::Pending && due()
 }
 
 const LISTED_MAX: usize = 1000;

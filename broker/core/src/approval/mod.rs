@@ -83,7 +83,9 @@ async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &Req
     }
     let entry = ReviewEntry {
         id: id.clone(),
-        request: request.index,
+        // Decided with the verdict.
+        request: 0,
+        afterwards: false,
         session: caller.session().clone(),
         open: caller.open_index(),
         policy: 0,

@@ -68,6 +68,9 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
     if document.reason.trim().is_empty() {
         return Err(Error::new(Code::InvalidRequest, "A request needs a reason.").hint("add `--reason TEXT`"));
     }
+    if document.break_glass && document.ticket.as_ref().is_none_or(|ticket| ticket.trim().is_empty()) {
+        return Err(Error::new(Code::InvalidRequest, "Breaking the glass needs the ticket of the incident.").hint("add `--ticket TICKET`"));
+    }
     if document.not_after_ms <= now_ms || document.not_after_ms > not_after_ms(now_ms) {
         return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
     }
@@ -76,6 +79,7 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         format: document.format,
         reason: document.reason.clone(),
         ticket: document.ticket.clone(),
+        break_glass: document.break_glass,
     };
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let permit = permit_or_record(broker, cx, plan).await?;

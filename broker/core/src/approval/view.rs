@@ -42,7 +42,9 @@ pub(super) async fn views(broker: &Broker, requests: &[Arc<Request>]) -> Result<
             }
         }
     }
-    requests.iter().map(|request| show(request, &words)).collect()
+    let published = broker.log.published();
+    let due = |request: &Request| request.breakglass.is_some_and(|open| published.state.unreviewed.contains_key(&open));
+    requests.iter().map(|request| show(request, &words, due(request))).collect()
 }
 
 /// What a request says, or a verdict gives as its reason.
@@ -59,7 +61,7 @@ fn document_text(document: &chunk_wire::fetch::RequestDocument) -> Result<String
 }
 
 /// The request; texts whose entries were erased are empty.
-fn show(request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, Error> {
+fn show(request: &Request, words: &HashMap<u64, String>, review_due: bool) -> Result<RequestView, Error> {
     let approvals = request.reviews.iter().filter(|r| approves(r.verdict)).count();
     let from_log = |index: &u64| words.get(index).cloned().unwrap_or_default();
     Ok(RequestView {
@@ -89,6 +91,8 @@ fn show(request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, 
             })
             .collect(),
         approvals_missing: request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
+        break_glass: request.breakglass.is_some(),
+        review_due,
         deliveries: request
             .deliveries
             .iter()

@@ -108,6 +108,7 @@ impl State {
             let Some(request) = self.requests.remove(id) else { continue };
             self.waiting.remove(&(request.expires_ms, id.clone()));
             let was_pending = self.pending.remove(&request.index).is_some();
+            self.forget_breakglass(&request);
             if let Some(theirs) = self.people.get_mut(&request.actor) {
                 theirs.pending = theirs.pending.saturating_sub(usize::from(was_pending));
                 people.insert(request.actor.clone());

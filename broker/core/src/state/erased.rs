@@ -27,6 +27,7 @@ impl State {
             if let Some(request) = self.requests.remove(&id) {
                 self.waiting.remove(&(request.expires_ms, id.clone()));
                 self.pending.remove(&request.index);
+                self.forget_breakglass(&request);
                 self.created.retain(|created| *created != id);
             }
         }
@@ -55,8 +56,10 @@ impl State {
                 self.end_session(&id, "ended", header.act.as_deref());
             }
         }
-        if let (Kind::FetchOutcome, Some(intent)) = (header.kind, about) {
-            self.open_intents.remove(&intent);
+        match (header.kind, about) {
+            (Kind::FetchOutcome, Some(intent)) => drop(self.open_intents.remove(&intent)),
+            (Kind::BreakglassReview, Some(open)) => drop(self.unreviewed.remove(&open)),
+            _ => {}
         }
         let ended = match header.kind {
             Kind::ReviewReject => self
@@ -73,6 +76,13 @@ impl State {
         self.anchors.apply_other(self.size);
         self.size += 1;
         self.last_ms = self.last_ms.max(header.t);
+    }
+
+    /// No review is due of a request that is known no more.
+    pub(super) fn forget_breakglass(&mut self, request: &Request) {
+        if let Some(open) = request.breakglass {
+            self.unreviewed.remove(&open);
+        }
     }
 
     fn find(&self, is: impl Fn(&Request) -> bool) -> Option<RequestId> {

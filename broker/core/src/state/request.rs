@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) rows_estimated: Option<u64>,
     /// Verdicts, in order.
     pub(crate) reviews: Vec<Review>,
+    /// Index of `breakglass.open`, of a request in an emergency.
+    pub(crate) breakglass: Option<u64>,
     /// Index of `grant.issue`.
     pub(crate) grant: Option<u64>,
     /// Index of `grant.take`.
@@ -114,6 +116,7 @@ impl Request {
             expires_ms: create.expires_ms,
             rows_estimated: create.rows_estimated,
             reviews: Vec::new(),
+            breakglass: None,
             grant: None,
             taken: None,
             deliveries: Vec::new(),

@@ -664,6 +664,7 @@ pub(crate) fn slice(dataset: &str) -> PlanRequest {
         format: Format::Csv,
         reason: "incident 42".into(),
         ticket: None,
+        break_glass: false,
     }
 }
 

@@ -36,28 +36,31 @@ pub(crate) struct FetchArgs {
     pub(crate) query: SliceArgs,
     /// Why you need it. Reviewers and auditors read it.
     #[arg(long, value_name = "TEXT", value_parser = words, required_unless_present = "request", conflicts_with = "request")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Ticket this belongs to.
     #[arg(long, conflicts_with = "request")]
-    ticket: Option<String>,
+    pub(crate) ticket: Option<String>,
     /// Encoding; without it, what the file's name says, or Parquet.
     #[arg(long, value_enum, conflicts_with = "request")]
-    format: Option<FormatArg>,
+    pub(crate) format: Option<FormatArg>,
     /// File to write, or `-` for standard output. ./DATASET.parquet without it.
     #[arg(short, long, value_name = "PATH")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Wait for approval at most this long (`90s`, `10m`, `1h30m`).
     #[arg(long, value_name = "DURATION", value_parser = figures::parse_duration)]
-    wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
     /// Do not wait for approval.
     #[arg(long, conflicts_with = "wait")]
-    no_wait: bool,
+    pub(crate) no_wait: bool,
     /// Go on with a request that was made before.
     #[arg(long, value_name = "ID")]
-    request: Option<RequestId>,
+    pub(crate) request: Option<RequestId>,
     /// Overwrite the file.
     #[arg(long)]
-    force: bool,
+    pub(crate) force: bool,
+    /// In an emergency: what `break-glass` sets, and nothing that can be typed.
+    #[arg(skip)]
+    pub(crate) break_glass: bool,
 }
 
 pub(crate) fn run(cx: &Context<'_>, args: &FetchArgs) -> Result<()> {
@@ -89,6 +92,7 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
         format,
         reason: args.reason.clone().unwrap_or_default(),
         ticket: args.ticket.clone(),
+        break_glass: args.break_glass,
     };
     let target = Target::choose(args.output.as_deref(), name_of(&asked.query), format);
     target.check_with_receipt(args.force, format)?;

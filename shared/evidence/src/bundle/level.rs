@@ -14,7 +14,10 @@ pub const LEVEL_MAX: u8 = 4;
 #[must_use]
 pub fn open_groups(level: u8, kind: Kind) -> &'static [Group] {
     use Group::{Mask, Net, Obj, Out, What, Who};
-    let signed = matches!(kind, Kind::RequestCreate | Kind::ReviewApprove | Kind::ReviewReject);
+    let signed = matches!(
+        kind,
+        Kind::RequestCreate | Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassReview
+    );
     let queries = matches!(kind, Kind::AuditRead | Kind::AuditExport);
     match (level, signed, queries) {
         (0 | 1, ..) => &[],

@@ -227,6 +227,15 @@ pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'
             ("key", Who, "key"),
             ("reason", Why, "reason"),
         ],
+        "breakglass" => &[
+            ("request", What, "id"),
+            ("digest", What, "digest"),
+            ("issuer", Who, "issuer"),
+            ("subject", Who, "subject"),
+            ("key", Who, "key"),
+            ("reason", Why, "reason"),
+            ("ticket", Why, "ticket"),
+        ],
         "grant" => &[
             ("request", What, "id"),
             ("digest", What, "digest"),

@@ -31,6 +31,8 @@ pub struct ReceiptStory {
     pub requested_ms: i64,
     /// Approvals the request needed.
     pub quorum: u64,
+    /// Asked for in an emergency: nobody approved beforehand.
+    pub break_glass: bool,
     /// Who approved, in log order.
     pub approvals: Vec<StoryApproval>,
     /// When reading began, ms since 1970.

@@ -266,6 +266,7 @@ impl Entries<'_> {
             ticket: text("ticket"),
             requested_ms: request_entry.t,
             quorum: request.quorum,
+            break_glass: request.break_glass,
             approvals: approvals.into_iter().map(|(approval, _)| approval).collect(),
             intent_ms: intent.t,
             outcome_ms: outcome.t,

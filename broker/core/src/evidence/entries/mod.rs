@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 pub(crate) use self::dispose::{DisposeEntry, Disposed};
 pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
-pub(crate) use self::request::{RequestCreate, RequestDeny};
+pub(crate) use self::request::{BreakglassOpen, RequestCreate, RequestDeny};
 pub(crate) use self::review::ReviewEntry;
 pub(crate) use self::session::SessionOpen;
 use crate::anchor::Observed;
@@ -71,6 +71,8 @@ pub(crate) enum Event {
         session: Option<SessionId>,
         reason: String,
     },
+    /// The request before it is an emergency: nobody approves beforehand.
+    BreakglassOpen(BreakglassOpen),
     /// A reviewer's signed verdict.
     Review(ReviewEntry),
     /// The right to fetch, given by approvals or by policy alone.
@@ -212,6 +214,7 @@ impl Event {
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Why, why(reason, None));
             }
+            Event::BreakglassOpen(open) => open.write(&mut header, &mut body),
             Event::Review(review) => review.write(&mut header, &mut body),
             Event::GrantIssue {
                 id,
@@ -318,6 +321,8 @@ impl Event {
             Event::RequestDeny(_) => Kind::RequestDeny,
             Event::RequestEnd { cancelled: true, .. } => Kind::RequestCancel,
             Event::RequestEnd { .. } => Kind::RequestExpire,
+            Event::BreakglassOpen(_) => Kind::BreakglassOpen,
+            Event::Review(ReviewEntry { afterwards: true, .. }) => Kind::BreakglassReview,
             Event::Review(review) => match review.verdict {
                 Verdict::Approve => Kind::ReviewApprove,
                 Verdict::Reject => Kind::ReviewReject,

@@ -5,7 +5,7 @@ use chunk_evidence::leaf::{Header, Kind};
 use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
-use super::{DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry, SessionOpen};
+use super::{BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry, SessionOpen};
 
 impl Event {
     /// Reads an entry back.
@@ -59,7 +59,8 @@ impl Event {
                 session: read.session_if_any()?,
                 reason: read.member(Group::Why, "reason")?,
             },
-            Kind::ReviewApprove | Kind::ReviewReject => Event::Review(ReviewEntry::read(&read)?),
+            Kind::BreakglassOpen => Event::BreakglassOpen(BreakglassOpen::read(&read)?),
+            Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassReview => Event::Review(ReviewEntry::read(&read)?),
             Kind::GrantIssue => Event::GrantIssue {
                 id: read.member(Group::What, "id")?,
                 digest: read.member(Group::What, "digest")?,

@@ -35,6 +35,31 @@ pub(crate) struct RequestCreate {
     pub(crate) rows_estimated: Option<u64>,
 }
 
+/// `breakglass.open`: a request that nobody approves beforehand, because of an emergency.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BreakglassOpen {
+    /// Request.
+    pub(crate) id: RequestId,
+    /// Index of its `request.create`.
+    pub(crate) request: u64,
+    /// Session under which it was made.
+    pub(crate) session: SessionId,
+    /// Requester's pseudonym.
+    pub(crate) actor: ActorId,
+    /// Index of the requester's `session.open`.
+    pub(crate) open: u64,
+    /// Index of the policy set that permits it.
+    pub(crate) policy: u64,
+    /// Datasets.
+    pub(crate) datasets: Vec<String>,
+    /// Digest of the document, hex.
+    pub(crate) digest: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// Ticket of the incident.
+    pub(crate) ticket: Option<String>,
+}
+
 /// `request.deny`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RequestDeny {
@@ -79,6 +104,7 @@ impl RequestCreate {
         body.set(Group::Why, why(&self.document.reason, self.document.ticket.as_deref()));
         let mut out = json!({ "expires_ms": self.expires_ms, "quorum": self.document.quorum, "state": self.state });
         put(&mut out, "rows_estimated", self.rows_estimated);
+        put(&mut out, "break_glass", self.document.break_glass.then_some(true));
         body.set(Group::Out, out);
     }
 
@@ -98,6 +124,50 @@ impl RequestCreate {
             state: read.member(Group::Out, "state")?,
             expires_ms: read.member(Group::Out, "expires_ms")?,
             rows_estimated: read.optional(Group::Out, "rows_estimated")?,
+        })
+    }
+}
+
+impl BreakglassOpen {
+    /// What stands beside a request that is an emergency, at this index.
+    pub(crate) fn of(create: &RequestCreate, request: u64) -> Self {
+        Self {
+            id: create.id.clone(),
+            request,
+            session: create.session.clone(),
+            actor: create.actor.clone(),
+            open: create.open,
+            policy: create.policy,
+            datasets: create.document.datasets.clone(),
+            digest: create.digest.clone(),
+            reason: create.document.reason.clone(),
+            ticket: create.document.ticket.clone(),
+        }
+    }
+
+    pub(super) fn write(&self, header: &mut Header, body: &mut Body) {
+        by(header, Some(&self.actor), Some(&self.session));
+        header.dec = Some(Decision::Allow);
+        header.pol = Some(self.policy);
+        header.ds = Some(self.datasets.join(","));
+        header.refs = vec![self.request, self.open];
+        body.set(Group::What, json!({ "digest": self.digest, "id": self.id }));
+        body.set(Group::Why, why(&self.reason, self.ticket.as_deref()));
+    }
+
+    pub(super) fn read(read: &Read<'_>) -> Result<Self, EventError> {
+        let datasets = read.header.ds.as_deref().unwrap_or_default();
+        Ok(Self {
+            id: read.member(Group::What, "id")?,
+            request: read.reference(0)?,
+            open: read.reference(1)?,
+            session: read.session()?,
+            actor: read.actor()?,
+            policy: read.policy()?,
+            datasets: datasets.split(',').map(str::to_owned).collect(),
+            digest: read.member(Group::What, "digest")?,
+            reason: read.member(Group::Why, "reason")?,
+            ticket: read.optional(Group::Why, "ticket")?,
         })
     }
 }

@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 use super::read::Read;
 use super::{EventError, by, why};
 
-/// `review.approve` and `review.reject`.
+/// `review.approve`, `review.reject` and `breakglass.review`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReviewEntry {
     /// Request.
     pub(crate) id: RequestId,
-    /// Index of its `request.create`.
+    /// Index of its `request.create`; of its `breakglass.open` where the verdict comes afterwards.
     pub(crate) request: u64,
+    /// The verdict is on what was done in an emergency, after it was done.
+    pub(crate) afterwards: bool,
     /// Reviewer's session.
     pub(crate) session: SessionId,
     /// Index of the reviewer's `session.open`.
@@ -64,6 +66,7 @@ impl ReviewEntry {
         Ok(Self {
             id: read.member(Group::What, "id")?,
             request: read.reference(0)?,
+            afterwards: read.header.kind == Kind::BreakglassReview,
             open: read.reference(1)?,
             policy: read.policy()?,
             session: read.session()?,
@@ -71,7 +74,7 @@ impl ReviewEntry {
             issuer: read.member(Group::Who, "issuer")?,
             subject: read.member(Group::Who, "subject")?,
             key: read.member(Group::Who, "key")?,
-            verdict: if read.header.kind == Kind::ReviewApprove {
+            verdict: if read.header.dec == Some(Decision::Allow) {
                 Verdict::Approve
             } else {
                 Verdict::Reject

@@ -40,6 +40,9 @@ impl Ledger<'_> {
         }
         let quorum = entry.number(Group::Out, "quorum");
         report.check(!entry.shows(Group::Out) || quorum.is_some(), TERMS, "it names no quorum");
+        let emergency = entry.shows(Group::Out).then(|| entry.member(Group::Out, "break_glass"));
+        let fits = emergency.flatten().is_none_or(|value| value.text() == "true");
+        report.check(fits, TERMS, "it says something else of an emergency than that it is one");
         let masks = masks_of(entry, Group::Obj, report, |columns| self.approved_masks.read(columns));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
@@ -52,6 +55,8 @@ impl Ledger<'_> {
                 quorum,
                 masks: masks.map(|masks| hash_of(&masks)),
                 signed,
+                emergency: emergency.map(|value| value.is_some()),
+                opened: false,
                 ended: false,
                 granted: false,
                 withheld: is_withheld(entry, report),
@@ -88,7 +93,32 @@ impl Ledger<'_> {
         if request.ended || request.granted {
             self.reviewers.remove(&of);
         }
-        let (signed, requester) = (request.signed, request.holder);
+        self.verdict(at, entry, of, holder, report, counts);
+        self.reviews.push(
+            entry.index,
+            Review {
+                request: of,
+                act,
+                holder,
+                approves,
+                withheld: is_withheld(entry, report),
+            },
+        );
+    }
+
+    /// Who gave a verdict on this request, and did they sign it?
+    pub(super) fn verdict(
+        &mut self,
+        at: usize,
+        entry: &Disclosed<'_>,
+        request: u64,
+        holder: Option<u32>,
+        report: &mut Report<'_>,
+        counts: &mut Counts,
+    ) {
+        let Some((signed, requester)) = self.requests.get(request).map(|request| (request.signed, request.holder)) else {
+            return;
+        };
         let reviewer = self.holder(holder).cloned();
         if let (Some(reviewer), Some(requester)) = (&reviewer, self.holder(requester)) {
             report.check(!reviewer.is(requester), PEOPLE, "the requester reviewed the request");
@@ -107,20 +137,10 @@ impl Ledger<'_> {
                 about: Some((self.texts.get(signed.id).to_owned(), self.texts.get(signed.digest).to_owned())),
             });
         }
-        self.reviews.push(
-            entry.index,
-            Review {
-                request: of,
-                act,
-                holder,
-                approves,
-                withheld: is_withheld(entry, report),
-            },
-        );
     }
 
     /// Whether the auditor knows that this key is the reviewer's.
-    fn vouch(&self, reviewer: &Holder, report: &mut Report<'_>) {
+    pub(super) fn vouch(&self, reviewer: &Holder, report: &mut Report<'_>) {
         match self
             .trust
             .map(|trust| trust.vouches(&reviewer.issuer, &reviewer.subject, &reviewer.key))
@@ -157,6 +177,12 @@ impl Ledger<'_> {
         report.check(acts.len() == approvals.len(), CLOSURE, "it counts one person twice");
         if let Some(quorum) = request.quorum {
             report.check(acts.len() as u64 >= quorum, TERMS, "it has fewer approvals than its request needed");
+        }
+        if let Some(emergency) = request.emergency {
+            let what = "a request in an emergency has a `breakglass.open` before its grant, and no other has one";
+            // Of a request before the range, what followed it is not all shown.
+            let unseen = emergency && of < self.from;
+            report.check(request.opened == emergency || unseen, TERMS, what);
         }
         if let (true, Some(signed)) = (entry.shows(Group::What), &request.signed) {
             let same = entry.says(Group::What, "id", self.texts.get(signed.id))

@@ -5,6 +5,7 @@
 //! which ones are to be checked is collected here, and they are checked elsewhere, several at once.
 
 mod approval;
+mod breakglass;
 mod delivery;
 mod disposal;
 mod memory;
@@ -42,6 +43,10 @@ struct Request {
     /// Hash of the masks approved.
     masks: Option<Hash>,
     signed: Option<Signed>,
+    /// Whether it says that it is an emergency, where that is shown.
+    emergency: Option<bool>,
+    /// A `breakglass.open` is of it.
+    opened: bool,
     /// Rejected, cancelled or expired.
     ended: bool,
     granted: bool,
@@ -53,6 +58,13 @@ struct Request {
 struct Signed {
     id: Place,
     digest: Place,
+}
+
+/// An emergency, and who has reviewed it since.
+struct Breakglass {
+    request: u64,
+    reviewers: Vec<u32>,
+    withheld: bool,
 }
 
 struct Review {
@@ -128,6 +140,7 @@ pub(super) struct Ledger<'a> {
     /// Who reviewed requests that are neither granted nor ended.
     reviewers: HashMap<u64, Vec<u32>>,
     reviews: Table<Review>,
+    breakglass: Table<Breakglass>,
     grants: Table<Grant>,
     intents: Table<Intent>,
     running: HashMap<u64, Running>,
@@ -179,6 +192,7 @@ impl<'a> Ledger<'a> {
             requests: Table::default(),
             reviewers: HashMap::new(),
             reviews: Table::default(),
+            breakglass: Table::default(),
             grants: Table::default(),
             intents: Table::default(),
             running: HashMap::new(),
@@ -228,6 +242,8 @@ impl<'a> Ledger<'a> {
             }
             Kind::RequestCancel | Kind::RequestExpire => self.request_end(entry, &mut report),
             Kind::ReviewApprove | Kind::ReviewReject => self.review(at, entry, &mut report, counts),
+            Kind::BreakglassOpen => self.breakglass_open(entry, &mut report),
+            Kind::BreakglassReview => self.breakglass_review(at, entry, &mut report, counts),
             Kind::GrantIssue => self.grant_issue(entry, &mut report),
             Kind::GrantTake => self.grant_take(entry, &mut report),
             Kind::GrantRevoke | Kind::GrantExpire => {
@@ -265,7 +281,10 @@ impl<'a> Ledger<'a> {
                 Some(base) => withheld(entry, *base, report),
             }
         }
-        let decides = matches!(entry.kind, Kind::FetchIntent | Kind::ReviewApprove | Kind::ReviewReject);
+        let decides = matches!(
+            entry.kind,
+            Kind::FetchIntent | Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen | Kind::BreakglassReview
+        );
         if decides {
             report.check(entry.pol.is_some(), CLOSURE, "it names no policy");
             let in_force = entry.pol.is_none() || entry.pol == self.policies.last();
@@ -283,7 +302,8 @@ impl<'a> Ledger<'a> {
                 session(open)
             }
             (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
-            (Kind::ReviewApprove | Kind::ReviewReject, [of, open]) => request(of) && session(open),
+            (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
+            (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
             (Kind::GrantIssue, [of, reviews @ ..]) => request(of) && reviews.iter().all(|index| self.reviews.contains(*index)),
             (Kind::GrantRevoke | Kind::GrantExpire, [of]) => grant(of),
             (Kind::GrantTake | Kind::FetchIntent, [of, open]) => grant(of) && session(open),
@@ -297,6 +317,8 @@ impl<'a> Ledger<'a> {
                 | Kind::RequestExpire
                 | Kind::ReviewApprove
                 | Kind::ReviewReject
+                | Kind::BreakglassOpen
+                | Kind::BreakglassReview
                 | Kind::GrantIssue
                 | Kind::GrantTake
                 | Kind::GrantRevoke

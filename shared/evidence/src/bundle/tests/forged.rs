@@ -282,6 +282,78 @@ fn what_an_operator_could_invent_is_found() {
     );
 }
 
+/// An emergency from request to verdict: what is signed, what is recorded, whether it is told, and who judges it.
+fn emergency(signed: bool, recorded: bool, told: bool, judge: impl FnOnce(&mut Log, u64, u64, &str)) -> Vec<&'static str> {
+    twisted(move |log, ada, _| {
+        let (request, document) = log.request_of(ada, 0, signed, recorded);
+        let open = if told { log.break_glass(ada, request, &document) } else { request };
+        let grant = log.grant(ada, request, &document, &[]);
+        log.take(ada, grant, request);
+        let intent = log.intent(ada, grant, request, "redact");
+        log.outcome(intent, "done");
+        judge(log, open, request, &document);
+    })
+}
+
+#[test]
+fn an_emergency_is_told_before_its_grant_and_judged_by_others_afterwards() {
+    let by_bob = |verdict: &'static str| {
+        emergency(true, true, true, move |log, open, request, document| {
+            let bob = log.sign_in("bob", 2);
+            log.review_afterwards(&bob, open, request, document, verdict);
+        })
+    };
+    assert_eq!(by_bob("approve"), [""; 0]);
+    assert_eq!(by_bob("reject"), [""; 0]);
+    assert_eq!(emergency(true, true, true, |_, _, _, _| ()), [""; 0], "nobody has judged it yet");
+    // It is hidden, wholly or in part.
+    assert_eq!(emergency(true, true, false, |_, _, _, _| ()), ["terms"]);
+    assert_eq!(emergency(true, false, false, |_, _, _, _| ()), ["signatures"]);
+    // It is invented.
+    assert_eq!(emergency(false, true, true, |_, _, _, _| ()), ["signatures"]);
+    assert_eq!(emergency(false, false, true, |_, _, _, _| ()), ["terms"]);
+    // By the one who broke the glass, twice by one person, by a key that is not the reviewer's.
+    let by_ada = emergency(true, true, true, |log, open, request, document| {
+        let ada = log.sign_in("ada", 3);
+        log.review_afterwards(&ada, open, request, document, "approve");
+    });
+    assert_eq!(by_ada, ["closure", "people"]);
+    let twice = emergency(true, true, true, |log, open, request, document| {
+        let bob = log.sign_in("bob", 2);
+        log.review_afterwards(&bob, open, request, document, "approve");
+        log.review_afterwards(&bob, open, request, document, "reject");
+    });
+    assert_eq!(twice, ["closure"]);
+    let forged = emergency(true, true, true, |log, open, request, document| {
+        let bob = log.sign_in("bob", 2);
+        log.review_afterwards(&copy(&bob, 9), open, request, document, "approve");
+    });
+    assert_eq!(forged, ["signatures"]);
+    // A verdict as before a fetch, on what is done already; and one on no emergency.
+    let late = emergency(true, true, true, |log, _, request, document| {
+        let bob = log.sign_in("bob", 2);
+        log.review(&bob, request, document, "approve");
+    });
+    assert_eq!(late, ["closure"]);
+    let of_none = twisted(|log, ada, bob| {
+        let (request, document) = log.request(ada, 1);
+        log.review_afterwards(bob, request, request, &document, "approve");
+    });
+    assert_eq!(of_none, ["order"]);
+    // Told by somebody else, and after it was granted.
+    let by_another = twisted(|log, ada, bob| {
+        let (request, document) = log.request_of(ada, 0, true, true);
+        log.break_glass(bob, request, &document);
+    });
+    assert_eq!(by_another, ["closure"]);
+    let after = twisted(|log, ada, _| {
+        let (request, document) = log.request_of(ada, 0, true, true);
+        log.grant(ada, request, &document, &[]);
+        log.break_glass(ada, request, &document);
+    });
+    assert_eq!(after, ["closure", "terms"]);
+}
+
 /// The same person under the same session, with another key.
 pub(super) fn copy(actor: &Actor, seed: u8) -> Actor {
     Actor {

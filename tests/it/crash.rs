@@ -52,6 +52,7 @@ fn one_fetch(api: &Api, told: &Mutex<Told>, limit: u64) -> Option<()> {
         format: Format::Csv,
         reason: "a test asks".into(),
         ticket: None,
+        break_glass: false,
     };
     let plan: PlanAnswer = post("/v1/plans", bytes(&asked)).filter(|answer| answer.status == 200)?.json();
     let envelope = api.envelope(REQUEST_PAYLOAD_TYPE, plan.document?.as_bytes());

@@ -9,7 +9,7 @@ use std::process::Command;
 use chunk_wire::fetch::Format;
 
 use crate::support::api::slice;
-use crate::support::{Person, World};
+use crate::support::{Person, Setup, World};
 
 /// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
 fn python(bundle: &Path, trust: &Path) -> i32 {
@@ -25,11 +25,17 @@ fn python(bundle: &Path, trust: &Path) -> i32 {
 
 #[test]
 fn two_verifiers_agree_on_good_and_on_changed_bundles() {
-    let world = World::new();
+    let world = World::with(Setup::standard().policy(
+        r#"@id("emergencies") permit (principal in Group::"developers", action == Action::"break_glass", resource == Dataset::"people");"#,
+    ));
     let (dana, rita) = (world.api("dana"), world.api("rita"));
     let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
     rita.approve(&request);
     assert!(dana.fetch(&request).complete);
+    let urgent = dana.break_glass(&slice("people", None, Some(10)), Format::Csv);
+    assert!(dana.fetch(&urgent).complete);
+    assert!(!rita.approve(&urgent).review_due);
+    dana.break_glass(&slice("people", None, Some(5)), Format::Csv);
     let anna = world.signed_in("anna");
     anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
     let trust = anna.dir().join("trust.toml");

@@ -312,6 +312,7 @@ impl Api {
                 format,
                 reason: reason.to_owned(),
                 ticket: None,
+                break_glass: false,
             },
         )
     }
@@ -331,6 +332,20 @@ impl Api {
     #[track_caller]
     pub(crate) fn request(&self, query: &Query, format: Format) -> RequestView {
         let plan: PlanAnswer = self.plan(query, format, "a test asks").json();
+        self.submit(&plan).json()
+    }
+
+    /// Asks in an emergency.
+    #[track_caller]
+    pub(crate) fn break_glass(&self, query: &Query, format: Format) -> RequestView {
+        let asked = PlanRequest {
+            query: query.clone(),
+            format,
+            reason: "a test breaks the glass".to_owned(),
+            ticket: Some("INC-1".to_owned()),
+            break_glass: true,
+        };
+        let plan: PlanAnswer = self.post("/v1/plans", &asked).json();
         self.submit(&plan).json()
     }
 

@@ -5,7 +5,10 @@ use chunk_evidence::leaf::{Header, Kind};
 use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
-use super::{BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry, SessionOpen};
+use super::{
+    BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry,
+    SessionOpen,
+};
 
 impl Event {
     /// Reads an entry back.

@@ -47,9 +47,17 @@ async fn data_comes_at_once_and_a_review_is_due_until_somebody_else_gave_it() {
     assert_eq!(request.state, RequestState::Approved);
     assert!(request.break_glass && request.review_due);
     let kinds = world.kinds().await;
-    assert_eq!(kinds[kinds.len() - 3..], ["request.create", "breakglass.open", "grant.issue"], "one commit");
+    assert_eq!(
+        kinds[kinds.len() - 3..],
+        ["request.create", "breakglass.open", "grant.issue"],
+        "one commit"
+    );
     drain(olga.fetch(&world, &request.id).await.unwrap()).await.unwrap();
-    assert_eq!(waiting_for(&world, &rey).await, [request.index], "it waits for a reviewer although it is done");
+    assert_eq!(
+        waiting_for(&world, &rey).await,
+        [request.index],
+        "it waits for a reviewer although it is done"
+    );
 
     let by_herself = olga.review(&world, &request, Verdict::Approve).await.unwrap_err();
     assert_eq!(by_herself.code, Code::ReviewRefused);
@@ -109,6 +117,10 @@ async fn it_takes_a_permit_of_its_own_a_reason_and_a_ticket() {
     let plan = dana.plan(&world, slice("customers")).await.unwrap().document.unwrap();
     let widened = plan.replacen('{', "{\"break_glass\":true,", 1);
     let refused = dana.submit(&world, &widened).await.unwrap_err();
-    assert!(matches!(refused.code, Code::InvalidRequest | Code::Denied | Code::InvalidSignature), "{:?}", refused.code);
+    assert!(
+        matches!(refused.code, Code::InvalidRequest | Code::Denied | Code::InvalidSignature),
+        "{:?}",
+        refused.code
+    );
     assert!(!world.kinds().await.contains(&"breakglass.open"));
 }

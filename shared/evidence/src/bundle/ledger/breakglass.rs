@@ -38,7 +38,9 @@ impl Ledger<'_> {
         report.check(entry.dec.is_some(), CLOSURE, "it holds no verdict");
         let act = self.names.number(entry.act.unwrap_or_default());
         let holder = self.session_of(entry, 1).and_then(|session| session.holder);
-        let Some(opened) = self.breakglass.get_mut(reference(entry, 0)) else { return };
+        let Some(opened) = self.breakglass.get_mut(reference(entry, 0)) else {
+            return;
+        };
         withheld(entry, opened.withheld, report);
         report.check(!opened.reviewers.contains(&act), CLOSURE, "one person reviewed twice");
         opened.reviewers.push(act);

@@ -42,6 +42,13 @@ fn log_of_everything() -> Log {
     }
     let (refused, document) = log.request(&dan, 1);
     log.review(&bob, refused, &document, "reject");
+    let (urgent, document) = log.request_of(&dan, 0, true, true);
+    let opened = log.break_glass(&dan, urgent, &document);
+    let grant = log.grant(&dan, urgent, &document, &[]);
+    log.take(&dan, grant, urgent);
+    let intent = log.intent(&dan, grant, urgent, "redact");
+    log.outcome(intent, "done");
+    log.review_afterwards(&carol, opened, urgent, &document, "reject");
     let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
     super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);

@@ -192,11 +192,11 @@ impl Broker {
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         recording::sweep(&broker).await?;
-        retention::finish(&broker, left).await?;
+        let disposing = retention::finish(&broker, left).await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
-        broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
+        broker.jobs.spawn(retention::mind(Arc::clone(&broker), disposing));
         for sink in met {
             broker.sink_jobs.spawn(sinks::keep(Arc::clone(&broker), sink));
         }

@@ -165,27 +165,16 @@ impl Log {
 
     /// Takes away the bodies of these entries for good. Whatever says that they may be gone must be durable before.
     ///
+    /// False when somebody reads older pages of the journal, which hold them still: asking again, for nothing more, finishes it.
+    ///
     /// # Errors
-    /// When the journal cannot be written, or somebody reads old pages of it for too long; calling it again finishes it.
-    pub(crate) async fn forget(&self, indices: Vec<u64>) -> Result<(), Error> {
-        let mut indices = indices;
-        for _ in 0..FORGET_TRIES_MAX {
-            let (reply, answer) = oneshot::channel();
-            let order = Order::Forget {
-                indices: std::mem::take(&mut indices),
-                reply,
-            };
-            self.orders
-                .try_send(order)
-                .map_err(|_| unavailable("the log's writer has more to do than it can take now"))?;
-            if answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))? {
-                return Ok(());
-            }
-            tokio::time::sleep(FORGET_PAUSE).await;
-        }
-        Err(unavailable(
-            "old pages of the journal stay in use, so bodies that were disposed of are still on disk",
-        ))
+    /// When the journal cannot be written, or its writer has too much to do.
+    pub(crate) async fn forget(&self, indices: Vec<u64>) -> Result<bool, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.orders
+            .try_send(Order::Forget { indices, reply })
+            .map_err(|_| unavailable("the log's writer has more to do than it can take now"))?;
+        answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))
     }
 
     /// Reads entries `[from, from + max)` without opening them.
@@ -337,7 +326,3 @@ fn settled<T>(read: Result<Result<T, Box<dyn std::error::Error + Send + Sync>>, 
 fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::new(Code::EvidenceUnavailable, "The evidence log cannot be read.").operator(fault)
 }
-
-/// How often older pages of the journal are waited for, and how long each time.
-const FORGET_TRIES_MAX: u32 = 100;
-const FORGET_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

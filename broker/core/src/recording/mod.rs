@@ -22,7 +22,7 @@ pub(crate) use cut::cut_to_progress;
 pub(crate) use record::Recorder;
 pub use replay::Replay;
 pub(crate) use replay::{Told, find};
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{remove, sweep};
 
 /// What is kept of a dataset's deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

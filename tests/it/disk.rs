@@ -3,7 +3,7 @@
 //! Faults are injected into the running broker's own system calls with strace, aimed at the journal's files; and once a file
 //! system is really full. PostgreSQL's statement log tells whether anything was read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 

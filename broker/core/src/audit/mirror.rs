@@ -124,7 +124,8 @@ mod tests {
         let step = [
             between(0, 300),
             full_tiles(300, 65_536),
-            between(65_536, 66_000),
+            full_tiles(65_536, 66_000),
+            partial_tiles(300, 66_000),
             between(66_000, 70_000),
         ]
         .concat();

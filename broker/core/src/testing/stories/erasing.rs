@@ -149,12 +149,12 @@ async fn only_an_administrator_erases_and_never_themselves_nor_under_a_running_d
 #[tokio::test]
 async fn a_delivery_that_was_revoked_ends_before_its_person_is_erased() {
     let world = world().await;
-    let (dana, _rey, request) = approved(&world).await;
+    let (dana, rey, request) = approved(&world).await;
     let admin = world.sign_in("adam", &["admins"]).await;
     world.scanner.hold.store(true, std::sync::atomic::Ordering::SeqCst);
     let delivery = dana.fetch(&world, &request.id).await.unwrap();
     let withdraw = Withdraw { reason: "no".into() };
-    let caller = dana.caller(&world).await.unwrap();
+    let caller = rey.caller(&world).await.unwrap();
     crate::approval::revoke(&world.broker, &cx(), caller, request.id.clone(), withdraw)
         .await
         .unwrap();

@@ -152,7 +152,7 @@ mod tests {
         ] {
             assert_eq!(faults(good), None, "{good}");
         }
-        let kept = with_sections("[retention]\ndefault = \"90d\"\n\"fetch.*\" = \"30d\"\n\"fetch.intent\" = \"forever\"\n").unwrap();
+        let kept = with_sections("[retention]\ndefault = \"90d\"\n\"fetch.*\" = \"30d\"\n\"fetch.intent\" = \"60d\"\n").unwrap();
         let kept = kept.retention;
         let days = |name: &str| {
             let kind = disposable_kinds().find(|kind| kind.as_str() == name).unwrap();
@@ -160,7 +160,7 @@ mod tests {
         };
         assert_eq!(
             ["session.open", "fetch.outcome", "fetch.intent"].map(days),
-            [Some(90), Some(30), None]
+            [Some(90), Some(30), Some(60)]
         );
     }
 

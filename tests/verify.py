@@ -499,7 +499,7 @@ def take_stamps(stored):
     return [Stamped(stored, size) for size in sizes]
 
 
-def judge_stamps(stamps, authorities, a, b, fault, unknown):
+def judge_stamps(stamps, authorities, most, a, b, fault, unknown):
     for s in stamps:
         claimed = [c for c in authorities if s.token.claims(c)]
         s.believed = any(s.token.holds(c) for c in claimed)
@@ -507,6 +507,7 @@ def judge_stamps(stamps, authorities, a, b, fault, unknown):
     good = [s.size for s in stamps if s.believed]
     if authorities and not good: unknown("no time stamp by a trusted authority")
     elif authorities and a < b and good[-1] <= a: unknown("the newest time stamp covers nothing of the range")
+    elif authorities and most is not None and b - max(a, good[-1]) > most: unknown(f"{b - max(a, good[-1])} entries of the range are not stamped")
 
 
 def against_stamps(e, stamps, fault):
@@ -950,7 +951,7 @@ def verify(data, trust, fault, unknown):
     for s in stamps:
         need(s.checkpoint.origin == head.origin and s.size <= head.size, "a stamped checkpoint")
         if shown.get(s.size) != s.checkpoint.root: fault(f"the head does not extend the stamped checkpoint of size {s.size}")
-    judge_stamps(stamps, trust["authorities"], a, b, fault, unknown)
+    judge_stamps(stamps, trust["authorities"], trust["unstamped_max"], a, b, fault, unknown)
     last = trust["last"]
     views = rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, unknown) if level else {}
     if last and last.size > head.size: unknown("the auditor has seen a larger log")
@@ -1088,6 +1089,8 @@ def main(argv):
                  "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
         trust["witnesses"] = [vkey(k.strip(), 4) for k in t.get("witnesses", [])]
         trust["authorities"] = [Certificate(c) for c in t.get("timestamp_authorities", [])]
+        trust["unstamped_max"] = most = t.get("unstamped_entries_max")
+        need(most is None or trust["authorities"] and type(most) is int and 0 <= most < 1 << 64, "trust file")
         trust["witness_quorum"] = t.get("witness_quorum", len(trust["witnesses"]))
         need(all(len({w[i] for w in trust["witnesses"]}) == len(trust["witnesses"]) for i in (0, 2)), "trust file")
         need(trust["witness_quorum"] <= len(trust["witnesses"]) and bool(trust["witness_quorum"]) == bool(trust["witnesses"]), "trust file")

@@ -3,13 +3,14 @@
 //! Faults are injected into the running broker's own system calls with strace, aimed at the journal's files; and once a file
 //! system is really full. PostgreSQL's statement log tells whether anything was read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use chunk_wire::fetch::{Format, RequestState, RequestView};
 
 use crate::support::api::slice;
+use crate::support::data::files_below;
 use crate::support::oracle::assert_whole;
 use crate::support::process::Running;
 use crate::support::servers::Postgres;
@@ -34,7 +35,9 @@ fn inject(world: &World, calls: &str, error: &str) -> Running {
     let mut command = Command::new("strace");
     command.args(["-f", "-p", &world.broker().pid().to_string(), "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:error={error}")]);
-    for file in files_below(&world.broker_dir().join("data")) {
+    let files = files_below(&world.broker_dir().join("data"));
+    assert!(!files.is_empty());
+    for file in files {
         command.arg("-P").arg(file);
     }
     let mut strace = Running::start(&mut command, &world.path().join("strace.log"));
@@ -47,20 +50,6 @@ fn inject(world: &World, calls: &str, error: &str) -> Running {
         strace.log_text().contains("attached").then_some(())
     });
     strace
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_below(&path))
-        } else {
-            files.push(path)
-        }
-    }
-    assert!(!files.is_empty());
-    files
 }
 
 /// Two people's requests, approved and not yet fetched.

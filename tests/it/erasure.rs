@@ -1,45 +1,19 @@
 //! Somebody is erased: what the log held of them is nowhere any more, and the log still proves itself.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use chunk_wire::fetch::Format;
 
 use crate::support::World;
 use crate::support::api::slice;
+use crate::support::data::{file_that_holds, holds, rows};
 
 /// Wrapped data keys by id, as they lie in the key file; destroyed ones are left out.
 fn keys(world: &World) -> BTreeMap<String, Vec<u8>> {
-    let query = "import sqlite3, sys\nfor i, w in sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True).execute('SELECT id, wrapped FROM keys WHERE wrapped IS NOT NULL'): print(i, w.hex())";
-    let output = Command::new("python3")
-        .args(["-c", query])
-        .arg(world.broker_dir().join("data/data-keys.sqlite"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(id, wrapped)| (id.to_owned(), hex::decode(wrapped).unwrap()))
+    let keys = rows(world, "data-keys.sqlite", "SELECT id, wrapped FROM keys WHERE wrapped IS NOT NULL");
+    keys.into_iter()
+        .map(|row| (row[0].clone(), hex::decode(&row[1]).unwrap()))
         .collect()
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_below(&path))
-        } else {
-            files.push(path)
-        }
-    }
-    files
-}
-
-fn holds(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 #[test]
@@ -85,12 +59,9 @@ fn an_erased_person_is_nowhere_on_disk_and_what_was_exported_before_and_after_ve
     let after = keys(&world);
     let gone: Vec<_> = before.iter().filter(|(id, _)| !after.contains_key(*id)).collect();
     assert_eq!(gone.len(), 1);
-    for file in files_below(&world.broker_dir()) {
-        let bytes = std::fs::read(&file).unwrap();
-        assert!(!holds(&bytes, person), "{}", file.display());
-        for (id, wrapped) in &gone {
-            assert!(!holds(&bytes, wrapped), "{} still holds the wrapped key {id}", file.display());
-        }
+    assert_eq!(file_that_holds(&world, person), None);
+    for (id, wrapped) in &gone {
+        assert_eq!(file_that_holds(&world, wrapped), None, "the wrapped key {id} is still there");
     }
 
     // And it stays so when the broker starts again and folds its state from what is left.

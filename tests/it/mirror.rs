@@ -207,10 +207,7 @@ fn a_bucket_keeps_what_it_got_and_anybody_computes_the_signed_root_from_it() {
 #[test]
 fn what_somebody_put_over_an_object_or_deleted_is_told() {
     let mut world = World::new();
-    assert_eq!(world.stop(), 0);
-    let s3 = S3::start(world.path());
-    s3.ask(&["create"]);
-    s3.mirrors(&mut world, "");
+    let s3 = S3::mirror_of(&mut world);
     world.start();
     let (dana, rita) = (world.api("dana"), world.api("rita"));
     for _ in 0..50 {
@@ -246,10 +243,7 @@ fn what_somebody_put_over_an_object_or_deleted_is_told() {
 #[test]
 fn a_bucket_that_is_away_holds_nothing_up_and_gets_what_it_missed() {
     let mut world = World::new();
-    assert_eq!(world.stop(), 0);
-    let s3 = S3::start(world.path());
-    s3.ask(&["create"]);
-    s3.mirrors(&mut world, "");
+    let s3 = S3::mirror_of(&mut world);
     world.start();
     let (dana, rita) = (world.api("dana"), world.api("rita"));
     let all = || (metric(&world, "lacking_entries") == 0).then_some(());
@@ -285,12 +279,53 @@ fn a_bucket_that_is_away_holds_nothing_up_and_gets_what_it_missed() {
 }
 
 #[test]
+fn what_is_known_to_be_there_is_not_asked_for_again() {
+    let mut world = World::new();
+    let s3 = S3::mirror_of(&mut world);
+    world.start();
+    let anna = world.api("anna");
+    let all = |world: &World| {
+        poll("the bucket to hold all", Duration::from_secs(60), || {
+            (metric(world, "lacking_entries") == 0).then_some(())
+        })
+    };
+    // Each question is an entry: more than four full tiles of them.
+    while Checkpoint::of(&anna).size <= 1024 {
+        for _ in 0..64 {
+            assert_eq!(anna.get("/v1/audit/entries?limit=1").status, 200);
+        }
+    }
+    all(&world);
+    assert_eq!(world.stop(), 0);
+    let full = ["000", "001", "002", "003"].map(|tile| format!("chunkctl/prod/tile/0/{tile}"));
+    let asked = || full.iter().map(|tile| s3.asked(tile)).collect::<Vec<_>>();
+    let before = asked();
+    assert!(before.iter().all(|times| *times >= 1), "{before:?}");
+    world.start();
+    assert_eq!(world.api("anna").get("/v1/audit/entries?limit=1").status, 200);
+    all(&world);
+    // One that is looked at again, in its turn, and perhaps the next.
+    let again: Vec<_> = asked().into_iter().zip(&before).map(|(now, before)| now - before).collect();
+    assert!(again.iter().sum::<usize>() <= 4 && again.contains(&0), "{again:?}");
+
+    // A note of another history is worth nothing: all of it is asked for.
+    assert_eq!(world.stop(), 0);
+    let note = world.broker_dir().join("data/mirror.json");
+    let mut noted: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&note).unwrap()).unwrap();
+    noted["root"] = "00".repeat(32).into();
+    std::fs::write(&note, noted.to_string()).unwrap();
+    let before = asked();
+    world.start();
+    poll("the tiles to be asked for", Duration::from_secs(20), || {
+        asked().iter().zip(&before).all(|(now, before)| now > before).then_some(())
+    });
+    assert!(!world.log_text().contains("contradicts"), "{}", world.log_text());
+}
+
+#[test]
 fn a_journal_that_holds_less_than_its_bucket_does_not_start() {
     let mut world = World::new();
-    assert_eq!(world.stop(), 0);
-    let s3 = S3::start(world.path());
-    s3.ask(&["create"]);
-    s3.mirrors(&mut world, "");
+    let _s3 = S3::mirror_of(&mut world);
     let (data, copy) = (world.broker_dir().join("data"), world.path().join("copy"));
     copy_folder(&data, &copy);
     world.start();

@@ -234,6 +234,31 @@ fn a_broker_that_dies_leaves_a_recording_of_what_the_log_can_vouch_for() {
 }
 
 #[test]
+fn content_is_given_when_only_its_proof_can_be_made_no_more() {
+    let mut world = World::with(recorded());
+    let dana = world.signed_in("dana");
+    let done = fetched(&world, &dana, "people", "people.csv");
+    let intent = done["intent"].to_string();
+    dana.run(&["logout"]).exits(0);
+    assert_eq!(world.api("rita").delete("/v1/sessions/current").status, 204);
+    world.stop();
+    world.setup_mut().more = "\n[retention]\n\"review.*\" = \"1s\"\ninterval = \"1s\"\n".to_owned();
+    world.write_config();
+    world.start();
+    let anna = world.signed_in("anna");
+    poll("the approval to be disposed of", Duration::from_secs(30), || {
+        let found = anna.json(&["audit", "search", "--kind", "retention.dispose"]).exits(0).stdout;
+        found.contains("review.approve").then_some(())
+    });
+    let replayed = anna.json(&["sessions", "replay", &intent, "-o", "people.csv"]).exits(0);
+    let replayed = replayed.event("session.replayed");
+    assert_eq!((&replayed["proven"], &replayed["sha256"]), (&Value::from(false), &done["sha256"]));
+    let why = replayed["unproven"].as_str().unwrap();
+    assert!(why.contains("nothing proves it any more"), "{why}");
+    assert_eq!(sha256sum(anna.dir().join("people.csv")), sha256sum(dana.dir().join("people.csv")));
+}
+
+#[test]
 fn the_recordings_of_an_erased_person_are_nowhere() {
     let mut world = World::with(recorded());
     let dana = world.signed_in("dana");

@@ -1,6 +1,6 @@
 //! What has been kept long enough is nowhere on disk any more, and the log still proves itself to both verifiers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use chunk_wire::fetch::Format;
 use serde_json::Value;
 
 use crate::support::api::slice;
+use crate::support::data::{file_that_holds, files_below, rows};
+use crate::support::process::Running;
 use crate::support::{Person, Setup, World, poll};
 
 /// A broker that records `people`; what else it is told about retention comes later.
@@ -19,45 +21,20 @@ fn recorded() -> Setup {
 
 /// The sealed bodies of these kinds as they lie in the journal: index and bytes.
 fn sealed(world: &World, kinds: &[&str]) -> Vec<(u64, Vec<u8>)> {
-    let query = "import sqlite3, sys, json\nfor i, l, s in sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True).execute('SELECT idx, leaf, sealed FROM entries ORDER BY idx'): print(i, json.loads(l.split(b'\\n')[0])['k'], s.hex() or '-')";
-    let output = Command::new("python3")
-        .args(["-c", query])
-        .arg(world.broker_dir().join("data/journal.sqlite"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let rows = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    rows.filter(|row| kinds.contains(&row[1]) && row[2] != "-")
-        .map(|row| (row[0].parse().unwrap(), hex::decode(row[2]).unwrap()))
+    let select = "SELECT idx, sealed, json_extract(CAST(substr(leaf, 1, instr(leaf, x'0a') - 1) AS TEXT), '$.k') FROM entries ORDER BY idx";
+    let rows = rows(world, "journal.sqlite", select).into_iter();
+    rows.filter(|row| kinds.contains(&row[2].as_str()) && row[1] != "-")
+        .map(|row| (row[0].parse().unwrap(), hex::decode(&row[1]).unwrap()))
         .collect()
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_below(&path));
-        } else {
-            files.push(path);
-        }
-    }
-    files
-}
-
-#[track_caller]
-fn assert_nowhere(world: &World, needles: &[(u64, Vec<u8>)]) {
-    for file in files_below(&world.broker_dir()) {
-        let bytes = std::fs::read(&file).unwrap();
-        for (index, needle) in needles {
-            // What is sealed is random: a piece of it is nowhere by chance.
-            let middle = needle.len() / 2;
-            let piece = &needle[middle - 16..middle + 16];
-            let found = bytes.windows(piece.len()).any(|window| window == piece);
-            assert!(!found, "{} still holds the body of entry {index}", file.display());
-        }
-    }
+/// One of these bodies that is still in a file, and in which.
+fn left_over(world: &World, bodies: &[(u64, Vec<u8>)]) -> Option<(u64, PathBuf)> {
+    bodies.iter().find_map(|(index, body)| {
+        // What is sealed is random: a piece of it is nowhere by chance.
+        let middle = body.len() / 2;
+        Some((*index, file_that_holds(world, &body[middle - 16..middle + 16])?))
+    })
 }
 
 fn verified_by_both(anna: &Person, name: &str) -> Value {
@@ -115,7 +92,7 @@ fn what_is_past_its_time_is_nowhere_and_the_log_verifies_before_and_after() {
     });
     assert!(world.log_text().contains("disposed of what has been kept long enough"));
     world.stop();
-    assert_nowhere(&world, &bodies);
+    assert_eq!(left_over(&world, &bodies), None);
 
     world.start();
     let anna = world.signed_in("anna");
@@ -150,6 +127,52 @@ fn request_intent(anna: &Person, bodies: &[(u64, Vec<u8>)]) -> String {
         entry["header"]["k"] == "fetch.intent"
     });
     intent.expect("an intent was disposed of")
+}
+
+#[test]
+fn a_backup_that_reads_the_journal_keeps_no_broker_from_starting() {
+    let mut world = World::new();
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "search"]).exits(0);
+    anna.run(&["logout"]).exits(0);
+    let bodies = sealed(&world, &["audit.read"]);
+    assert!(!bodies.is_empty());
+    // A transaction that reads, as a backup's: what the broker writes from now on has to stay beside it.
+    let read = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1])\nc.execute('BEGIN')\nc.execute('SELECT count(*) FROM entries').fetchall()\nprint('reading', flush=True)\ntime.sleep(600)";
+    let mut reading = Command::new("python3");
+    reading.args(["-c", read]).arg(world.broker_dir().join("data/journal.sqlite"));
+    let backup = Running::start(&mut reading, &world.path().join("backup.log"));
+    poll("the backup to read", Duration::from_secs(20), || {
+        backup.log_text().contains("reading").then_some(())
+    });
+    world.stop();
+    world.setup_mut().more = "\n[retention]\n\"audit.*\" = \"1s\"\n".to_owned();
+    world.write_config();
+    std::thread::sleep(Duration::from_millis(1100));
+    // Once to dispose of it, and once more with bodies to go that cannot.
+    for round in 1..=2 {
+        world.start();
+        poll("the broker to say why bodies are still there", Duration::from_secs(20), || {
+            let said = world.log_text().matches("somebody reads older pages of the journal").count();
+            (said >= round).then_some(())
+        });
+        assert!(sealed(&world, &["audit.read"]).is_empty(), "the journal gives none any more");
+        world.kill();
+    }
+    assert!(
+        left_over(&world, &bodies).is_some(),
+        "the backup reads nothing, so this shows nothing"
+    );
+    world.start();
+    backup.kill();
+    poll("the bodies to be nowhere", Duration::from_secs(20), || {
+        left_over(&world, &bodies).is_none().then_some(())
+    });
+    assert!(
+        world.log_text().contains("the older pages of the journal are gone"),
+        "{}",
+        world.log_text()
+    );
 }
 
 #[test]

@@ -49,6 +49,12 @@ impl Authority {
         std::fs::write(self.dir.join("mood"), mood).unwrap();
     }
 
+    /// How often it was asked in this mood.
+    fn asked(&self, mood: &str) -> usize {
+        let asked = std::fs::read_to_string(self.file("asked")).unwrap_or_default();
+        asked.lines().filter(|line| *line == mood).count()
+    }
+
     fn toml(&self) -> String {
         format!("\n[timestamps]\nurl = \"http://127.0.0.1:{}/\"\ninterval_s = 10\n", self.port)
     }
@@ -239,9 +245,15 @@ fn an_authority_that_is_no_use_holds_nothing_up_and_nothing_is_lost() {
     assert_eq!((metric(&world, "up"), metric(&world, "stamped_entries")), (0, 0));
     // Every mood is another way to be no use; what is told is told once.
     authority.mood("refuses");
-    std::thread::sleep(Duration::from_secs(6));
+    fetch(&world);
+    poll("the authority to be asked", Duration::from_secs(60), || {
+        (authority.asked("refuses") > 0).then_some(())
+    });
     authority.mood("slow");
     fetch(&world);
+    poll("the authority to be asked again", Duration::from_secs(60), || {
+        (authority.asked("slow") > 0).then_some(())
+    });
     assert_eq!(
         world.log_text().matches("did not stamp the evidence log").count(),
         1,

@@ -85,6 +85,7 @@ def serve():
         if why is None and environ["REQUEST_METHOD"] == "PUT" and changed(environ):
             why = "its checksum is another one"
         if why is None:
+            print("asked:", environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), flush=True)
 
             def answer(status, headers, *more):
                 gone = status.startswith("404") and deleted(environ)

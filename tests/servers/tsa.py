@@ -4,7 +4,8 @@
 usage: tsa.py FOLDER PORT        prints `ready http://127.0.0.1:PORT/` once it answers
 
 FOLDER gets the authority's root (ca.pem) and the certificate of its signer (tsa.pem), unless they are there. What stands in
-FOLDER/mood, if it is there, says how it answers: fit, garbage, refuses, slow.
+FOLDER/mood, if it is there, says how it answers: fit, garbage, refuses, slow. Each question makes FOLDER/asked a line longer:
+the mood in which it was asked.
 """
 import http.server
 import os
@@ -76,6 +77,8 @@ class Authority(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         query = self.rfile.read(int(self.headers["content-length"]))
         how = mood()
+        with self.one_at_a_time, open(os.path.join(folder, "asked"), "a", encoding="utf-8") as file:
+            file.write(how + "\n")
         if how == "slow":
             time.sleep(60)
         if how == "garbage":

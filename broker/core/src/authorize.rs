@@ -150,10 +150,22 @@ pub(crate) fn ask(broker: &Broker, cx: &Context, caller: &Caller, action: Action
     Asking::now(broker, cx, caller).ask(action, resource)
 }
 
-/// Like [`ask`], but a "no" becomes an error.
+/// Like [`ask`] of the broker itself, but a "no" becomes an error.
 pub(crate) fn demand(broker: &Broker, cx: &Context, caller: &Caller, action: Action, what: &str) -> Result<(), Error> {
+    demand_of(&Resource::Broker, broker, cx, caller, action, what)
+}
+
+/// Like [`ask`], but a "no" becomes an error.
+pub(crate) fn demand_of(
+    resource: &Resource<'_>,
+    broker: &Broker,
+    cx: &Context,
+    caller: &Caller,
+    action: Action,
+    what: &str,
+) -> Result<(), Error> {
     let asking = Asking::now(broker, cx, caller);
-    let answer = asking.ask(action, &Resource::Broker);
+    let answer = asking.ask(action, resource);
     if answer.allowed {
         return Ok(());
     }

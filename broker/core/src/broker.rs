@@ -27,7 +27,7 @@ use crate::identity::dpop::ProofGate;
 use crate::identity::oidc::Issuers;
 use crate::identity::tokens::TokenSigner;
 use crate::identity::{Failures, HttpGet};
-use crate::limits::DELIVERIES_RUNNING_MAX;
+use crate::limits::{DELIVERIES_RUNNING_MAX, REPLAYS_RUNNING_MAX};
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
@@ -98,6 +98,7 @@ pub struct Broker {
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) delivery_slots: Arc<Semaphore>,
+    pub(crate) replay_slots: Arc<Semaphore>,
     pub(crate) totals: Totals,
     random: SystemRandom,
 }
@@ -179,6 +180,7 @@ impl Broker {
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
+            replay_slots: Arc::new(Semaphore::new(REPLAYS_RUNNING_MAX)),
             totals: Totals::default(),
             random: SystemRandom::new(),
         });
@@ -192,11 +194,11 @@ impl Broker {
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
         recording::sweep(&broker).await?;
-        retention::finish(&broker, left).await?;
+        let disposing = retention::finish(&broker, left).await?;
         if let Some(port) = witnesses {
             broker.jobs.spawn(witness::attend(Arc::clone(&broker), port));
         }
-        broker.jobs.spawn(retention::mind(Arc::clone(&broker)));
+        broker.jobs.spawn(retention::mind(Arc::clone(&broker), disposing));
         for sink in met {
             broker.sink_jobs.spawn(sinks::keep(Arc::clone(&broker), sink));
         }

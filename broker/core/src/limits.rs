@@ -50,3 +50,5 @@ pub const ASKED_AT_ONCE_MAX: i64 = 200;
 pub const DELIVERIES_PER_PERSON_MAX: usize = 8;
 /// Deliveries that run at once.
 pub const DELIVERIES_RUNNING_MAX: usize = 64;
+/// Recordings that are read at once. Reading one lasts as long as a delivery at most.
+pub const REPLAYS_RUNNING_MAX: usize = 8;

@@ -2,19 +2,23 @@
 //!
 //! What the log proves stays proven, because leaves commit to bodies by hash only. The order makes a crash harmless: first the
 //! `retention.dispose` entry is durable, which says exactly which bodies may be missing from then on; then they go. A broker that
-//! died in between finds them at its next start and finishes. Bodies go from the first entry of a kind onwards and never beyond
+//! died in between finds them at its next start and finishes. What is due is found beside the log's writer, which then does a
+//! bounded piece at a time, with commits in between: a first disposal of millions of bodies is nobody's wait. Bodies go from the first entry of a kind onwards and never beyond
 //! one that something needs which is still alive, so that what an entry covers is a kind and an index, and nothing else.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chunk_evidence::leaf::Kind;
 use chunk_log::journal::Urgency;
+use futures::FutureExt as _;
 
 use crate::broker::Broker;
 use crate::error::{Error, chain};
 use crate::evidence::entries::{DisposeEntry, Disposed, Event};
-use crate::recording;
+use crate::recording::{self, RecordingName};
 use crate::state::State;
 
 /// How long things are kept; what is not named, for ever.
@@ -50,95 +54,158 @@ pub fn disposable_kinds() -> impl Iterator<Item = Kind> {
     Kind::ALL.iter().copied().filter(|kind| is_disposable(*kind))
 }
 
-/// Disposes of what is due, now and from time to time, until the broker stops.
-pub(crate) async fn mind(broker: Arc<Broker>) {
+/// Disposes of what is due, now and from time to time, until the broker stops; and of what an earlier broker left of it.
+pub(crate) async fn mind(broker: Arc<Broker>, mut progress: Progress) {
     let retention = &broker.settings.retention;
-    if retention.bodies_ms.is_empty() && retention.recordings_ms.is_none() {
-        return;
-    }
-    let mut progress = Progress::default();
+    let keeps_all = retention.bodies_ms.is_empty() && retention.recordings_ms.is_none();
     loop {
-        let disposed = loop {
-            match pass(&broker, &mut progress).await {
-                Ok(true) if !broker.stopping.is_cancelled() => tokio::task::yield_now().await,
-                done => break done,
+        let next = match pass(&broker, &mut progress).await {
+            // The writer takes what came meanwhile before it takes the next of these.
+            Ok(true) => {
+                let pause = if progress.old_pages { OLD_PAGES_PAUSE } else { PASS_PAUSE };
+                tokio::time::sleep(pause).boxed()
+            }
+            Ok(false) if keeps_all => return,
+            Ok(false) => broker.clock.reached(broker.clock.now_ms() + retention.every_ms),
+            Err(fault) => {
+                progress.looked.clear();
+                tracing::error!(error = %chain(&fault), "what has been kept long enough could not be disposed of; it is tried again");
+                broker.clock.reached(broker.clock.now_ms() + retention.every_ms)
             }
         };
-        if let Err(fault) = disposed {
-            progress.looked.clear();
-            tracing::error!(error = %chain(&fault), "what has been kept long enough could not be disposed of; it is tried again");
-        }
-        let next_ms = broker.clock.now_ms() + retention.every_ms;
         tokio::select! {
             () = broker.stopping.cancelled() => return,
-            () = broker.clock.reached(next_ms) => {}
+            () = next => {}
         }
     }
 }
 
-/// Takes away what entries say was disposed of and is still there; at start, for a broker that died between the two.
-pub(crate) async fn finish(broker: &Broker, left: Vec<u64>) -> Result<(), Error> {
+/// Takes away what entries say was disposed of and is still there; at start, for a broker that died between the two. What somebody
+/// else's reading keeps is left to [`mind`].
+pub(crate) async fn finish(broker: &Broker, left: Vec<u64>) -> Result<Progress, Error> {
+    let mut progress = Progress::default();
     if broker.log.published().state.disposed.is_empty() {
-        return Ok(());
+        return Ok(progress);
     }
     if !left.is_empty() {
         tracing::warn!(bodies = left.len(), "bodies that were disposed of were still there");
     }
     // Also without any: a broker that died may have left pages from before.
-    broker.log.forget(left).await
+    (progress.left, progress.old_pages) = (left, true);
+    take_away(broker, &mut progress).await?;
+    Ok(progress)
 }
 
 /// How far the job has come.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
+    /// What this round of passes is about.
+    due: Option<Due>,
     /// Entries before these indices have been looked at, and none is left that is due.
     looked: BTreeMap<Kind, u64>,
     /// Bodies that an entry speaks of and that are still there, because taking them away failed.
     left: Vec<u64>,
-    /// Whether recordings that an entry speaks of may still be there.
-    recordings_left: bool,
+    /// Recordings that an entry speaks of and that may still be there.
+    recordings: Vec<RecordingName>,
+    /// Whether pages of the journal from before bodies were taken away may still be there.
+    old_pages: bool,
+    /// Whether that has been said.
+    said: bool,
+}
+
+/// Up to where things have been kept for long enough.
+#[derive(Debug)]
+struct Due {
+    /// Bodies of these kinds before these indices.
+    bodies: BTreeMap<Kind, u64>,
+    /// Recordings of intents before this index.
+    recordings: u64,
+}
+
+impl Due {
+    /// What is due now. What is alive now was alive before, and what begins later stands behind it, so it stays due.
+    async fn look(broker: &Broker, state: &State) -> Result<Self, Error> {
+        let retention = &broker.settings.retention;
+        let needed_from = state.needed_from();
+        let mut places = BTreeMap::new();
+        for kept_ms in retention.bodies_ms.values().chain(&retention.recordings_ms) {
+            if let Entry::Vacant(place) = places.entry(*kept_ms) {
+                place.insert(first_at(broker, state.size, broker.clock.now_ms() - kept_ms).await?);
+            }
+        }
+        let place = |kept_ms| places.get(kept_ms).copied().unwrap_or(0);
+        let bodies = retention.bodies_ms.iter().filter(|(kind, _)| is_disposable(**kind));
+        let running = state.open_intents.keys().next().copied().unwrap_or(state.size);
+        Ok(Self {
+            bodies: bodies.map(|(kind, kept_ms)| (*kind, place(kept_ms).min(needed_from))).collect(),
+            recordings: retention.recordings_ms.as_ref().map_or(0, place).min(running),
+        })
+    }
 }
 
 /// Disposes of some of what is due. True when there may be more.
 pub(crate) async fn pass(broker: &Broker, progress: &mut Progress) -> Result<bool, Error> {
     take_away(broker, progress).await?;
+    if progress.old_pages {
+        return Ok(true);
+    }
     let published = broker.log.published();
     let state = &published.state;
-    let found = find(broker, state, &mut progress.looked).await?;
+    let due = match progress.due.take() {
+        Some(due) => due,
+        None => Due::look(broker, state).await?,
+    };
+    let found = find(broker, state, &due, &mut progress.looked).await?;
+    let mut recordings = state.recordings.range(..due.recordings).map(|(intent, _)| *intent);
+    let first = recordings.next();
+    let beyond = recordings.nth(PASS_RECORDINGS_MAX - 1);
     let mut entry = DisposeEntry {
         bodies: found.bodies,
-        recordings_before: None,
+        recordings_before: first.map(|_| beyond.unwrap_or(due.recordings)),
         bodies_count: found.indices.len() as u64,
         recordings_count: 0,
     };
-    if let Some(kept_ms) = broker.settings.retention.recordings_ms {
-        let before = first_at(broker, state.size, broker.clock.now_ms() - kept_ms).await?;
-        let due = state.recordings.keys().next().is_some_and(|first| *first < before);
-        entry.recordings_before = due.then_some(before);
+    let names = state.recordings_due(&entry).into_iter().filter_map(|intent| {
+        let kept = state.recordings.get(&intent)?;
+        Some(RecordingName::of(intent, kept.time_ms))
+    });
+    let names: Vec<_> = names.collect();
+    entry.recordings_count = names.len() as u64;
+    let more = found.more || beyond.is_some();
+    if more {
+        progress.due = Some(due);
     }
-    entry.recordings_count = state.recordings_due(&entry).len() as u64;
     if entry.bodies_count == 0 && entry.recordings_count == 0 {
-        return Ok(found.more);
+        return Ok(more);
     }
     let (bodies, recordings) = (entry.bodies_count, entry.recordings_count);
     let decide = move |_: &State, _: i64| Ok(vec![Event::Dispose(entry)]);
     broker.log.commit(Urgency::Normal, decide).await?;
-    progress.left = found.indices;
-    progress.recordings_left = recordings > 0;
+    (progress.left, progress.recordings, progress.old_pages) = (found.indices, names, bodies > 0);
     take_away(broker, progress).await?;
     tracing::info!(bodies, recordings, "disposed of what has been kept long enough");
-    Ok(found.more)
+    Ok(more || progress.old_pages)
 }
 
 async fn take_away(broker: &Broker, progress: &mut Progress) -> Result<(), Error> {
-    if progress.recordings_left {
-        recording::sweep(broker).await?;
-        progress.recordings_left = false;
+    if !progress.recordings.is_empty() {
+        recording::remove(broker, progress.recordings.clone()).await?;
+        progress.recordings.clear();
     }
-    if !progress.left.is_empty() {
-        broker.log.forget(progress.left.clone()).await?;
-        progress.left.clear();
+    if !progress.old_pages {
+        return Ok(());
     }
+    progress.old_pages = !broker.log.forget(progress.left.clone()).await?;
+    progress.left.clear();
+    if progress.old_pages && !progress.said {
+        tracing::warn!(
+            "somebody reads older pages of the journal (a backup?), so bodies that were disposed of are still on disk; they go as soon as nobody does"
+        );
+    }
+    if !progress.old_pages && progress.said {
+        tracing::info!("the older pages of the journal are gone, and with them the bodies that were disposed of");
+    }
+    progress.said = progress.old_pages;
     Ok(())
 }
 
@@ -152,17 +219,12 @@ struct Found {
 }
 
 /// Finds bodies that are due, from the oldest on, up to a bound.
-async fn find(broker: &Broker, state: &State, looked: &mut BTreeMap<Kind, u64>) -> Result<Found, Error> {
-    // What is alive now was alive before, and what begins later stands behind it: the bound holds whatever happens meanwhile.
-    let needed_from = state.needed_from();
+async fn find(broker: &Broker, state: &State, due: &Due, looked: &mut BTreeMap<Kind, u64>) -> Result<Found, Error> {
     let mut spans = BTreeMap::new();
-    for (kind, kept_ms) in &broker.settings.retention.bodies_ms {
-        let to = first_at(broker, state.size, broker.clock.now_ms() - kept_ms)
-            .await?
-            .min(needed_from);
+    for (kind, to) in &due.bodies {
         let from = state.disposed_before(*kind).max(looked.get(kind).copied().unwrap_or(0));
-        if from < to && is_disposable(*kind) {
-            spans.insert(*kind, from..to);
+        if from < *to {
+            spans.insert(*kind, from..*to);
         }
     }
     let mut found = Found::default();
@@ -170,16 +232,17 @@ async fn find(broker: &Broker, state: &State, looked: &mut BTreeMap<Kind, u64>) 
         return Ok(found);
     };
     let to = spans.values().map(|span| span.end).max().unwrap_or(from);
+    let end = to.min(from + PASS_ENTRIES_MAX);
     let mut at = from;
-    while at < to && found.indices.len() < PASS_BODIES_MAX {
-        let page = broker.log.stored(at, PAGE.min(usize::try_from(to - at).unwrap_or(PAGE))).await?;
+    while at < end && found.indices.len() < PASS_BODIES_MAX {
+        let page = broker.log.stored(at, PAGE.min(usize::try_from(end - at).unwrap_or(PAGE))).await?;
         let Some(last) = page.last() else { break };
         at = last.index + 1;
-        let due = page.iter().filter(|entry| {
+        let is_due = page.iter().filter(|entry| {
             let there = entry.data_key.as_ref().is_some_and(|key| !state.erased_keys.contains_key(key));
             there && spans.get(&entry.header.kind).is_some_and(|span| span.contains(&entry.index))
         });
-        found.indices.extend(due.map(|entry| entry.index));
+        found.indices.extend(is_due.map(|entry| entry.index));
     }
     found.more = at < to;
     for (kind, span) in spans {
@@ -209,7 +272,15 @@ async fn first_at(broker: &Broker, size: u64, ms: i64) -> Result<u64, Error> {
 
 /// How often it is looked at what is due, unless configured otherwise.
 pub const RETENTION_EVERY_MS_DEFAULT: i64 = 24 * 3600 * 1000;
-/// Bodies disposed of under one entry, about.
-const PASS_BODIES_MAX: usize = 10_000;
+/// Bodies disposed of under one entry, about: what the log's writer does between two commits.
+pub(crate) const PASS_BODIES_MAX: usize = 2_000;
+/// Recordings disposed of under one entry, beside those that go with their bodies.
+const PASS_RECORDINGS_MAX: usize = 1_000;
+/// Entries looked at in one pass.
+const PASS_ENTRIES_MAX: u64 = 64 * 1024;
 /// Entries read at a time.
-const PAGE: usize = 1024;
+const PAGE: usize = 512;
+/// Between two passes, however much is due.
+const PASS_PAUSE: Duration = Duration::from_millis(100);
+/// How long older pages of the journal are left to whoever reads them, before it is looked again.
+const OLD_PAGES_PAUSE: Duration = Duration::from_millis(500);

@@ -45,8 +45,14 @@ pub(crate) struct State {
     pub(crate) id_tokens: Remembered,
     /// Requests.
     pub(crate) requests: imbl::OrdMap<RequestId, Arc<Request>>,
-    /// Their ids in the order in which they were made.
-    pub(crate) created: imbl::Vector<RequestId>,
+    /// Their ids by the index of their `request.create`: the order in which they were made.
+    pub(crate) created: imbl::OrdMap<u64, RequestId>,
+    /// Ids of sessions by the index of their `session.open`.
+    pub(crate) opened: imbl::OrdMap<u64, SessionId>,
+    /// (session, request) of requests that were made or reviewed under a session, by the indices that begin them.
+    pub(crate) under: imbl::OrdSet<(u64, u64)>,
+    /// Requests to which something can still happen, by the index of their `grant.issue`.
+    pub(crate) granted: imbl::OrdMap<u64, RequestId>,
     /// Those that wait for reviewers, by index.
     pub(crate) pending: imbl::OrdMap<u64, RequestId>,
     /// Emergencies that nobody has reviewed yet, by index of `breakglass.open`.
@@ -85,8 +91,8 @@ pub(crate) struct Genesis {
 /// What is known of a person.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Theirs {
-    /// Their requests, in the order in which they were made.
-    pub(crate) requests: imbl::Vector<RequestId>,
+    /// Their requests, by the index of the `request.create`.
+    pub(crate) requests: imbl::OrdSet<u64>,
     /// Those that wait for reviewers.
     pub(crate) pending: usize,
     /// What the identity provider said at their newest sign-in.
@@ -174,11 +180,16 @@ impl State {
                 }
             }
             Event::Review(review) => self.apply_review(index, review, time_ms),
-            Event::GrantIssue { id, expires_ms, .. } => self.change(id, |request| {
-                request.grant = Some(index);
-                request.state = RequestState::Approved;
-                request.expires_ms = *expires_ms;
-            }),
+            Event::GrantIssue { id, expires_ms, .. } => {
+                if self.requests.contains_key(id) {
+                    self.granted.insert(index, id.clone());
+                }
+                self.change(id, |request| {
+                    request.grant = Some(index);
+                    request.state = RequestState::Approved;
+                    request.expires_ms = *expires_ms;
+                });
+            }
             Event::GrantTake { id, .. } => self.change(id, |request| request.taken = Some(index)),
             Event::GrantEnd { id, revoked, .. } => {
                 let state = if *revoked { RequestState::Revoked } else { RequestState::Expired };
@@ -262,6 +273,7 @@ impl State {
         self.actors.entry(person).or_insert_with(|| open.actor.clone());
         self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
         self.sessions_open.insert((open.expires_ms, open.session.clone()));
+        self.opened.insert(index, open.session.clone());
         let open = Arc::new(open.clone());
         let theirs = self.people.entry(open.actor.clone()).or_default();
         theirs.claims = Some(Arc::clone(&open));
@@ -285,11 +297,12 @@ impl State {
         };
         let request = Request::new(index, create, Arc::clone(&session.open), time_ms);
         self.documents.insert(&create.digest, create.document.not_after_ms, time_ms);
-        self.created.push_back(create.id.clone());
+        self.created.insert(index, create.id.clone());
+        self.under.insert((session.index, index));
         self.pending.insert(index, create.id.clone());
         self.waiting.insert((request.expires_ms, create.id.clone()));
         let theirs = self.people.entry(create.actor.clone()).or_default();
-        theirs.requests.push_back(create.id.clone());
+        theirs.requests.insert(index);
         theirs.pending += 1;
         self.requests.insert(create.id.clone(), Arc::new(request));
     }
@@ -307,6 +320,9 @@ impl State {
             return;
         };
         let reviewer = Arc::clone(&session.open);
+        if let Some(request) = self.requests.get(&review.id) {
+            self.under.insert((session.index, request.index));
+        }
         self.change(&review.id, |request| {
             request.reviews.push(Review {
                 index,
@@ -358,6 +374,9 @@ impl State {
         change(request);
         if request.state.is_final() {
             request.lighten();
+            if let Some(grant) = request.grant {
+                self.granted.remove(&grant);
+            }
         } else {
             self.waiting.insert((request.expires_ms, id.clone()));
         }

@@ -15,6 +15,14 @@ pub struct Record {
     pub data_key: Option<String>,
 }
 
+impl Record {
+    /// Bytes of leaf and body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.leaf.len() + self.sealed.len()
+    }
+}
+
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")

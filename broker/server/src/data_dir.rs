@@ -175,6 +175,20 @@ fn random_hex<const N: usize>() -> Result<String, CommandError> {
     Ok(hex::encode(bits))
 }
 
+/// Writes a note in the data folder: after a crash of the machine there is the old one or the new one, never half of one.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_note(file: &Path, text: &str) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut scratch = tempfile::Builder::new().prefix(".note-").tempfile_in(folder)?;
+    scratch.write_all(text.as_bytes())?;
+    // Before it gets its name.
+    scratch.as_file().sync_all()?;
+    scratch.persist(file).map_err(|error| error.error)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

@@ -68,7 +68,7 @@ async fn serve_within(
     };
     let broker = start(config, &ports, env).await?;
     let mirror = match mirror {
-        Some((asked, secrets)) => Some(mirror::Mirror::meet(&broker, &asked, secrets).await?),
+        Some((asked, secrets)) => Some(mirror::Mirror::meet(&broker, &settings.data_dir, &asked, secrets).await?),
         None => None,
     };
 

@@ -156,7 +156,7 @@ fn file(log: &PinnedLog, vouching: Vouching, last_checkpoint: Option<&str>) -> R
          # witnesses: verifier keys of witnesses, from their owners: witnesses = [\"name+id+key\"]. What they have not cosigned\n\
          #   cannot be told; witness_quorum = N says how many of them must have (all, when it is left out).\n\
          # timestamp_authorities: certificates (PEM) of those who stamp time, the signers' own, from them: what none of them has stamped\n\
-         #   cannot be told.\n\
+         #   cannot be told; unstamped_entries_max = N says how many of the newest entries may be unstamped (any number, when it is left out).\n\
          {fields}\n\
          # One for each reviewer whose key you have from the person (`chunkctl whoami` shows it):\n\
          # [[pinned]]\n\

@@ -49,6 +49,7 @@ struct Verdict<'a> {
 struct StampLine {
     carried: u64,
     believed: u64,
+    covered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +176,7 @@ fn verdict<'a>(bundle: &str, found: &'a Verification) -> Verdict<'a> {
         stamps: StampLine {
             carried: found.stamps.carried,
             believed: found.stamps.believed,
+            covered: found.stamps.covered,
             size: found.stamps.newest.map(|(size, _)| size),
             time_ms: found.stamps.newest.map(|(_, time_ms)| time_ms),
         },
@@ -269,11 +271,13 @@ fn stamps(found: &Verification) -> String {
     let asked = found.claims.iter().any(|claim| claim.id == "stamped");
     match found.stamps.newest {
         Some((size, time_ms)) => format!(
-            "{} of {}; entries before #{size} existed at {}, {} of the head came after",
+            "{} of {}; entries before #{size} existed at {}: {} of {} of the range, {} of the head came after",
             figures::count(found.stamps.believed),
             figures::count(carried),
             figures::time(time_ms),
-            figures::plural_of(found.head.saturating_sub(size), "entry", "entries")
+            figures::count(found.stamps.covered),
+            figures::plural_of(found.to.saturating_sub(found.from), "entry", "entries"),
+            figures::count(found.head.saturating_sub(size))
         ),
         None if asked => format!("{}, none of them to be believed", figures::count(carried)),
         None => format!(

@@ -1,7 +1,8 @@
 //! `chunkctl sessions replay`: what was returned, and where it was kept, byte for byte.
 //!
 //! The bytes are believed because of the log and not because of who sends them: those of a completed delivery get their name only
-//! when their digest is the one in the outcome, and the outcome is proven to be in the log that was pinned at sign-in.
+//! when their digest is the one in the outcome, and the outcome is proven to be in the log that was pinned at sign-in. Where no proof
+//! can be made any more they are given all the same, and it is said that there is none.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_wire::audit::{EntryPage, EntryQuery, EntryView};
 use chunk_wire::fetch::Format;
 use chunk_wire::id::{RequestId, SessionId};
+use chunk_wire::problem::Code;
 use chunk_wire::session::{Returned, SessionView};
 use clap::Args;
 use serde::Serialize;
@@ -78,6 +80,17 @@ struct Replayed<'a> {
     sha256: &'a str,
     end: &'a str,
     proven: bool,
+    /// Why not, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproven: Option<String>,
+}
+
+/// How far what came can be believed.
+enum Standing {
+    /// A proof that needs no trust in the broker says that this was delivered.
+    Proven,
+    /// Why there is none, in a sentence.
+    Unproven(String),
 }
 
 pub(crate) fn run(cx: &Context<'_>, args: &ReplayArgs) -> Result<()> {
@@ -274,14 +287,14 @@ async fn write(cx: &Context<'_>, session: &Session<'_>, delivery: &Returned, tar
     bar.finish_and_clear();
     ended?;
     let arrived = sink.finish()?;
-    let proven = check(cx, session, &believed, delivery, &arrived).await?;
+    let standing = check(cx, session, &believed, delivery, &arrived).await?;
     let (sha256, bytes) = (arrived.sha256.clone(), arrived.bytes);
     arrived.place(force)?;
-    tell(cx, delivery, target, &sha256, bytes, proven)
+    tell(cx, delivery, target, &sha256, bytes, standing)
 }
 
-/// Holds what came against the log. True when a proof that needs no trust in the broker says that this was delivered.
-async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, delivery: &Returned, arrived: &Arrived) -> Result<bool> {
+/// Holds what came against the log.
+async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, delivery: &Returned, arrived: &Arrived) -> Result<Standing> {
     let other = |why: String| {
         Failure::no("evidence_false", "what came is not what the log says was delivered")
             .why(why)
@@ -289,7 +302,10 @@ async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, del
     };
     let Some(digest) = &delivery.sha256 else {
         return if arrived.bytes == delivery.bytes {
-            Ok(false)
+            Ok(Standing::Unproven(format!(
+                "The delivery ended `{}`, so the log has its size and no digest; these are the bytes that were kept of it.",
+                text::line(&delivery.end)
+            )))
         } else {
             Err(other(format!(
                 "the log tells of {} bytes, and {} came",
@@ -307,7 +323,15 @@ async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, del
         .broker
         .get(&["v1", "requests", delivery.request.as_str(), "receipt"])
         .query("chunk", &delivery.chunk.to_string());
-    let text = proof::receipt_text(read_bytes(session.send(&call).await?).await?)?;
+    let response = match session.send(&call).await {
+        Err(refused) if refused.is(Code::NotFound) || refused.is(Code::WrongState) => {
+            return Ok(Standing::Unproven(
+                "The digest is the one that the broker tells of, and nothing proves it any more: what a receipt rests on (the request, its approvals) was disposed of or erased.".to_owned(),
+            ));
+        }
+        answered => answered?,
+    };
+    let text = proof::receipt_text(read_bytes(response).await?)?;
     let receipt = proof::read_receipt(&text)?;
     let story = believed.verify(&receipt, &arrived.sha256, arrived.bytes)?;
     if story.intent != delivery.intent || story.request != delivery.request.as_str() {
@@ -318,10 +342,14 @@ async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, del
     let key = believed.keys.iter().find(|key| key.to_text() == story.log_key);
     let key = key.ok_or_else(|| Failure::bug("a verified receipt names an unknown key"))?;
     Memory::new(&cx.paths.state, key).observe(&session.broker, &signed).await?;
-    Ok(true)
+    Ok(Standing::Proven)
 }
 
-fn tell(cx: &Context<'_>, delivery: &Returned, target: &Target, sha256: &str, bytes: u64, proven: bool) -> Result<()> {
+fn tell(cx: &Context<'_>, delivery: &Returned, target: &Target, sha256: &str, bytes: u64, standing: Standing) -> Result<()> {
+    let unproven = match standing {
+        Standing::Proven => None,
+        Standing::Unproven(why) => Some(why),
+    };
     let path = match target {
         Target::File(path) => Some(path.display().to_string()),
         Target::Stdout => None,
@@ -335,7 +363,8 @@ fn tell(cx: &Context<'_>, delivery: &Returned, target: &Target, sha256: &str, by
             bytes,
             sha256,
             end: &delivery.end,
-            proven,
+            proven: unproven.is_none(),
+            unproven: unproven.clone(),
         },
     )?;
     let to = path.map_or_else(|| "standard output".to_owned(), |path| format!("`{}`", text::line(&path)));
@@ -346,14 +375,11 @@ fn tell(cx: &Context<'_>, delivery: &Returned, target: &Target, sha256: &str, by
         figures::bytes(bytes)
     ));
     cx.ui.say(&format!("sha-256  {sha256}"));
-    cx.ui.say(&if proven {
-        "It is what was delivered: the digest is the one in the log, and its proof holds.".to_owned()
-    } else {
-        format!(
-            "The delivery ended `{}`, so the log has its size and no digest; these are the bytes that were kept of it.",
-            text::line(&delivery.end)
-        )
-    });
+    cx.ui.say(
+        unproven
+            .as_deref()
+            .unwrap_or("It is what was delivered: the digest is the one in the log, and its proof holds."),
+    );
     Ok(())
 }
 

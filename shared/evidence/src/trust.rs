@@ -27,6 +27,9 @@ pub struct TrustPolicy {
     /// Certificates of those who stamp time, PEM or the base64 of DER: the signers' own, for nothing is chained to a root.
     #[serde(default)]
     pub timestamp_authorities: Vec<String>,
+    /// How many entries at the end of a range their newest stamp may leave uncovered; any number, when it is not said.
+    #[serde(default)]
+    pub unstamped_entries_max: Option<u64>,
     /// Who vouches for the keys that verdicts are signed with.
     #[serde(default)]
     pub reviewer_keys: ReviewerKeys,
@@ -73,6 +76,9 @@ pub enum TrustError {
     /// A certificate of somebody who stamps time is none.
     #[error("time-stamp authority {0} of the trust policy: {1}")]
     Authority(usize, StampError),
+    /// There is a bound on what is not stamped, and nobody who stamps.
+    #[error("the trust policy has `unstamped_entries_max` and names no `timestamp_authorities`")]
+    NoAuthorities,
     /// The witnesses are no list of witnesses, or their quorum does not fit.
     #[error("the witnesses of the trust policy: {0}")]
     Witnesses(#[from] WitnessPolicyError),
@@ -86,6 +92,7 @@ pub struct Trust {
     pub(crate) last: Option<Checkpoint>,
     pub(crate) witnesses: WitnessPolicy,
     pub(crate) authorities: Vec<Certificate>,
+    pub(crate) unstamped_entries_max: Option<u64>,
     reviewer_keys: ReviewerKeys,
     pinned: Vec<PinnedKey>,
 }
@@ -101,6 +108,7 @@ impl TrustPolicy {
             witnesses: Vec::new(),
             witness_quorum: None,
             timestamp_authorities: Vec::new(),
+            unstamped_entries_max: None,
             reviewer_keys: ReviewerKeys::Session,
             pinned: Vec::new(),
         }
@@ -134,6 +142,9 @@ impl TrustPolicy {
                 Some(signed.verify(&keys).map_err(|_| TrustError::LastCheckpoint)?.0.clone())
             }
         };
+        if self.unstamped_entries_max.is_some() && self.timestamp_authorities.is_empty() {
+            return Err(TrustError::NoAuthorities);
+        }
         let authorities = self.timestamp_authorities.iter().enumerate();
         let authorities = authorities.map(|(n, text)| Certificate::parse(text).map_err(|fault| TrustError::Authority(n, fault)));
         Ok(Trust {
@@ -142,6 +153,7 @@ impl TrustPolicy {
             last,
             witnesses: self.witnesses()?,
             authorities: authorities.collect::<Result<_, _>>()?,
+            unstamped_entries_max: self.unstamped_entries_max,
             reviewer_keys: self.reviewer_keys,
             pinned: self.pinned.clone(),
         })
@@ -244,6 +256,16 @@ mod tests {
             ..good
         };
         assert_eq!(other.check().unwrap_err(), TrustError::LastCheckpoint);
+    }
+
+    #[test]
+    fn a_bound_on_what_is_not_stamped_needs_somebody_who_stamps() {
+        let (good, _) = policy();
+        let bound = TrustPolicy {
+            unstamped_entries_max: Some(0),
+            ..good
+        };
+        assert_eq!(bound.check().unwrap_err(), TrustError::NoAuthorities);
     }
 
     #[test]

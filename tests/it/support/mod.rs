@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod browser;
 pub(crate) mod bundle;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod foreign;
 pub(crate) mod forger;
 pub(crate) mod issuer;

@@ -67,6 +67,14 @@ impl S3 {
         signal(self.running.pid(), "CONT");
     }
 
+    /// Requests for this object that it answered so far.
+    pub(crate) fn asked(&self, key: &str) -> usize {
+        let ending = format!("/{BUCKET}/{key}");
+        let log = self.running.log_text();
+        let asked = log.lines().filter_map(|line| line.strip_prefix("asked: "));
+        asked.filter(|line| line.ends_with(&ending)).count()
+    }
+
     /// Requests that it refused for their signature, their checksum or their headers.
     pub(crate) fn refused(&self) -> Vec<String> {
         let log = self.running.log_text();
@@ -83,6 +91,15 @@ impl S3 {
              access_key = {{ env = \"MIRROR_KEY\" }}\nsecret_key = {{ env = \"MIRROR_SECRET\" }}\n{more}\n",
             self.port
         )
+    }
+
+    /// A bucket that a stopped broker is told to keep its mirror in.
+    pub(crate) fn mirror_of(world: &mut World) -> Self {
+        assert_eq!(world.stop(), 0);
+        let s3 = Self::start(world.path());
+        s3.ask(&["create"]);
+        s3.mirrors(world, "");
+        s3
     }
 
     /// Tells a stopped broker to keep its mirror here.

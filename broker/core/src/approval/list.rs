@@ -95,15 +95,16 @@ fn newest_first<'s>(
     seen: &Seen<'_>,
 ) -> Box<dyn Iterator<Item = &'s Arc<Request>> + 's> {
     let by_id = |id| known.requests.get(id);
+    let by_index = |index| known.created.get(index).and_then(|id| known.requests.get(id));
     if seen.only_own() {
         let theirs = known.people.get(caller.actor()).into_iter();
-        Box::new(theirs.flat_map(|theirs| theirs.requests.iter().rev()).filter_map(by_id))
+        Box::new(theirs.flat_map(|theirs| theirs.requests.iter().rev()).filter_map(by_index))
     } else if state == Some(RequestState::Pending) {
         // Emergencies first.
         let waiting = known.unreviewed.values().rev().chain(known.pending.values().rev());
         Box::new(waiting.filter_map(by_id))
     } else {
-        Box::new(known.created.iter().rev().filter_map(by_id))
+        Box::new(known.created.values().rev().filter_map(by_id))
     }
 }
 

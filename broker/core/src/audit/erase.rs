@@ -119,8 +119,10 @@ fn decide(state: &State, entry: &EraseEntry, now_ms: i64) -> Result<Vec<Event>, 
     }
     let mut events = Vec::new();
     const WHY: &str = "the requester's records are erased";
-    for id in state.people.get(&entry.subject).iter().flat_map(|theirs| &theirs.requests) {
-        let Some(request) = state.requests.get(id) else { continue };
+    for index in state.people.get(&entry.subject).iter().flat_map(|theirs| &theirs.requests) {
+        let Some((id, request)) = state.created.get(index).and_then(|id| Some((id, state.requests.get(id)?))) else {
+            continue;
+        };
         match (request.state, request.grant) {
             (RequestState::Running, _) => {
                 return Err(

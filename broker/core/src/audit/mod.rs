@@ -27,7 +27,7 @@ use crate::identity::Caller;
 pub use erase::erase;
 pub(crate) use erase::finish as finish_erasing;
 pub use export::{Export, export, receipt};
-pub use mirror::{Lacking, extends, lacking};
+pub use mirror::{Shown, TILE_ENTRIES, extends, full_tiles, partial_tiles, root, shown};
 pub use recordings::recording;
 pub use search::{entry, search};
 pub use sessions::{session, sessions};

@@ -6,32 +6,47 @@ use chunk_evidence::leaf::Kind;
 use chunk_wire::problem::Code;
 
 use super::record_read;
-use crate::authorize::demand;
+use crate::authorize::{demand, demand_of};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::{Error, chain};
 use crate::evidence::entries::Event;
+use crate::evidence::log::Opened;
 use crate::identity::Caller;
+use crate::limits::REPLAYS_RUNNING_MAX;
 use crate::policy::Action;
-use crate::recording::{self, Recording, RecordingError, RecordingName, Replay, Told};
+use crate::recording::{self, Recording, RecordingError, RecordingName, Replay, Told, Watch};
 use crate::state::State;
 
 /// The recorded content of the delivery under this intent. That it was read is an entry, durable before a byte leaves.
 ///
 /// # Errors
-/// When policy does not let the caller read the evidence, nothing was recorded or it is gone, or the log cannot be read or written.
-pub async fn recording(broker: &Broker, cx: &Context, caller: &Caller, intent: u64) -> Result<Replay, Error> {
+/// When policy does not let the caller read the evidence or the content of a dataset, nothing was recorded or it is gone, too many
+/// recordings are being read, or the log cannot be read or written.
+pub async fn recording(broker: &Arc<Broker>, cx: &Context, caller: &Caller, intent: u64) -> Result<Replay, Error> {
     demand(broker, cx, caller, Action::AuditRead, "reading what was delivered")?;
     let published = broker.log.published();
     let Some(kept) = published.state.recordings.get(&intent) else {
         return Err(missing(broker, &published.state, intent).await?);
     };
-    let told = match broker.log.read_one(kept.outcome).await?.event() {
-        Some(Event::Outcome(outcome)) => Told {
-            bytes: outcome.bytes,
-            sha256: outcome.sha256,
-        },
-        _ => return Err(gone(intent)),
+    let told = broker.log.read_at(vec![intent, kept.outcome]).await?;
+    let told: Vec<_> = told.iter().map(Opened::event).collect();
+    let [Some(Event::Intent(delivery)), Some(Event::Outcome(outcome))] = told.as_slice() else {
+        return Err(gone(intent));
+    };
+    for name in &delivery.datasets {
+        may_read(broker, cx, caller, name)?;
+    }
+    let told = Told {
+        bytes: outcome.bytes,
+        sha256: outcome.sha256.clone(),
+    };
+    let Ok(slot) = Arc::clone(&broker.replay_slots).try_acquire_owned() else {
+        return Err(Error::new(
+            Code::RateLimited,
+            format!("{REPLAYS_RUNNING_MAX} recordings are being read already, and no more are at once."),
+        )
+        .hint("try again when one of them has ended"));
     };
     let (store, data_keys) = (Arc::clone(&broker.recordings), broker.log.data_keys());
     let name = RecordingName::of(intent, kept.time_ms);
@@ -45,7 +60,20 @@ pub async fn recording(broker: &Broker, cx: &Context, caller: &Caller, intent: u
     // It is data that leaves, as in a delivery.
     broker.ready()?;
     record_read(broker, caller, serde_json::json!({ "recording": intent }), 1).await?;
-    Ok(found.replay(told))
+    Ok(found.replay(told, Watch::new(broker, caller, intent), slot))
+}
+
+/// Content is data: policy is asked about each dataset it came from, as when it is fetched.
+fn may_read(broker: &Broker, cx: &Context, caller: &Caller, name: &str) -> Result<(), Error> {
+    let Some(dataset) = broker.settings.catalog.datasets.get(name) else {
+        return Err(Error::new(
+            Code::Denied,
+            format!("Dataset `{name}` is not configured any more, so policy cannot say who may read what was recorded of it."),
+        )
+        .hint("ask the operator to configure the dataset again, with the labels that it had"));
+    };
+    let what = format!("reading what was recorded of dataset `{name}`");
+    demand_of(&dataset.resource(), broker, cx, caller, Action::AuditRead, &what)
 }
 
 /// Why there is no recording.

@@ -10,7 +10,7 @@ use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::leaf::{Header, Leaf};
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 use chunk_log::index::Index;
-use chunk_log::journal::{Journal, JournalReader, Urgency};
+use chunk_log::journal::{Journal, JournalReader, Record, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
 use chunk_wire::id::ActorId;
@@ -74,6 +74,8 @@ pub(crate) struct Opened {
     pub(crate) body: Option<(EntryKey, Body)>,
     /// The data key that is gone, where the body is; absent where the body itself was disposed of.
     pub(crate) erased_key: Option<String>,
+    /// Bytes as stored, leaf and body.
+    pub(crate) bytes: usize,
 }
 
 impl Opened {
@@ -165,27 +167,16 @@ impl Log {
 
     /// Takes away the bodies of these entries for good. Whatever says that they may be gone must be durable before.
     ///
+    /// False when somebody reads older pages of the journal, which hold them still: asking again, for nothing more, finishes it.
+    ///
     /// # Errors
-    /// When the journal cannot be written, or somebody reads old pages of it for too long; calling it again finishes it.
-    pub(crate) async fn forget(&self, indices: Vec<u64>) -> Result<(), Error> {
-        let mut indices = indices;
-        for _ in 0..FORGET_TRIES_MAX {
-            let (reply, answer) = oneshot::channel();
-            let order = Order::Forget {
-                indices: std::mem::take(&mut indices),
-                reply,
-            };
-            self.orders
-                .try_send(order)
-                .map_err(|_| unavailable("the log's writer has more to do than it can take now"))?;
-            if answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))? {
-                return Ok(());
-            }
-            tokio::time::sleep(FORGET_PAUSE).await;
-        }
-        Err(unavailable(
-            "old pages of the journal stay in use, so bodies that were disposed of are still on disk",
-        ))
+    /// When the journal cannot be written, or its writer has too much to do.
+    pub(crate) async fn forget(&self, indices: Vec<u64>) -> Result<bool, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.orders
+            .try_send(Order::Forget { indices, reply })
+            .map_err(|_| unavailable("the log's writer has more to do than it can take now"))?;
+        answer.await.unwrap_or_else(|_| Err(unavailable("the log's writer has stopped")))
     }
 
     /// Reads entries `[from, from + max)` without opening them.
@@ -267,6 +258,33 @@ impl Log {
         settled(tokio::task::spawn_blocking(read).await)
     }
 
+    /// Reads and opens entries from this one on, at most so many, and as many as have so many bytes; but one at least.
+    pub(crate) async fn read_within(&self, from: u64, max: usize, bytes_max: usize) -> Result<Vec<Opened>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let limit = self.published().state.size;
+        let read = move || {
+            let max = usize::try_from(limit.saturating_sub(from)).unwrap_or(usize::MAX).min(max);
+            let (mut records, mut bytes): (Vec<Record>, usize) = (Vec::new(), 0);
+            'pages: while records.len() < max {
+                let wanted = READ_STEP.min(max - records.len());
+                let reader = shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+                let page = reader.read(from + records.len() as u64, wanted)?;
+                if page.is_empty() {
+                    break;
+                }
+                for record in page {
+                    bytes += record.bytes();
+                    if bytes > bytes_max && !records.is_empty() {
+                        break 'pages;
+                    }
+                    records.push(record);
+                }
+            }
+            open_all(from, &records, &shared.data_keys)
+        };
+        settled(tokio::task::spawn_blocking(read).await)
+    }
+
     /// Reads and opens these entries, in the order given.
     pub(crate) async fn read_at(&self, indices: Vec<u64>) -> Result<Vec<Opened>, Error> {
         let shared = Arc::clone(&self.shared);
@@ -338,6 +356,5 @@ fn unreadable(fault: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::new(Code::EvidenceUnavailable, "The evidence log cannot be read.").operator(fault)
 }
 
-/// How often older pages of the journal are waited for, and how long each time.
-const FORGET_TRIES_MAX: u32 = 100;
-const FORGET_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+/// Entries read at a time where their bytes are counted.
+const READ_STEP: usize = 16;

@@ -137,6 +137,7 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
         leaf,
         body: None,
         erased_key: record.data_key.clone(),
+        bytes: record.bytes(),
     };
     let Some(data_key) = &record.data_key else {
         return Ok(erased(leaf));
@@ -153,6 +154,7 @@ fn open(index: u64, record: &Record, data_keys: &DataKeys) -> Result<Opened, Box
         leaf,
         body: Some((key, body)),
         erased_key: None,
+        bytes: record.bytes(),
     })
 }
 

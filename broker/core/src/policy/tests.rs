@@ -118,7 +118,7 @@ fn an_action_asked_of_the_wrong_kind_of_thing_is_denied_with_a_fault() {
     let policies = set("permit(principal, action, resource);");
     for (action, resource) in [
         (Action::Fetch, Resource::Broker),
-        (Action::AuditRead, resource(Action::Fetch, &labels())),
+        (Action::AuditExport, resource(Action::Fetch, &labels())),
     ] {
         let answer = policies.evaluate(action, &ada(&[]), &resource, &circumstances());
         assert!(!answer.allowed);

@@ -30,11 +30,19 @@ pub(crate) async fn sweep(broker: &Broker) -> Result<u64, Error> {
         .iter()
         .map(|(intent, kept)| RecordingName::of(*intent, kept.time_ms));
     let ours: BTreeSet<_> = running.chain(kept).collect();
+    remove(broker, listed.into_iter().filter(|name| !ours.contains(name)).collect()).await
+}
+
+/// Removes these recordings; gives how many there were.
+///
+/// # Errors
+/// When one cannot be removed.
+pub(crate) async fn remove(broker: &Broker, names: Vec<RecordingName>) -> Result<u64, Error> {
     let store = Arc::clone(&broker.recordings);
     let remove = move || {
         let mut removed = 0;
-        for name in listed.into_iter().filter(|name| !ours.contains(name)) {
-            removed += u64::from(store.remove(&name)?);
+        for name in &names {
+            removed += u64::from(store.remove(name)?);
         }
         Ok(removed)
     };

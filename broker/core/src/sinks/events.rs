@@ -22,8 +22,15 @@ use crate::state::State;
 
 /// The events of the entries from this index on, as many as there are and are taken at once.
 pub(super) async fn next(broker: &Broker, from: u64, level: u8, takes: Takes) -> Result<Vec<Event>, Error> {
-    let entries = broker.log.read(from, takes.events.clamp(1, ENTRIES_MAX)).await?;
-    let context = context(broker, from, &entries).await?;
+    let max = takes.events.clamp(1, ENTRIES_MAX);
+    let mut entries = broker.log.read_within(from, max, takes.bytes.min(BATCH_BYTES_MAX)).await?;
+    // What they rest on may be larger than they are: fewer rest on less.
+    let context = loop {
+        match context(broker, from, &entries).await? {
+            Some(context) => break context,
+            None => entries.truncate(entries.len() / 2),
+        }
+    };
     // Taken after the entries were read: what is erased by now is said to be so in it.
     let head = broker.log.published();
     let origin = broker.settings.origin.clone();
@@ -48,24 +55,29 @@ pub(super) async fn next(broker: &Broker, from: u64, level: u8, takes: Takes) ->
         .unwrap_or_else(|fault| Err(Error::new(Code::Internal, "The events cannot be made.").operator(fault)))
 }
 
-/// What the entries rest on, of those before the first, in order.
-async fn context(broker: &Broker, first: u64, entries: &[Opened]) -> Result<Vec<Opened>, Error> {
+/// What the entries rest on, of those before the first, in order. Nothing where that is too much to hold, and there is more than one.
+async fn context(broker: &Broker, first: u64, entries: &[Opened]) -> Result<Option<Vec<Opened>>, Error> {
     let head = broker.log.published();
-    let mut context: BTreeMap<u64, Opened> = BTreeMap::new();
+    let (mut context, mut bytes): (BTreeMap<u64, Opened>, usize) = (BTreeMap::new(), 0);
     let mut wanted: BTreeSet<u64> = entries
         .iter()
         .flat_map(|entry| rests_on(&entry.leaf.header, first, &head.state))
         .collect();
     while !wanted.is_empty() {
-        let found = broker.log.read_at(wanted.iter().copied().collect()).await?;
-        let further: BTreeSet<u64> = found
-            .iter()
-            .flat_map(|entry| rests_on(&entry.leaf.header, first, &head.state))
-            .collect();
-        context.extend(found.into_iter().map(|entry| (entry.index, entry)));
+        let mut further = BTreeSet::new();
+        for page in Vec::from_iter(wanted).chunks(CONTEXT_PAGE) {
+            for entry in broker.log.read_at(page.to_vec()).await? {
+                bytes += entry.bytes;
+                further.extend(rests_on(&entry.leaf.header, first, &head.state));
+                context.insert(entry.index, entry);
+            }
+            if bytes > BATCH_BYTES_MAX && entries.len() > 1 {
+                return Ok(None);
+            }
+        }
         wanted = further.into_iter().filter(|index| !context.contains_key(index)).collect();
     }
-    Ok(context.into_values().collect())
+    Ok(Some(context.into_values().collect()))
 }
 
 /// Entries before `first` that one with this header rests on.
@@ -90,6 +102,7 @@ fn row(entry: Opened, state: &State, level: u8) -> Result<Row, Error> {
         leaf,
         body,
         erased_key,
+        ..
     } = entry;
     let gone = || match &erased_key {
         Some(key) => state.erased_keys.get(key).copied().map(Kept::Erased),
@@ -109,5 +122,9 @@ fn unwritable(fault: &EncodeError) -> Error {
     Error::new(Code::Internal, "An entry has no event.").operator(fault.to_string())
 }
 
-/// Entries in memory at a time; each may be a MiB.
+/// Entries in memory at a time.
 const ENTRIES_MAX: usize = 256;
+/// Bytes of them, and as many again of what they rest on; an entry alone may have more.
+pub(super) const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Entries that others rest on, read at a time.
+const CONTEXT_PAGE: usize = 16;

@@ -3,11 +3,14 @@ use std::io::Cursor as Bytes;
 use std::sync::{Mutex, MutexGuard};
 
 use chunk_evidence::views::{Events, Verified};
+use chunk_log::index::Question;
+use chunk_log::journal::Urgency;
 use chunk_wire::audit::{EraseRequest, ExportRequest};
 use chunk_wire::review::Verdict;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::evidence::entries::{DisposeEntry, Disposed, Event};
 use crate::testing::{Others, POLICIES, Setup, World, cx, drain};
 
 const ADMINISTRATORS: &str = r#"
@@ -410,4 +413,127 @@ async fn whoever_was_erased_is_told_to_no_receiver_that_comes_later() {
         assert_eq!(texts[index], *text, "entry {index}");
     }
     world.broker.stop().await;
+}
+
+/// Somebody looked at something, in so many bytes.
+async fn looked(world: &World, times: usize, bytes: usize) {
+    let auditor = world.sign_in("audra", &["auditors"]).await.caller(world).await.unwrap();
+    let event = Event::AuditRead {
+        actor: auditor.actor().clone(),
+        session: auditor.session().clone(),
+        open: auditor.open_index(),
+        query: serde_json::json!({ "user": "x".repeat(bytes) }),
+        entries: 0,
+    };
+    let events = vec![event; times];
+    world.broker.log.commit(Urgency::Normal, move |_, _| Ok(events)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_by_its_bytes_whatever_a_receiver_takes() {
+    let world = World::new().await;
+    let first = world.broker.log.published().state.size;
+    looked(&world, 40, 512 << 10).await;
+    let size = world.broker.log.published().state.size;
+    let all = Takes {
+        events: usize::MAX,
+        bytes: usize::MAX,
+    };
+    let (mut at, mut batches) = (first, 0);
+    while at < size {
+        let batch = events::next(&world.broker, at, 4, all).await.unwrap();
+        assert_eq!(batch[0].index, at);
+        let bytes: usize = batch.iter().map(|event| event.text.len()).sum();
+        assert!(
+            bytes < events::BATCH_BYTES_MAX + (2 << 20),
+            "{bytes} bytes in {} events",
+            batch.len()
+        );
+        at = batch.last().unwrap().index + 1;
+        batches += 1;
+    }
+    assert!(batches >= 3, "{batches}");
+}
+
+#[tokio::test]
+async fn what_entries_rest_on_is_bounded_too() {
+    let world = World::new().await;
+    looked(&world, 40, 512 << 10).await;
+    let size = world.broker.log.published().state.size;
+    let auditor = world.sign_in("audra", &["auditors"]).await.caller(&world).await.unwrap();
+    // Each rests on another of those.
+    let events = (size - 40..size).map(|open| Event::AuditRead {
+        actor: auditor.actor().clone(),
+        session: auditor.session().clone(),
+        open,
+        query: serde_json::json!({}),
+        entries: 0,
+    });
+    let events: Vec<_> = events.collect();
+    let committed = world.broker.log.commit(Urgency::Normal, move |_, _| Ok(events)).await.unwrap();
+    let takes = Takes {
+        events: 256,
+        bytes: 1 << 20,
+    };
+    let batch = events::next(&world.broker, committed.events.start, 4, takes).await.unwrap();
+    assert!((1..=16).contains(&batch.len()), "{}", batch.len());
+    assert_eq!(batch[0].index, committed.events.start);
+}
+
+#[tokio::test]
+async fn a_sink_passes_entries_whose_bodies_were_disposed_of() {
+    let early = Fake::new(2);
+    let world = world(vec![early.sinking("early", 4, Since::Beginning)]).await;
+    looked(&world, 3, 10).await;
+    early.caught_up(&world).await;
+    early.lock().mood = Mood::Refuses;
+    looked(&world, 3, 10).await;
+    let before = world.broker.log.published().state.size;
+    let gone: Vec<u64> = world.broker.log.with_index(|index| {
+        let read = Question {
+            kind: Some("audit.read"),
+            ..Question::default()
+        };
+        index.find(&read, 0..before, 100)
+    });
+    assert_eq!(gone.len(), 6);
+    let entry = DisposeEntry {
+        bodies: vec![Disposed {
+            kind: Kind::AuditRead,
+            before,
+        }],
+        recordings_before: None,
+        bodies_count: 6,
+        recordings_count: 0,
+    };
+    world
+        .broker
+        .log
+        .commit(Urgency::Normal, move |_, _| Ok(vec![Event::Dispose(entry)]))
+        .await
+        .unwrap();
+    assert!(world.broker.log.forget(gone.clone()).await.unwrap());
+    // What it was offered meanwhile may have been read before.
+    let tries = early.lock().tries;
+    while early.lock().tries < tries + 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    early.lock().mood = Mood::Accepts;
+    early.caught_up(&world).await;
+    assert_eq!(indices(&early.lock().got), (0..=before).collect::<Vec<_>>(), "each once, in order");
+    let texts = early.texts();
+    let text = |index: u64| &texts[usize::try_from(index).unwrap()];
+    // Oldest last: the three that it got in time said what they were, and the others say why they do not.
+    assert!(gone[3..].iter().all(|index| text(*index).contains("xxxxxxxxxx")));
+    assert!(gone[..3].iter().all(|index| !text(*index).contains("xxxxxxxxxx")));
+    let late = events::next(
+        &world.broker,
+        0,
+        4,
+        Takes {
+            events: 256,
+            bytes: 1 << 20,
+        },
+    );
+    assert!(late.await.unwrap().iter().all(|event| !event.text.contains("xxxxxxxxxx")));
 }

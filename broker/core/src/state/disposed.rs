@@ -4,10 +4,10 @@
 //! some of their bodies were never there, and what was made of the rest is anything but true; but it is of those same sessions
 //! and requests, because nothing that is still alive is ever disposed of ([`State::needed_from`]), and goes at the same entry.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chunk_evidence::leaf::Kind;
-use chunk_wire::id::{RequestId, SessionId};
+use chunk_wire::id::SessionId;
 
 use super::State;
 use crate::evidence::entries::DisposeEntry;
@@ -71,14 +71,17 @@ impl State {
         };
         let intents = before(Kind::FetchIntent).max(dispose.recordings_before.unwrap_or(0));
         let outcomes = before(Kind::FetchOutcome);
+        // An outcome stands behind its intent.
         let due = self
             .recordings
-            .iter()
+            .range(..intents.max(outcomes))
             .filter(|(intent, kept)| **intent < intents || kept.outcome < outcomes);
         due.map(|(intent, _)| *intent).collect()
     }
 
     /// Takes out of the state what was disposed of, and what cannot be told without it.
+    ///
+    /// It is done where entries wait to be written, so nothing is looked at but what goes.
     pub(super) fn apply_dispose(&mut self, index: u64, dispose: &DisposeEntry) {
         for intent in self.recordings_due(dispose) {
             self.recordings.remove(&intent);
@@ -88,66 +91,73 @@ impl State {
         }
         let before = |kinds: &[Kind]| kinds.iter().map(|kind| self.disposed_before(*kind)).max().unwrap_or(0);
         let (sessions_before, requests_before) = (before(OF_SESSIONS), before(OF_REQUESTS));
-        let sessions = self.sessions.values().filter(|session| session.index < sessions_before);
-        let sessions: BTreeSet<SessionId> = sessions.map(|session| session.open.session.clone()).collect();
-        let requests = self
-            .requests
-            .values()
-            .filter(|request| request.index < requests_before || sessions.contains(&request.requester.session));
-        let requests: BTreeSet<RequestId> = requests.map(|request| request.id.clone()).collect();
-        self.forget_requests(&requests);
-        self.forget_sessions(&sessions);
-    }
-
-    fn forget_requests(&mut self, gone: &BTreeSet<RequestId>) {
-        if gone.is_empty() {
-            return;
+        let sessions: Vec<u64> = self.opened.range(..sessions_before).map(|(session, _)| *session).collect();
+        let requests: Vec<u64> = self.created.range(..requests_before).map(|(request, _)| *request).collect();
+        for request in requests {
+            self.forget_request(request);
         }
-        let mut people = BTreeSet::new();
-        for id in gone {
-            let Some(request) = self.requests.remove(id) else { continue };
-            self.waiting.remove(&(request.expires_ms, id.clone()));
-            let was_pending = self.pending.remove(&request.index).is_some();
-            self.forget_breakglass(&request);
-            if let Some(theirs) = self.people.get_mut(&request.actor) {
-                theirs.pending = theirs.pending.saturating_sub(usize::from(was_pending));
-                people.insert(request.actor.clone());
-            }
-        }
-        self.created.retain(|id| !gone.contains(id));
-        for actor in people {
-            if let Some(theirs) = self.people.get_mut(&actor) {
-                theirs.requests.retain(|id| !gone.contains(id));
-            }
+        for session in sessions {
+            self.forget_session(session);
         }
     }
 
-    fn forget_sessions(&mut self, gone: &BTreeSet<SessionId>) {
-        if gone.is_empty() {
+    /// Takes the request of this index out of the state.
+    pub(super) fn forget_request(&mut self, index: u64) {
+        let Some(request) = self.created.remove(&index).and_then(|id| self.requests.remove(&id)) else {
             return;
+        };
+        self.waiting.remove(&(request.expires_ms, request.id.clone()));
+        if let Some(open) = request.breakglass {
+            self.unreviewed.remove(&open);
         }
-        for id in gone {
-            if let Some(session) = self.sessions.remove(id) {
-                self.sessions_open.remove(&(session.open.expires_ms, id.clone()));
+        if let Some(grant) = request.grant {
+            self.granted.remove(&grant);
+        }
+        let reviewers = request.reviews.iter().map(|review| &review.reviewer);
+        for open in reviewers.chain([&request.requester]) {
+            if let Some(session) = self.sessions.get(&open.session) {
+                self.under.remove(&(session.index, index));
             }
         }
+        let was_pending = self.pending.remove(&index).is_some();
+        if let Some(theirs) = self.people.get_mut(&request.actor) {
+            theirs.pending = theirs.pending.saturating_sub(usize::from(was_pending));
+            theirs.requests.remove(&index);
+        }
+    }
+
+    /// Takes the session of this index out of the state, with the requests that were made under it and the verdicts that were given.
+    pub(super) fn forget_session(&mut self, index: u64) {
+        let Some(session) = self.opened.get(&index).and_then(|id| self.sessions.get(id)).map(Arc::clone) else {
+            return;
+        };
+        let open = &session.open;
+        let under: Vec<u64> = self
+            .under
+            .range((index, 0)..=(index, u64::MAX))
+            .map(|(_, request)| *request)
+            .collect();
+        for request in under {
+            self.under.remove(&(index, request));
+            let found = self.created.get(&request).and_then(|id| self.requests.get(id)).map(Arc::clone);
+            match found {
+                Some(found) if found.requester.session == open.session => self.forget_request(request),
+                Some(found) => self.change(&found.id, |request| {
+                    request.reviews.retain(|review| review.reviewer.session != open.session);
+                }),
+                None => {}
+            }
+        }
+        self.opened.remove(&index);
+        self.sessions.remove(&open.session);
+        self.sessions_open.remove(&(open.expires_ms, open.session.clone()));
+        let Some(theirs) = self.people.get_mut(&open.actor) else { return };
         // Sessions go from the first onwards: whoever's newest is gone has none left, and comes back as somebody new.
-        let strangers = self.people.iter().filter(|(_, theirs)| {
-            let newest = theirs.claims.as_ref().map(|claims| &claims.session);
-            newest.is_none_or(|session| gone.contains(session))
-        });
-        let strangers: BTreeSet<_> = strangers.map(|(actor, _)| actor.clone()).collect();
-        self.people.retain(|actor, _| !strangers.contains(actor));
-        self.actors.retain(|_, actor| !strangers.contains(actor));
-        let reviewed = self.requests.values().filter(|request| {
-            let mut sessions = request.reviews.iter().map(|review| &review.reviewer.session);
-            sessions.any(|session| gone.contains(session))
-        });
-        let reviewed: Vec<RequestId> = reviewed.map(|request| request.id.clone()).collect();
-        for id in reviewed {
-            self.change(&id, |request| {
-                request.reviews.retain(|review| !gone.contains(&review.reviewer.session))
-            });
+        if theirs.claims.as_ref().is_none_or(|claims| claims.session == open.session) {
+            self.people.remove(&open.actor);
+            self.actors.remove(&(open.person.issuer.clone(), open.person.subject.clone()));
+        } else if theirs.sessions.front() == Some(&index) {
+            theirs.sessions.pop_front();
         }
     }
 }

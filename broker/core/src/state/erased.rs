@@ -5,9 +5,8 @@
 
 use chunk_evidence::leaf::{Header, Kind};
 use chunk_wire::fetch::RequestState;
-use chunk_wire::id::RequestId;
 
-use super::{Request, State};
+use super::State;
 use crate::evidence::entries::EraseEntry;
 
 impl State {
@@ -17,57 +16,37 @@ impl State {
             self.erased_keys.insert(key.clone(), index);
         }
         let gone = &erase.subject;
-        self.actors.retain(|_, actor| actor != gone);
-        let sessions: Vec<_> = self.sessions.values().filter(|s| s.open.actor == *gone).cloned().collect();
-        for session in sessions {
-            self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
-            self.sessions.remove(&session.open.session);
+        let theirs = self.people.get(gone).cloned().unwrap_or_default();
+        for request in theirs.requests {
+            self.forget_request(request);
         }
-        for id in self.people.remove(gone).map(|theirs| theirs.requests).unwrap_or_default() {
-            if let Some(request) = self.requests.remove(&id) {
-                self.waiting.remove(&(request.expires_ms, id.clone()));
-                self.pending.remove(&request.index);
-                self.forget_breakglass(&request);
-                self.created.retain(|created| *created != id);
-            }
+        for session in theirs.sessions {
+            self.forget_session(session);
         }
         let recordings = self.recordings.iter().filter(|(_, kept)| kept.actor == *gone);
         let recordings: Vec<u64> = recordings.map(|(intent, _)| *intent).collect();
         for intent in recordings {
             self.recordings.remove(&intent);
         }
-        let reviewed: Vec<RequestId> = self
-            .requests
-            .values()
-            .filter(|request| request.reviews.iter().any(|review| review.actor == *gone))
-            .map(|request| request.id.clone())
-            .collect();
-        for id in reviewed {
-            self.change(&id, |request| request.reviews.retain(|review| review.actor != *gone));
-        }
     }
 
     /// Folds in an entry whose body is gone.
     pub(crate) fn apply_erased(&mut self, header: &Header) {
+        // A start with much gone comes here for most of the log, so whatever is looked for is found by its index.
         let about = header.refs.first().copied();
-        if header.kind == Kind::SessionClose {
-            let session = self.sessions.values().find(|session| Some(session.index) == about);
-            if let Some(id) = session.map(|session| session.open.session.clone()) {
-                self.end_session(&id, "ended", header.act.as_deref());
-            }
-        }
         match (header.kind, about) {
+            (Kind::SessionClose, Some(session)) => {
+                if let Some(id) = self.opened.get(&session).cloned() {
+                    self.end_session(&id, "ended", header.act.as_deref());
+                }
+            }
             (Kind::FetchOutcome, Some(intent)) => drop(self.open_intents.remove(&intent)),
             (Kind::BreakglassReview, Some(open)) => drop(self.unreviewed.remove(&open)),
             _ => {}
         }
-        let ended = match header.kind {
-            Kind::ReviewReject => self
-                .find(|request| Some(request.index) == about)
-                .map(|id| (id, RequestState::Rejected)),
-            Kind::GrantRevoke => self
-                .find(|request| request.grant.is_some() && request.grant == about)
-                .map(|id| (id, RequestState::Revoked)),
+        let ended = match (header.kind, about) {
+            (Kind::ReviewReject, Some(request)) => self.created.get(&request).map(|id| (id.clone(), RequestState::Rejected)),
+            (Kind::GrantRevoke, Some(grant)) => self.granted.get(&grant).map(|id| (id.clone(), RequestState::Revoked)),
             _ => None,
         };
         if let Some((id, state)) = ended {
@@ -76,16 +55,5 @@ impl State {
         self.anchors.apply_other(self.size);
         self.size += 1;
         self.last_ms = self.last_ms.max(header.t);
-    }
-
-    /// No review is due of a request that is known no more.
-    pub(super) fn forget_breakglass(&mut self, request: &Request) {
-        if let Some(open) = request.breakglass {
-            self.unreviewed.remove(&open);
-        }
-    }
-
-    fn find(&self, is: impl Fn(&Request) -> bool) -> Option<RequestId> {
-        self.requests.values().find(|request| is(request)).map(|request| request.id.clone())
     }
 }

@@ -87,6 +87,10 @@ pub(crate) struct MemJournal {
     pub(crate) full: Arc<AtomicBool>,
     pub(crate) broken: Arc<AtomicBool>,
     pub(crate) appends: Arc<AtomicU64>,
+    /// Somebody reads older pages, so that what is taken away stays in them.
+    pub(crate) read: Arc<AtomicBool>,
+    /// Older pages hold what was taken away.
+    pub(crate) old_pages: Arc<AtomicBool>,
     /// So many appends more find no space, whatever they are for.
     pub(crate) refusals: Arc<AtomicU64>,
     /// Appends wait while this is set.
@@ -160,7 +164,11 @@ impl Journal for MemJournal {
             let record = &mut stored[usize::try_from(*index).unwrap()];
             (record.sealed, record.data_key) = (Vec::new(), None);
         }
-        Ok(true)
+        let read = self.read.load(Ordering::SeqCst);
+        if !indices.is_empty() || !read {
+            self.old_pages.store(read, Ordering::SeqCst);
+        }
+        Ok(!read)
     }
 
     fn reader(&self) -> Result<Box<dyn JournalReader>, ReadError> {
@@ -540,6 +548,16 @@ impl World {
         let entries = self.broker.log.read(0, usize::MAX).await.unwrap();
         entries.iter().map(|e| e.leaf.header.kind.as_str()).collect()
     }
+}
+
+/// Waits until something holds that jobs of the broker bring about.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let became = async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), became).await.expect(what);
 }
 
 /// Whom a broker talks to about its log.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chunk_evidence::body::Group;
 use chunk_evidence::leaf::Kind;
 use chunk_wire::fetch::{RequestState, RequestView};
-use chunk_wire::id::RequestId;
+use chunk_wire::id::{RequestId, SessionId};
 use chunk_wire::review::{Verdict, Withdraw};
 use proptest::prelude::*;
 
@@ -127,7 +127,7 @@ async fn play(steps: Vec<Step>) -> World {
 }
 
 /// Every index says what a look at all requests and sessions says.
-fn check_indices(state: &State) {
+pub(super) fn check_indices(state: &State) {
     let pending = |r: &&Arc<Request>| r.state == RequestState::Pending;
     let all = || state.requests.values();
     let listed: BTreeMap<u64, RequestId> = all().filter(pending).map(|r| (r.index, r.id.clone())).collect();
@@ -138,11 +138,31 @@ fn check_indices(state: &State) {
         .collect();
     assert_eq!(state.waiting.clone().into_iter().collect::<BTreeSet<_>>(), waiting);
     let created: BTreeMap<u64, RequestId> = all().map(|r| (r.index, r.id.clone())).collect();
-    assert!(state.created.iter().eq(created.values()));
+    assert_eq!(state.created.clone().into_iter().collect::<BTreeMap<_, _>>(), created);
+    let opened: BTreeMap<u64, SessionId> = state.sessions.values().map(|s| (s.index, s.open.session.clone())).collect();
+    assert_eq!(state.opened.clone().into_iter().collect::<BTreeMap<_, _>>(), opened);
+    let under: BTreeSet<(u64, u64)> = all()
+        .flat_map(|r| {
+            let reviewers = r.reviews.iter().map(|review| &review.reviewer);
+            let sessions = reviewers.chain([&r.requester]).map(|open| state.sessions[&open.session].index);
+            sessions.map(|session| (session, r.index)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(state.under.clone().into_iter().collect::<BTreeSet<_>>(), under);
+    let granted: BTreeMap<u64, RequestId> = all()
+        .filter(|r| !r.state.is_final())
+        .filter_map(|r| Some((r.grant?, r.id.clone())))
+        .collect();
+    assert_eq!(state.granted.clone().into_iter().collect::<BTreeMap<_, _>>(), granted);
     for (actor, theirs) in &state.people {
         let own = || all().filter(|r| r.actor == *actor);
         assert_eq!(theirs.pending, own().filter(pending).count());
-        assert_eq!(theirs.requests.len(), own().count());
+        assert_eq!(
+            theirs.requests.clone().into_iter().collect::<BTreeSet<_>>(),
+            own().map(|r| r.index).collect()
+        );
+        let sessions = state.sessions.values().filter(|s| s.open.actor == *actor).map(|s| s.index);
+        assert!(theirs.sessions.iter().copied().eq(sessions.collect::<BTreeSet<_>>()));
     }
     let open: BTreeSet<_> = state
         .sessions

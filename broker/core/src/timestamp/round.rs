@@ -24,8 +24,22 @@ pub(crate) fn recall(broker: &Broker, memory: TimestampMemory) -> Result<(), Err
     let mut sizes = memory.sizes;
     sizes.sort_unstable();
     sizes.dedup();
-    let newest = sizes.last().and_then(|size| stamps.read(*size));
-    let newest = newest.filter(|newest| newest.checkpoint.verify(std::slice::from_ref(broker.signer.verifier())).is_ok());
+    let held = broker.log.published().state.size;
+    let newest = loop {
+        let Some(size) = sizes.last().copied() else { break None };
+        let newest = stamps.read(size);
+        let newest = newest.filter(|newest| newest.checkpoint.verify(std::slice::from_ref(broker.signer.verifier())).is_ok());
+        if newest.is_some() || size <= held {
+            break newest;
+        }
+        // Anybody can give a file a name. Believed, it would say that everything is stamped that will ever be.
+        tracing::error!(
+            size,
+            held,
+            "among the time stamps there is one of more entries than the log has that is none of this log; it is left out, and can be removed"
+        );
+        sizes.pop();
+    };
     let observed = match newest {
         None => None,
         Some(newest) => {

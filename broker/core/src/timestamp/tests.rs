@@ -14,7 +14,7 @@ use super::*;
 use crate::anchor;
 use crate::audit;
 use crate::identity::Caller;
-use crate::testing::{Others, Setup, World, cx};
+use crate::testing::{Others, Setup, World, cx, until};
 
 const MINUTE_MS: i64 = 60_000;
 const START_MS: i64 = 1_790_000_000_000;
@@ -135,15 +135,6 @@ impl TimestampPort for Fake {
         self.inner().heads.push(head.clone());
         Ok(())
     }
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let became = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), became).await.expect(what);
 }
 
 fn size(world: &World) -> u64 {
@@ -319,4 +310,27 @@ async fn a_journal_that_is_shorter_than_what_was_stamped_does_not_start() {
             .contains("By the time stamps beside the journal, somebody outside has vouched for"),
         "{fault}"
     );
+}
+
+#[tokio::test]
+async fn a_stray_file_that_names_more_entries_than_there_are_stops_no_stamps() {
+    let fake = Fake::new();
+    let world = fake.world().await;
+    world.sign_in("dana", &["data-eng"]).await;
+    until("a stamp", || !fake.inner().kept.is_empty()).await;
+    let stray = KeptStamp {
+        checkpoint: "of nothing".to_owned(),
+        token: vec![7],
+    };
+    fake.inner().kept.insert(u64::MAX, stray);
+    let others = Others {
+        timestamps: fake.timestamping(),
+        ..Others::default()
+    };
+    let world = world.try_restart_with_others(others).await.unwrap();
+    world.sign_in("dana", &["data-eng"]).await;
+    fake.advance(&world, 5 * MINUTE_MS);
+    let size = size(&world);
+    until("a stamp", || fake.inner().kept.keys().any(|at| (size..u64::MAX).contains(at))).await;
+    assert!(world.broker.timestamp_metrics().unwrap().stamped < u64::MAX);
 }

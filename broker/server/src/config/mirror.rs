@@ -257,23 +257,14 @@ fn endpoint(check: &mut Check<'_>, field: &Spanned<String>) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use super::super::{Config, Faults, load};
+    use super::super::tests::with_sections;
+    use super::super::{Config, Faults};
     use super::*;
 
-    const BROKER: &str = "[broker]\nname = \"b\"\npublic_url = \"http://127.0.0.1:8443\"\nlisten = \"127.0.0.1:8443\"\n\
-        [[issuer]]\nname = \"sso\"\nissuer = \"https://login.example.com\"\nclient_id = \"chunkctl\"\n";
     const KEYS: &str = "access_key = { env = \"ID\" }\nsecret_key = { file = \"key\" }";
 
     fn read(section: &str) -> Result<Config, Faults> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("policies")).unwrap();
-        std::fs::write(
-            dir.path().join("policies/a.cedar"),
-            "permit (principal, action == Action::\"describe\", resource);\n",
-        )
-        .unwrap();
-        std::fs::write(dir.path().join("broker.toml"), format!("{BROKER}[mirror]\n{section}\n")).unwrap();
-        load(&dir.path().join("broker.toml"))
+        with_sections(&format!("[mirror]\n{section}\n"))
     }
 
     fn bucket_of(section: &str) -> BucketConfig {

@@ -121,7 +121,48 @@ fn duration(text: &str) -> Option<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::super::tests::with_sections;
     use super::*;
+
+    #[test]
+    fn sessions_outlive_whatever_they_are_needed_for() {
+        let faults = |section: &str| {
+            with_sections(&format!("[retention]\n{section}\n"))
+                .err()
+                .map(|faults| faults.to_string())
+        };
+        let outlives = "must keep `session.open` at least as long as anything else";
+        for refused in [
+            "\"session.*\" = \"30d\"",
+            "\"session.open\" = \"30d\"\ndefault = \"31d\"",
+            "default = \"30d\"\nrecordings = \"31d\"",
+            "default = \"30d\"\n\"fetch.outcome\" = \"forever\"",
+            "default = \"90d\"\n\"session.open\" = \"89d\"",
+        ] {
+            let said = faults(refused).unwrap_or_default();
+            assert!(said.contains(outlives), "{refused}: {said}");
+        }
+        for good in [
+            "",
+            "default = \"30d\"",
+            "\"fetch.*\" = \"30d\"",
+            "default = \"90d\"\n\"session.open\" = \"forever\"",
+            "default = \"90d\"\n\"session.close\" = \"1d\"\nrecordings = \"90d\"",
+        ] {
+            assert_eq!(faults(good), None, "{good}");
+        }
+        let kept = with_sections("[retention]\ndefault = \"90d\"\n\"fetch.*\" = \"30d\"\n\"fetch.intent\" = \"60d\"\n").unwrap();
+        let kept = kept.retention;
+        let days = |name: &str| {
+            let kind = disposable_kinds().find(|kind| kind.as_str() == name).unwrap();
+            kept.bodies_ms.get(&kind).map(|kept_ms| kept_ms / DAY_MS)
+        };
+        assert_eq!(
+            ["session.open", "fetch.outcome", "fetch.intent"].map(days),
+            [Some(90), Some(30), Some(60)]
+        );
+    }
 
     #[test]
     fn how_long_is_a_number_and_a_unit_or_for_ever() {

@@ -279,24 +279,8 @@ fn is_bare(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use super::super::{Config, Faults, load};
+    use super::super::tests::with_sections as read;
     use super::*;
-
-    const BROKER: &str = "[broker]\nname = \"b\"\npublic_url = \"http://127.0.0.1:8443\"\nlisten = \"127.0.0.1:8443\"\n\
-        [[issuer]]\nname = \"sso\"\nissuer = \"https://login.example.com\"\nclient_id = \"chunkctl\"\n";
-
-    fn read(sections: &str) -> Result<Config, Faults> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("policies")).unwrap();
-        std::fs::write(
-            dir.path().join("policies/a.cedar"),
-            "permit (principal, action == Action::\"describe\", resource);\n",
-        )
-        .unwrap();
-        std::fs::write(dir.path().join("ca.pem"), "x").unwrap();
-        std::fs::write(dir.path().join("broker.toml"), format!("{BROKER}{sections}")).unwrap();
-        load(&dir.path().join("broker.toml"))
-    }
 
     fn target(keys: &str) -> SinkTarget {
         let config = read(&format!("[[sinks]]\nname = \"s\"\n{keys}\n")).unwrap_or_else(|faults| panic!("{keys}: {faults}"));
@@ -330,7 +314,7 @@ mod tests {
         assert!(matches!(syslog("tls://siem.example"), SyslogTarget::Tls { port: 6514, .. }));
         assert_eq!(syslog("unix:///dev/log"), SyslogTarget::Unix("/dev/log".into()));
         let https = target(
-            "kind = \"https\"\nurl = \"https://siem.example/in?x=1\"\ntoken = { env = \"T\" }\nca_file = \"ca.pem\"\nbatch_events = 5\nbatch_bytes = 2048",
+            "kind = \"https\"\nurl = \"https://siem.example/in?x=1\"\ntoken = { env = \"T\" }\nca_file = \"tls/internal-ca.pem\"\nbatch_events = 5\nbatch_bytes = 2048",
         );
         let expected = Takes { events: 5, bytes: 2048 };
         assert!(matches!(https, SinkTarget::Https { takes, token: Some(SecretRef::Env(_)), ca_file: Some(_), .. } if takes == expected));
@@ -350,7 +334,10 @@ mod tests {
             ("kind = \"syslog\"\nurl = \"udp://siem.example\"", "must be tcp://"),
             ("kind = \"syslog\"\nurl = \"tcp://siem.example/path\"", "must be tcp://"),
             ("kind = \"syslog\"\nurl = \"unix://dev/log\"", "must be tcp://"),
-            ("kind = \"syslog\"\nurl = \"tcp://x\"\nca_file = \"ca.pem\"", "is only for tls://"),
+            (
+                "kind = \"syslog\"\nurl = \"tcp://x\"\nca_file = \"tls/internal-ca.pem\"",
+                "is only for tls://",
+            ),
             (
                 "kind = \"syslog\"\nurl = \"tcp://x\"\nmessage_bytes_max = 10",
                 "must be between 2048 and",

@@ -24,6 +24,11 @@ fn folder(text: &str) -> tempfile::TempDir {
     dir
 }
 
+/// A good configuration with these sections.
+pub(super) fn with_sections(sections: &str) -> Result<Config, Faults> {
+    read(folder(&format!("{GOOD}{sections}")).path())
+}
+
 fn read(dir: &Path) -> Result<Config, Faults> {
     load(&dir.join("broker.toml"))
 }

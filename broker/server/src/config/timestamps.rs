@@ -67,21 +67,7 @@ fn address(check: &mut Check<'_>, field: &Spanned<String>) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::super::{Config, Faults, load};
-
-    fn read(section: &str) -> Result<Config, Faults> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("policies")).unwrap();
-        std::fs::write(
-            dir.path().join("policies/a.cedar"),
-            "permit (principal, action == Action::\"describe\", resource);\n",
-        )
-        .unwrap();
-        let broker = "[broker]\nname = \"b\"\npublic_url = \"http://127.0.0.1:8443\"\nlisten = \"127.0.0.1:8443\"\n\
-            [[issuer]]\nname = \"sso\"\nissuer = \"https://login.example.com\"\nclient_id = \"chunkctl\"\n";
-        std::fs::write(dir.path().join("broker.toml"), format!("{broker}{section}")).unwrap();
-        load(&dir.path().join("broker.toml"))
-    }
+    use super::super::tests::with_sections as read;
 
     #[test]
     fn without_the_section_nobody_is_asked_and_with_it_every_five_minutes() {

@@ -160,24 +160,10 @@ fn prefix(check: &mut Check<'_>, field: &Spanned<String>, path: &str) -> Option<
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::super::{Config, Faults, load};
+    use super::super::tests::with_sections as read;
     use super::*;
 
-    const BROKER: &str = "[broker]\nname = \"b\"\npublic_url = \"http://127.0.0.1:8443\"\nlisten = \"127.0.0.1:8443\"\n\
-        [[issuer]]\nname = \"sso\"\nissuer = \"https://login.example.com\"\nclient_id = \"chunkctl\"\n";
     const W1: &str = r#"{ name = "w1", url = "https://w1.example", key = "witness.example.com/w1+8122a5ab+BOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs" }"#;
-
-    fn read(section: &str) -> Result<Config, Faults> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("policies")).unwrap();
-        std::fs::write(
-            dir.path().join("policies/a.cedar"),
-            "permit (principal, action == Action::\"describe\", resource);\n",
-        )
-        .unwrap();
-        std::fs::write(dir.path().join("broker.toml"), format!("{BROKER}{section}")).unwrap();
-        load(&dir.path().join("broker.toml"))
-    }
 
     fn w2() -> String {
         let key = WitnessKey::new("w2", [7; 32]).unwrap().to_text();

@@ -1,10 +1,12 @@
 //! The file beside the journal in which it is noted how far a sink has come.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chunk_core::sinks::{Cursor, CursorPort};
 use serde::{Deserialize, Serialize};
+
+use crate::data_dir::write_note;
 
 /// One sink's note.
 pub(super) struct CursorFile(PathBuf);
@@ -47,13 +49,7 @@ impl CursorFile {
             root: hex::encode(cursor.root),
         };
         let text = serde_json::to_string(&noted).map_err(std::io::Error::other)?;
-        let folder = self.0.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".sink-").tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        // Before it gets its name: after a crash of the machine there is the old note or the new one, never half of one.
-        file.as_file().sync_all()?;
-        file.persist(&self.0).map_err(|error| error.error)?;
-        std::fs::File::open(folder)?.sync_all()
+        write_note(&self.0, &text)
     }
 }
 

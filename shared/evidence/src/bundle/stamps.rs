@@ -4,6 +4,7 @@
 //! stamp says that every entry after it was made later. Between the two stands what the log's own clock may say.
 
 use std::io::{Read, Seek};
+use std::ops::Range;
 
 use super::archive::{Archive, Stop};
 use super::verdict::{Findings, STAMPED, TERMS};
@@ -52,15 +53,20 @@ pub struct Stamps {
     pub believed: u64,
     /// The newest of these: the entries below this size existed at this time, ms since 1970.
     pub newest: Option<(u64, i64)>,
+    /// Entries of the range that it covers.
+    pub covered: u64,
 }
 
 impl Stamps {
-    pub(super) fn of(stamped: &[Stamped]) -> Self {
+    pub(super) fn of(stamped: &[Stamped], range: Range<u64>) -> Self {
         let mut believed = stamped.iter().filter(|stamp| stamp.believed);
+        let (carried, judged) = (stamped.len() as u64, believed.clone().count() as u64);
+        let newest = believed.next_back().map(|stamp| (stamp.size(), stamp.time_ms));
         Self {
-            carried: stamped.len() as u64,
-            believed: believed.clone().count() as u64,
-            newest: believed.next_back().map(|stamp| (stamp.size(), stamp.time_ms)),
+            carried,
+            believed: judged,
+            newest,
+            covered: newest.map_or(0, |(size, _)| size.min(range.end).saturating_sub(range.start)),
         }
     }
 }

@@ -194,7 +194,7 @@ pub(super) const CLAIMS: &[(&str, u8, &str)] = &[
     (
         STAMPED,
         0,
-        "An authority that the auditor believes has stamped a checkpoint which covers entries of the range, and no entry it covers is dated later.",
+        "An authority that the auditor believes has stamped a checkpoint which covers the range but for entries at its end, no more of them than the auditor accepts, and no entry it covers is dated later.",
     ),
     (
         APPEND_ONLY,

@@ -302,9 +302,11 @@ impl Job {
                     .fault(STAMPED, None, format!("the time stamp of size {}: {what}", stamp.size())),
             }
         }
-        self.stamps = Stamps::of(&stamped);
+        let (from, to) = (self.format.from, self.format.to);
+        self.stamps = Stamps::of(&stamped, from..to);
         if self.asks_authorities {
-            let (from, to) = (self.format.from, self.format.to);
+            let most = trust.and_then(|trust| trust.unstamped_entries_max).unwrap_or(u64::MAX);
+            let uncovered = to.saturating_sub(from).saturating_sub(self.stamps.covered);
             let what = match self.stamps.newest {
                 None => Some(format!(
                     "{} time stamps, none of them good and by an authority that the trust policy names",
@@ -312,6 +314,9 @@ impl Job {
                 )),
                 Some((size, _)) if from < to && size <= from => Some(format!(
                     "the newest time stamp covers the entries below {size}, and none of the range from {from} on: export again later"
+                )),
+                Some((size, _)) if uncovered > most => Some(format!(
+                    "the newest time stamp covers the entries below {size}, {uncovered} of the range came after, and the trust policy accepts {most}: export again later"
                 )),
                 Some(_) => None,
             };

@@ -4,7 +4,7 @@ use chunk_evidence::bundle::Answer;
 use chunk_wire::audit::{EntryQuery, EraseRequest, ExportRequest};
 use chunk_wire::fetch::RequestState;
 use chunk_wire::problem::Code;
-use chunk_wire::review::Verdict;
+use chunk_wire::review::{Verdict, Withdraw};
 
 use super::{approved, state_of};
 use crate::error::Error;
@@ -144,6 +144,35 @@ async fn only_an_administrator_erases_and_never_themselves_nor_under_a_running_d
     assert!(said(&world).await.contains("dana"), "a refusal erases nothing");
     world.scanner.hold.store(false, std::sync::atomic::Ordering::SeqCst);
     drop(delivery);
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_revoked_ends_before_its_person_is_erased() {
+    let world = world().await;
+    let (dana, rey, request) = approved(&world).await;
+    let admin = world.sign_in("adam", &["admins"]).await;
+    world.scanner.hold.store(true, std::sync::atomic::Ordering::SeqCst);
+    let delivery = dana.fetch(&world, &request.id).await.unwrap();
+    let withdraw = Withdraw { reason: "no".into() };
+    let caller = rey.caller(&world).await.unwrap();
+    crate::approval::revoke(&world.broker, &cx(), caller, request.id.clone(), withdraw)
+        .await
+        .unwrap();
+    // Nothing is left of the grant, and the delivery may not have ended yet.
+    let erased = loop {
+        match erase(&world, &admin, "dana").await {
+            Err(fault) if fault.code == Code::WrongState => tokio::task::yield_now().await,
+            done => break done.unwrap(),
+        }
+    };
+    drop(delivery);
+    let outcome = world.kinds().await.iter().position(|kind| *kind == "fetch.outcome").unwrap();
+    assert!((outcome as u64) < erased.entries[0]);
+    assert!(!said(&world).await.contains("dana"));
+    verify(&world).await;
+    let world = world.crash_and_restart().await;
+    assert!(world.broker.log.published().state.open_intents.is_empty());
+    verify(&world).await;
 }
 
 #[tokio::test]

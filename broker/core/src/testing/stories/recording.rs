@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chunk_evidence::body::Group;
+use chunk_log::journal::Urgency;
 use chunk_port::{Frame, ScanErrorKind};
 use chunk_wire::audit::EraseRequest;
 use chunk_wire::fetch::{RequestState, RequestView};
@@ -12,8 +13,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{approved, state_of};
 use crate::error::Error;
-use crate::recording::Keep;
-use crate::testing::{POLICIES, Setup, Someone, World, cx, drain};
+use crate::evidence::entries::{DisposeEntry, Event};
+use crate::limits::REPLAYS_RUNNING_MAX;
+use crate::recording::{Keep, Replay};
+use crate::state::State;
+use crate::testing::{POLICIES, Setup, Someone, World, cx, drain, policy_set, until};
 
 const ADMINISTRATORS: &str = r#"
 @id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
@@ -292,4 +296,136 @@ async fn a_recording_that_somebody_changed_does_not_end_well() {
         .await
         .unwrap();
     assert!(replay.try_collect::<Vec<Bytes>>().await.is_err());
+}
+
+/// A recording of so many MiB, and its intent.
+async fn large(world: &World, mib: usize) -> u64 {
+    let (dana, _, request) = approved(world).await;
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    world.script_frames((0..mib).map(|_| {
+        Ok(Frame {
+            bytes: piece.clone(),
+            rows: 1,
+        })
+    }));
+    drain(dana.fetch(world, &request.id).await.unwrap()).await.unwrap();
+    intent_of(world, &request)
+}
+
+/// A replay of which one part was taken.
+async fn begun(world: &World, who: &Someone, intent: u64) -> Replay {
+    let caller = who.caller(world).await.unwrap();
+    let mut replay = crate::audit::recording(&world.broker, &cx(), &caller, intent).await.unwrap();
+    replay.next().await.unwrap().unwrap();
+    replay
+}
+
+/// It gives nothing more and ends badly, once the job that reads it has seen why.
+async fn assert_cut(world: &World, mut replay: Replay) {
+    let slots = &world.broker.replay_slots;
+    until("the replay to end", || slots.available_permits() == REPLAYS_RUNNING_MAX).await;
+    assert!(replay.next().await.unwrap().is_err());
+    assert!(replay.next().await.is_none());
+}
+
+#[test]
+fn only_so_many_recordings_are_read_at_once_and_slow_readers_hold_no_thread() {
+    // With a thread for each reader, nothing else could be read here.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build();
+    runtime.unwrap().block_on(async {
+        let world = world().await;
+        let intent = large(&world, 8).await;
+        let auditor = world.sign_in("audra", &["auditors"]).await;
+        let mut held = Vec::new();
+        for _ in 0..REPLAYS_RUNNING_MAX {
+            held.push(begun(&world, &auditor, intent).await);
+        }
+        let refused = replay(&world, &auditor, intent).await.unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        // Whoever goes away makes room, and whoever is slow still gets all of it.
+        drop(held.pop());
+        until("room", || world.broker.replay_slots.available_permits() > 0).await;
+        assert_eq!(replay(&world, &auditor, intent).await.unwrap().len(), (8 << 20) + 3);
+        let rest: Vec<Bytes> = held.pop().unwrap().try_collect().await.unwrap();
+        assert_eq!(rest.concat().len(), (7 << 20) + 3);
+    });
+}
+
+#[tokio::test]
+async fn a_replay_stops_in_the_middle_when_its_reader_s_session_ends() {
+    let world = world().await;
+    let intent = large(&world, 8).await;
+    let auditor = world.sign_in("audra", &["auditors"]).await;
+    let replay = begun(&world, &auditor, intent).await;
+    let caller = auditor.caller(&world).await.unwrap();
+    crate::identity::close_session(&world.broker, &cx(), &caller, None).await.unwrap();
+    assert_cut(&world, replay).await;
+    // Also when only time ends it.
+    let auditor = world.sign_in("audra", &["auditors"]).await;
+    let replay = begun(&world, &auditor, intent).await;
+    world.advance_ms(13 * 3600 * 1000);
+    assert_cut(&world, replay).await;
+}
+
+#[tokio::test]
+async fn a_replay_stops_in_the_middle_when_what_is_read_is_erased_or_disposed_of() {
+    let world = world().await;
+    let auditor = world.sign_in("audra", &["auditors"]).await;
+    let intent = large(&world, 8).await;
+    let replay = begun(&world, &auditor, intent).await;
+    let dispose = DisposeEntry {
+        bodies: Vec::new(),
+        recordings_before: Some(intent + 1),
+        bodies_count: 0,
+        recordings_count: 1,
+    };
+    let commit = move |_: &State, _| Ok(vec![Event::Dispose(dispose)]);
+    world.broker.log.commit(Urgency::Normal, commit).await.unwrap();
+    assert_cut(&world, replay).await;
+
+    let intent = large(&world, 8).await;
+    let replay = begun(&world, &auditor, intent).await;
+    let admin = world.sign_in("adam", &["admins"]).await.caller(&world).await.unwrap();
+    let erase = EraseRequest {
+        person: "dana".to_owned(),
+        reason: "asked for".to_owned(),
+    };
+    crate::audit::erase(&world.broker, &cx(), &admin, erase).await.unwrap();
+    assert_cut(&world, replay).await;
+}
+
+#[tokio::test]
+async fn content_is_shown_to_those_who_may_read_it_of_its_dataset() {
+    let mut world = world().await;
+    let intent = large(&world, 1).await;
+    let auditor = world.sign_in("audra", &["auditors"]).await;
+    let (broker_only, of_dataset) = (
+        r#"@id("log") permit(principal in Group::"auditors", action == Action::"audit_read", resource == Broker::"broker");"#,
+        r#"@id("content") permit(principal in Group::"auditors", action == Action::"audit_read", resource == Dataset::"customers");"#,
+    );
+    let apart = r#"@id("apart") forbid(principal, action == Action::"audit_read", resource == Dataset::"customers");"#;
+    for (policies, code) in [
+        (POLICIES.to_owned(), None),
+        (broker_only.to_owned(), Some(Code::Denied)),
+        (of_dataset.to_owned(), Some(Code::Denied)),
+        (format!("{broker_only}{of_dataset}"), None),
+        (format!("{POLICIES}{apart}"), Some(Code::Denied)),
+    ] {
+        world.broker.reload_policies(policy_set(&policies)).await.unwrap();
+        let answer = replay(&world, &auditor, intent).await;
+        assert_eq!(answer.as_ref().err().map(|fault| fault.code), code, "{policies}");
+    }
+    // Of what is not configured any more, policy cannot say.
+    world.broker.reload_policies(policy_set(POLICIES)).await.unwrap();
+    world.setup.settings.catalog.datasets.remove("customers");
+    let world = world.crash_and_restart().await;
+    let refused = replay(&world, &auditor, intent).await.unwrap_err();
+    assert!(
+        refused.code == Code::Denied && refused.public.contains("not configured any more"),
+        "{}",
+        refused.public
+    );
 }

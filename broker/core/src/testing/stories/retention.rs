@@ -1,19 +1,26 @@
 //! What has been kept long enough goes, exactly that, and everything that is left still proves itself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use chunk_evidence::bundle::{Answer, Verification};
 use chunk_evidence::leaf::Kind;
+use chunk_log::index::Question;
+use chunk_log::journal::Urgency;
 use chunk_wire::audit::{EntryQuery, ExportRequest};
 use chunk_wire::fetch::RequestState;
 use chunk_wire::problem::Code;
 use chunk_wire::review::Verdict;
 
 use super::{approved, state_of};
+use crate::evidence::entries::{DisposeEntry, Disposed, Event};
 use crate::recording::Keep;
-use crate::retention::{Progress, disposable_kinds, pass};
+use crate::retention::{PASS_BODIES_MAX, Progress, disposable_kinds, mind, pass};
 use crate::state::State;
-use crate::testing::{Setup, Someone, World, cx, drain};
+use crate::testing::roles::check_indices;
+use crate::testing::{Setup, Someone, World, cx, drain, until};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -74,7 +81,10 @@ fn known(state: &State) -> String {
     }
     for (actor, theirs) in &state.people {
         let claims = theirs.claims.as_ref().map(|claims| claims.session.to_string());
-        known.insert(format!("person {actor} {:?} {} {claims:?}", theirs.requests, theirs.pending));
+        known.insert(format!(
+            "person {actor} {:?} {} {:?} {claims:?}",
+            theirs.requests, theirs.pending, theirs.sessions
+        ));
     }
     format!(
         "{known:#?}\ncreated {:?}\npending {:?}\nwaiting {:?}\nopen {:?}\nintents {:?}\nrecordings {:?}\ndisposed {:?}\npolicy {:?}\nsize {}",
@@ -97,6 +107,8 @@ async fn restarts_alike(world: World) -> World {
     // What a start adds stands behind; nothing of it changes what is compared but the size.
     let again = world.broker.log.published().state.clone();
     let of = |state: &State| known(state).rsplit_once("\nsize").unwrap().0.to_owned();
+    check_indices(&live);
+    check_indices(&again);
     assert_eq!(of(&live), of(&again));
     world
 }
@@ -126,7 +138,7 @@ async fn a_day_s_work(world: &World) -> (Someone, Someone) {
 async fn later(world: &World, days: i64) {
     world.advance_ms(days * DAY_MS);
     let expire = |state: &State, now_ms: i64| Ok(crate::approval::expire(state, now_ms));
-    world.broker.log.commit(chunk_log::journal::Urgency::Closing, expire).await.unwrap();
+    world.broker.log.commit(Urgency::Closing, expire).await.unwrap();
     world.until("sessions to end", |state| state.sessions_open.is_empty()).await;
 }
 
@@ -259,8 +271,18 @@ async fn a_crash_between_the_entry_and_the_bodies_is_made_good_at_the_next_start
     crate::audit::search(&world.broker, &cx(), &auditor, search("dana")).await.unwrap();
     later(&world, 2).await;
     let before = world.broker.log.published().state.size;
-    let entry = crate::evidence::entries::DisposeEntry {
-        bodies: vec![crate::evidence::entries::Disposed {
+    say_disposed(&world, before).await;
+    assert_eq!(gone(&world).await, [], "it died before it was through");
+    let world = world.crash_and_restart().await;
+    let kinds: Vec<_> = gone(&world).await.into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, ["audit.read"]);
+    verify(&world).await;
+}
+
+/// The entry alone, as by a broker that died right after it.
+async fn say_disposed(world: &World, before: u64) {
+    let entry = DisposeEntry {
+        bodies: vec![Disposed {
             kind: Kind::AuditRead,
             before,
         }],
@@ -268,13 +290,79 @@ async fn a_crash_between_the_entry_and_the_bodies_is_made_good_at_the_next_start
         bodies_count: 1,
         recordings_count: 0,
     };
-    let commit = move |_: &State, _| Ok(vec![crate::evidence::entries::Event::Dispose(entry)]);
-    world.broker.log.commit(chunk_log::journal::Urgency::Normal, commit).await.unwrap();
-    assert_eq!(gone(&world).await, [], "it died before it was through");
-    let world = world.crash_and_restart().await;
-    let kinds: Vec<_> = gone(&world).await.into_iter().map(|(_, kind)| kind).collect();
-    assert_eq!(kinds, ["audit.read"]);
+    let commit = move |_: &State, _| Ok(vec![Event::Dispose(entry)]);
+    world.broker.log.commit(Urgency::Normal, commit).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_reads_old_pages_of_the_journal_keeps_no_broker_from_starting() {
+    let mut world = world(&[], None).await;
+    let auditor = world.sign_in("audra", &["auditors"]).await.caller(&world).await.unwrap();
+    crate::audit::entry(&world.broker, &cx(), &auditor, 0).await.unwrap();
+    say_disposed(&world, world.broker.log.published().state.size).await;
+    world.journal.read.store(true, Ordering::SeqCst);
+    // Nothing is kept for a time any more: what was disposed of under another configuration goes all the same.
+    world = world.crash_and_restart().await;
+    assert_eq!(gone(&world).await.len(), 1);
+    assert!(world.journal.old_pages.load(Ordering::SeqCst), "a backup is still being made");
+    world.sign_in("dana", &["data-eng"]).await;
+    world.journal.read.store(false, Ordering::SeqCst);
+    until("old pages to go", || !world.journal.old_pages.load(Ordering::SeqCst)).await;
     verify(&world).await;
+}
+
+#[tokio::test]
+async fn however_much_is_due_goes_in_small_pieces_and_lets_others_in_between() {
+    let world = world(&[("audit", 1)], None).await;
+    let auditor = world.sign_in("audra", &["auditors"]).await.caller(&world).await.unwrap();
+    let question = Event::AuditRead {
+        actor: auditor.actor().clone(),
+        session: auditor.session().clone(),
+        open: auditor.open_index(),
+        query: serde_json::json!({}),
+        entries: 0,
+    };
+    let many = PASS_BODIES_MAX * 3;
+    let asked = vec![question.clone(); many];
+    let asked = world
+        .broker
+        .log
+        .commit(Urgency::Normal, move |_, _| Ok(asked))
+        .await
+        .unwrap()
+        .events;
+    later(&world, 2).await;
+    let job = tokio::spawn(mind(Arc::clone(&world.broker), Progress::default()));
+    let others = async {
+        while world.broker.log.published().state.disposed_before(Kind::AuditRead) < asked.end {
+            let event = question.clone();
+            world.broker.log.commit(Urgency::Normal, move |_, _| Ok(vec![event])).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), others)
+        .await
+        .expect("all to be disposed of");
+    let disposing = Question {
+        kind: Some("retention.dispose"),
+        ..Question::default()
+    };
+    let mut pieces = world.broker.log.with_index(|index| index.find(&disposing, 0..u64::MAX, many));
+    pieces.reverse();
+    assert!(
+        pieces.len() >= 2 && pieces.windows(2).all(|two| two[1] - two[0] > 1),
+        "{pieces:?}: somebody else got a turn"
+    );
+    let mut disposed = 0;
+    for index in pieces {
+        let bodies = match world.broker.log.read_one(index).await.unwrap().event() {
+            Some(Event::Dispose(entry)) => entry.bodies_count,
+            _ => 0,
+        };
+        assert!(bodies < 2 * PASS_BODIES_MAX as u64, "{bodies}");
+        disposed += bodies;
+    }
+    assert_eq!(disposed, many as u64);
+    job.abort();
 }
 
 #[tokio::test]
@@ -290,7 +378,7 @@ async fn bodies_that_vanish_beyond_what_an_entry_says_keep_the_broker_from_start
     crate::audit::entry(&world.broker, &cx(), &auditor, 0).await.unwrap();
     let newest = world.broker.log.published().state.size - 1;
     assert_eq!(gone(&world).await.len(), 2);
-    world.broker.log.forget(vec![newest]).await.unwrap();
+    assert!(world.broker.log.forget(vec![newest]).await.unwrap());
     let refused = world.try_restart().await.err().unwrap();
     let why = refused.source.unwrap().to_string();
     assert!(why.contains("no entry says that it was disposed of"), "{why}");

@@ -1,6 +1,7 @@
 //! Two verifiers, one answer: logs that somebody with the log's key has twisted at random, judged by this crate and by
 //! `tests/verify.py`, which was written from `docs/evidence.md` alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -74,6 +75,26 @@ fn stamps(log: &Log, twisted: &Log, dice: &mut Dice, head: u64) -> Vec<StampedCh
         stamp
     };
     sizes.into_iter().map(stamp).collect()
+}
+
+/// Entries whose bodies somebody leaves out, each under an entry that may say so: of the person, or of the kind, or of something else.
+fn gone(log: &Log, dice: &mut Dice) -> BTreeMap<u64, u64> {
+    if dice.below(4) > 0 {
+        return BTreeMap::new();
+    }
+    let kind = |index: usize| Leaf::parse(&log.leaves[index]).unwrap().header.kind;
+    let says: Vec<usize> = (0..log.leaves.len())
+        .filter(|index| matches!(kind(*index), Kind::Erase | Kind::RetentionDispose))
+        .collect();
+    let left_out = (0..1 + dice.below(2)).map(|_| {
+        let by = if dice.below(6) == 0 {
+            dice.below(log.leaves.len())
+        } else {
+            says[dice.below(says.len())]
+        };
+        (dice.below(log.leaves.len()) as u64, by as u64)
+    });
+    left_out.collect()
 }
 
 /// The same log with something in it changed, and signed again by whoever holds the log's key.
@@ -217,6 +238,7 @@ fn both_verifiers_judge_twisted_logs_alike() {
             views: dice.below(4) == 0,
             filter: if dice.below(4) == 0 { of_kind("fetch") } else { Filter::default() },
             matches: |header| header.kind.family() == "fetch",
+            erased: gone(&twisted, &mut dice),
             ..Export::all(&log)
         };
         let Ok(bundle) = export.try_write(&twisted) else { continue };

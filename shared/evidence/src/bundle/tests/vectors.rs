@@ -453,6 +453,26 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     };
     put("stamped.bundle", stamped(std::slice::from_ref(&first)), asked, &[], Answer::True);
     put("stamped.bundle", stamped(std::slice::from_ref(&first)), trusted, &[], Answer::True);
+    // The entry that tells of the stamp is not under it.
+    let bound = |most| TrustPolicy {
+        unstamped_entries_max: Some(most),
+        ..asks.clone()
+    };
+    let (all, but_one) = (bound(0), bound(1));
+    put(
+        "stamped.bundle",
+        stamped(std::slice::from_ref(&first)),
+        ("stamped-all.toml", &all),
+        &[],
+        Answer::CannotTell,
+    );
+    put(
+        "stamped.bundle",
+        stamped(std::slice::from_ref(&first)),
+        ("stamped-but-one.toml", &but_one),
+        &[],
+        Answer::True,
+    );
     let stranger = Authority::new(2);
     let strangers = stamp(&observed, &stranger, observed.size() - 2, observed.t);
     let strangers = [kept(&mut tokens, "other-authority.tsr", &stranger, strangers)];
@@ -472,6 +492,10 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
 
     let mut toml_of = toml(&log, "session", None);
     toml_of.extend(format!("timestamp_authorities = [\"{}\"]\n", asks.timestamp_authorities[0]).bytes());
+    for (name, most) in [("stamped-all.toml", 0), ("stamped-but-one.toml", 1)] {
+        let bound = format!("unstamped_entries_max = {most}\n");
+        files.insert(name.into(), [toml_of.as_slice(), bound.as_bytes()].concat());
+    }
     files.insert("stamped.toml".into(), toml_of);
     files.extend(tokens);
     files.insert("pinned.toml".into(), toml(&log, "pinned", None));

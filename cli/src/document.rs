@@ -98,6 +98,7 @@ mod tests {
             name: "Ada".into(),
             email: None,
             groups: vec![],
+            workload: None,
         }
     }
 

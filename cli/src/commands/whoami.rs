@@ -19,6 +19,12 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
             facts.add("e-mail", email);
         }
         facts.add("subject", format!("{} at {}", me.person.subject, me.person.issuer));
+        if let Some(workload) = &me.person.workload {
+            facts.add("workload", format!("`{}` ({})", workload.rule, workload.provider));
+            for (claim, value) in &workload.claims {
+                facts.add(claim, value);
+            }
+        }
         facts.add(
             "groups",
             if me.person.groups.is_empty() {

@@ -21,6 +21,7 @@ fn ada<'a>(groups: &'a [String]) -> Principal<'a> {
         name: "Ada",
         email: Some("ada@example.com"),
         groups,
+        workload: None,
     }
 }
 

@@ -23,7 +23,6 @@ use crate::context::Context;
 use crate::error::{Failure, Result};
 
 /// Where the job's token comes from.
-#[derive(Debug)]
 pub(crate) enum Source {
     /// `CHUNKCTL_ID_TOKEN`: GitLab's `id_tokens`, or anything else that puts one there.
     Variable(Zeroizing<String>),

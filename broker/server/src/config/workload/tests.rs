@@ -92,7 +92,7 @@ fn rules_for_each_provider_are_read() {
 
 #[test]
 fn a_wildcard_is_refused_with_file_and_line() {
-    for (value, line) in [("\"7*\"", 16), ("\"*\"", 16), ("\"?4\"", 16)] {
+    for (value, line) in [("\"7*\"", 17), ("\"*\"", 17), ("\"?4\"", 17)] {
         let found = faults(GITHUB, "\"74\"", value);
         assert!(
             found.starts_with(&format!(

@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
 async fn ask_github(url: &str, bearer: &str, audience: &str, ca_file: Option<&Path>) -> Result<Zeroizing<String>> {
     #[derive(Deserialize)]
     struct Given {
-        value: Zeroizing<String>,
+        value: String,
     }
     let wrong = |why: &str| Failure::usage("ACTIONS_ID_TOKEN_REQUEST_URL is no address to ask for a token").why(why);
     let mut address = url::Url::parse(url).map_err(|_| wrong("it does not parse as a URL"))?;
@@ -158,7 +158,7 @@ async fn ask_github(url: &str, bearer: &str, audience: &str, ca_file: Option<&Pa
     let given: Given = serde_json::from_slice(&bytes).map_err(|_| {
         Failure::cannot_tell("sign_in", "GitHub Actions gave no token").why("its answer is not of the form that is documented")
     })?;
-    Ok(given.value)
+    Ok(Zeroizing::new(given.value))
 }
 
 /// Checks that a token is for this broker and nobody else, before it leaves the job: one for the cluster's own API, or for

@@ -214,15 +214,13 @@ mod tests {
     #[test]
     fn the_token_is_found_where_the_provider_puts_it() {
         let nowhere = Path::new("/nowhere/at/all");
-        let github = [("ACTIONS_ID_TOKEN_REQUEST_URL", "u"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t")];
+        let (url, bearer) = (("ACTIONS_ID_TOKEN_REQUEST_URL", "u"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"));
+        let (file, given) = (("CHUNKCTL_ID_TOKEN_FILE", "/f"), ("CHUNKCTL_ID_TOKEN", "a.b.c"));
         assert_eq!(found(&[], nowhere), "none");
-        assert_eq!(found(&github[..1], nowhere), "none");
-        assert_eq!(found(&github, nowhere), "github u");
-        assert_eq!(found(&[github[0], github[1], ("CHUNKCTL_ID_TOKEN_FILE", "/f")], nowhere), "file /f");
-        assert_eq!(
-            found(&[("CHUNKCTL_ID_TOKEN_FILE", "/f"), ("CHUNKCTL_ID_TOKEN", "a.b.c")], nowhere),
-            "variable a.b.c"
-        );
+        assert_eq!(found(&[url], nowhere), "none");
+        assert_eq!(found(&[url, bearer], nowhere), "github u");
+        assert_eq!(found(&[url, bearer, file], nowhere), "file /f");
+        assert_eq!(found(&[file, given], nowhere), "variable a.b.c");
         assert_eq!(found(&[("CHUNKCTL_ID_TOKEN", " ")], nowhere), "none");
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(found(&[], file.path()), format!("file {}", file.path().display()));

@@ -268,3 +268,19 @@ fn a_policy_names_only_workloads_that_there_are() {
         "{found}"
     );
 }
+
+#[test]
+fn every_key_of_the_section_is_in_the_documentation() {
+    let page = include_str!("../../../../../docs/configuration.md");
+    let section = page.split("## `[[workload]]`").nth(1).unwrap().split("\n## ").next().unwrap();
+    let keys = include_str!("../workload.rs")
+        .lines()
+        .filter_map(|line| line.trim().split_once(": At<"))
+        .filter(|(key, _)| !key.contains(' '));
+    let mut count = 0;
+    for (key, _) in keys {
+        count += 1;
+        assert!(section.contains(&format!("`{key}`")), "{key}");
+    }
+    assert_eq!(count, 8);
+}

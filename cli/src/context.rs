@@ -2,9 +2,12 @@
 //!
 //! Nothing slow happens before a command asks for it: no runtime, no TLS, no keyring.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use crate::args::Global;
+use crate::auth::ci;
+use crate::auth::credentials::Credentials;
 use crate::auth::passphrase::Passphrase;
 use crate::auth::vault::{Storage, Vault};
 use crate::client::Broker;
@@ -25,6 +28,10 @@ pub(crate) struct Context<'a> {
     broker: Option<String>,
     ca_file: Option<PathBuf>,
     pub(crate) passphrase: Passphrase,
+    /// The token of the CI job in which this runs, if it does in one.
+    job: Option<ci::Source>,
+    /// The log of a broker that is first met in this very run.
+    met: OnceCell<PinnedLog>,
 }
 
 impl<'a> Context<'a> {
@@ -49,6 +56,8 @@ impl<'a> Context<'a> {
                 .or_else(|| profile.broker.clone()),
             ca_file: global.ca_file.clone().or_else(|| profile.ca_file.clone()),
             passphrase: Passphrase::new(global.passphrase_fd, passphrase_file),
+            job: ci::Source::find(),
+            met: OnceCell::new(),
             profile,
             config,
         })
@@ -86,6 +95,8 @@ impl<'a> Context<'a> {
             broker: Some(broker.to_owned()),
             ca_file: None,
             passphrase: Passphrase::new(None, Some(folder.join("passphrase"))),
+            job: None,
+            met: OnceCell::new(),
         }
     }
 
@@ -117,7 +128,25 @@ impl<'a> Context<'a> {
 
     /// The log that was pinned when this broker was first met.
     pub(crate) fn pinned_log(&self) -> Option<&PinnedLog> {
-        self.broker_url().ok().and_then(|url| self.config.logs.get(url.as_str()))
+        let url = self.broker_url().ok()?;
+        self.config.logs.get(url.as_str()).or_else(|| self.met.get())
+    }
+
+    /// How to sign in so that the session is kept.
+    pub(crate) fn login_to_keep(&self) -> &'static str {
+        if self.job.is_some() {
+            "chunkctl login --ci"
+        } else {
+            "chunkctl login --storage file"
+        }
+    }
+
+    /// Whether a session of this run ends with it: none is kept, and the next command signs in for itself.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        match self.profile.storage {
+            Some(storage) => storage == Storage::Memory,
+            None => self.job.is_some(),
+        }
     }
 
     /// The place of this broker's session.
@@ -136,26 +165,35 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When there is no session, or the work fails.
     pub(crate) fn with_session<T>(&self, work: impl AsyncFnOnce(&Session<'_>) -> Result<T>) -> Result<T> {
-        let storage = self.profile.storage.ok_or_else(|| Failure::sign_in("you are not signed in"))?;
+        // A job that has not signed in does so for this one command, in memory.
+        let storage = self.profile.storage.or(self.job.as_ref().map(|_| Storage::Memory));
+        let storage = storage.ok_or_else(|| Failure::sign_in("you are not signed in"))?;
         let vault = self.vault(storage)?;
         // The keyring and the passphrase come before the runtime: both may wait for a person.
         let kept = vault.load()?;
         block_on(async {
             let broker = self.broker()?;
-            let ephemeral = storage == Storage::Memory;
-            let credentials = match kept {
-                Some(kept) => kept,
-                None if ephemeral => crate::commands::login::open_session(self, &broker, None, true).await?.0,
-                None => {
-                    return Err(
-                        Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str())).why(format!(
-                            "{} holds no session of profile `{}`",
-                            storage.words(),
-                            self.profile_name
-                        )),
-                    );
+            let (vault, credentials) = match (kept, &self.job) {
+                (Some(kept), _) => (vault, kept),
+                (None, Some(job)) => (self.vault(Storage::Memory)?, self.open_job_session(&broker, job).await?),
+                (None, None) if storage == Storage::Memory => {
+                    let (credentials, _) = crate::commands::login::open_session(self, &broker, None, true).await?;
+                    (vault, credentials)
+                }
+                (None, None) => {
+                    let failure = Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str())).why(format!(
+                        "{} holds no session of profile `{}`",
+                        storage.words(),
+                        self.profile_name
+                    ));
+                    return Err(if storage == Storage::Tmpfs {
+                        failure.instead("chunkctl login --ci")
+                    } else {
+                        failure
+                    });
                 }
             };
+            let ephemeral = vault.storage == Storage::Memory;
             // Before anything is asked of it, a broker shows that it is still the one with the history seen before.
             if let Some(pinned) = self.pinned_log() {
                 crate::memory::meet(&self.paths.state, pinned, &broker).await?;
@@ -168,6 +206,14 @@ impl<'a> Context<'a> {
             }
             outcome
         })
+    }
+
+    /// Signs the job in for this run, and pins the log it is shown if it is met for the first time.
+    async fn open_job_session(&self, broker: &Broker, job: &ci::Source) -> Result<Credentials> {
+        let (credentials, info) = ci::open_session(self, broker, job).await?;
+        let pinned = crate::commands::login::pin(self, broker.url.as_str(), &info)?;
+        self.met.set(pinned).ok(); // set once: a run has one session
+        Ok(credentials)
     }
 }
 

@@ -99,6 +99,7 @@ mod tests {
             name: "Ada".into(),
             email: None,
             groups: vec![],
+            workload: None,
         }
     }
 

@@ -176,6 +176,7 @@ pub(crate) fn credentials(broker: &str) -> Credentials {
             name: "Ada".into(),
             email: None,
             groups: vec![],
+            workload: None,
         },
     };
     Credentials::new(broker, &[7; 32], tokens, ORIGIN, "k")

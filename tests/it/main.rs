@@ -14,6 +14,7 @@ mod attacks;
 mod big;
 mod bundle;
 mod canary;
+mod ci;
 mod crash;
 mod demo;
 mod disk;

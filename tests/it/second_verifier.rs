@@ -12,7 +12,7 @@ use crate::support::api::slice;
 use crate::support::{Person, Setup, World};
 
 /// What the Python verifier says: 0 true, 1 false, 2 cannot tell.
-fn python(bundle: &Path, trust: &Path) -> i32 {
+pub(crate) fn python(bundle: &Path, trust: &Path) -> i32 {
     let output = script("verify.py").arg(bundle).arg(trust).output().expect("python3 runs");
     let code = output.status.code().expect("verify.py ends by itself");
     assert!(

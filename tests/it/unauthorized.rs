@@ -12,6 +12,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET /v1/info", "what a client must know before it signs in"),
     ("POST /v1/sessions", "signing in: the ID token is the credential"),
     ("POST /v1/sessions/refresh", "the refresh token is the credential"),
+    ("POST /v1/token", "signing in: the workload's token is the credential"),
     ("GET /checkpoint", "signed and without personal data"),
     ("GET /tile/", "hashes only; entries need audit_read"),
     ("GET /consistency", "hashes only"),

@@ -26,6 +26,7 @@ use crate::evidence::log::Log;
 use crate::identity::dpop::ProofGate;
 use crate::identity::oidc::Issuers;
 use crate::identity::tokens::TokenSigner;
+use crate::identity::workload::Workloads;
 use crate::identity::{Failures, HttpGet};
 use crate::limits::{DELIVERIES_RUNNING_MAX, REPLAYS_RUNNING_MAX};
 use crate::policy::{PolicySet, SCHEMA};
@@ -84,6 +85,7 @@ pub struct Broker {
     pub(crate) recordings: Arc<dyn Recordings>,
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
+    pub(crate) workloads: Workloads,
     pub(crate) proofs: ProofGate,
     pub(crate) tokens: TokenSigner,
     pub(crate) failures: Failures,
@@ -155,6 +157,7 @@ impl Broker {
         let timestamps = Timestamps::new(parts.timestamps.as_ref(), parts.clock.now_ms());
         let stamped = parts.timestamps.map(|with| with.memory).unwrap_or_default();
         let broker = Arc::new(Self {
+            workloads: Workloads::new(parts.settings.workloads.clone(), &parts.http),
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
             proofs: ProofGate::new(parts.nonce_key),
             tokens: TokenSigner::new(

@@ -8,6 +8,12 @@ pub const ACCESS_TOKEN_S: i64 = 15 * 60;
 pub const SESSION_S_DEFAULT: i64 = 12 * 3600;
 /// An ID token must have been issued within this time to open a session.
 pub const ID_TOKEN_AGE_S_MAX: i64 = 5 * 60;
+/// A workload's session lives this long unless its rule says otherwise.
+pub const WORKLOAD_SESSION_S_DEFAULT: i64 = 15 * 60;
+/// It never lives longer, and nothing renews it.
+pub const WORKLOAD_SESSION_S_MAX: i64 = 60 * 60;
+/// A rule may accept a workload's token until this long after it was issued. Used tokens are remembered for longer than that.
+pub const WORKLOAD_TOKEN_AGE_S_MAX: i64 = 50 * 60;
 /// Clocks of identity providers and clients may differ from ours by this much.
 pub const CLOCK_SKEW_S_MAX: i64 = 60;
 /// A DPoP proof is good for this long, both ways.

@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::catalog::Catalog;
+use crate::identity::workload::WorkloadRule;
 use crate::retention::Retention;
 
 /// The broker's checked configuration.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub version: String,
     /// Identity providers; at least one.
     pub issuers: Vec<IssuerSettings>,
+    /// Rules that let CI jobs and other programs in; the first that fits a token decides.
+    pub workloads: Vec<WorkloadRule>,
     /// Sessions end after this many seconds.
     pub session_s: i64,
     /// Whoever reviews or is given data must have signed in within this many seconds; `session_s` or more asks for nothing more

@@ -15,7 +15,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder};
 use url::Url;
 
-use crate::config::{IssuerConfig, is_loopback};
+use crate::config::is_loopback;
 use crate::error::chain;
 
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -36,15 +36,15 @@ pub(crate) struct IssuerHttp {
 
 impl IssuerHttp {
     /// Clients for these issuers. The text of an error is the operator's.
-    pub(crate) fn new(issuers: &[IssuerConfig]) -> Result<Self, String> {
+    pub(crate) fn new<'a>(issuers: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) -> Result<Self, String> {
         let mut by_host = BTreeMap::new();
         let mut loopback = None;
-        for issuer in issuers {
-            let url = Url::parse(&issuer.settings.issuer).map_err(|e| e.to_string())?;
+        for (issuer, ca_file) in issuers {
+            let url = Url::parse(issuer).map_err(|e| e.to_string())?;
             if url.scheme() == "http" && loopback.is_none() {
                 loopback = Some(build(common().no_proxy())?);
             }
-            if let (Some(file), Some(host)) = (&issuer.ca_file, host_and_port(&url)) {
+            if let (Some(file), Some(host)) = (ca_file, host_and_port(&url)) {
                 by_host.insert(host, build(common().https_only(true).tls_certs_only(authorities(file)?))?);
             }
         }
@@ -171,24 +171,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
-    use chunk_core::settings::IssuerSettings;
-
     use super::*;
-
-    fn issuer(url: &str) -> IssuerConfig {
-        let settings = IssuerSettings {
-            name: "sso".into(),
-            issuer: url.into(),
-            client_id: "c".into(),
-            audience: "c".into(),
-            scopes: Vec::new(),
-            groups_claim: "groups".into(),
-            email_claim: "email".into(),
-            name_claim: "name".into(),
-            insecure_development: false,
-        };
-        IssuerConfig { settings, ca_file: None }
-    }
 
     /// A server that gives the same answer to every request.
     fn server(answer: String) -> String {
@@ -208,9 +191,9 @@ mod tests {
     #[tokio::test]
     async fn plain_http_is_for_loopback_and_only_with_an_issuer_there() {
         crate::serve::install_crypto();
-        let far = IssuerHttp::new(&[issuer("https://sso.example.com")]).unwrap();
+        let far = IssuerHttp::new([("https://sso.example.com", None)]).unwrap();
         assert!(far.get("http://127.0.0.1:1/x").await.unwrap_err().contains("plain HTTP"));
-        let near = IssuerHttp::new(&[issuer("http://127.0.0.1:1")]).unwrap();
+        let near = IssuerHttp::new([("http://127.0.0.1:1", None)]).unwrap();
         assert!(near.get("http://192.0.2.1/x").await.unwrap_err().contains("plain HTTP"));
         assert!(near.get("file:///etc/passwd").await.is_err());
     }
@@ -219,16 +202,16 @@ mod tests {
     async fn a_redirect_to_another_host_and_an_endless_body_are_refused() {
         crate::serve::install_crypto();
         let url = server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".into());
-        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        let http = IssuerHttp::new([(url.as_str(), None)]).unwrap();
         assert!(http.get(&url).await.unwrap_err().contains("another host"));
         let url = server(format!(
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}",
             "x".repeat(2 * 1024 * 1024)
         ));
-        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        let http = IssuerHttp::new([(url.as_str(), None)]).unwrap();
         assert!(http.get(&url).await.unwrap_err().contains("more than"));
         let url = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}".into());
-        let http = IssuerHttp::new(&[issuer(&url)]).unwrap();
+        let http = IssuerHttp::new([(url.as_str(), None)]).unwrap();
         assert_eq!(http.get(&url).await.unwrap(), b"{}");
     }
 }

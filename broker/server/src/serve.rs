@@ -215,7 +215,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let data = data_dir::open(&config.broker.data_dir, &master)?;
     let scanner =
         (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
-    let http = IssuerHttp::new(&config.issuers)
+    let http = IssuerHttp::new(config.token_issuers())
         .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?;
     let witness = config.witness.as_ref();
     let witness = witness
@@ -233,6 +233,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         instance: data.instance,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         issuers: config.issuers.iter().map(|issuer| issuer.settings.clone()).collect(),
+        workloads: config.workloads.iter().map(|workload| workload.rule.clone()).collect(),
         session_s: config.broker.session_s,
         claims_age_max_s: config.broker.session_s,
         catalog: config.catalog(&master),

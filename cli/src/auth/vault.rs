@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::auth::credentials::Credentials;
 use crate::auth::keyring::{self, Store};
 use crate::auth::passphrase::Passphrase;
-use crate::auth::{keys, sealed};
+use crate::auth::{keys, sealed, tmpfs};
 use crate::error::{Failure, Result};
-use crate::lock;
+use crate::{figures, lock};
 
 /// A place for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub(crate) enum Storage {
     Memory,
     /// A file that only its owner may read.
     Plaintext,
+    /// A file in the machine's memory: a CI job's session.
+    Tmpfs,
 }
 
 impl Storage {
@@ -38,6 +40,7 @@ impl Storage {
             Storage::File => "file",
             Storage::Memory => "memory",
             Storage::Plaintext => "plaintext",
+            Storage::Tmpfs => "tmpfs",
         }
     }
 
@@ -49,6 +52,7 @@ impl Storage {
             Storage::File => "a file encrypted with your passphrase",
             Storage::Memory => "memory only",
             Storage::Plaintext => "a plaintext file (mode 0600)",
+            Storage::Tmpfs => "a file in this machine's memory (tmpfs)",
         }
     }
 }
@@ -86,6 +90,7 @@ impl<'a> Vault<'a> {
                 self.passphrase.choose().map(|_| ())
             }
             Storage::Plaintext => crate::config::private_folder(&self.folder()),
+            Storage::Tmpfs => tmpfs::folder().map(drop),
             Storage::Memory => Ok(()),
         }
     }
@@ -98,6 +103,7 @@ impl<'a> Vault<'a> {
             Storage::Keyutils => keyring::load(Store::Keyutils, &self.slot()).map_err(|why| self.unusable(&why))?,
             Storage::File => sealed::open(&self.file(), self.passphrase)?,
             Storage::Plaintext => read_plaintext(&self.file())?,
+            Storage::Tmpfs => tmpfs::load(&tmpfs::folder()?, &self.name(), figures::now_ms())?,
             Storage::Memory => None,
         };
         let Some(bytes) = bytes else { return Ok(None) };
@@ -118,6 +124,7 @@ impl<'a> Vault<'a> {
             Storage::Keyutils => keyring::save(Store::Keyutils, &self.slot(), &bytes).map_err(|why| self.unusable(&why)),
             Storage::File => sealed::seal(&self.file(), &self.passphrase.get()?, &bytes),
             Storage::Plaintext => crate::config::write_private(&self.file(), &bytes),
+            Storage::Tmpfs => tmpfs::save(&tmpfs::folder()?, &self.name(), &bytes, credentials.session_expires_ms),
             Storage::Memory => Ok(()),
         }
     }
@@ -132,6 +139,7 @@ impl<'a> Vault<'a> {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::file("remove", &self.file(), &error)),
                 _ => Ok(()),
             },
+            Storage::Tmpfs => tmpfs::delete(&tmpfs::folder()?, &self.name()),
             Storage::Memory => Ok(()),
         }
     }
@@ -177,7 +185,7 @@ impl<'a> Vault<'a> {
 }
 
 /// Reads a plaintext file, unless others could have read it too.
-fn read_plaintext(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>> {
+pub(super) fn read_plaintext(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => zeroize::Zeroizing::new(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -213,6 +221,7 @@ mod tests {
             name: "Ada".into(),
             email: None,
             groups: vec![],
+            workload: None,
         };
         let tokens = SessionTokens {
             session: SessionId::from_random([1; 10]),

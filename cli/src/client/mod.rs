@@ -46,6 +46,7 @@ pub(crate) struct Call {
     method: Method,
     url: url::Url,
     body: Option<Vec<u8>>,
+    content_type: &'static str,
     accept: &'static str,
     /// How long the whole answer may take; none for streams.
     timeout: Option<Duration>,
@@ -99,6 +100,7 @@ impl Broker {
             method,
             url: self.url.route(segments),
             body: None,
+            content_type: "application/json",
             accept: "application/json",
             timeout: Some(ANSWER_TIMEOUT),
         }
@@ -135,7 +137,7 @@ impl Broker {
             request = request.timeout(timeout);
         }
         if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+            request = request.header(CONTENT_TYPE, call.content_type).body(body.clone());
         } else if call.method == Method::POST {
             request = request.body(Vec::new()); // some proxies refuse a POST without a length
         }
@@ -220,6 +222,21 @@ impl Call {
     /// Never for the wire's types.
     pub(crate) fn body(mut self, body: &impl Serialize) -> Result<Self> {
         self.body = Some(serde_json::to_vec(body).map_err(|_| Failure::bug("a body could not be written as JSON"))?);
+        Ok(self)
+    }
+
+    /// Sets the members of a flat structure of texts as the body, as a form.
+    ///
+    /// # Errors
+    /// When it is not flat.
+    pub(crate) fn form(mut self, form: &impl Serialize) -> Result<Self> {
+        let value = serde_json::to_value(form).map_err(|_| Failure::bug("a form could not be written"))?;
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in value.as_object().into_iter().flatten() {
+            body.append_pair(name, value.as_str().ok_or_else(|| Failure::bug("a form holds texts only"))?);
+        }
+        self.body = Some(body.finish().into_bytes());
+        self.content_type = "application/x-www-form-urlencoded";
         Ok(self)
     }
 

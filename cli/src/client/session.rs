@@ -106,6 +106,11 @@ impl<'a> Session<'a> {
 
     /// Renews the tokens, or takes those another command has just renewed.
     async fn renew(&self) -> Result<()> {
+        if self.credentials.borrow().refresh_token.is_empty() {
+            return Err(Failure::sign_in("the session of this job has ended")
+                .why("a job's session lives for minutes and is not renewed; a new token of the job opens another")
+                .instead("chunkctl login --ci"));
+        }
         let lock = self.vault.lock().await?;
         if let Some(kept) = self.vault.load()? {
             let mine = self.credentials.borrow().access_token.clone();

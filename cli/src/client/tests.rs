@@ -37,6 +37,7 @@ fn tokens(access: &str, expires_ms: i64) -> SessionTokens {
             name: "Ada".into(),
             email: None,
             groups: vec![],
+            workload: None,
         },
     }
 }

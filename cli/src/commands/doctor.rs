@@ -122,7 +122,7 @@ fn storage(cx: &Context<'_>) -> Result<(Option<Credentials>, String)> {
     };
     let vault = cx.vault(storage)?;
     match storage {
-        Storage::Keyring | Storage::Keyutils => vault.probe()?,
+        Storage::Keyring | Storage::Keyutils | Storage::Tmpfs => vault.probe()?,
         Storage::File | Storage::Plaintext | Storage::Memory => {}
     }
     let kept = vault.load()?;

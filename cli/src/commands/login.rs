@@ -9,10 +9,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::auth::credentials::Credentials;
-use crate::auth::device;
 use crate::auth::keyring::{self, Store};
 use crate::auth::keys::Key;
 use crate::auth::vault::Storage;
+use crate::auth::{ci, device};
 use crate::client::{Broker, Proof};
 use crate::config::{BrokerUrl, Config, PinnedLog};
 use crate::context::{Context, block_on};
@@ -26,6 +26,9 @@ pub(crate) struct LoginArgs {
     /// Sign in with a code that any browser can confirm (the default).
     #[arg(long)]
     device: bool,
+    /// Sign a CI job in with its own token: GitHub Actions, GitLab `id_tokens`, Kubernetes, `CHUNKCTL_ID_TOKEN[_FILE]`.
+    #[arg(long, conflicts_with_all = ["device", "issuer", "storage", "insecure_storage", "no_browser_hint"])]
+    ci: bool,
     /// Identity provider to sign in at, where the broker accepts several.
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
@@ -70,14 +73,18 @@ struct Done<'a> {
 
 pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
     let url = cx.broker_url()?;
-    let storage = choose_storage(cx, args)?;
+    let job = if args.ci { Some(ci::Source::required()?) } else { None };
+    let storage = if args.ci { Storage::Tmpfs } else { choose_storage(cx, args)? };
     let vault = cx.vault(storage)?;
     if storage != Storage::Keyring && storage != Storage::Keyutils {
         vault.probe()?; // the keyrings have been tried while choosing
     }
     block_on(async {
         let broker = cx.broker()?;
-        let (credentials, info) = open_session(cx, &broker, args.issuer.as_deref(), !args.no_browser_hint).await?;
+        let (credentials, info) = match &job {
+            Some(job) => ci::open_session(cx, &broker, job).await?,
+            None => open_session(cx, &broker, args.issuer.as_deref(), !args.no_browser_hint).await?,
+        };
         let kept = vault.save(&credentials).and_then(|()| remember(cx, url.as_str(), storage, &info));
         let key = credentials.key()?;
         if kept.is_err() || storage == Storage::Memory {
@@ -139,19 +146,23 @@ pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Opti
     ));
     let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
     let (key, seed) = Key::generate()?;
-    let client = ClientInfo {
-        version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(),
-        host: host_name(),
-    };
     let body = OpenSession {
         id_token: id_token.to_string(),
-        client,
+        client: client_info(),
     };
     let tokens: SessionTokens = broker
         .json(&broker.post(&["v1", "sessions"]).body(&body)?, Proof::Key(&key))
         .await?;
     let credentials = Credentials::new(broker.url.as_str(), &seed, tokens, &info.origin, &info.log_key);
     Ok((credentials, info))
+}
+
+/// What this client says about itself.
+pub(crate) fn client_info() -> ClientInfo {
+    ClientInfo {
+        version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+        host: host_name(),
+    }
 }
 
 /// Finds a place that works, before anybody types a code.
@@ -237,7 +248,7 @@ pub(crate) fn check_address(typed: &BrokerUrl, info: &BrokerInfo) -> Result<()> 
 }
 
 /// The log key is believed at the first meeting only. Afterwards another key is somebody else's log.
-fn check_log_key(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<()> {
+pub(crate) fn check_log_key(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<()> {
     let named = VerifierKey::parse(&info.log_key).ok().filter(|key| key.name() == info.origin);
     if named.is_none() {
         return Err(Failure::cannot_tell("log_key", "the broker's log key is none")
@@ -266,12 +277,31 @@ fn remember(cx: &Context<'_>, broker: &str, storage: Storage, info: &BrokerInfo)
         // An absolute path, so that it means the same from every working directory.
         profile.ca_file = Some(std::path::absolute(ca_file).map_err(|error| Failure::file("find", ca_file, &error))?);
     }
-    config.logs.entry(broker.to_owned()).or_insert_with(|| PinnedLog {
+    config.logs.entry(broker.to_owned()).or_insert_with(|| shown_log(info));
+    config.write(&cx.paths.config)
+}
+
+/// Pins the log that a broker shows, for a command that signs in without being told to. An earlier pin stays.
+///
+/// # Errors
+/// When the configuration cannot be read or written.
+pub(crate) fn pin(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<PinnedLog> {
+    let mut config = Config::read(&cx.paths.config)?;
+    if let Some(pinned) = config.logs.get(broker) {
+        return Ok(pinned.clone());
+    }
+    let pinned = shown_log(info);
+    config.logs.insert(broker.to_owned(), pinned.clone());
+    config.write(&cx.paths.config)?;
+    Ok(pinned)
+}
+
+fn shown_log(info: &BrokerInfo) -> PinnedLog {
+    PinnedLog {
         origin: info.origin.clone(),
         key: info.log_key.clone(),
         pinned_ms: figures::now_ms(),
-    });
-    config.write(&cx.paths.config)
+    }
 }
 
 /// This machine's name, which the broker records and never believes.

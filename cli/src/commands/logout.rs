@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::auth::vault::Vault;
+use crate::auth::vault::{Storage, Vault};
 use crate::client::session::Session;
 use crate::context::{Context, block_on};
 use crate::error::{Exit, Failure, Result};
@@ -22,6 +22,12 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
     let vault = cx.vault(storage)?;
     let credentials = match vault.load() {
         Ok(Some(credentials)) => credentials,
+        // A job signs out at its end, however it ended; that its minutes were over before is no failure of it.
+        Ok(None) if storage == Storage::Tmpfs => {
+            vault.delete()?;
+            cx.ui.say("No session of this job is left.");
+            return tell(cx, true);
+        }
         Ok(None) => return Err(Failure::sign_in(format!("you are not signed in to {}", url.as_str()))),
         Err(unread) => return Err(forget_unread(cx, &vault, unread)),
     };
@@ -83,7 +89,6 @@ fn tell(cx: &Context<'_>, ended_at_broker: bool) -> Result<()> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::auth::vault::Storage;
     use crate::client::scripted::{Scripted, answer};
     use crate::output::Ui;
     use crate::testing::{credentials, release};

@@ -78,6 +78,7 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
     let mail = view.requester.email.as_ref().map(|mail| format!(" <{mail}>")).unwrap_or_default();
     facts.add("asked by", format!("{}{mail}", view.requester.name));
     facts.add("", format!("{} at {}", view.requester.subject, view.requester.issuer));
+    super::whoami::add_workload(&mut facts, &view.requester);
     facts.add("from", format!("{} ({})", view.host, view.ip));
     facts.add("at", figures::time(view.created_ms));
     facts.add("why", &document.reason);

@@ -115,6 +115,7 @@ pub(crate) fn show(view: &SessionView) -> String {
         "person",
         format!("{} ({} at {})", view.person.name, view.person.subject, view.person.issuer),
     );
+    super::whoami::add_workload(&mut facts, &view.person);
     facts.add("key", &view.key);
     facts.add("from", format!("{} ({}), {}", view.client.host, view.ip, view.client.version));
     facts.add("opened", figures::time(view.opened_ms));

@@ -1,6 +1,6 @@
 //! `chunkctl whoami`: who the broker says is asking, until when, and with which key.
 
-use chunk_wire::session::WhoAmI;
+use chunk_wire::session::{Person, WhoAmI};
 
 use crate::context::Context;
 use crate::error::Result;
@@ -19,6 +19,7 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
             facts.add("e-mail", email);
         }
         facts.add("subject", format!("{} at {}", me.person.subject, me.person.issuer));
+        add_workload(&mut facts, &me.person);
         facts.add(
             "groups",
             if me.person.groups.is_empty() {
@@ -50,4 +51,13 @@ pub(crate) fn run(cx: &Context<'_>) -> Result<()> {
         );
         cx.ui.answer(&facts.render())
     })
+}
+
+/// What the broker knows of a CI job or another program; nothing of a person.
+pub(crate) fn add_workload(facts: &mut Facts, person: &Person) {
+    let Some(workload) = &person.workload else { return };
+    facts.add("workload", format!("`{}` ({})", workload.rule, workload.provider));
+    for (claim, value) in &workload.claims {
+        facts.add("", format!("{}: {value}", claim.replace('_', " ")));
+    }
 }

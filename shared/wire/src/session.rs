@@ -1,8 +1,11 @@
 //! Signing in, staying signed in, signing out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RequestId, SessionId};
+use crate::problem::Problem;
 
 /// `GET /v1/info`: what a client must know before it signs in. Public.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,7 +104,92 @@ pub struct Person {
     /// Groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// What is known of it, where this is a CI job or another program and no person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
 }
+
+/// A CI job or another program, as its verified token describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// The `[[workload]]` of broker.toml that let it in.
+    pub rule: String,
+    /// Where it runs: `github`, `gitlab`, `kubernetes` or `other`.
+    pub provider: String,
+    /// What the token says, by name: `repository`, `repository_id`, `owner_id`, `ref`, `environment`, `workflow`, `event`, `run`,
+    /// `commit`, `triggered_by`, `triggered_by_email`, `namespace`, `service_account`, `service_account_uid`, `pod`; those that
+    /// it has.
+    pub claims: BTreeMap<String, String>,
+}
+
+/// `POST /v1/token`, a form, with a `DPoP` header: exchanges a job's token for a session bound to the proof's key (RFC 8693).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenExchange {
+    /// [`GRANT_TYPE_TOKEN_EXCHANGE`].
+    pub grant_type: String,
+    /// The job's token, as its provider issued it (JWS compact).
+    pub subject_token: String,
+    /// [`TOKEN_TYPE_ID_TOKEN`] or [`TOKEN_TYPE_JWT`].
+    pub subject_token_type: String,
+    /// [`TOKEN_TYPE_ACCESS_TOKEN`], if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_token_type: Option<String>,
+    /// The broker's `public_url`, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Version of the client, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_version: Option<String>,
+    /// Host name of the client, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_host: Option<String>,
+}
+
+/// The answer to a token exchange. There is no refresh token: when the session ends, a new token of the job opens another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExchangedToken {
+    /// Access token; sent as `Authorization: DPoP …` with a proof by the same key. It lives as long as the session.
+    pub access_token: String,
+    /// [`TOKEN_TYPE_ACCESS_TOKEN`].
+    pub issued_token_type: String,
+    /// `DPoP`.
+    pub token_type: String,
+    /// Seconds until it ends.
+    pub expires_in: i64,
+    /// The session.
+    pub session: SessionId,
+    /// When it ends, ms since 1970.
+    pub session_expires_ms: i64,
+    /// Who was let in.
+    pub person: Person,
+}
+
+/// An error of `POST /v1/token`: that of RFC 6749 §5.2 (`error`, `error_description`), with the members of a problem beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenRefused {
+    /// `invalid_request`, `invalid_target`, `invalid_scope`, `unsupported_grant_type`, `use_dpop_nonce`, `invalid_dpop_proof`,
+    /// `temporarily_unavailable` or `server_error`.
+    pub error: String,
+    /// What happened this time, and why: the problem's `detail`.
+    pub error_description: String,
+    /// The problem.
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+/// `grant_type` of a token exchange.
+pub const GRANT_TYPE_TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// Token type of an ID token.
+pub const TOKEN_TYPE_ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+/// Token type of any JWT.
+pub const TOKEN_TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// Token type of what the broker issues.
+pub const TOKEN_TYPE_ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// `GET /v1/whoami`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

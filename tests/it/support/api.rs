@@ -127,6 +127,13 @@ impl Api {
         self.send("POST", "/v1/sessions", Some(serde_json::to_vec(&body).unwrap()), &[])
     }
 
+    /// `POST /v1/token` with these fields; what it gives is not kept.
+    pub(crate) fn exchange(&self, fields: &[(&str, &str)]) -> Answer {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        self.send("POST", "/v1/token", Some(form.into_bytes()), &[kind])
+    }
+
     pub(crate) fn keep(&self, tokens: SessionTokens) {
         *self.tokens.lock().unwrap() = Some(tokens);
     }
@@ -190,7 +197,10 @@ impl Api {
                 request = request.header(*name, *value);
             }
             if let Some(body) = body {
-                request = request.header("content-type", "application/json").body(body);
+                if !headers.iter().any(|(name, _)| *name == "content-type") {
+                    request = request.header("content-type", "application/json");
+                }
+                request = request.body(body);
             }
             let mut response = request.send().await.map_err(|error| format!("{error:?}"))?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -226,7 +236,7 @@ impl Api {
     /// As [`Api::send`], for a broker that may not be there.
     pub(crate) fn try_send(&self, method: &str, path: &str, body: Option<Vec<u8>>, extra: &[(&str, &str)]) -> Result<Answer, String> {
         let mut answer = self.send_once(method, path, body.clone(), extra)?;
-        if answer.status == 401 && answer.text().contains("use_dpop_nonce") {
+        if [400, 401].contains(&answer.status) && answer.text().contains("use_dpop_nonce") {
             answer = self.send_once(method, path, body, extra)?;
         }
         Ok(answer)

@@ -11,6 +11,7 @@ use super::{approves, not_found};
 use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
+use crate::identity::workload::{TRIGGERED_BY_EMAIL, people_only};
 use crate::limits::PENDING_PER_PERSON_MAX;
 use crate::state::{Request, Session, State};
 
@@ -99,6 +100,8 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     } = order;
     entry.policy = in_force(state, &policies)?;
     session_open(state, &entry.session, now_ms)?;
+    let reviewer = state.sessions.get(&entry.session).map(|session| &session.open.person);
+    people_only(reviewer.and_then(|person| person.workload.as_ref()))?;
     let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
     let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
     entry.afterwards = request.breakglass.is_some();
@@ -121,6 +124,14 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     let same_email = |person: &Person| matches!((&email, &person.email), (Some(a), Some(b)) if a.eq_ignore_ascii_case(b));
     if same_email(requester) {
         return refuse("The reviewer's account has the requester's e-mail address; somebody else has to review.");
+    }
+    // Whoever started the job asked for what it asks for.
+    let started_by = requester
+        .workload
+        .as_ref()
+        .and_then(|workload| workload.claims.get(TRIGGERED_BY_EMAIL));
+    if matches!((&email, started_by), (Some(a), Some(b)) if a.eq_ignore_ascii_case(b)) {
+        return refuse("The reviewer started the job that asks; somebody else has to review.");
     }
     let seen_before = request
         .reviews

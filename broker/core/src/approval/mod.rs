@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::evidence::entries::ReviewEntry;
 use crate::evidence::log::{Committed, Published};
+use crate::identity::workload::people_only;
 use crate::identity::{Caller, fresh_claims};
 use crate::limits::REASON_BYTES_MAX;
 use crate::policy::{Action, Resource};
@@ -58,6 +59,7 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
 
 /// Takes a verdict under one set of policies.
 async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId, submit: &SubmitReview) -> Result<Committed, Error> {
+    people_only(caller.person().workload.as_ref())?;
     fresh_claims(broker, caller)?;
     let (_, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, caller)?;
     let asking = Asking::now(broker, cx, caller);

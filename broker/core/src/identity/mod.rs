@@ -1,12 +1,14 @@
 //! Who asks: from the bytes a client presents to a [`Caller`] with an open session and the key that proves it.
 //!
-//! Signing in exchanges an identity provider's token, once, for a session of the broker's own, bound to the client's key.
+//! Signing in exchanges an identity provider's token, once, for a session of the broker's own, bound to the client's key. People
+//! and workloads come by two doors, each with tokens that the other refuses, and go the same road after it.
 //! After that only the broker's tokens count, each with a proof by that key (RFC 9449); the session is looked up in the state
 //! every time, so that ending it ends everything under it at once.
 
 pub mod dpop;
 pub mod oidc;
 pub mod tokens;
+pub mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,7 @@ use chunk_log::journal::Urgency;
 use chunk_wire::dpop::SignedProof;
 use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
-use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
+use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI, Workload};
 
 use crate::authorize::Asking;
 use crate::broker::Broker;
@@ -28,7 +30,7 @@ use crate::limits::ACCESS_TOKEN_S;
 use crate::policy::{Action, Principal, Resource};
 use crate::state::{Session, State};
 use dpop::{CheckedProof, ProofRefused};
-use oidc::VerifiedIdentity;
+use oidc::{IdTokenError, VerifiedIdentity};
 use tokens::Purpose;
 
 /// Fetches documents of identity providers: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
@@ -121,7 +123,16 @@ pub(crate) fn principal(person: &Person) -> Principal<'_> {
         name: &person.name,
         email: person.email.as_deref(),
         groups: &person.groups,
+        workload: person.workload.as_ref(),
     }
+}
+
+/// Somebody or something whose token has been verified, on the way to a session.
+struct Entrant {
+    identity: VerifiedIdentity,
+    workload: Option<Workload>,
+    /// The session ends after this many seconds.
+    session_s: i64,
 }
 
 /// Exchanges an ID token for a session bound to the proof's key.
@@ -131,23 +142,40 @@ pub(crate) fn principal(person: &Person) -> Principal<'_> {
 pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, open: OpenSession) -> Result<SessionTokens, Error> {
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
-    let identity = match broker.issuers.verify(&open.id_token, now_ms).await {
-        Ok(identity) => identity,
-        Err(fault @ oidc::IdTokenError::Unavailable { .. }) => {
-            return Err(Error::new(Code::Unavailable, fault.to_string())
-                .hint("try again in a moment")
-                .operator(fault));
-        }
-        Err(fault) => {
-            broker.failures.add(cx, "invalid_id_token");
-            return Err(Error::new(Code::InvalidIdToken, fault.to_string())
-                .hint("run `chunkctl login`")
-                .operator(fault));
-        }
+    let identity = broker.issuers.verify(&open.id_token, now_ms).await;
+    let identity = identity.map_err(|fault| refused_token(broker, cx, fault, "run `chunkctl login`"))?;
+    let entrant = Entrant {
+        identity,
+        workload: None,
+        session_s: broker.settings.session_s,
     };
+    let session = admit(broker, cx, entrant, proof, open.client, now_ms).await?;
+    Ok(issue_tokens(broker, &session, now_ms))
+}
+
+/// Why a provider's token opens no session. The refusal is counted.
+fn refused_token(broker: &Broker, cx: &Context, fault: IdTokenError, hint: &str) -> Error {
+    if let IdTokenError::Unavailable { .. } = fault {
+        return Error::new(Code::Unavailable, fault.to_string())
+            .hint("try again in a moment")
+            .operator(fault);
+    }
+    broker.failures.add(cx, "invalid_id_token");
+    Error::new(Code::InvalidIdToken, fault.to_string()).hint(hint).operator(fault)
+}
+
+/// Opens the session of whoever a verified token names: the one road of people and workloads alike.
+async fn admit(
+    broker: &Broker,
+    cx: &Context,
+    entrant: Entrant,
+    proof: CheckedProof,
+    client: ClientInfo,
+    now_ms: i64,
+) -> Result<Arc<Session>, Error> {
     let proof = accept_proof(broker, proof, now_ms)?;
     let session = SessionId::from_random(broker.random()?);
-    let draft = draft_session(broker, cx, identity, &proof, open.client, session.clone(), now_ms)?;
+    let draft = draft_session(broker, cx, entrant, &proof, client, session.clone(), now_ms)?;
     let committed = broker
         .log
         .commit(Urgency::Normal, move |state, _| decide_open(state, draft))
@@ -157,14 +185,9 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
                 broker.failures.add(cx, "replayed_id_token");
             }
         })?;
-    let session = committed
-        .published
-        .state
-        .sessions
-        .get(&session)
-        .cloned()
-        .ok_or_else(|| Error::new(Code::Internal, "The session is not in the state."))?;
-    Ok(issue_tokens(broker, &session, now_ms))
+    let sessions = &committed.published.state.sessions;
+    let session = sessions.get(&session).cloned();
+    session.ok_or_else(|| Error::new(Code::Internal, "The session is not in the state."))
 }
 
 /// Gives new tokens for an open session.
@@ -346,12 +369,13 @@ fn session_of(broker: &Broker, purpose: Purpose, token: &str, proof: &CheckedPro
 fn draft_session(
     broker: &Broker,
     cx: &Context,
-    identity: VerifiedIdentity,
+    entrant: Entrant,
     proof: &SignedProof,
     client: ClientInfo,
     session: SessionId,
     now_ms: i64,
 ) -> Result<entries::SessionOpen, Error> {
+    let identity = entrant.identity;
     Ok(entries::SessionOpen {
         session,
         actor: ActorId::from_random(broker.random()?),
@@ -361,6 +385,7 @@ fn draft_session(
             name: identity.name,
             email: identity.email,
             groups: identity.groups,
+            workload: entrant.workload,
         },
         amr: identity.amr,
         auth_time: identity.auth_time,
@@ -371,7 +396,7 @@ fn draft_session(
             version: short(client.version),
             host: short(client.host),
         },
-        expires_ms: now_ms + broker.settings.session_s * 1000,
+        expires_ms: now_ms + entrant.session_s.min(broker.settings.session_s) * 1000,
         id_token: hex::encode(identity.token_sha256),
     })
 }
@@ -382,9 +407,21 @@ fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Even
             Code::InvalidIdToken,
             "This ID token has opened a session before; each is accepted once.",
         )
-        .hint("run `chunkctl login`"));
+        .hint(if open.person.workload.is_some() {
+            "get a new token for this job, and run `chunkctl login --ci`"
+        } else {
+            "run `chunkctl login`"
+        }));
     }
     if let Some(actor) = state.actors.get(&(open.person.issuer.clone(), open.person.subject.clone())) {
+        // A program that comes under a person's name would be that person's second account, and the other way round.
+        let known = state.people.get(actor).and_then(|theirs| theirs.claims.as_ref());
+        if known.is_some_and(|known| known.person.workload.is_some() != open.person.workload.is_some()) {
+            return Err(Error::new(
+                Code::InvalidIdToken,
+                "This issuer and subject are known as a person's where a workload's come now, or the other way round.",
+            ));
+        }
         open.actor = actor.clone();
     }
     Ok(vec![Event::SessionOpen(open)])

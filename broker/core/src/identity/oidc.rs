@@ -7,8 +7,8 @@
 //!
 //! That each token is accepted only once is the caller's to enforce, with [`VerifiedIdentity::token_sha256`].
 
-mod claims;
-mod keys;
+pub(super) mod claims;
+pub(super) mod keys;
 
 use std::sync::Arc;
 
@@ -82,6 +82,16 @@ pub enum IdTokenError {
     /// Issued too long ago to open a session with.
     #[error("the ID token was issued too long ago; sign in again")]
     TooOld,
+    /// No rule lets a workload with these claims in.
+    #[error("no rule of this broker lets this workload in; the operator's log says which claims did not match")]
+    Rule {
+        /// Which did not, for the operator alone.
+        #[source]
+        operator: OperatorText,
+    },
+    /// A pull request, or another event that somebody without the right to write may cause.
+    #[error("jobs of this kind of event are not let in: {0}")]
+    Event(&'static str),
     /// The identity provider left groups out.
     #[error("the ID token does not carry all groups; have the identity provider send fewer")]
     GroupsIncomplete,
@@ -97,14 +107,14 @@ pub enum IdTokenError {
 /// What only the operator may read. It is an error's source and so never part of what that error displays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct OperatorText(String);
+pub struct OperatorText(pub(super) String);
 
 impl IdTokenError {
     /// What only the operator may read.
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         match self {
-            IdTokenError::Unavailable { operator } => Some(&operator.0),
+            IdTokenError::Unavailable { operator } | IdTokenError::Rule { operator } => Some(&operator.0),
             _ => None,
         }
     }
@@ -150,13 +160,43 @@ impl Issuers {
     /// # Errors
     /// When any check fails; see [`IdTokenError`].
     pub async fn verify(&self, id_token: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
-        if id_token.len() > ID_TOKEN_BYTES_MAX {
+        let token = Unverified::parse(id_token)?;
+        let issuer = self
+            .issuers
+            .iter()
+            .find(|known| known.settings.issuer == token.issuer)
+            .ok_or(IdTokenError::Issuer)?;
+        let token = token.verify(&issuer.keys, now_ms).await?;
+        claims::check(&token.payload, &issuer.settings, token.sha256, now_ms)
+    }
+}
+
+/// A token taken apart, of which nothing is believed yet.
+pub(super) struct Unverified<'t> {
+    /// The one thing taken from it so far: which of the configured issuers to verify it against.
+    pub(super) issuer: String,
+    algorithm: Algorithm,
+    kid: Option<String>,
+    signed: &'t str,
+    signature: &'t str,
+    payload: Vec<u8>,
+}
+
+/// What an issuer has signed.
+pub(super) struct Signed {
+    /// Claims, as JSON.
+    pub(super) payload: Vec<u8>,
+    /// Names this token and no other.
+    pub(super) sha256: [u8; 32],
+}
+
+impl<'t> Unverified<'t> {
+    pub(super) fn parse(token: &'t str) -> Result<Self, IdTokenError> {
+        if token.len() > ID_TOKEN_BYTES_MAX {
             return Err(IdTokenError::Malformed("it is too long"));
         }
-        let not_compact = || IdTokenError::Malformed("it is not a JWS in compact form");
-        let (signed, signature) = id_token.rsplit_once('.').ok_or_else(not_compact)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(not_compact)?;
         let (header, payload) = signed.split_once('.').ok_or_else(not_compact)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| not_compact());
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| IdTokenError::Malformed("its header is not a JOSE header"))?;
         let algorithm = allowed_algorithm(&header.alg).ok_or(IdTokenError::Algorithm)?;
@@ -167,20 +207,33 @@ impl Issuers {
             return Err(IdTokenError::Type);
         }
         let payload = decode(payload)?;
-        // The one thing taken from an unverified token: which of the configured issuers to verify it against.
-        let issuer = claims::unverified_issuer(&payload)?;
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|known| known.settings.issuer == issuer)
-            .ok_or(IdTokenError::Issuer)?;
-        issuer
-            .keys
-            .verify(header.kid.as_deref(), algorithm, signed, signature, now_ms)
-            .await?;
-        let token_sha256 = fingerprint(algorithm, signed, &decode(signature)?);
-        claims::check(&payload, &issuer.settings, token_sha256, now_ms)
+        Ok(Self {
+            issuer: claims::unverified_issuer(&payload)?,
+            algorithm,
+            kid: header.kid,
+            signed,
+            signature,
+            payload,
+        })
     }
+
+    /// Checks the signature by a key of the issuer.
+    pub(super) async fn verify(self, keys: &KeySource, now_ms: i64) -> Result<Signed, IdTokenError> {
+        keys.verify(self.kid.as_deref(), self.algorithm, self.signed, self.signature, now_ms)
+            .await?;
+        Ok(Signed {
+            sha256: fingerprint(self.algorithm, self.signed, &decode(self.signature)?),
+            payload: self.payload,
+        })
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| not_compact())
+}
+
+fn not_compact() -> IdTokenError {
+    IdTokenError::Malformed("it is not a JWS in compact form")
 }
 
 /// What is remembered of a token, so that it is accepted once. Of an ECDSA signature (r, s) only r counts: (r, order - s) verifies as

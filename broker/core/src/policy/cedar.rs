@@ -14,6 +14,13 @@ use super::{Action, Answer, Circumstances, PolicySet, Principal, Resource};
 impl PolicySet {
     /// Whether these policies allow `action`. Every policy is evaluated; if one cannot be, the answer is no.
     pub fn evaluate(&self, action: Action, principal: &Principal<'_>, resource: &Resource<'_>, circumstances: &Circumstances) -> Answer {
+        if principal.workload.is_some() && action.is_for_people() {
+            return Answer {
+                allowed: false,
+                policies: Vec::new(),
+                faults: Vec::new(),
+            };
+        }
         let (request, entities) = match question(action, principal, resource, circumstances) {
             Ok(question) => question,
             Err(fault) => {
@@ -60,17 +67,17 @@ fn question(
     resource: &Resource<'_>,
     circumstances: &Circumstances,
 ) -> Result<(Request, Entities), &'static str> {
-    let user = user(principal)?;
+    let user = principal_entity(principal)?;
     let resource = resource_entity(resource)?;
     let action = uid(&TYPES.action, action.as_str());
-    let context = Context::from_pairs(context(circumstances)?).map_err(|_| "the circumstances cannot be expressed in Cedar")?;
+    let context = Context::from_pairs(context(principal, circumstances)?).map_err(|_| "the circumstances cannot be expressed in Cedar")?;
     let request = Request::new(user.uid(), action, resource.uid(), context, Some(&PARSED_SCHEMA))
         .map_err(|_| "the action does not apply to this kind of resource")?;
     let entities = Entities::from_entities([user, resource], Some(&PARSED_SCHEMA)).map_err(|_| "the entities do not fit the schema")?;
     Ok((request, entities))
 }
 
-fn user(principal: &Principal<'_>) -> Result<Entity, &'static str> {
+fn principal_entity(principal: &Principal<'_>) -> Result<Entity, &'static str> {
     // An issuer is a URL without a fragment, so the first `#` ends it and no two people share an id.
     if principal.issuer.contains('#') {
         return Err("the issuer must not contain `#`");
@@ -85,7 +92,10 @@ fn user(principal: &Principal<'_>) -> Result<Entity, &'static str> {
         attributes.insert("email".to_owned(), string(email));
     }
     let groups: HashSet<EntityUid> = principal.groups.iter().map(|group| uid(&TYPES.group, group)).collect();
-    let id = uid(&TYPES.user, &format!("{}#{}", principal.issuer, principal.subject));
+    let id = match principal.workload {
+        None => uid(&TYPES.user, &format!("{}#{}", principal.issuer, principal.subject)),
+        Some(workload) => uid(&TYPES.workload, &workload.rule),
+    };
     Entity::new(id, attributes, groups).map_err(|_| "the caller cannot be expressed in Cedar")
 }
 
@@ -107,7 +117,30 @@ fn resource_entity(resource: &Resource<'_>) -> Result<Entity, &'static str> {
     .map_err(|_| "the resource cannot be expressed in Cedar")
 }
 
-fn context(circumstances: &Circumstances) -> Result<Vec<(String, RestrictedExpression)>, &'static str> {
+/// What a workload's token says; every member is empty where it says nothing, and for people.
+fn workload(principal: &Principal<'_>) -> Result<RestrictedExpression, &'static str> {
+    let claims = principal.workload.map(|workload| &workload.claims);
+    let provider = principal.workload.map_or("", |workload| workload.provider.as_str());
+    let claim = |name: &str| claims.and_then(|claims| claims.get(name)).map_or("", String::as_str);
+    let claims = CLAIMS.iter().map(|name| ((*name).to_owned(), string(claim(name))));
+    RestrictedExpression::new_record(claims.chain([("provider".to_owned(), string(provider))]))
+        .map_err(|_| "the workload cannot be expressed in Cedar")
+}
+
+/// Claims that policies may look at: those that say what runs, and not which run it is.
+const CLAIMS: [&str; 9] = [
+    "repository",
+    "repository_id",
+    "owner_id",
+    "ref",
+    "environment",
+    "workflow",
+    "event",
+    "namespace",
+    "service_account",
+];
+
+fn context(principal: &Principal<'_>, circumstances: &Circumstances) -> Result<Vec<(String, RestrictedExpression)>, &'static str> {
     let Circumstances {
         reason,
         ticket,
@@ -143,6 +176,7 @@ fn context(circumstances: &Circumstances) -> Result<Vec<(String, RestrictedExpre
         ("session_age_s", long(session_age_s)),
         ("auth_age_s", long(auth_age_s)),
         ("amr", strings(amr)),
+        ("workload", workload(principal)?),
     ];
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
@@ -176,6 +210,7 @@ fn strings(texts: &[String]) -> RestrictedExpression {
 
 struct Types {
     user: EntityTypeName,
+    workload: EntityTypeName,
     group: EntityTypeName,
     dataset: EntityTypeName,
     class: EntityTypeName,
@@ -188,6 +223,7 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let parse = |name: &str| name.parse().expect("a type name");
     Types {
         user: parse("User"),
+        workload: parse("Workload"),
         group: parse("Group"),
         dataset: parse("Dataset"),
         class: parse("Class"),

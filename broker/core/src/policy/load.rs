@@ -39,10 +39,10 @@ pub struct PolicyFault {
     pub message: String,
 }
 
-/// A dataset or class that a policy names. Cedar cannot know whether there is one; whoever knows the catalog can.
+/// A dataset, class or workload that a policy names. Cedar cannot know whether there is one; whoever knows the catalog can.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    /// `Dataset` or `Class`.
+    /// `Dataset`, `Class` or `Workload`.
     pub kind: &'static str,
     /// The name in the policy.
     pub name: String,
@@ -127,7 +127,7 @@ impl PolicySet {
         self.origins.keys().map(String::as_str)
     }
 
-    /// Datasets and classes that policies name, for a check against the catalog: a misspelt name in a `forbid` forbids nothing.
+    /// Datasets, classes and workloads that policies name, for a check against the catalog: a misspelt name in a `forbid` forbids nothing.
     #[must_use]
     pub fn named(&self) -> Vec<Named> {
         let mut named: Vec<Named> = self.policies.policies().flat_map(|policy| self.named_in(policy)).collect();
@@ -143,6 +143,7 @@ impl PolicySet {
             let kind = match uid.type_name().to_string().as_str() {
                 "Dataset" => "Dataset",
                 "Class" => "Class",
+                "Workload" => "Workload",
                 _ => return None,
             };
             let name = uid.id().unescaped().to_owned();

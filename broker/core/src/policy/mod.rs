@@ -9,6 +9,8 @@ mod load;
 
 use std::net::IpAddr;
 
+use chunk_wire::session::Workload;
+
 pub use self::explain::{Effect, Explained};
 pub use self::load::{Named, PolicyFault, PolicySet};
 
@@ -53,6 +55,8 @@ pub struct Principal<'a> {
     pub email: Option<&'a str>,
     /// Groups.
     pub groups: &'a [String],
+    /// What it is, where this is no person.
+    pub workload: Option<&'a Workload>,
 }
 
 /// What it is about.
@@ -136,6 +140,12 @@ impl Action {
         Action::AuditExport,
         Action::Administer,
     ];
+
+    /// Whether only people may do it, whatever policies say.
+    #[must_use]
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Action::Review | Action::BreakGlass | Action::Administer)
+    }
 
     /// The action's name in policies: `Action::"fetch_unapproved"`.
     #[must_use]

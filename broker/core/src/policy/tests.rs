@@ -21,6 +21,7 @@ fn ada<'a>(groups: &'a [String]) -> Principal<'a> {
         name: "Ada",
         email: Some("ada@example.com"),
         groups,
+        workload: None,
     }
 }
 
@@ -566,6 +567,76 @@ fn names_of_datasets_and_classes_can_be_checked_against_the_catalog() {
         named,
         expected.map(|(kind, name, policy)| (kind, name.to_owned(), policy.to_owned()))
     );
+}
+
+fn nightly() -> Workload {
+    Workload {
+        rule: "nightly".into(),
+        provider: "github".into(),
+        claims: [("repository", "acme/etl"), ("ref", "refs/heads/main"), ("triggered_by", "octocat")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    }
+}
+
+#[test]
+fn a_workload_is_known_by_its_rule_and_by_what_its_token_says() {
+    let workload = nightly();
+    let job = Principal {
+        subject: "repo:acme/etl:ref:refs/heads/main",
+        name: "nightly",
+        email: None,
+        workload: Some(&workload),
+        ..ada(&[])
+    };
+    let allows = |condition: &str, who: &Principal<'_>| {
+        let policies = set(&format!(
+            "permit(principal, action == Action::\"fetch\", resource) when {{ {condition} }};"
+        ));
+        let answer = policies.evaluate(Action::Fetch, who, &resource(Action::Fetch, &labels()), &circumstances());
+        assert_eq!(answer.faults, Vec::<String>::new(), "{condition}");
+        answer.allowed
+    };
+    for condition in [
+        "principal is Workload",
+        "principal == Workload::\"nightly\"",
+        "context.workload.provider == \"github\" && context.workload.repository == \"acme/etl\"",
+        "context.workload.environment == \"\"",
+        "principal.name == \"nightly\" && principal.subject like \"repo:acme/etl:*\"",
+        "!(principal has email) && principal.groups.isEmpty()",
+    ] {
+        assert!(allows(condition, &job), "{condition}");
+    }
+    for condition in [
+        "principal is User",
+        "principal == Workload::\"weekly\"",
+        "principal == User::\"https://id.example#repo:acme/etl:ref:refs/heads/main\"",
+        "principal in Group::\"data-eng\"",
+        "context.workload.repository == \"acme/other\"",
+    ] {
+        assert!(!allows(condition, &job), "{condition}");
+    }
+    assert!(allows("principal is User && context.workload.provider == \"\"", &ada(&[])));
+    assert!(!allows("principal is Workload", &ada(&[])));
+}
+
+#[test]
+fn no_policy_makes_a_second_mind_of_a_workload() {
+    let workload = nightly();
+    let policies = set("permit(principal, action, resource);");
+    for action in Action::ALL {
+        let job = Principal {
+            workload: Some(&workload),
+            ..ada(&[])
+        };
+        let answer = policies.evaluate(action, &job, &resource(action, &labels()), &circumstances());
+        let for_people = [Action::Review, Action::BreakGlass, Action::Administer].contains(&action);
+        assert_eq!((answer.allowed, answer.faults.len()), (!for_people, 0), "{action}");
+    }
+    for action in ["review", "break_glass", "administer"] {
+        let found = faults(&format!("permit(principal is Workload, action == Action::\"{action}\", resource);"));
+        assert_eq!(found.len(), 1, "{action}: {found:?}");
+    }
 }
 
 #[test]

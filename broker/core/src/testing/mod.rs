@@ -646,6 +646,7 @@ fn settings() -> Settings {
             name_claim: "name".into(),
             insecure_development: false,
         }],
+        workloads: Vec::new(),
         session_s: 12 * 3600,
         claims_age_max_s: 12 * 3600,
         catalog: Catalog {

@@ -269,7 +269,7 @@ fn issuer(
     })
 }
 
-fn issuer_url(check: &mut Check<'_>, field: Spanned<String>, path: &str) -> Option<(String, bool)> {
+pub(super) fn issuer_url(check: &mut Check<'_>, field: Spanned<String>, path: &str) -> Option<(String, bool)> {
     let good = Url::parse(field.get_ref()).ok().filter(|url| {
         let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         scheme

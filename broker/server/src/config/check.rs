@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, timestamps, witness};
+use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, timestamps, witness, workload};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -32,6 +32,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
 
     let broker = broker::broker(&mut check, raw.broker);
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
+    let workloads = workload::workloads(&mut check, raw.workload, broker.as_ref(), &issuers);
     let witness = witness::witnesses(&mut check, raw.witness);
     let timestamps = timestamps::timestamps(&mut check, raw.timestamps);
     let mirror = mirror::mirror(&mut check, raw.mirror);
@@ -47,7 +48,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
         Some(Ok(policies)) => {
             // Names in policies are compared with what could be read; with faults above, some of it is missing.
             if let (true, Some(broker)) = (faults.is_empty(), &broker) {
-                faults.extend(PolicyFolder::new(&broker.policies, &datasets, &classes).unknown_names(&policies));
+                faults.extend(PolicyFolder::new(&broker.policies, &datasets, &classes, &workloads).unknown_names(&policies));
             }
             Some(policies)
         }
@@ -65,6 +66,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 digest,
                 broker,
                 issuers,
+                workloads,
                 witness,
                 timestamps,
                 mirror,

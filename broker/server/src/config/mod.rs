@@ -18,6 +18,7 @@ mod retention;
 mod sinks;
 mod timestamps;
 mod witness;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ pub(crate) use policies::PolicyFolder;
 pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
 pub use timestamps::TimestampConfig;
 pub use witness::{WitnessConfig, WitnessPlace};
+pub use workload::WorkloadConfig;
 
 use crate::secrets::master::MasterKey;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// Identity providers; at least one.
     pub issuers: Vec<IssuerConfig>,
+    /// Rules that let CI jobs and other programs in.
+    pub workloads: Vec<WorkloadConfig>,
     /// Witnesses of the evidence log, if there are some.
     pub witness: Option<WitnessConfig>,
     /// The authority that stamps the evidence log, if there is one.
@@ -200,7 +204,14 @@ pub(crate) fn check_unwritten(file: &Path, text: &str, policies: &[(&str, &str)]
 impl Config {
     /// What is needed to read the policies again.
     pub(crate) fn policy_folder(&self) -> PolicyFolder {
-        PolicyFolder::new(&self.broker.policies, &self.datasets, &self.classes)
+        PolicyFolder::new(&self.broker.policies, &self.datasets, &self.classes, &self.workloads)
+    }
+
+    /// Issuers of people's and workloads' tokens, each with the file of the only authorities trusted for its host.
+    pub(crate) fn token_issuers(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
+        let people = self.issuers.iter().map(|issuer| (&issuer.settings.issuer, &issuer.ca_file));
+        let workloads = self.workloads.iter().map(|workload| (&workload.rule.issuer, &workload.ca_file));
+        people.chain(workloads).map(|(issuer, file)| (issuer.as_str(), file.as_deref()))
     }
 
     /// The catalog that core works with; masking keys are derived from the master key here.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use chunk_core::catalog::Dataset;
 use chunk_core::policy::PolicySet;
 
-use super::MaskConfig;
 use super::check::nearest;
 use super::faults::{Fault, Faults};
+use super::{MaskConfig, WorkloadConfig};
 
 /// A policy file larger than this was not written by a person.
 const POLICY_BYTES_MAX: u64 = 1024 * 1024;
@@ -73,14 +73,21 @@ pub(crate) struct PolicyFolder {
     dir: PathBuf,
     datasets: BTreeSet<String>,
     classes: BTreeSet<String>,
+    workloads: BTreeSet<String>,
 }
 
 impl PolicyFolder {
-    pub(super) fn new(dir: &Path, datasets: &BTreeMap<String, Dataset>, classes: &BTreeMap<String, MaskConfig>) -> Self {
+    pub(super) fn new(
+        dir: &Path,
+        datasets: &BTreeMap<String, Dataset>,
+        classes: &BTreeMap<String, MaskConfig>,
+        workloads: &[WorkloadConfig],
+    ) -> Self {
         Self {
             dir: dir.to_owned(),
             datasets: datasets.keys().cloned().collect(),
             classes: classes.keys().cloned().collect(),
+            workloads: workloads.iter().map(|workload| workload.rule.name.clone()).collect(),
         }
     }
 
@@ -91,12 +98,13 @@ impl PolicyFolder {
         if faults.is_empty() { Ok(policies) } else { Err(faults) }
     }
 
-    /// Datasets and classes that policies name and configuration does not: a misspelt name in a `forbid` forbids nothing.
+    /// Datasets, classes and workloads that policies name and configuration does not: a misspelt name in a `forbid` forbids nothing.
     pub(super) fn unknown_names(&self, policies: &PolicySet) -> Faults {
         let mut faults = Faults::default();
         for named in policies.named() {
             let (what, known) = match named.kind {
                 "Class" => ("class", &self.classes),
+                "Workload" => ("workload", &self.workloads),
                 _ => ("dataset", &self.datasets),
             };
             if !known.contains(&named.name) {

@@ -19,6 +19,8 @@ pub(super) struct RawConfig {
     pub(super) broker: At<RawBroker>,
     #[serde(default)]
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
+    #[serde(default)]
+    pub(super) workload: Vec<Spanned<super::workload::RawWorkload>>,
     pub(super) witness: At<super::witness::RawWitnesses>,
     pub(super) timestamps: At<super::timestamps::RawTimestamps>,
     pub(super) mirror: At<super::mirror::RawMirror>,

@@ -82,7 +82,8 @@ fn the_documented_example_is_good() {
         (config.datasets.get("orders").unwrap().unclassified, events.unclassified),
         (Unclassified::Open, Unclassified::Scan)
     );
-    assert_eq!(config.issuers.get(1).unwrap().settings.audience, "https://broker.acme.example:8443");
+    assert_eq!(config.issuers.get(1).unwrap().settings.audience, "acme-data");
+    assert_eq!(config.workloads.len(), 2);
     assert_eq!(config.issuers.first().unwrap().settings.audience, "chunkctl");
     assert!(
         matches!(config.connections.get("warehouse"), Some(Connection::Postgres { target, .. }) if !target.plaintext && target.ca_file.is_some())

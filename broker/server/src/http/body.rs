@@ -22,6 +22,9 @@ use super::turn::Turn;
 /// A JSON body. It is the last thing read of a request: who may not call does not get a body parsed.
 pub(super) struct Posted<T>(pub(super) T);
 
+/// The fields of a form, in order. As [`Posted`], it is the last thing read.
+pub(super) struct Form(pub(super) Vec<(String, String)>);
+
 /// A query string.
 pub(super) struct Params<T>(pub(super) T);
 
@@ -45,22 +48,19 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
-        if !is_json(request.headers().get(CONTENT_TYPE)) {
-            let refusal = Refusal::new(Code::InvalidRequest, "The body must be `content-type: application/json`.");
-            return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        let announced = request
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<u64>().ok());
-        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
-            return Err(too_large());
-        }
-        let bytes = read(request, gateway).await?;
+        let bytes = read_as("application/json", request, gateway).await?;
         serde_json::from_slice(&bytes)
             .map(Posted)
             .map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)))
+    }
+}
+
+impl FromRequest<Arc<Gateway>> for Form {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
+        let bytes = read_as("application/x-www-form-urlencoded", request, gateway).await?;
+        Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 }
 
@@ -99,6 +99,23 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
+/// The whole body, if it says that it is of this type and not too large.
+async fn read_as(media_type: &str, request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
+    if !is_of_type(request.headers().get(CONTENT_TYPE), media_type) {
+        let refusal = Refusal::new(Code::InvalidRequest, format!("The body must be `content-type: {media_type}`."));
+        return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    read(request, gateway).await
+}
+
 /// The whole body. While it is on its way it holds a place among the bodies and none among the requests that are answered.
 async fn read(request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
     let without = |what: &str| Refusal::new(Code::Internal, format!("The request came without its {what}."));
@@ -124,9 +141,9 @@ async fn read(request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
     Ok(bytes)
 }
 
-fn is_json(content_type: Option<&HeaderValue>) -> bool {
+fn is_of_type(content_type: Option<&HeaderValue>, media_type: &str) -> bool {
     let essence = content_type.and_then(|v| v.to_str().ok()).and_then(|v| v.split(';').next());
-    essence.is_some_and(|v| v.trim().eq_ignore_ascii_case("application/json"))
+    essence.is_some_and(|v| v.trim().eq_ignore_ascii_case(media_type))
 }
 
 fn too_large() -> Refusal {
@@ -167,8 +184,8 @@ mod tests {
 
     #[test]
     fn only_json_is_json() {
-        let is = |text: &'static str| is_json(Some(&HeaderValue::from_static(text)));
+        let is = |text: &'static str| is_of_type(Some(&HeaderValue::from_static(text)), "application/json");
         assert!(is("application/json") && is("application/json; charset=utf-8") && is("Application/JSON"));
-        assert!(!is("text/plain") && !is("application/jsonp") && !is_json(None));
+        assert!(!is("text/plain") && !is("application/jsonp") && !is_of_type(None, "application/json"));
     }
 }

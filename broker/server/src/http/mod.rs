@@ -15,6 +15,7 @@ mod rate;
 mod review;
 pub mod router;
 mod session;
+mod token;
 mod turn;
 
 use std::sync::Arc;

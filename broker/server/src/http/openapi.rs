@@ -10,7 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{catalog, evidence, fetch, health, review, session};
+use super::{catalog, evidence, fetch, health, review, session, token};
 
 /// Bytes that are not JSON.
 #[derive(utoipa::ToSchema)]
@@ -32,6 +32,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
     ),
     paths(
         session::info, session::open, session::refresh, session::close, session::whoami, session::list, session::show, session::revoke,
+        token::exchange,
         catalog::list, catalog::describe,
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,
         review::review, review::cancel, review::revoke, review::acknowledge, review::events,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chunk_core::error::Error;
 use chunk_wire::PROBLEM_JSON;
 use chunk_wire::problem::{Code, Problem};
+use chunk_wire::session::TokenRefused;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
@@ -22,6 +23,8 @@ struct Refused {
     problem: Problem,
     /// For the operator's log; never sent.
     operator: Option<String>,
+    /// OAuth's word for it, where the code has no word of its own there.
+    oauth: Option<&'static str>,
 }
 
 impl Refusal {
@@ -29,7 +32,14 @@ impl Refusal {
         Self(Box::new(Refused {
             problem: Problem::new(code, detail),
             operator: None,
+            oauth: None,
         }))
+    }
+
+    /// OAuth's word for it (RFC 6749 §5.2), for the token endpoint.
+    pub(super) fn oauth(mut self, error: &'static str) -> Self {
+        self.0.oauth = Some(error);
+        self
     }
 
     /// Another status than the code's own, where HTTP has a more exact one.
@@ -56,6 +66,42 @@ impl Refusal {
         self.0.operator.as_deref()
     }
 
+    pub(super) fn oauth_error(&self) -> &'static str {
+        if let Some(error) = self.0.oauth {
+            return error;
+        }
+        match self.0.problem.known_code() {
+            Some(Code::UseDpopNonce) => "use_dpop_nonce",
+            Some(Code::InvalidDpopProof) => "invalid_dpop_proof",
+            Some(Code::RateLimited | Code::Unavailable | Code::EvidenceUnavailable) => "temporarily_unavailable",
+            Some(Code::Internal) | None => "server_error",
+            // A token that is refused, for whatever reason, is an invalid request (RFC 8693 §2.2.2).
+            Some(_) => "invalid_request",
+        }
+    }
+
+    /// The same in the form of OAuth's token endpoint, with the members of the problem beside its own. No challenge goes with it:
+    /// the client authenticates by nothing but its proof, and what is wrong with that is said in the body (RFC 9449 §5).
+    pub(super) fn render_oauth(mut self, request_id: &str) -> Response {
+        if self.0.problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+            self = self.status(StatusCode::BAD_REQUEST);
+        }
+        let body = TokenRefused {
+            error: self.oauth_error().to_owned(),
+            error_description: self.0.problem.detail.clone(),
+            problem: Problem {
+                request_id: Some(request_id.to_owned()),
+                ..self.0.problem.clone()
+            },
+        };
+        let mut response = self.render(request_id);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.body_mut() = serde_json::to_vec(&body).unwrap_or_default().into();
+        response
+    }
+
     /// The body and the headers that go with it.
     pub(super) fn render(mut self, request_id: &str) -> Response {
         self.0.problem.request_id = Some(request_id.to_owned());
@@ -79,6 +125,7 @@ impl From<Error> for Refusal {
         Self(Box::new(Refused {
             problem: error.problem(),
             operator: error.source.as_deref().map(|source| chain(source)),
+            oauth: None,
         }))
     }
 }

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use http::Method;
 
 use super::problem::Refusal;
-use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, review, session};
+use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, review, session, token};
 
 /// What a route asks of the caller before it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,7 @@ fn table() -> Table {
     .add(get(), "/v1/info", Public, session::info)
     .add(post(), "/v1/sessions", Proof, session::open)
     .add(post(), "/v1/sessions/refresh", Proof, session::refresh)
+    .add(post(), token::TOKEN_PATH, Proof, token::exchange)
     .add(delete(), "/v1/sessions/current", Session, session::close)
     .add(get(), "/v1/whoami", Session, session::whoami)
     .add(get(), "/v1/sessions", Session, session::list)

@@ -59,6 +59,11 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> 
 
 async fn problem(response: Response) -> Problem {
     assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
+    problem_of(response).await
+}
+
+/// The problem, in whichever form the route answers with errors.
+async fn problem_of(response: Response) -> Problem {
     let id = response.headers().get("x-request-id").unwrap().to_str().unwrap().to_owned();
     let status = response.status().as_u16();
     let problem: Problem = serde_json::from_slice(&axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap();
@@ -89,7 +94,7 @@ async fn an_anonymous_caller_gets_nothing_but_what_is_public() {
         let what = format!("{} {path}", route.method);
         match route.auth {
             Auth::Public => assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{what}"),
-            Auth::Proof => assert_eq!(problem(response).await.code, "invalid_dpop_proof", "{what}"),
+            Auth::Proof => assert_eq!(problem_of(response).await.code, "invalid_dpop_proof", "{what}"),
             Auth::Session => assert_eq!(problem(response).await.code, "unauthenticated", "{what}"),
         }
     }

@@ -114,7 +114,7 @@ impl Delivery<'_> {
         if self.session.vault().storage == Storage::Memory {
             return failure
                 .why("the key that may fetch this request was kept in memory only and ends with this command; ask anew")
-                .instead("chunkctl login --storage file");
+                .instead(self.cx.login_to_keep());
         }
         failure.instead(&self.pick_up)
     }

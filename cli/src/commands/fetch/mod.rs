@@ -12,7 +12,6 @@ use chunk_wire::id::RequestId;
 use clap::{ArgGroup, Args};
 
 use crate::args::words;
-use crate::auth::vault::Storage;
 use crate::commands::approval_wait::{self, Patience};
 use crate::commands::query::{self, FormatArg, SliceArgs};
 use crate::context::Context;
@@ -72,11 +71,11 @@ pub(crate) fn run(cx: &Context<'_>, args: &FetchArgs) -> Result<()> {
         (Some(limit), false) => Patience::Limited(limit),
         (None, false) => Patience::Unlimited,
     };
-    if patience == Patience::None && cx.profile.storage == Some(Storage::Memory) {
+    if patience == Patience::None && cx.keeps_nothing() {
         return Err(Failure::usage("`--no-wait` needs a session that is kept")
-            .why("this profile keeps its session in memory only: the key that signs the request ends with this command")
+            .why("the session is in memory only: the key that signs the request ends with this command")
             .why("only that key may fetch what is approved, so nobody could pick the request up")
-            .hint("chunkctl login --storage file"));
+            .hint(cx.login_to_keep()));
     }
     match &args.request {
         Some(id) => go_on(cx, args, id, patience),

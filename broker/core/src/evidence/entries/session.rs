@@ -45,6 +45,14 @@ impl SessionOpen {
         });
         put(&mut who, "email", self.person.email.as_deref());
         put(&mut who, "auth_time", self.auth_time);
+        put(
+            &mut who,
+            "workload",
+            self.person
+                .workload
+                .as_ref()
+                .map(|w| json!({ "claims": w.claims, "provider": w.provider, "rule": w.rule })),
+        );
         body.set(Group::Who, who);
         body.set(
             Group::Net,
@@ -63,6 +71,7 @@ impl SessionOpen {
                 name: read.member(Group::Who, "name")?,
                 email: read.optional(Group::Who, "email")?,
                 groups: read.member(Group::Who, "groups")?,
+                workload: read.optional(Group::Who, "workload")?,
             },
             amr: read.member(Group::Who, "amr")?,
             auth_time: read.optional(Group::Who, "auth_time")?,

@@ -35,13 +35,8 @@ pub(super) fn check(
     }
     id_token_and_no_other(&claims)?;
     audience(&claims, settings)?;
-    let (issued_at, expires_at, auth_time) = times(&claims, now_ms)?;
-    let subject = text(&claims, "sub").ok_or(IdTokenError::Malformed("it names no subject"))?;
-    if subject.is_empty() || subject.chars().count() > NAME_CHARS_MAX || subject.chars().any(char::is_control) {
-        return Err(IdTokenError::Malformed(
-            "its subject must be 1 to 255 characters without control characters",
-        ));
-    }
+    let (issued_at, expires_at, auth_time) = times(&claims, ID_TOKEN_AGE_S_MAX, now_ms)?;
+    let subject = subject(&claims)?;
     let email = if is_false(claims.get("email_verified")) {
         None
     } else {
@@ -62,8 +57,19 @@ pub(super) fn check(
     })
 }
 
+/// The subject, as the issuer spells it.
+pub(in crate::identity) fn subject(claims: &Map<String, Value>) -> Result<&str, IdTokenError> {
+    let subject = text(claims, "sub").ok_or(IdTokenError::Malformed("it names no subject"))?;
+    if subject.is_empty() || subject.chars().count() > NAME_CHARS_MAX || subject.chars().any(char::is_control) {
+        return Err(IdTokenError::Malformed(
+            "its subject must be 1 to 255 characters without control characters",
+        ));
+    }
+    Ok(subject)
+}
+
 /// Providers that sign several kinds of token with one key say in a claim of theirs which kind it is.
-fn id_token_and_no_other(claims: &Map<String, Value>) -> Result<(), IdTokenError> {
+pub(in crate::identity) fn id_token_and_no_other(claims: &Map<String, Value>) -> Result<(), IdTokenError> {
     let keycloak = text(claims, "typ").is_some_and(|typ| ["bearer", "refresh", "offline", "logout"].contains(&typ.to_lowercase().as_str()));
     let cognito = claims.get("token_use").is_some_and(|token_use| token_use != "id");
     let logout = claims.get("events").is_some();
@@ -91,7 +97,11 @@ fn audience(claims: &Map<String, Value>, settings: &IssuerSettings) -> Result<()
 }
 
 /// `iat`, `exp` and `auth_time`, checked against the clock.
-fn times(claims: &Map<String, Value>, now_ms: i64) -> Result<(i64, i64, Option<i64>), IdTokenError> {
+pub(in crate::identity) fn times(
+    claims: &Map<String, Value>,
+    age_s_max: i64,
+    now_ms: i64,
+) -> Result<(i64, i64, Option<i64>), IdTokenError> {
     let now_s = now_ms.div_euclid(1000);
     let latest_s = now_s.saturating_add(CLOCK_SKEW_S_MAX);
     let time = |name: &str| {
@@ -109,7 +119,7 @@ fn times(claims: &Map<String, Value>, now_ms: i64) -> Result<(i64, i64, Option<i
     if iat > latest_s || time("nbf")?.is_some_and(|nbf| nbf > latest_s) || auth_time.is_some_and(|at| at > latest_s) {
         return Err(IdTokenError::NotYetValid);
     }
-    if iat < now_s.saturating_sub(ID_TOKEN_AGE_S_MAX) {
+    if iat < now_s.saturating_sub(age_s_max) {
         return Err(IdTokenError::TooOld);
     }
     Ok((iat, exp, auth_time))
@@ -135,12 +145,12 @@ fn groups(claims: &Map<String, Value>, claim: &str) -> Result<Vec<String>, IdTok
     Ok(groups)
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(in crate::identity) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims.get(name).and_then(Value::as_str)
 }
 
 /// The strings of a list, none where there is no list, nothing where it is something else.
-fn strings(value: Option<&Value>) -> Option<Vec<String>> {
+pub(in crate::identity) fn strings(value: Option<&Value>) -> Option<Vec<String>> {
     match value {
         None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),

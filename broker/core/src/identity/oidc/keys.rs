@@ -16,7 +16,7 @@ use super::{IdTokenError, OperatorText};
 use crate::identity::HttpGet;
 
 /// An issuer's keys, fetched when needed.
-pub(super) struct KeySource {
+pub(in crate::identity) struct KeySource {
     issuer: String,
     http: Arc<dyn HttpGet>,
     keys: ArcSwapOption<KeySet>,
@@ -70,7 +70,7 @@ struct Jwk {
 }
 
 impl KeySource {
-    pub(super) fn new(issuer: String, http: Arc<dyn HttpGet>) -> Self {
+    pub(in crate::identity) fn new(issuer: String, http: Arc<dyn HttpGet>) -> Self {
         Self {
             issuer,
             http,

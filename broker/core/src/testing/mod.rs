@@ -41,6 +41,7 @@ use crate::policy::PolicySet;
 use crate::recording::Keep;
 use crate::retention::Retention;
 use crate::settings::{IssuerSettings, Settings};
+use crate::notify::Notifying;
 use crate::sinks::Sinking;
 use crate::state::State;
 use crate::timestamp::Timestamping;
@@ -548,6 +549,7 @@ pub(crate) struct Others {
     pub(crate) witness: Option<Witnessing>,
     pub(crate) timestamps: Option<Timestamping>,
     pub(crate) sinks: Vec<Sinking>,
+    pub(crate) notifiers: Vec<Notifying>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a part of the broker that a story reaches")]
@@ -577,6 +579,7 @@ async fn start(
         witness: others.witness,
         timestamps: others.timestamps,
         sinks: others.sinks,
+        notifiers: others.notifiers,
     })
     .await
 }

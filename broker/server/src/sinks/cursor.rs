@@ -1,4 +1,4 @@
-//! The file beside the journal in which it is noted how far a sink has come.
+//! The file beside the journal in which it is noted how far a sink or a notifier has come.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use chunk_core::sinks::{Cursor, CursorPort};
 use serde::{Deserialize, Serialize};
 
-/// One sink's note.
-pub(super) struct CursorFile(PathBuf);
+/// One receiver's note.
+pub(crate) struct CursorFile(PathBuf);
 
 /// As it stands in the file.
 #[derive(Serialize, Deserialize)]
@@ -20,12 +20,13 @@ struct Noted {
 }
 
 impl CursorFile {
-    pub(super) fn of(data_dir: &Path, sink: &str) -> Self {
-        Self(data_dir.join(format!("sink-{sink}.json")))
+    /// The note of the receiver of this role, `sink` or `notify`, and name.
+    pub(crate) fn of(data_dir: &Path, role: &str, name: &str) -> Self {
+        Self(data_dir.join(format!("{role}-{name}.json")))
     }
 
     /// What was noted last; nothing when nothing was.
-    pub(super) fn read(&self) -> Result<Option<Cursor>, String> {
+    pub(crate) fn read(&self) -> Result<Option<Cursor>, String> {
         let fault = |what: &str| format!("{}: {what}", self.0.display());
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
@@ -48,7 +49,7 @@ impl CursorFile {
         };
         let text = serde_json::to_string(&noted).map_err(std::io::Error::other)?;
         let folder = self.0.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".sink-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".cursor-").tempfile_in(folder)?;
         file.write_all(text.as_bytes())?;
         // Before it gets its name: after a crash of the machine there is the old note or the new one, never half of one.
         file.as_file().sync_all()?;
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn a_note_reads_back_and_what_is_none_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let file = CursorFile::of(dir.path(), "siem");
+        let file = CursorFile::of(dir.path(), "sink", "siem");
         assert_eq!(file.read(), Ok(None));
         for next in [0, 7, 1 << 40] {
             let cursor = Cursor { next, root: [7; 32] };
@@ -95,7 +96,7 @@ mod tests {
             assert!(file.read().unwrap_err().contains("sink-siem.json"), "{text}");
         }
         assert!(
-            CursorFile::of(&dir.path().join("gone"), "siem")
+            CursorFile::of(&dir.path().join("gone"), "sink", "siem")
                 .note(&Cursor { next: 0, root: [0; 32] })
                 .is_err()
         );

@@ -28,12 +28,12 @@ use crate::identity::oidc::Issuers;
 use crate::identity::tokens::TokenSigner;
 use crate::identity::{Failures, HttpGet};
 use crate::limits::DELIVERIES_RUNNING_MAX;
+use crate::notify::Notifying;
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
 use crate::retention;
 use crate::settings::Settings;
-use crate::notify::Notifying;
 use crate::sinks::{self, Receiver, Role, SinkMetrics, Sinking};
 use crate::state::State;
 use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
@@ -152,9 +152,7 @@ impl Broker {
         );
         let sinks = parts.sinks.into_iter().map(Receiver::from);
         let receivers: Vec<Receiver> = sinks.chain(parts.notifiers.into_iter().map(Receiver::from)).collect();
-        let statuses = receivers
-            .iter()
-            .map(|receiver| sinks::Status::new(receiver, parts.clock.now_ms()));
+        let statuses = receivers.iter().map(|receiver| sinks::Status::new(receiver, parts.clock.now_ms()));
         let statuses = statuses.collect();
         let timestamps = Timestamps::new(parts.timestamps.as_ref(), parts.clock.now_ms());
         let stamped = parts.timestamps.map(|with| with.memory).unwrap_or_default();

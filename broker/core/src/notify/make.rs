@@ -72,12 +72,16 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
             ..Happened::of(Occasion::RequestPending, index)
         }),
         // A grant that rests on nothing but its request was given by policy alone: nobody decided.
-        Event::GrantIssue { refs, expires_ms, .. } => refs.split_first().filter(|(_, reviews)| !reviews.is_empty()).map(|(request, reviews)| Happened {
-            decision: Some(Decision::Approved),
-            expires_ms: Some(expires_ms),
-            reviews: reviews.to_vec(),
-            ..Happened::of(Occasion::RequestDecided, *request)
-        }),
+        Event::GrantIssue { refs, expires_ms, .. } => {
+            refs.split_first()
+                .filter(|(_, reviews)| !reviews.is_empty())
+                .map(|(request, reviews)| Happened {
+                    decision: Some(Decision::Approved),
+                    expires_ms: Some(expires_ms),
+                    reviews: reviews.to_vec(),
+                    ..Happened::of(Occasion::RequestDecided, *request)
+                })
+        }
         Event::Review(review) if review.verdict == Verdict::Reject => Some(Happened {
             decision: Some(Decision::Rejected),
             reviews: vec![index],
@@ -172,9 +176,13 @@ async fn details(broker: &Broker, create: &RequestCreate, requester: Option<&Per
 
 /// A sign-in, where it was with a key that this person had not used before.
 async fn of_session(broker: &Broker, settings: &NotifySettings, index: u64, open: &SessionOpen) -> Option<Notice> {
-    let known = broker.log.published().state.sessions.values().any(|earlier| {
-        earlier.index < index && earlier.open.actor == open.actor && earlier.open.key == open.key
-    });
+    let known = broker
+        .log
+        .published()
+        .state
+        .sessions
+        .values()
+        .any(|earlier| earlier.index < index && earlier.open.actor == open.actor && earlier.open.key == open.key);
     if known {
         return None;
     }
@@ -237,7 +245,9 @@ fn query(query: &Query) -> String {
             order_by,
             limit,
         } => {
-            let columns = columns.as_ref().map_or_else(|| "every column".to_owned(), |columns| columns.join(", "));
+            let columns = columns
+                .as_ref()
+                .map_or_else(|| "every column".to_owned(), |columns| columns.join(", "));
             let mut text = format!("{columns} of {dataset}");
             for (word, part) in [("where", filter), ("order by", order_by)] {
                 if let Some(part) = part {

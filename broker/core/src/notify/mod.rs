@@ -24,9 +24,7 @@ use tokio::time::timeout;
 
 use crate::broker::Broker;
 use crate::evidence::log::Stored;
-use crate::sinks::{
-    Carrier, Cursor, CursorPort, Kind, Missed, Pace, Receiver, Role, Since, SinkFault, SinkSettings, chain, fewer_entries,
-};
+use crate::sinks::{Carrier, Cursor, CursorPort, Kind, Missed, Pace, Receiver, Role, Since, SinkFault, SinkSettings, chain, fewer_entries};
 
 /// What configuration says of a notifier.
 #[derive(Debug, Clone, PartialEq, Eq)]

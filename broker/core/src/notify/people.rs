@@ -52,13 +52,18 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
     for (actor, theirs) in &state.people {
         let Some(open) = &theirs.claims else { continue };
         let Some(email) = &open.person.email else { continue };
-        let own = *actor == request.actor || requester.and_then(|person| person.email.as_ref()).is_some_and(|own| own.eq_ignore_ascii_case(email));
+        let own = *actor == request.actor
+            || requester
+                .and_then(|person| person.email.as_ref())
+                .is_some_and(|own| own.eq_ignore_ascii_case(email));
         let session = state.sessions.get(&open.session);
         let lately = session.is_some_and(|session| !session.withdrawn && now_ms - session.opened_ms <= SEEN_MS_MAX);
         if own || !lately {
             continue;
         }
-        let Some(circumstances) = circumstances(open, now_ms) else { continue };
+        let Some(circumstances) = circumstances(open, now_ms) else {
+            continue;
+        };
         let person = principal(&open.person);
         let may = asked
             .iter()

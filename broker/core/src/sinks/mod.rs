@@ -26,9 +26,9 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::SinkEntry;
 
+pub(crate) use carry::{Carrier, Missed, fewer_entries};
 pub use chunk_evidence::leaf::{Kind, T_MAX as TIME_MS_MAX};
 pub use chunk_evidence::views::{Event as SinkEvent, Severity};
-pub(crate) use carry::{Carrier, Missed, fewer_entries};
 pub(crate) use send::{chain, keep};
 
 /// What configuration says of a sink.

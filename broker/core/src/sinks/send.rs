@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Met, Missed, Pace, Receiver, SinkFault, Status, cursor};
+use super::{Met, Missed, Pace, Receiver, Status, cursor};
 use crate::broker::Broker;
 
 /// Sends until the broker stops; then what is left, where the receiver takes it at once.

@@ -14,7 +14,7 @@ pub(in crate::notify) fn minimal() -> Notice {
         occasion: Occasion::RequestPending,
         index: 42,
         time_ms: 1_790_000_000_123,
-        request: Some("req_00000000000000000000000001".parse().unwrap()),
+        request: Some("req_0000000000000001".parse().unwrap()),
         datasets: vec!["customers".into(), "order_lines".into()],
         quorum: Some(2),
         decision: None,
@@ -52,18 +52,15 @@ fn a_notification_without_details_holds_only_words_of_ours() {
     assert_eq!(
         words.facts,
         [
-            ("Request", "req_00000000000000000000000001".to_owned()),
+            ("Request", "req_0000000000000001".to_owned()),
             ("Datasets", "customers, order_lines".to_owned()),
             ("People who must approve", "2".to_owned()),
             ("Waits until", "2026-09-22 13:33 UTC".to_owned()),
             ("When", "2026-09-21 13:33 UTC".to_owned()),
         ]
     );
-    assert_eq!(words.command, "chunkctl request show req_00000000000000000000000001");
-    assert_eq!(
-        words.link.unwrap(),
-        "https://broker.example:8443/requests/req_00000000000000000000000001"
-    );
+    assert_eq!(words.command, "chunkctl request show req_0000000000000001");
+    assert_eq!(words.link.unwrap(), "https://broker.example:8443/requests/req_0000000000000001");
 }
 
 #[test]

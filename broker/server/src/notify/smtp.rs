@@ -172,7 +172,7 @@ impl Session {
             }
             data.push_str(line);
         }
-        data.push_str(".");
+        data.push('.');
         let answer = self.command(&data, "the message").await?;
         if answer.code != 250 {
             return Err(answer.fault(About::Message));

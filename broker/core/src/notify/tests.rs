@@ -341,7 +341,6 @@ async fn those_who_may_review_are_written_to_and_whoever_asked() {
         requester.notifying(with(to_requester, "requester")),
     ])
     .await;
-    let ask = |request: &[&Someone; 1]| request[0].ask(&world, "customers");
     let old = world.sign_in("olga", &["data-owners"]).await;
     world.advance_ms(91 * 24 * 3600 * 1000);
     // Who asks may review too, and does not hear of their own as a reviewer; whoever was not seen for long does not hear at all.
@@ -349,13 +348,13 @@ async fn those_who_may_review_are_written_to_and_whoever_asked() {
     world.sign_in("rey", &["data-owners"]).await;
     world.sign_in("list", &["data-owners"]).await;
     world.sign_in("sam", &["nobody"]).await;
-    ask(&[&dana]).await;
+    dana.ask(&world, "customers").await;
     caught_up(&world).await;
     assert_eq!(reviewers.take()[0].to, ["list@example.test", "rey@example.test"]);
     assert_eq!(requester.take()[0].to, ["dana@example.test"]);
     // Who lost the group since does not hear of the next.
     world.sign_in("rey", &["nobody"]).await;
-    ask(&[&dana]).await;
+    dana.ask(&world, "customers").await;
     caught_up(&world).await;
     assert_eq!(reviewers.take()[0].to, ["list@example.test"]);
     drop(old);

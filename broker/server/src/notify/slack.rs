@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(
             (
                 text.matches('<').count(),
-                text.matches("<https://broker.example/requests/req_").count()
+                text.matches("<https://broker.example:8443/requests/req_").count()
             ),
             (1, 1)
         );

@@ -84,10 +84,6 @@ impl Smtp {
                 Some((connector(server.ca_file.as_deref().map(Path::new))?, host))
             }
         };
-        // An address is not a name that a server greets.
-        let is_name =
-            name.contains(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
-        let name = if is_name { name } else { "localhost" };
         Ok(Self {
             server,
             name: name.to_owned(),

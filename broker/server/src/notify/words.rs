@@ -41,10 +41,13 @@ impl Speaker {
         }
     }
 
-    /// The host under which people know it.
+    /// The host under which people know it, where that is a name.
     pub(super) fn host(&self) -> &str {
         let host = self.public_url.split("//").nth(1).unwrap_or_default();
-        host.split([':', '/']).next().unwrap_or_default()
+        let host = host.split([':', '/']).next().unwrap_or_default();
+        let is_name =
+            host.contains(|c: char| c.is_ascii_alphabetic()) && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        if is_name { host } else { "localhost" }
     }
 
     /// The page about a notification's request.

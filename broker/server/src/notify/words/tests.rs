@@ -55,8 +55,8 @@ fn a_notification_without_details_holds_only_words_of_ours() {
             ("Request", "req_0000000000000001".to_owned()),
             ("Datasets", "customers, order_lines".to_owned()),
             ("People who must approve", "2".to_owned()),
-            ("Waits until", "2026-09-22 13:33 UTC".to_owned()),
-            ("When", "2026-09-21 13:33 UTC".to_owned()),
+            ("Waits until", "2026-09-22 14:13 UTC".to_owned()),
+            ("When", "2026-09-21 14:13 UTC".to_owned()),
         ]
     );
     assert_eq!(words.command, "chunkctl request show req_0000000000000001");

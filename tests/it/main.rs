@@ -27,6 +27,7 @@ mod guides;
 mod layering;
 mod matrix;
 mod mirror;
+mod notify;
 mod operator;
 mod policy;
 mod reconcile;

@@ -20,6 +20,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET /readyz", "says nothing but that it is ready"),
     ("GET /metrics", "numbers only, loopback only unless it has a listener of its own"),
     ("GET /openapi.json", "this list"),
+    ("GET /requests/{id}", "says what to type; the request is not looked up"),
 ];
 
 struct Route {

@@ -145,6 +145,19 @@ install_exports_checks() {
   printf '%s' "$packages" >"$CHUNK_TEST_EXPORTS_CHECKS/installed"
 }
 
+# A server of mail: PyPI's aiosmtpd, behind tests/servers/mail.py.
+install_mail() {
+  local packages='aiosmtpd==1.4.6'
+  export CHUNK_TEST_MAIL=$cache/mail
+  [ "$(cat "$CHUNK_TEST_MAIL/installed" 2>/dev/null)" = "$packages" ] && return 0
+  echo "   installing a server of mail (PyPI $packages) into $CHUNK_TEST_MAIL"
+  rm -rf "$CHUNK_TEST_MAIL"
+  "$CHUNK_TEST_PYTHON" -m venv "$CHUNK_TEST_MAIL"
+  # shellcheck disable=SC2086 # a list of packages
+  "$CHUNK_TEST_MAIL/bin/pip" install --quiet --disable-pip-version-check $packages
+  printf '%s' "$packages" >"$CHUNK_TEST_MAIL/installed"
+}
+
 # A syslog server as the distribution has it, unpacked and not installed: an installed one would start, and keep this machine's log.
 install_syslog() {
   export CHUNK_TEST_RSYSLOG=$cache/rsyslog

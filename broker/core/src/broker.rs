@@ -29,12 +29,13 @@ use crate::identity::tokens::TokenSigner;
 use crate::identity::workload::Workloads;
 use crate::identity::{Failures, HttpGet};
 use crate::limits::{DELIVERIES_RUNNING_MAX, REPLAYS_RUNNING_MAX};
+use crate::notify::Notifying;
 use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
 use crate::retention;
 use crate::settings::Settings;
-use crate::sinks::{self, SinkMetrics, Sinking};
+use crate::sinks::{self, Receiver, Role, SinkMetrics, Sinking};
 use crate::state::State;
 use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
 use crate::witness::{self, WitnessMetrics, Witnesses, Witnessing};
@@ -64,6 +65,8 @@ pub struct Parts {
     pub witness: Option<Witnessing>,
     /// Where entries are sent to as events.
     pub sinks: Vec<Sinking>,
+    /// Who is told what is theirs to act on.
+    pub notifiers: Vec<Notifying>,
     /// Authority that stamps the log, where one is configured.
     pub timestamps: Option<Timestamping>,
     /// Ed25519 seed that signs the broker's own tokens.
@@ -91,6 +94,7 @@ pub struct Broker {
     pub(crate) failures: Failures,
     pub(crate) rates: Rates,
     pub(crate) witness: Arc<Witnesses>,
+    /// Sinks, and after them notifiers.
     pub(crate) sinks: Vec<Arc<sinks::Status>>,
     /// Stopped and awaited last, when the stop itself is recorded.
     sink_jobs: TaskTracker,
@@ -149,10 +153,9 @@ impl Broker {
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
             parts.witness,
         );
-        let statuses = parts
-            .sinks
-            .iter()
-            .map(|sink| sinks::Status::new(sink.settings.clone(), parts.clock.now_ms()));
+        let sinks = parts.sinks.into_iter().map(Receiver::from);
+        let receivers: Vec<Receiver> = sinks.chain(parts.notifiers.into_iter().map(Receiver::from)).collect();
+        let statuses = receivers.iter().map(|receiver| sinks::Status::new(receiver, parts.clock.now_ms()));
         let statuses = statuses.collect();
         let timestamps = Timestamps::new(parts.timestamps.as_ref(), parts.clock.now_ms());
         let stamped = parts.timestamps.map(|with| with.memory).unwrap_or_default();
@@ -192,7 +195,7 @@ impl Broker {
             Some(Witnessing { port, memory, .. }) => witness::meet(&broker, port.as_ref(), memory).await.map(|()| Some(port))?,
             None => None,
         };
-        let met = sinks::meet(&broker, parts.sinks).await?;
+        let met = sinks::meet(&broker, receivers).await?;
         timestamp::recall(&broker, stamped)?;
         audit::finish_erasing(&broker).await?;
         broker.record_start().await?;
@@ -290,8 +293,19 @@ impl Broker {
     /// How each sink does, in the order of configuration.
     #[must_use]
     pub fn sink_metrics(&self) -> Vec<SinkMetrics> {
+        self.receiver_metrics(Role::Sink)
+    }
+
+    /// How each notifier does, in the order of configuration.
+    #[must_use]
+    pub fn notifier_metrics(&self) -> Vec<SinkMetrics> {
+        self.receiver_metrics(Role::Notifier)
+    }
+
+    fn receiver_metrics(&self, role: Role) -> Vec<SinkMetrics> {
         let (size, now_ms) = (self.log.published().state.size, self.clock.now_ms());
-        self.sinks.iter().map(|sink| sink.metrics(size, now_ms)).collect()
+        let of_role = self.sinks.iter().filter(|receiver| receiver.role() == role);
+        of_role.map(|receiver| receiver.metrics(size, now_ms)).collect()
     }
 
     /// How the time stamps are, where an authority gives some.

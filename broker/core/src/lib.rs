@@ -17,6 +17,7 @@ mod evidence;
 pub mod fetch;
 pub mod identity;
 pub mod limits;
+pub mod notify;
 mod plan;
 pub mod policy;
 mod rates;

@@ -13,6 +13,7 @@ pub mod error;
 pub mod http;
 mod listener;
 mod mirror;
+mod notify;
 mod outbound;
 mod places;
 pub mod ports;

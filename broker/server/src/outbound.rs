@@ -1,5 +1,6 @@
 //! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, to the configured
-//! witnesses and time-stamp authority of its log, to the sinks that get its events, and to the bucket of its mirror.
+//! witnesses and time-stamp authority of its log, to the sinks that get its events, to those whom it notifies, and to the bucket
+//! of its mirror.
 //!
 //! Addresses of the first kind come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to
 //! loopback, and only where a configured issuer is there), no redirect to another host, bounded in size and time.

@@ -22,7 +22,7 @@ use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
 use crate::secrets::master::MasterKey;
 use crate::secrets::{Credentials, SecretReader};
-use crate::{data_dir, listener, mirror, process, reload, sinks, timestamps, witness};
+use crate::{data_dir, listener, mirror, notify, process, reload, sinks, timestamps, witness};
 
 /// Deliveries are cut and the stop is recorded within this time, or not at all: the next start records what is missing.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -222,6 +222,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         .map(|asked| witness::witnessing(asked, &config.broker.data_dir))
         .transpose()?;
     let sinks = sinks::sinkings(&config, &reader)?;
+    let notifiers = notify::notifyings(&config, &reader, &ports.clock)?;
     let timestamps = config.timestamps.as_ref();
     let timestamps = timestamps
         .map(|asked| timestamps::timestamping(asked, &config.broker.data_dir))
@@ -252,6 +253,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         recordings: Arc::new(data.recordings),
         witness,
         sinks,
+        notifiers,
         timestamps,
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),

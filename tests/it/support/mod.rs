@@ -9,6 +9,7 @@ pub(crate) mod data;
 pub(crate) mod foreign;
 pub(crate) mod forger;
 pub(crate) mod issuer;
+pub(crate) mod mail;
 pub(crate) mod oracle;
 pub(crate) mod person;
 pub(crate) mod process;

@@ -1,5 +1,6 @@
-//! Receivers of events that do as a story tells them: an HTTPS collector, a syslog receiver, and rsyslog itself.
+//! Receivers that do as a story tells them: an HTTPS collector of events or of notifications, a syslog receiver, and rsyslog itself.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ struct Shared {
     got: Mutex<Vec<String>>,
     /// Values of `authorization`.
     tokens: Mutex<Vec<String>>,
+    /// Headers of the notifications among them, by name in lower case.
+    heads: Mutex<Vec<BTreeMap<String, String>>>,
     tries: AtomicU64,
     dead: AtomicBool,
 }
@@ -69,6 +72,7 @@ impl Receiver {
             mood: Mutex::new(Mood::Accepts),
             got: Mutex::default(),
             tokens: Mutex::default(),
+            heads: Mutex::default(),
             tries: AtomicU64::new(0),
             dead: AtomicBool::new(false),
         });
@@ -92,6 +96,13 @@ impl Receiver {
 
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.shared.tokens.lock().unwrap().clone()
+    }
+
+    /// Notifications as they came, accepted or not: headers and body.
+    pub(crate) fn notified(&self) -> Vec<(BTreeMap<String, String>, String)> {
+        // Both grow together, the headers first.
+        let bodies = self.got();
+        self.shared.heads.lock().unwrap().clone().into_iter().zip(bodies).collect()
     }
 
     /// Waits until it was tried so often in the mood it is in now.
@@ -145,25 +156,26 @@ impl Shared {
 
     fn request(&self, stream: impl Read + Write, mood: Mood) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
-        let (mut length, mut line) = (0, String::new());
+        let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
             // The broker gave it up before it had asked.
             return Ok(());
         }
-        assert!(line.starts_with("POST /in"), "{line}");
+        let notifies = line.starts_with("POST /hook");
+        assert!(notifies || line.starts_with("POST /in"), "{line}");
+        let mut head = BTreeMap::new();
         loop {
             line.clear();
             stream.read_line(&mut line)?;
             let Some((name, value)) = line.trim_end().split_once(": ") else {
                 break;
             };
-            match name.to_lowercase().as_str() {
-                "content-length" => length = value.parse().unwrap(),
-                "authorization" => self.tokens.lock().unwrap().push(value.to_owned()),
-                "content-type" => assert_eq!(value, "application/x-ndjson"),
-                _ => {}
-            }
+            head.insert(name.to_lowercase(), value.to_owned());
         }
+        let length: usize = head["content-length"].parse().unwrap();
+        self.tokens.lock().unwrap().extend(head.get("authorization").cloned());
+        let media_type = if notifies { "application/json" } else { "application/x-ndjson" };
+        assert_eq!(head["content-type"], media_type);
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
         let answer = match mood {
@@ -171,7 +183,14 @@ impl Shared {
             _ => "204 No Content",
         };
         if matches!(mood, Mood::Accepts | Mood::Forgets) {
-            self.keep(String::from_utf8(body).unwrap().lines());
+            let body = String::from_utf8(body).unwrap();
+            if notifies {
+                let mut heads = self.heads.lock().unwrap();
+                heads.push(head);
+                self.keep(std::iter::once(body.as_str()));
+            } else {
+                self.keep(body.lines());
+            }
         }
         if mood == Mood::Forgets {
             return Ok(());

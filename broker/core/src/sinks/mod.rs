@@ -6,7 +6,11 @@
 //! published leave. Sinks run beside the log's writer, each by itself, with a pace of its own.
 //!
 //! The events are those of [`chunk_evidence::views::Events`], made of the log's own entries ([`events`]).
+//!
+//! What a receiver is given of the log is its [`carry::Carrier`]'s to say; that nothing is left out is everybody's. The
+//! notifications of [`crate::notify`] go out by the same road.
 
+mod carry;
 mod events;
 mod send;
 
@@ -22,9 +26,10 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::SinkEntry;
 
+pub(crate) use carry::{Carrier, Missed, fewer_entries};
 pub use chunk_evidence::leaf::{Kind, T_MAX as TIME_MS_MAX};
 pub use chunk_evidence::views::{Event as SinkEvent, Severity};
-pub(crate) use send::keep;
+pub(crate) use send::{chain, keep};
 
 /// What configuration says of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +95,11 @@ impl SinkFault {
             refused: false,
             retry_after: None,
         }
+    }
+
+    /// The receiver has accepted nothing in this time.
+    pub(crate) fn too_slow(within: Duration) -> Self {
+        Self::unavailable(format!("nothing was accepted within {within:?}"))
     }
 
     /// The receiver says no.
@@ -181,26 +191,86 @@ pub struct SinkMetrics {
     pub behind_s: u64,
     /// Tries that failed since start.
     pub failures_total: u64,
+    /// Notifications that were given up since start; a sink never gives anything up.
+    pub given_up_total: u64,
 }
 
-/// What is known of a sink while it runs.
+/// What a receiver is called where it is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It gets every entry as an event.
+    Sink,
+    /// It gets notifications.
+    Notifier,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Role::Sink => "sink",
+            Role::Notifier => "notifier",
+        }
+    }
+}
+
+/// A receiver of whatever is made of the log, before it may run.
+pub(crate) struct Receiver {
+    pub(crate) role: Role,
+    pub(crate) settings: SinkSettings,
+    pub(crate) carrier: Box<dyn Carrier>,
+    pub(crate) cursor: Arc<dyn CursorPort>,
+    pub(crate) noted: Option<Cursor>,
+    pub(crate) pace: Pace,
+}
+
+impl From<Sinking> for Receiver {
+    fn from(sinking: Sinking) -> Self {
+        Self {
+            role: Role::Sink,
+            carrier: Box::new(carry::EventCarrier::new(sinking.settings.level, sinking.port)),
+            settings: sinking.settings,
+            cursor: sinking.cursor,
+            noted: sinking.noted,
+            pace: sinking.pace,
+        }
+    }
+}
+
+/// What is known of a receiver while it runs.
 #[derive(Debug)]
 pub(crate) struct Status {
+    role: Role,
     settings: SinkSettings,
     next: AtomicU64,
     /// When everything that there was at that time had been accepted.
     abreast_ms: AtomicI64,
     failures: AtomicU64,
+    given_up: AtomicU64,
 }
 
 impl Status {
-    pub(crate) fn new(settings: SinkSettings, now_ms: i64) -> Arc<Self> {
+    pub(crate) fn new(receiver: &Receiver, now_ms: i64) -> Arc<Self> {
         Arc::new(Self {
-            settings,
+            role: receiver.role,
+            settings: receiver.settings.clone(),
             next: AtomicU64::new(0),
             abreast_ms: AtomicI64::new(now_ms),
             failures: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
         })
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its name, as a field of the operator's log: a sink's first, a notifier's second.
+    fn names(&self) -> (Option<&str>, Option<&str>) {
+        let name = Some(self.settings.name.as_str());
+        match self.role {
+            Role::Sink => (name, None),
+            Role::Notifier => (None, name),
+        }
     }
 
     pub(crate) fn entry(&self) -> SinkEntry {
@@ -226,57 +296,62 @@ impl Status {
                 u64::try_from(behind_ms / 1000).unwrap_or(0)
             },
             failures_total: self.failures.load(Ordering::Relaxed),
+            given_up_total: self.given_up.load(Ordering::Relaxed),
         }
     }
 }
 
-/// A sink that may run.
+/// A receiver that may run.
 pub(crate) struct Met {
     status: Arc<Status>,
-    sinking: Sinking,
+    receiver: Receiver,
 }
 
 /// Before anything is recorded: holds what each receiver has accepted against the log, and notes where a new one begins.
 ///
 /// # Errors
 /// When a receiver has accepted more of the log than the journal holds, or another history; or a first note cannot be written.
-pub(crate) async fn meet(broker: &Broker, sinkings: Vec<Sinking>) -> Result<Vec<Met>, Error> {
+pub(crate) async fn meet(broker: &Broker, receivers: Vec<Receiver>) -> Result<Vec<Met>, Error> {
     let mut met = Vec::new();
-    for (sinking, status) in sinkings.into_iter().zip(&broker.sinks) {
-        let name = &sinking.settings.name;
-        let next = match &sinking.noted {
-            Some(noted) => fits(broker, name, noted)?,
+    for (receiver, status) in receivers.into_iter().zip(&broker.sinks) {
+        let next = match &receiver.noted {
+            Some(noted) => fits(broker, status, noted)?,
             None => {
-                let next = match sinking.settings.from {
+                let next = match receiver.settings.from {
                     Since::Beginning => 0,
                     Since::Now => broker.log.published().state.size,
                 };
-                let cursor = cursor(broker, next).ok_or_else(|| unnoted(name, "the tree does not reach the log's end".to_owned()))?;
-                let port = Arc::clone(&sinking.cursor);
+                let cursor = cursor(broker, next).ok_or_else(|| unnoted(status, "the tree does not reach the log's end".to_owned()))?;
+                let port = Arc::clone(&receiver.cursor);
                 let noted = tokio::task::spawn_blocking(move || port.note(&cursor)).await;
                 noted
                     .unwrap_or_else(|fault| Err(fault.to_string()))
-                    .map_err(|why| unnoted(name, why))?;
+                    .map_err(|why| unnoted(status, why))?;
                 next
             }
         };
         status.next.store(next, Ordering::Relaxed);
         met.push(Met {
             status: Arc::clone(status),
-            sinking,
+            receiver,
         });
     }
     Ok(met)
 }
 
 /// The position that was noted, if the log is that one still.
-fn fits(broker: &Broker, name: &str, noted: &Cursor) -> Result<u64, Error> {
+fn fits(broker: &Broker, status: &Status, noted: &Cursor) -> Result<u64, Error> {
     let (seen, held) = (noted.next, broker.log.published().state.size);
+    let name = &status.settings.name;
     let refused = |what: String, next: &str| Err(Error::new(Code::EvidenceUnavailable, what).hint(next));
+    let has = match status.role {
+        Role::Sink => format!("Sink `{name}` has accepted"),
+        Role::Notifier => format!("Notifier `{name}` was told of"),
+    };
     if seen > held {
         return refused(
             format!(
-                "Sink `{name}` has accepted {seen} entries of this log, and the journal holds {held}: a copy from before was put in its place, or entries were removed."
+                "{has} {seen} entries of this log, and the journal holds {held}: a copy from before was put in its place, or entries were removed."
             ),
             "put the newest copy of the data folder back; if it is lost, `chunk-broker init` begins a new log, and this one can only be read",
         );
@@ -284,16 +359,15 @@ fn fits(broker: &Broker, name: &str, noted: &Cursor) -> Result<u64, Error> {
     match cursor(broker, seen) {
         Some(cursor) if cursor == *noted => Ok(seen),
         _ => refused(
-            format!(
-                "Sink `{name}` has accepted {seen} entries of this log that are not the ones this journal begins with; it holds {held}."
-            ),
-            "put the data folder back whose entries the sink has, and keep this one for whoever oversees the evidence",
+            format!("{has} {seen} entries of this log that are not the ones this journal begins with; it holds {held}."),
+            "put the data folder back whose entries it was given, and keep this one for whoever oversees the evidence",
         ),
     }
 }
 
-fn unnoted(name: &str, why: String) -> Error {
-    Error::new(Code::Unavailable, format!("It cannot be noted where sink `{name}` begins."))
+fn unnoted(status: &Status, why: String) -> Error {
+    let (role, name) = (status.role.as_str(), &status.settings.name);
+    Error::new(Code::Unavailable, format!("It cannot be noted where {role} `{name}` begins."))
         .hint("look at the space and the rights of the data folder, and start again")
         .operator(why)
 }

@@ -1,4 +1,4 @@
-//! One sink at work: what its receiver has not accepted is handed over, batch by batch, until the broker stops.
+//! One receiver at work: what it has not accepted is handed over, piece by piece, until the broker stops.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Met, Pace, SinkFault, Sinking, Status, cursor, events};
+use super::{Met, Missed, Pace, Receiver, Status, cursor};
 use crate::broker::Broker;
 
 /// Sends until the broker stops; then what is left, where the receiver takes it at once.
 pub(crate) async fn keep(broker: Arc<Broker>, met: Met) {
-    let Met { status, sinking } = met;
+    let Met { status, receiver } = met;
     let mut sender = Sender {
         grown: broker.log.watch(),
         next: status.next.load(Ordering::Relaxed),
-        noted: sinking.noted.map(|noted| noted.next),
+        noted: receiver.noted.map(|noted| noted.next),
         noted_at: Instant::now(),
         failed: 0,
         told_behind: false,
         status,
-        sinking,
+        receiver,
         broker,
     };
     let ending = sender.broker.sinks_ending.clone();
@@ -31,7 +31,7 @@ pub(crate) async fn keep(broker: Arc<Broker>, met: Met) {
         () = ending.cancelled() => {}
         () = sender.work() => {}
     }
-    let last_max = sender.sinking.pace.last_max;
+    let last_max = sender.receiver.pace.last_max;
     if sender.failed == 0 {
         drop(timeout(last_max, sender.finish()).await);
     }
@@ -40,7 +40,7 @@ pub(crate) async fn keep(broker: Arc<Broker>, met: Met) {
 
 struct Sender {
     broker: Arc<Broker>,
-    sinking: Sinking,
+    receiver: Receiver,
     status: Arc<Status>,
     grown: watch::Receiver<u64>,
     /// Index of the first entry that was not accepted.
@@ -62,12 +62,12 @@ impl Sender {
             }
             match self.send().await {
                 Ok(()) => {
-                    if self.noted_at.elapsed() >= self.sinking.pace.note_every {
+                    if self.noted_at.elapsed() >= self.receiver.pace.note_every {
                         self.note().await;
                     }
                 }
-                Err(fault) => {
-                    let pause = self.failed_with(&fault);
+                Err(missed) => {
+                    let pause = self.failed_with(&missed);
                     // What was accepted before is noted while nothing else is to be done.
                     self.note().await;
                     sleep(pause).await;
@@ -80,8 +80,8 @@ impl Sender {
     /// What is left once the broker has recorded its stop.
     async fn finish(&mut self) {
         while !self.is_abreast() {
-            if let Err(fault) = self.send().await {
-                self.failed_with(&fault);
+            if let Err(missed) = self.send().await {
+                self.failed_with(&missed);
                 return;
             }
         }
@@ -95,7 +95,7 @@ impl Sender {
     async fn await_entries(&mut self) {
         let next = self.next;
         if self.noted != Some(next) {
-            let due = self.noted_at + self.sinking.pace.note_every;
+            let due = self.noted_at + self.receiver.pace.note_every;
             let grown = tokio::select! {
                 grown = self.grown.wait_for(|size| *size > next) => grown.is_ok(),
                 () = sleep_until(due) => false,
@@ -107,80 +107,83 @@ impl Sender {
             // The log's writer is gone: nothing comes any more.
             std::future::pending::<()>().await;
         }
-        sleep(self.sinking.pace.gather).await;
+        sleep(self.receiver.pace.gather).await;
     }
 
-    /// Hands over the next batch.
-    async fn send(&mut self) -> Result<(), SinkFault> {
+    /// Hands over what comes next.
+    async fn send(&mut self) -> Result<(), Missed> {
         let (began_ms, size) = (self.broker.clock.now_ms(), self.broker.log.published().state.size);
-        let (level, takes) = (self.sinking.settings.level, self.sinking.port.takes());
-        let batch = events::next(&self.broker, self.next, level, takes)
-            .await
-            .map_err(|fault| SinkFault::unavailable(chain(&fault)))?;
-        let Some(last) = batch.last().map(|event| event.index) else {
-            return Err(SinkFault::unavailable("the log has fewer entries than it says"));
-        };
-        let deliver_max = self.sinking.pace.deliver_max;
-        timeout(deliver_max, self.sinking.port.deliver(&batch))
-            .await
-            .unwrap_or_else(|_| Err(SinkFault::unavailable(format!("nothing was accepted within {deliver_max:?}"))))?;
-        self.next = last + 1;
-        self.status.next.store(self.next, Ordering::Relaxed);
+        let deliver_max = self.receiver.pace.deliver_max;
+        let next = self.receiver.carrier.carry(&self.broker, self.next, deliver_max).await?;
+        self.advance(next);
         if self.next >= size {
             self.status.abreast_ms.store(began_ms, Ordering::Relaxed);
         }
         if std::mem::take(&mut self.failed) > 0 {
-            tracing::info!(
-                sink = self.sinking.settings.name,
-                accepted = self.next,
-                "the sink accepts events again"
-            );
+            let ((sink, notifier), role) = (self.status.names(), self.status.role.as_str());
+            tracing::info!(sink, notifier, accepted = self.next, "the {role} accepts events again");
         }
         Ok(())
     }
 
+    fn advance(&mut self, next: u64) {
+        self.next = next;
+        self.status.next.store(next, Ordering::Relaxed);
+    }
+
     /// Counts a failure and tells of it; how long to wait now.
-    fn failed_with(&mut self, fault: &SinkFault) -> Duration {
+    fn failed_with(&mut self, missed: &Missed) -> Duration {
+        let fault = &missed.fault;
         self.failed = self.failed.saturating_add(1);
         self.status.failures.fetch_add(1, Ordering::Relaxed);
         // Told at once, and again ever more rarely, so that a receiver that stays away does not fill the operator's log.
-        if self.failed.is_power_of_two() || self.failed.is_multiple_of(TOLD_EVERY) {
-            let (sink, why, tries, next) = (&self.sinking.settings.name, &fault.why, self.failed, self.next);
+        let tells = self.failed.is_power_of_two() || self.failed.is_multiple_of(TOLD_EVERY);
+        if tells && missed.given_up.is_none() {
+            let ((sink, notifier), role) = (self.status.names(), self.status.role.as_str());
+            let (why, tries, next) = (&fault.why, self.failed, self.next);
             if fault.refused {
                 tracing::error!(
                     sink,
+                    notifier,
                     why,
                     tries,
                     next,
-                    "the sink refuses events; nothing is skipped, and it is tried again"
+                    "the {role} refuses events; nothing is skipped, and it is tried again"
                 );
             } else {
                 tracing::warn!(
                     sink,
+                    notifier,
                     why,
                     tries,
                     next,
-                    "the sink does not accept events; nothing is lost, and it is tried again"
+                    "the {role} does not accept events; nothing is lost, and it is tried again"
                 );
             }
         }
-        pause(&self.sinking.pace, self.failed, fault.retry_after)
+        if let Some(next) = missed.given_up {
+            self.status.given_up.fetch_add(1, Ordering::Relaxed);
+            self.advance(next);
+        }
+        pause(&self.receiver.pace, self.failed, fault.retry_after)
     }
 
-    /// Says once that a sink is far behind, and once that it is not any more.
+    /// Says once that a receiver is far behind, and once that it is not any more.
     fn tell_behind(&mut self) {
         let size = self.broker.log.published().state.size;
         let metrics = self.status.metrics(size, self.broker.clock.now_ms());
-        let (sink, lag, behind_s) = (&metrics.name, metrics.lag, metrics.behind_s);
+        let ((sink, notifier), role) = (self.status.names(), self.status.role.as_str());
+        let (lag, behind_s) = (metrics.lag, metrics.behind_s);
         let behind = behind_s > BEHIND_S_MAX;
         match (behind, self.told_behind) {
             (true, false) => tracing::error!(
                 sink,
+                notifier,
                 lag,
                 behind_s,
-                "the sink has been behind for long; what it lacks stays in the log"
+                "the {role} has been behind for long; what it lacks stays in the log"
             ),
-            (false, true) => tracing::info!(sink, lag, "the sink has caught up"),
+            (false, true) => tracing::info!(sink, notifier, lag, "the {role} has caught up"),
             _ => return,
         }
         self.told_behind = behind;
@@ -193,15 +196,19 @@ impl Sender {
             return;
         }
         let Some(cursor) = cursor(&self.broker, self.next) else { return };
-        let port = Arc::clone(&self.sinking.cursor);
+        let port = Arc::clone(&self.receiver.cursor);
         let written = tokio::task::spawn_blocking(move || port.note(&cursor)).await;
         match written.unwrap_or_else(|fault| Err(fault.to_string())) {
             Ok(()) => self.noted = Some(cursor.next),
-            Err(error) => tracing::error!(
-                sink = self.sinking.settings.name,
-                error,
-                "it could not be noted how far the sink has come; after a restart it gets some events again"
-            ),
+            Err(error) => {
+                let ((sink, notifier), role) = (self.status.names(), self.status.role.as_str());
+                tracing::error!(
+                    sink,
+                    notifier,
+                    error,
+                    "it could not be noted how far the {role} has come; after a restart it gets some events again"
+                );
+            }
         }
     }
 }
@@ -214,7 +221,7 @@ fn pause(pace: &Pace, failed: u32, asked: Option<Duration>) -> Duration {
 }
 
 /// An error and what it comes from, for the operator.
-fn chain(fault: &dyn std::error::Error) -> String {
+pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
     let mut text = fault.to_string();
     let mut source = fault.source();
     while let Some(cause) = source {
@@ -227,7 +234,7 @@ fn chain(fault: &dyn std::error::Error) -> String {
 
 /// A failure is told again after so many tries.
 const TOLD_EVERY: u32 = 16;
-/// A sink that has lacked something for longer is told of.
+/// A receiver that has lacked something for longer is told of.
 const BEHIND_S_MAX: u64 = 300;
 
 #[cfg(test)]

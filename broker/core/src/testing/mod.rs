@@ -37,6 +37,7 @@ use crate::delivery::{Cut, Delivery};
 use crate::error::Error;
 use crate::fetch::Submitted;
 use crate::identity::{Caller, HttpGet, Presented};
+use crate::notify::Notifying;
 use crate::policy::PolicySet;
 use crate::recording::Keep;
 use crate::retention::Retention;
@@ -566,6 +567,7 @@ pub(crate) struct Others {
     pub(crate) witness: Option<Witnessing>,
     pub(crate) timestamps: Option<Timestamping>,
     pub(crate) sinks: Vec<Sinking>,
+    pub(crate) notifiers: Vec<Notifying>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a part of the broker that a story reaches")]
@@ -595,6 +597,7 @@ async fn start(
         witness: others.witness,
         timestamps: others.timestamps,
         sinks: others.sinks,
+        notifiers: others.notifiers,
     })
     .await
 }

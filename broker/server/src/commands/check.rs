@@ -11,6 +11,7 @@ use crate::config::{self, Config, Env, Faults, MirrorPlace};
 use crate::data_dir;
 use crate::error::CommandError;
 use crate::listener::check_certificate;
+use crate::notify;
 use crate::ports::Ports;
 use crate::secrets::master::MasterKey;
 use crate::secrets::{Credentials, SecretReader};
@@ -50,7 +51,10 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
         add(fault.to_string());
     }
     let reader = SecretReader::new(env.clone(), master.clone());
-    for why in sinks::faults(config, &reader).into_iter().chain(mirror_faults(config, &reader)) {
+    let receivers = sinks::faults(config, &reader)
+        .into_iter()
+        .chain(notify::faults(config, &reader, &ports.clock));
+    for why in receivers.chain(mirror_faults(config, &reader)) {
         add(why);
     }
     let credentials = Credentials::new(&config.connections, env.clone(), master);

@@ -9,7 +9,9 @@ use toml::Spanned;
 
 use super::faults::{Collector, Faults};
 use super::raw::At;
-use super::{Config, PolicyFolder, broker, classes, connections, datasets, mirror, parse, retention, sinks, timestamps, witness, workload};
+use super::{
+    Config, PolicyFolder, broker, classes, connections, datasets, mirror, notify, parse, retention, sinks, timestamps, witness, workload,
+};
 
 /// One pass over one file.
 pub(super) struct Check<'a> {
@@ -41,6 +43,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
     let connections = connections::connections(&mut check, raw.connections);
     let classes = classes::classes(&mut check, raw.classes);
     let datasets = datasets::datasets(&mut check, raw.datasets, &connections, &classes);
+    let notifiers = notify::notifiers(&mut check, raw.notify, &datasets);
 
     let policies = broker.as_ref().map(|b| policies_of(&b.policies));
     let mut faults = check.faults.into_faults();
@@ -72,6 +75,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 mirror,
                 retention,
                 sinks,
+                notifiers,
                 connections,
                 classes,
                 datasets,

@@ -11,6 +11,7 @@ mod datasets;
 pub mod env;
 mod faults;
 mod mirror;
+mod notify;
 mod parse;
 mod policies;
 mod raw;
@@ -36,7 +37,9 @@ pub(crate) use broker::is_loopback;
 pub use env::Env;
 pub use faults::{Fault, Faults};
 pub use mirror::{BucketConfig, MirrorConfig, MirrorPlace, ObjectLock, RetentionMode};
+pub use notify::{NotifyConfig, NotifyFormat, NotifyPlace, NotifyTarget, SmtpSecurity, SmtpServer};
 pub(crate) use policies::PolicyFolder;
+pub(crate) use sinks::is_secure;
 pub use sinks::{SinkConfig, SinkTarget, SyslogTarget};
 pub use timestamps::TimestampConfig;
 pub use witness::{WitnessConfig, WitnessPlace};
@@ -67,6 +70,8 @@ pub struct Config {
     pub retention: Retention,
     /// Where entries are sent to as events.
     pub sinks: Vec<SinkConfig>,
+    /// Who is told of what is theirs to act on.
+    pub notifiers: Vec<NotifyConfig>,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// Masks by class.

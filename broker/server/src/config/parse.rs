@@ -92,7 +92,16 @@ fn remove_in(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<St
 
 fn explain(path: &str, message: &str) -> String {
     // serde quotes the value it found, and here it may be a password.
-    if let Some(secret) = path.split('.').find(|part| matches!(*part, "password" | "token")) {
+    let secret = path.split('.').find_map(|part| {
+        Some(match part {
+            "password" | "token" => part,
+            "secrets" => "secret",
+            "secret_url" => "secret address",
+            "access_key" | "secret_key" | "session_token" => "key",
+            _ => return None,
+        })
+    });
+    if let Some(secret) = secret {
         return format!(
             "`{path}`: a {secret} is written as {{ env = \"VARIABLE\" }}, {{ file = \"PATH\" }} or {{ sealed = \"…\" }} (see `chunk-broker seal`)"
         );

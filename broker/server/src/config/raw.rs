@@ -28,6 +28,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) sinks: Vec<Spanned<super::sinks::RawSink>>,
     #[serde(default)]
+    pub(super) notify: Vec<Spanned<super::notify::RawNotify>>,
+    #[serde(default)]
     pub(super) connections: Named<RawConnection>,
     #[serde(default)]
     pub(super) classes: Named<RawClass>,

@@ -243,10 +243,7 @@ fn https(check: &mut Check<'_>, section: &Range<usize>, raw: RawSink, path: &str
         BATCH_BYTES_DEFAULT,
     );
     let field = check.required(raw.url, section, &format!("{path}.url"))?;
-    let good = Url::parse(field.get_ref()).ok().filter(|url| {
-        let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        scheme && is_bare(url) && url.host().is_some()
-    });
+    let good = Url::parse(field.get_ref()).ok().filter(is_secure);
     if good.is_none() {
         check.faults.at(
             &field.span(),
@@ -271,8 +268,14 @@ fn only_https(check: &mut Check<'_>, raw: &RawSink, path: &str) {
     check.not_here(&raw.batch_bytes, &format!("{path}.batch_bytes"), why);
 }
 
+/// An address that HTTP requests with secrets may go to: HTTPS, or HTTP on loopback.
+pub(crate) fn is_secure(url: &Url) -> bool {
+    let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+    scheme && is_bare(url) && url.host().is_some()
+}
+
 /// Without a user, a password or a fragment.
-fn is_bare(url: &Url) -> bool {
+pub(super) fn is_bare(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
 }
 

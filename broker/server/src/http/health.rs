@@ -96,7 +96,10 @@ fn render(gateway: &Gateway) -> String {
     if let Some(witness) = gateway.broker.witness_metrics() {
         write_witnesses(&mut out, &witness);
     }
-    write_sinks(&mut out, &gateway.broker.sink_metrics());
+    write_receivers(&mut out, "sink", &gateway.broker.sink_metrics());
+    let notifiers = gateway.broker.notifier_metrics();
+    write_receivers(&mut out, "notifier", &notifiers);
+    write_given_up(&mut out, &notifiers);
     if let Some(stamps) = gateway.broker.timestamp_metrics() {
         write_timestamps(&mut out, stamps);
     }
@@ -138,8 +141,8 @@ fn write_gauges(out: &mut String, of: &str, gauges: &[(&str, &str, u64)]) {
     }
 }
 
-fn write_sinks(out: &mut String, sinks: &[SinkMetrics]) {
-    if sinks.is_empty() {
+fn write_receivers(out: &mut String, role: &str, receivers: &[SinkMetrics]) {
+    if receivers.is_empty() {
         return;
     }
     type Value = fn(&SinkMetrics) -> u64;
@@ -147,34 +150,53 @@ fn write_sinks(out: &mut String, sinks: &[SinkMetrics]) {
         (
             "accepted_entries",
             "gauge",
-            "Entries that the sink has accepted: the index of the next one.",
+            "Entries that it has been given: the index of the next one.",
             |sink| sink.accepted,
         ),
-        ("lag_entries", "gauge", "Entries that the sink has not accepted yet.", |sink| {
-            sink.lag
-        }),
+        ("lag_entries", "gauge", "Entries that it has not been given yet.", |sink| sink.lag),
         (
             "behind_seconds",
             "gauge",
-            "For how long there has been something that the sink has not accepted.",
+            "For how long there has been something that it has not accepted.",
             |sink| sink.behind_s,
         ),
         (
             "failures_total",
             "counter",
-            "Tries to send to the sink that failed since start.",
+            "Tries to send to it that failed since start.",
             |sink| sink.failures_total,
         ),
     ];
     for (name, kind, help, value) in metrics {
         let _ = writeln!(
             out,
-            "# HELP chunk_broker_sink_{name} {help}\n# TYPE chunk_broker_sink_{name} {kind}"
+            "# HELP chunk_broker_{role}_{name} {help}\n# TYPE chunk_broker_{role}_{name} {kind}"
         );
-        for sink in sinks {
-            let labels = format!("sink=\"{}\",kind=\"{}\"", sink.name, sink.kind);
-            let _ = writeln!(out, "chunk_broker_sink_{name}{{{labels}}} {}", value(sink));
+        for receiver in receivers {
+            let labels = format!("{role}=\"{}\",kind=\"{}\"", receiver.name, receiver.kind);
+            let _ = writeln!(out, "chunk_broker_{role}_{name}{{{labels}}} {}", value(receiver));
         }
+    }
+}
+
+fn write_given_up(out: &mut String, notifiers: &[SinkMetrics]) {
+    if notifiers.is_empty() {
+        return;
+    }
+    out.push_str(
+        "# HELP chunk_broker_notifier_given_up_total Notifications that nobody took in time, since start.\n# TYPE chunk_broker_notifier_given_up_total counter\n",
+    );
+    for SinkMetrics {
+        name,
+        kind,
+        given_up_total,
+        ..
+    } in notifiers
+    {
+        let _ = writeln!(
+            out,
+            "chunk_broker_notifier_given_up_total{{notifier=\"{name}\",kind=\"{kind}\"}} {given_up_total}"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod fetch;
 mod health;
 pub(crate) mod limits;
 pub mod openapi;
+mod page;
 mod problem;
 mod rate;
 mod review;

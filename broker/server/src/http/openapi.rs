@@ -10,7 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{catalog, evidence, fetch, health, review, session, token};
+use super::{catalog, evidence, fetch, health, page, review, session, token};
 
 /// Bytes that are not JSON.
 #[derive(utoipa::ToSchema)]
@@ -38,7 +38,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         review::review, review::cancel, review::revoke, review::acknowledge, review::events,
         evidence::search, evidence::entry, evidence::export, evidence::erase, evidence::recording, evidence::receipt,
         evidence::checkpoint, evidence::tile, evidence::entries_tile, evidence::consistency,
-        health::healthz, health::readyz, health::metrics_for_loopback, serve,
+        health::healthz, health::readyz, health::metrics_for_loopback, serve, page::request,
     ),
     components(schemas(chunk_wire::fetch::RequestDocument, chunk_wire::review::ReviewDocument)),
     modifiers(&Credentials, &SearchIsAQuery),

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use http::Method;
 
 use super::problem::Refusal;
-use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, review, session, token};
+use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, page, review, session, token};
 
 /// What a route asks of the caller before it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,4 +130,5 @@ fn table() -> Table {
     .add(get(), "/readyz", Public, health::readyz)
     .add(get(), "/metrics", Public, health::metrics_for_loopback)
     .add(get(), "/openapi.json", Public, openapi::serve)
+    .add(get(), "/requests/{id}", Public, page::request)
 }

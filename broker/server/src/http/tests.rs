@@ -101,6 +101,34 @@ async fn an_anonymous_caller_gets_nothing_but_what_is_public() {
 }
 
 #[tokio::test]
+async fn the_page_of_a_link_says_what_to_type_of_any_request_and_decides_nothing() {
+    let fixture = fixture().await;
+    let path = "/requests/req_0000000000000001";
+    let response = fixture.send(request(Method::GET, path, &[], "")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers().get("content-type").unwrap(), "text/html; charset=utf-8");
+    assert!(
+        response
+            .headers()
+            .get("content-security-policy")
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let page = String::from_utf8(body.to_vec()).unwrap();
+    assert!(page.contains("chunkctl request show req_0000000000000001") && page.contains("Nothing is decided on this page"));
+    for word in ["<form", "<script", "<button", "<a ", "<input"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    for id in ["req_1", "%3Cscript%3E", "req_0000000000000001%3Cb%3E"] {
+        let response = fixture.send(request(Method::GET, &format!("/requests/{id}"), &[], "")).await;
+        assert_eq!(problem(response).await.code, "not_found", "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_credential_of_another_kind_opens_no_route() {
     let fixture = fixture().await;
     for route in router::routes().into_iter().filter(|route| route.auth == Auth::Session) {

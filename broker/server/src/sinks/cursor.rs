@@ -1,4 +1,4 @@
-//! The file beside the journal in which it is noted how far a sink has come.
+//! The file beside the journal in which it is noted how far a sink or a notifier has come.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data_dir::write_note;
 
-/// One sink's note.
-pub(super) struct CursorFile(PathBuf);
+/// One receiver's note.
+pub(crate) struct CursorFile(PathBuf);
 
 /// As it stands in the file.
 #[derive(Serialize, Deserialize)]
@@ -22,12 +22,13 @@ struct Noted {
 }
 
 impl CursorFile {
-    pub(super) fn of(data_dir: &Path, sink: &str) -> Self {
-        Self(data_dir.join(format!("sink-{sink}.json")))
+    /// The note of the receiver of this role, `sink` or `notify`, and name.
+    pub(crate) fn of(data_dir: &Path, role: &str, name: &str) -> Self {
+        Self(data_dir.join(format!("{role}-{name}.json")))
     }
 
     /// What was noted last; nothing when nothing was.
-    pub(super) fn read(&self) -> Result<Option<Cursor>, String> {
+    pub(crate) fn read(&self) -> Result<Option<Cursor>, String> {
         let fault = |what: &str| format!("{}: {what}", self.0.display());
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn a_note_reads_back_and_what_is_none_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let file = CursorFile::of(dir.path(), "siem");
+        let file = CursorFile::of(dir.path(), "sink", "siem");
         assert_eq!(file.read(), Ok(None));
         for next in [0, 7, 1 << 40] {
             let cursor = Cursor { next, root: [7; 32] };
@@ -91,7 +92,7 @@ mod tests {
             assert!(file.read().unwrap_err().contains("sink-siem.json"), "{text}");
         }
         assert!(
-            CursorFile::of(&dir.path().join("gone"), "siem")
+            CursorFile::of(&dir.path().join("gone"), "sink", "siem")
                 .note(&Cursor { next: 0, root: [0; 32] })
                 .is_err()
         );

@@ -3,11 +3,13 @@
 //! What is sent, when, and what happens after a failure is [`chunk_core::sinks`]'s to say. A way says only whether its receiver
 //! has accepted what it was given.
 
-mod cursor;
+pub(crate) mod answer;
+pub(crate) mod cursor;
 mod file;
 mod https;
 mod rfc5424;
 mod syslog;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 
@@ -36,7 +38,7 @@ fn sinking(config: &Config, sink: &SinkConfig, reader: &SecretReader) -> Result<
             .because(why)
             .next("chunk-broker check")
     })?;
-    let cursor = CursorFile::of(&config.broker.data_dir, name);
+    let cursor = CursorFile::of(&config.broker.data_dir, "sink", name);
     let noted = cursor.read().map_err(|why| {
         CommandError::unavailable(format!("It cannot be read how far sink `{name}` has come."))
             .because(why)

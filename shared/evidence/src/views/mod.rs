@@ -33,6 +33,7 @@ pub use report::report;
 pub use row::{Kept, Row, Shown};
 pub use sample::{Population, Sample, Sampler};
 pub use table::{Cell, ColumnType, Table};
+pub use text::short;
 
 /// What a document says about the bundle it was made from.
 #[derive(Debug)]

@@ -28,8 +28,9 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(seen).collect()
 }
 
-/// A text of at most so many characters, as [`plain`].
-pub(super) fn short(text: &str, characters_max: usize) -> String {
+/// A text of at most so many characters, as one line in which everything can be seen.
+#[must_use]
+pub fn short(text: &str, characters_max: usize) -> String {
     let text = plain(text);
     match text.char_indices().nth(characters_max) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default().trim_end()),

@@ -1,0 +1,270 @@
+//! From an entry to what people are told of it, read along its references: the request it is about, who asked, who decided.
+//!
+//! Nothing is made of an entry whose body is gone, or whose request's is: what was erased is not told.
+
+use chunk_evidence::views::short;
+use chunk_wire::fetch::{Query, RequestState};
+use chunk_wire::id::SessionId;
+use chunk_wire::review::Verdict;
+use chunk_wire::session::Person;
+
+use super::{Decision, Detail, Details, Notice, NotifySettings, Occasion, Who, notice_id, people};
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::evidence::entries::{Event, RequestCreate, SessionOpen};
+
+/// The notification of an entry; nothing where it is none of this notifier's.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(super) async fn notice(broker: &Broker, settings: &NotifySettings, index: u64) -> Result<Option<Notice>, Error> {
+    let entry = broker.log.read_one(index).await?;
+    let time_ms = entry.leaf.header.t;
+    let made = match entry.event() {
+        Some(Event::SessionOpen(open)) => of_session(broker, settings, index, &open).await,
+        Some(event) => match happened(broker, index, event).await? {
+            Some(happened) => of_request(broker, settings, happened).await?,
+            None => None,
+        },
+        None => None,
+    };
+    let identified = made.map(|notice| Notice {
+        id: notice_id(&broker.settings.origin, index),
+        index,
+        time_ms,
+        ..notice
+    });
+    Ok(identified.filter(|notice| settings.occasions.contains(&notice.occasion)))
+}
+
+/// What an entry says of a request.
+struct Happened {
+    occasion: Occasion,
+    /// Index of `request.create`.
+    request: u64,
+    decision: Option<Decision>,
+    expires_ms: Option<i64>,
+    /// Indices of the verdicts that brought it.
+    reviews: Vec<u64>,
+    /// The session under which it was done.
+    by: Option<SessionId>,
+    words: Option<String>,
+}
+
+impl Happened {
+    fn of(occasion: Occasion, request: u64) -> Self {
+        Self {
+            occasion,
+            request,
+            decision: None,
+            expires_ms: None,
+            reviews: Vec::new(),
+            by: None,
+            words: None,
+        }
+    }
+}
+
+async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Happened>, Error> {
+    Ok(match event {
+        Event::RequestCreate(create) if create.state == RequestState::Pending.as_str() => Some(Happened {
+            expires_ms: Some(create.expires_ms),
+            ..Happened::of(Occasion::RequestPending, index)
+        }),
+        // A grant that rests on nothing but its request was given by policy alone: nobody decided.
+        Event::GrantIssue { refs, expires_ms, .. } => {
+            refs.split_first()
+                .filter(|(_, reviews)| !reviews.is_empty())
+                .map(|(request, reviews)| Happened {
+                    decision: Some(Decision::Approved),
+                    expires_ms: Some(expires_ms),
+                    reviews: reviews.to_vec(),
+                    ..Happened::of(Occasion::RequestDecided, *request)
+                })
+        }
+        Event::Review(review) if review.verdict == Verdict::Reject => Some(Happened {
+            decision: Some(Decision::Rejected),
+            reviews: vec![index],
+            ..Happened::of(Occasion::RequestDecided, review.request)
+        }),
+        Event::RequestEnd {
+            request, cancelled: false, ..
+        } => Some(Happened::of(Occasion::RequestExpired, request)),
+        Event::RequestEnd {
+            request, session, reason, ..
+        } => Some(Happened {
+            by: session,
+            words: Some(reason),
+            ..Happened::of(Occasion::RequestCancelled, request)
+        }),
+        Event::GrantEnd {
+            grant,
+            revoked,
+            session,
+            reason,
+            ..
+        } => {
+            let Some(Event::GrantIssue { refs, .. }) = broker.log.read_one(grant).await?.event() else {
+                return Ok(None);
+            };
+            let occasion = if revoked { Occasion::GrantRevoked } else { Occasion::GrantExpired };
+            refs.first().map(|request| Happened {
+                by: session,
+                words: revoked.then_some(reason),
+                ..Happened::of(occasion, *request)
+            })
+        }
+        _ => None,
+    })
+}
+
+async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happened) -> Result<Option<Notice>, Error> {
+    let Some(Event::RequestCreate(create)) = broker.log.read_one(happened.request).await?.event() else {
+        return Ok(None);
+    };
+    let datasets = create.document.datasets.clone();
+    if !settings.datasets.is_empty() && !datasets.iter().any(|dataset| settings.datasets.contains(dataset)) {
+        return Ok(None);
+    }
+    let requester = opened(broker, create.open).await?.map(|open| open.person);
+    let to = match &settings.audience {
+        Some(audience) => people::addresses(broker, audience, Some(&create), requester.as_ref()).await,
+        None => Vec::new(),
+    };
+    let waits = happened.occasion == Occasion::RequestPending;
+    let details = match settings.detail {
+        Detail::Minimal => None,
+        Detail::Full => Some(details(broker, &create, requester.as_ref(), &happened).await?),
+    };
+    Ok(Some(Notice {
+        request: Some(create.id.clone()),
+        datasets,
+        quorum: waits.then_some(create.document.quorum),
+        decision: happened.decision,
+        expires_ms: happened.expires_ms,
+        details,
+        to,
+        ..blank(happened.occasion)
+    }))
+}
+
+async fn details(broker: &Broker, create: &RequestCreate, requester: Option<&Person>, happened: &Happened) -> Result<Details, Error> {
+    let mut by = Vec::new();
+    let mut words = happened.words.clone();
+    for entry in broker.log.read_at(happened.reviews.clone()).await? {
+        let Some(Event::Review(review)) = entry.event() else { continue };
+        by.extend(opened(broker, review.open).await?.map(|open| who(&open.person)));
+        words = Some(review.reason);
+    }
+    if let Some(session) = &happened.by {
+        let sessions = &broker.log.published().state.sessions;
+        by.extend(sessions.get(session).map(|session| who(&session.open.person)));
+    }
+    let said = |text: &str| Some(short(text, WORDS_MAX)).filter(|text| !text.trim().is_empty());
+    Ok(Details {
+        person: requester.map(who),
+        reason: said(&create.document.reason),
+        ticket: create.document.ticket.as_deref().map(|ticket| short(ticket, NAME_MAX)),
+        query: Some(short(&query(&create.document.query), QUERY_MAX)),
+        rows_estimated: create.rows_estimated,
+        by,
+        words: words.as_deref().and_then(said),
+        host: None,
+        ip: None,
+    })
+}
+
+/// A sign-in, where it was with a key that this person had not used before.
+async fn of_session(broker: &Broker, settings: &NotifySettings, index: u64, open: &SessionOpen) -> Option<Notice> {
+    let known = broker
+        .log
+        .published()
+        .state
+        .sessions
+        .values()
+        .any(|earlier| earlier.index < index && earlier.open.actor == open.actor && earlier.open.key == open.key);
+    if known {
+        return None;
+    }
+    let to = match &settings.audience {
+        Some(audience) => people::addresses(broker, audience, None, Some(&open.person)).await,
+        None => Vec::new(),
+    };
+    let details = Details {
+        person: Some(who(&open.person)),
+        host: Some(short(&open.client.host, NAME_MAX)),
+        ip: Some(short(&open.ip, NAME_MAX)),
+        ..Details::default()
+    };
+    Some(Notice {
+        details: (settings.detail == Detail::Full).then_some(details),
+        to,
+        ..blank(Occasion::SessionOpenedNewKey)
+    })
+}
+
+fn blank(occasion: Occasion) -> Notice {
+    Notice {
+        id: String::new(),
+        occasion,
+        index: 0,
+        time_ms: 0,
+        request: None,
+        datasets: Vec::new(),
+        quorum: None,
+        decision: None,
+        expires_ms: None,
+        details: None,
+        to: Vec::new(),
+    }
+}
+
+/// The `session.open` of this index.
+async fn opened(broker: &Broker, index: u64) -> Result<Option<SessionOpen>, Error> {
+    Ok(match broker.log.read_one(index).await?.event() {
+        Some(Event::SessionOpen(open)) => Some(open),
+        _ => None,
+    })
+}
+
+fn who(person: &Person) -> Who {
+    Who {
+        name: short(&person.name, NAME_MAX),
+        email: person.email.as_deref().map(|email| short(email, NAME_MAX)),
+    }
+}
+
+/// What is asked for, in one line.
+fn query(query: &Query) -> String {
+    match query {
+        Query::Sql { text } => text.clone(),
+        Query::Slice {
+            dataset,
+            columns,
+            filter,
+            order_by,
+            limit,
+        } => {
+            let columns = columns
+                .as_ref()
+                .map_or_else(|| "every column".to_owned(), |columns| columns.join(", "));
+            let mut text = format!("{columns} of {dataset}");
+            for (word, part) in [("where", filter), ("order by", order_by)] {
+                if let Some(part) = part {
+                    text.push_str(&format!(" {word} {part}"));
+                }
+            }
+            if let Some(limit) = limit {
+                text.push_str(&format!(" limit {limit}"));
+            }
+            text
+        }
+    }
+}
+
+/// Characters of a name, a ticket or a host.
+const NAME_MAX: usize = 120;
+/// Characters of somebody's words.
+const WORDS_MAX: usize = 400;
+/// Characters of a query.
+const QUERY_MAX: usize = 800;

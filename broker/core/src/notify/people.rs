@@ -1,0 +1,127 @@
+//! Whose address a notification goes to.
+
+use chunk_wire::session::Person;
+
+use super::Audience;
+use crate::authorize::evaluate;
+use crate::broker::Broker;
+use crate::evidence::entries::{RequestCreate, SessionOpen};
+use crate::identity::principal;
+use crate::policy::{Action, Circumstances};
+
+/// The addresses, each once: those of configuration first.
+pub(super) async fn addresses(
+    broker: &Broker,
+    audience: &Audience,
+    request: Option<&RequestCreate>,
+    person: Option<&Person>,
+) -> Vec<String> {
+    let mut found = Addresses::default();
+    for address in &audience.addresses {
+        found.add(address);
+    }
+    if let (true, Some(request)) = (audience.reviewers, request) {
+        for address in reviewers(broker, request, person).await {
+            found.add(&address);
+        }
+    }
+    if audience.requester {
+        found.add_known(person.and_then(|person| person.email.as_deref()));
+    }
+    if found.left_out > 0 {
+        tracing::warn!(
+            told = ADDRESSES_MAX,
+            left_out = found.left_out,
+            "more people may be told of an entry than are written to; name a list's address instead of `reviewers`"
+        );
+    }
+    found.addresses
+}
+
+/// Addresses of those whom policy lets review every dataset of a request, as far as they have signed in lately. They are asked
+/// about as if each signed in now from where they did last; whether they may is asked again when they do.
+async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&Person>) -> Vec<String> {
+    let (published, policies, now_ms) = (broker.log.published(), broker.policy.load_full(), broker.clock.now_ms());
+    let state = &published.state;
+    let datasets = &broker.settings.catalog.datasets;
+    let asked: Option<Vec<_>> = request.document.datasets.iter().map(|name| datasets.get(name)).collect();
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (actor, theirs) in &state.people {
+        let Some(open) = &theirs.claims else { continue };
+        let Some(email) = &open.person.email else { continue };
+        let own = *actor == request.actor
+            || requester
+                .and_then(|person| person.email.as_ref())
+                .is_some_and(|own| own.eq_ignore_ascii_case(email));
+        let session = state.sessions.get(&open.session);
+        let lately = session.is_some_and(|session| !session.withdrawn && now_ms - session.opened_ms <= SEEN_MS_MAX);
+        if own || !lately {
+            continue;
+        }
+        let Some(circumstances) = circumstances(open, now_ms) else {
+            continue;
+        };
+        let person = principal(&open.person);
+        let may = asked
+            .iter()
+            .all(|dataset| evaluate(&policies, Action::Review, &person, &dataset.resource(), &circumstances).allowed);
+        if may {
+            found.push(email.clone());
+        }
+        // A policy for each of thousands of people takes a while, and others work on this thread too.
+        tokio::task::yield_now().await;
+    }
+    found.sort_unstable();
+    found
+}
+
+fn circumstances(open: &SessionOpen, now_ms: i64) -> Option<Circumstances> {
+    Some(Circumstances {
+        reason: String::new(),
+        ticket: String::new(),
+        rows_estimated: 0,
+        bytes_estimated: 0,
+        columns: Vec::new(),
+        statement: String::new(),
+        functions: Vec::new(),
+        format: String::new(),
+        ip: open.ip.parse().ok()?,
+        now_ms,
+        session_age_s: 0,
+        auth_age_s: 0,
+        amr: open.amr.clone(),
+    })
+}
+
+#[derive(Default)]
+struct Addresses {
+    addresses: Vec<String>,
+    left_out: usize,
+}
+
+impl Addresses {
+    fn add(&mut self, address: &str) {
+        if self.addresses.iter().any(|known| known.eq_ignore_ascii_case(address)) {
+            return;
+        }
+        if self.addresses.len() < ADDRESSES_MAX {
+            self.addresses.push(address.to_owned());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn add_known(&mut self, address: Option<&str>) {
+        if let Some(address) = address {
+            self.add(address);
+        }
+    }
+}
+
+/// Addresses that one notification goes to.
+const ADDRESSES_MAX: usize = 100;
+/// Whoever has not signed in for longer is not taken for a reviewer any more.
+const SEEN_MS_MAX: i64 = 90 * 24 * 3600 * 1000;

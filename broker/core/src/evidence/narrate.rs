@@ -32,6 +32,21 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::RequestDeny(deny) => format!("request refused: {} by {}", deny.code, deny.policies.join(", ")),
         Event::RequestEnd { id, cancelled: true, .. } => format!("request {id} cancelled"),
         Event::RequestEnd { id, .. } => format!("request {id} expired"),
+        Event::BreakglassOpen(open) => match &open.ticket {
+            Some(ticket) => format!("the glass is broken for request {} ({ticket}): {}", open.id, open.reason),
+            None => format!("the glass is broken for request {}: {}", open.id, open.reason),
+        },
+        Event::Review(review) if review.afterwards => {
+            let verdict = if review.verdict == Verdict::Approve {
+                "accepted"
+            } else {
+                "rejected"
+            };
+            format!(
+                "request {}, an emergency, {verdict} afterwards by {}: {}",
+                review.id, review.subject, review.reason
+            )
+        }
         Event::Review(review) => match review.verdict {
             Verdict::Approve => format!("request {} approved by {}: {}", review.id, review.subject, review.reason),
             Verdict::Reject => format!("request {} rejected by {}: {}", review.id, review.subject, review.reason),

@@ -71,6 +71,7 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
             expires_ms: Some(create.expires_ms),
             ..Happened::of(Occasion::RequestPending, index)
         }),
+        Event::BreakglassOpen(open) => Some(Happened::of(Occasion::RequestBreakGlass, open.request)),
         // A grant that rests on nothing but its request was given by policy alone: nobody decided.
         Event::GrantIssue { refs, expires_ms, .. } => {
             refs.split_first()
@@ -82,7 +83,7 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
                     ..Happened::of(Occasion::RequestDecided, *request)
                 })
         }
-        Event::Review(review) if review.verdict == Verdict::Reject => Some(Happened {
+        Event::Review(review) if review.verdict == Verdict::Reject && !review.afterwards => Some(Happened {
             decision: Some(Decision::Rejected),
             reviews: vec![index],
             ..Happened::of(Occasion::RequestDecided, review.request)

@@ -50,6 +50,8 @@ pub struct NotifySettings {
 pub enum Occasion {
     /// A request waits for reviewers.
     RequestPending,
+    /// It was made in an emergency: nobody approved, and somebody has to review it now.
+    RequestBreakGlass,
     /// Reviewers approved it or one rejected it.
     RequestDecided,
     /// Nobody answered in time.
@@ -66,8 +68,9 @@ pub enum Occasion {
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RequestPending,
+        Self::RequestBreakGlass,
         Self::RequestDecided,
         Self::RequestExpired,
         Self::RequestCancelled,
@@ -81,6 +84,7 @@ impl Occasion {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RequestPending => "request.pending",
+            Self::RequestBreakGlass => "request.break_glass",
             Self::RequestDecided => "request.decided",
             Self::RequestExpired => "request.expired",
             Self::RequestCancelled => "request.cancelled",
@@ -100,6 +104,7 @@ impl Occasion {
     fn of(kind: Kind) -> Option<Self> {
         Some(match kind {
             Kind::RequestCreate => Self::RequestPending,
+            Kind::BreakglassOpen => Self::RequestBreakGlass,
             Kind::GrantIssue | Kind::ReviewReject => Self::RequestDecided,
             Kind::RequestExpire => Self::RequestExpired,
             Kind::RequestCancel => Self::RequestCancelled,

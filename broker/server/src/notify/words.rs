@@ -90,6 +90,7 @@ impl Speaker {
 fn title(notice: &Notice) -> &'static str {
     match (notice.occasion, notice.decision) {
         (Occasion::RequestPending, _) => "A request waits for approval",
+        (Occasion::RequestBreakGlass, _) => "EMERGENCY: data is fetched without approval; review it",
         (Occasion::RequestDecided, Some(Decision::Rejected)) => "A request was rejected",
         (Occasion::RequestDecided, _) => "A request was approved",
         (Occasion::RequestExpired, _) => "A request expired: nobody answered in time",

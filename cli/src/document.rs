@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn any_other_document_is_not() {
-        let changes: [(&str, fn(&mut RequestDocument)); 12] = [
+        let changes: [(&str, fn(&mut RequestDocument)); 13] = [
             ("v", |d| d.v = 2),
             ("dataset", |d| {
                 d.query = Query::Slice {

@@ -95,6 +95,7 @@ fn ask(api: &Api, query: &Query, reason: &str) -> RequestView {
         format: Format::Csv,
         reason: reason.to_owned(),
         ticket: Some("OPS-1".to_owned()),
+        break_glass: false,
     };
     let plan: PlanAnswer = api.post("/v1/plans", &request).json();
     api.submit(&plan).json()

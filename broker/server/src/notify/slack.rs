@@ -61,7 +61,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::super::words::tests::{HOSTILE, hostile, minimal, speaker};
     use super::*;
 

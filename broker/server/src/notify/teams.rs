@@ -47,7 +47,7 @@ fn inert(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::super::words::tests::{hostile, minimal, speaker};
     use super::*;
 

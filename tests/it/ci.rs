@@ -27,7 +27,8 @@ use crate::support::{Answer, Person, Setup, World, now_ms, random};
 
 const POLICIES: &str = r#"
 @id("jobs-ask")
-permit (principal is Workload, action in [Action::"describe", Action::"fetch"], resource in [Dataset::"small", Dataset::"people"]);
+permit (principal is Workload, action in [Action::"describe", Action::"fetch"], resource)
+when { resource == Dataset::"small" || resource == Dataset::"people" };
 @id("nightly-needs-nobody")
 permit (principal == Workload::"nightly", action == Action::"fetch_unapproved", resource == Dataset::"small")
 when { context.workload.repository == "acme/etl" && context.workload.environment == "production" };

@@ -635,7 +635,10 @@ fn no_policy_makes_a_second_mind_of_a_workload() {
     }
     for action in ["review", "break_glass", "administer"] {
         let found = faults(&format!("permit(principal is Workload, action == Action::\"{action}\", resource);"));
-        assert_eq!(found.len(), 1, "{action}: {found:?}");
+        assert!(
+            found.iter().any(|fault| fault.contains("policy is impossible")),
+            "{action}: {found:?}"
+        );
     }
 }
 

@@ -46,8 +46,8 @@ fn folder_in(runtime: Option<&Path>, shared: &Path) -> Result<PathBuf> {
 pub(crate) fn save(folder: &Path, name: &str, bytes: &[u8], until_ms: i64) -> Result<()> {
     let path = folder.join(format!("{name}{UNTIL}{until_ms}{END}"));
     crate::config::write_private(&path, bytes)?;
-    let old = kept(folder, name)?.into_iter().filter(|(other, _)| *other != path);
-    old.map(|(path, _)| remove(&path)).collect()
+    let mut old = kept(folder, name)?.into_iter().filter(|(other, _)| *other != path);
+    old.try_for_each(|(path, _)| remove(&path))
 }
 
 /// What is kept under this name and has not ended.
@@ -70,7 +70,7 @@ pub(crate) fn load(folder: &Path, name: &str, now_ms: i64) -> Result<Option<Zero
 /// # Errors
 /// When it cannot be removed.
 pub(crate) fn delete(folder: &Path, name: &str) -> Result<()> {
-    kept(folder, name)?.into_iter().map(|(path, _)| remove(&path)).collect()
+    kept(folder, name)?.into_iter().try_for_each(|(path, _)| remove(&path))
 }
 
 /// Files under this name, each with its end.

@@ -128,13 +128,13 @@ pub struct Workload {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenExchange {
-    /// [`GRANT_TYPE_TOKEN_EXCHANGE`].
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`.
     pub grant_type: String,
     /// The job's token, as its provider issued it (JWS compact).
     pub subject_token: String,
-    /// [`TOKEN_TYPE_ID_TOKEN`] or [`TOKEN_TYPE_JWT`].
+    /// `urn:ietf:params:oauth:token-type:id_token` or `urn:ietf:params:oauth:token-type:jwt`.
     pub subject_token_type: String,
-    /// [`TOKEN_TYPE_ACCESS_TOKEN`], if anything.
+    /// `urn:ietf:params:oauth:token-type:access_token`, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_token_type: Option<String>,
     /// The broker's `public_url`, if anything.
@@ -154,7 +154,7 @@ pub struct TokenExchange {
 pub struct ExchangedToken {
     /// Access token; sent as `Authorization: DPoP …` with a proof by the same key. It lives as long as the session.
     pub access_token: String,
-    /// [`TOKEN_TYPE_ACCESS_TOKEN`].
+    /// `urn:ietf:params:oauth:token-type:access_token`.
     pub issued_token_type: String,
     /// `DPoP`.
     pub token_type: String,

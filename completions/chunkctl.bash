@@ -22,6 +22,9 @@ _chunkctl() {
             chunkctl,audit)
                 cmd="chunkctl__subcmd__audit"
                 ;;
+            chunkctl,break-glass)
+                cmd="chunkctl__subcmd__break__subcmd__glass"
+                ;;
             chunkctl,completions)
                 cmd="chunkctl__subcmd__completions"
                 ;;
@@ -186,6 +189,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__help,audit)
                 cmd="chunkctl__subcmd__help__subcmd__audit"
+                ;;
+            chunkctl__subcmd__help,break-glass)
+                cmd="chunkctl__subcmd__help__subcmd__break__subcmd__glass"
                 ;;
             chunkctl__subcmd__help,completions)
                 cmd="chunkctl__subcmd__help__subcmd__completions"
@@ -383,7 +389,7 @@ _chunkctl() {
 
     case "${cmd}" in
         chunkctl)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch break-glass requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1142,6 +1148,76 @@ _chunkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        chunkctl__subcmd__break__subcmd__glass)
+            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --ticket --format --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --sql)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --columns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --order-by)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ticket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "parquet csv ndjson arrow" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         chunkctl__subcmd__completions)
             opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1569,7 +1645,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help)
-            opts="login logout whoami datasets describe plan fetch requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="login logout whoami datasets describe plan fetch break-glass requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1739,6 +1815,20 @@ _chunkctl() {
         chunkctl__subcmd__help__subcmd__audit__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__break__subcmd__glass)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2185,7 +2275,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__login)
-            opts="-q -h -V --device --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --device --ci --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2287,7 +2377,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__plan)
-            opts="-q -h -V --sql --columns --where --order-by --limit --format --reason --ticket --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --sql --columns --where --order-by --limit --format --reason --ticket --break-glass --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -35,9 +35,13 @@ fn fetched(world: &World, dana: &Person, dataset: &str, path: &str) -> Value {
     let request = pending[pending.find("req_").unwrap()..][..20].to_owned();
     let rita = world.api("rita");
     rita.approve(&rita.get(&format!("/v1/requests/{request}")).json());
-    dana.json(&["fetch", "--request", &request, "-o", path])
+    let done = dana
+        .json(&["fetch", "--request", &request, "-o", path])
         .exits(0)
-        .event("fetch.done")
+        .event("fetch.done");
+    // A session that is open keeps whatever was done since it began.
+    assert_eq!(rita.delete("/v1/sessions/current").status, 204);
+    done
 }
 
 fn sha256sum(path: PathBuf) -> String {
@@ -240,7 +244,6 @@ fn content_is_given_when_only_its_proof_can_be_made_no_more() {
     let done = fetched(&world, &dana, "people", "people.csv");
     let intent = done["intent"].to_string();
     dana.run(&["logout"]).exits(0);
-    assert_eq!(world.api("rita").delete("/v1/sessions/current").status, 204);
     world.stop();
     world.setup_mut().more = "\n[retention]\n\"review.*\" = \"1s\"\ninterval = \"1s\"\n".to_owned();
     world.write_config();

@@ -189,7 +189,7 @@ fn a_broker_that_is_killed_again_and_again_tells_of_every_request() {
                     let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                         let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
                         asked.lock().unwrap().insert(request.id.to_string());
-                        let verdict = if random::<1>()[0] % 2 == 0 {
+                        let verdict = if random::<1>()[0].is_multiple_of(2) {
                             Verdict::Approve
                         } else {
                             Verdict::Reject

@@ -9,6 +9,7 @@ mod once;
 mod recording;
 mod retention;
 mod standing;
+mod watching;
 
 use std::sync::atomic::Ordering;
 

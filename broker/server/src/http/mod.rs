@@ -16,6 +16,7 @@ mod review;
 pub mod router;
 mod session;
 mod turn;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ mod popup;
 mod samples;
 mod screen;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
 mod theme;
 mod update;

@@ -234,7 +234,9 @@ fn mark_all(model: &mut Model) {
     }
     let shown = model.pane(Tab::Inbox).shown.clone();
     if shown.iter().all(|index| model.marked.contains(index)) {
-        model.marked.retain(|index| !shown.contains(index));
+        for index in &shown {
+            model.marked.remove(index);
+        }
     } else {
         model.marked.extend(shown);
     }

@@ -8,8 +8,9 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 
 use super::item::Item;
 use super::keys::{self, Action, Place};
-use super::model::{Link, Mode, Model, Tab, Tone, tone};
+use super::model::{Link, Mode, Model, Tab, Tone, noun, tone};
 use super::theme::Theme;
+use super::update::names;
 use super::{detail, popup, wrap};
 use crate::figures;
 use crate::text;
@@ -18,7 +19,9 @@ use crate::text;
 const BESIDE_COLUMNS_MIN: u16 = 100;
 /// … from here on one above the other; below, one replaces the other.
 const ABOVE_COLUMNS_MIN: u16 = 70;
-const ABOVE_ROWS_MIN: u16 = 18;
+const ABOVE_ROWS_MIN: u16 = 16;
+/// Lines of what is said at the bottom.
+const STATUS_ROWS_MAX: usize = 4;
 
 /// Where things are.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +47,9 @@ pub(crate) enum Spot {
 pub(super) fn areas(model: &Model) -> Areas {
     let (columns, rows) = model.size;
     let line = |y: u16| Rect::new(0, y, columns, u16::from(y < rows));
-    let body = Rect::new(0, 1, columns, rows.saturating_sub(3));
+    let said = status_lines(model, Theme::new(false)).len().max(1);
+    let said = u16::try_from(said).unwrap_or(1).min(rows.saturating_sub(2));
+    let body = Rect::new(0, 1.min(rows), columns, rows.saturating_sub(2 + said));
     let reading = match &model.mode {
         Mode::Reading => true,
         Mode::Judging(judgement) => judgement.was_reading,
@@ -74,7 +79,7 @@ pub(super) fn areas(model: &Model) -> Areas {
         list,
         detail,
         detail_edge,
-        status: line(rows.saturating_sub(2)),
+        status: Rect::new(0, rows.saturating_sub(1 + said), columns, said),
         bar: line(rows.saturating_sub(1)),
     }
 }
@@ -327,49 +332,55 @@ fn detail_pane(model: &Model, item: &Item, frame: &mut Frame<'_>, area: Rect, th
     }
 }
 
-/// One line: what counts down, what is on its way, what was said, or what is wrong.
-fn status(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
-    let (words, style) = if let Some(newest) = model.scheduled.last() {
-        let left_s = (newest.due_ms - model.now_ms).max(0).div_euclid(1000) + 1;
+/// What counts down, and what was said, is on its way, or is wrong.
+fn status_lines(model: &Model, theme: Theme) -> Vec<(String, Style)> {
+    let mut lines = Vec::new();
+    if let Some(newest) = model.scheduled.last() {
+        let left_s = ((newest.due_ms - model.now_ms + 999) / 1000).max(1);
         let others = match model.scheduled.len() {
             1 => String::new(),
             n => format!("; {} more count down", n - 1),
         };
-        let what = super::update::names(&newest.on);
-        let noun = super::model::noun(newest.verdict);
-        (
+        let (noun, what) = (noun(newest.verdict), names(&newest.on));
+        lines.push((
             format!("The {noun} of {what} is signed in {left_s} s: u takes it back{others}"),
             theme.warn(),
-        )
-    } else if let Some(notice) = model.notice() {
+        ));
+    }
+    if let Some(notice) = model.notice() {
         let style = match notice.tone {
             Tone::Plain => Style::new(),
             Tone::Good => theme.good(),
             Tone::Bad => theme.bad(),
         };
-        (notice.words.clone(), style)
+        lines.push((notice.words.clone(), style));
     } else if !model.sending.is_empty() {
-        (
-            format!("Sending {} …", figures::plural(model.sending.len() as u64, "verdict")),
-            theme.quiet(),
-        )
+        let words = format!("Sending {} …", figures::plural(model.sending.len() as u64, "verdict"));
+        lines.push((words, theme.quiet()));
     } else if let Link::Lost(why) = &model.link {
-        (format!("The broker is not heard ({why}); it is asked again."), theme.bad())
+        lines.push((format!("The broker is not heard ({why}); it is asked again."), theme.bad()));
     } else if !model.marked.is_empty() {
-        (
-            format!("{} marked: R rejects, Esc unmarks", figures::count(model.marked.len() as u64)),
-            Style::new(),
-        )
+        let words = format!(
+            "{} marked: R rejects them, Esc unmarks them",
+            figures::count(model.marked.len() as u64)
+        );
+        lines.push((words, Style::new()));
     } else if model.left_out > 0 {
-        (
-            format!("{} older ones are not shown.", figures::count(model.left_out as u64)),
-            theme.warn(),
-        )
-    } else {
-        (String::new(), Style::new())
-    };
-    let line = format!(" {}", wrap::cut(&text::line(&words), usize::from(area.width.saturating_sub(1))));
-    frame.render_widget(Line::styled(line, style), area);
+        let words = format!("{} older ones are not shown.", figures::count(model.left_out as u64));
+        lines.push((words, theme.warn()));
+    }
+    let columns = usize::from(model.size.0.saturating_sub(2));
+    let broken = lines
+        .into_iter()
+        .flat_map(|(words, style)| wrap::words(&text::line(&words), columns).into_iter().map(move |line| (line, style)));
+    broken.take(STATUS_ROWS_MAX).collect()
+}
+
+fn status(model: &Model, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
+    let lines = status_lines(model, theme)
+        .into_iter()
+        .map(|(words, style)| Line::styled(format!(" {words}"), style));
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
 }
 
 /// The keys that mean something now, as many as there is room for.
@@ -447,14 +458,16 @@ impl Columns {
         let view = item.view();
         let begun = self.tab == Tab::Inbox && model.begun(&view.id).is_some();
         let refused = item.checked().is_err();
-        let (flag, style) = match () {
-            () if refused => ("!", theme.bad()),
-            () if begun => ("…", theme.quiet()),
-            () if model.marked.contains(&view.index) => ("*", theme.warn()),
-            () => match (self.tab, tone(view.state)) {
-                (Tab::Inbox, _) | (_, Tone::Plain | Tone::Good) => ("", Style::new()),
-                (Tab::History, Tone::Bad) => ("", theme.bad()),
-            },
+        let (flag, style) = if refused {
+            ("!", theme.bad())
+        } else if begun {
+            ("…", theme.quiet())
+        } else if model.marked.contains(&view.index) {
+            ("*", theme.warn())
+        } else if self.tab == Tab::History && tone(view.state) == Tone::Bad {
+            ("", theme.bad())
+        } else {
+            ("", Style::new())
         };
         let rows = view.rows_estimated.map_or_else(|| "?".to_owned(), short_count);
         let words = self.line(

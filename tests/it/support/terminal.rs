@@ -1,12 +1,12 @@
-//! A program at a terminal: a real pseudo-terminal made by `script`, typed into, and its screen read as a person would see it.
+//! A program at a terminal: a real pseudo-terminal, typed into, and its screen read as a person would see it.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::poll;
 use super::process::code;
+use super::{poll, servers};
 
 /// How long anything may take to show.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
@@ -27,8 +27,9 @@ impl Terminal {
             .map(quoted)
             .collect();
         let line = format!("stty cols {columns} rows {rows}; echo pid=$$; exec {}", words.join(" "));
-        let mut script = Command::new("script");
-        script.args(["-q", "-f", "-e", "-c", &line, "/dev/null"]).env_clear();
+        let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        let mut script = Command::new(servers::required("CHUNK_TEST_PYTHON", "a Python"));
+        script.args(["-c", spawn, "sh", "-c", &line]).env_clear();
         for (name, value) in command.get_envs() {
             script.env(name, value.unwrap());
         }

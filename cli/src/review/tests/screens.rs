@@ -105,6 +105,7 @@ fn the_cursor_stays_on_its_request_while_others_come_and_go() {
 #[test]
 fn what_is_not_told_again_after_a_break_waits_no_longer() {
     let mut desk = Desk::with(80, 24, few());
+    desk.draw();
     desk.happens(Event::Lost(Failure::cannot_tell("cut", "the broker's answer was cut")));
     desk.happens(Event::List);
     desk.happens(Event::Request(Box::new(Sample::new(5).view())));

@@ -102,7 +102,6 @@ async fn attend(
         return converse(cx, session, model, events, queue, errands).await;
     }
     let mut screen = Screen::open(Theme::new(!cx.ui.is_colourless()))?;
-    model.size = screen.size()?;
     screen.listen(events.clone())?;
     watch(session, model, &mut screen, queue, errands).await
 }
@@ -117,6 +116,8 @@ async fn watch(
 ) -> Result<()> {
     let mut asked_from_outside = false;
     loop {
+        // A new size is known here before it is told.
+        model.size = screen.size()?;
         model.settle();
         screen.draw(model)?;
         let first = next(model, &mut queue).await;
@@ -170,7 +171,8 @@ async fn converse(
             match effect {
                 Effect::Quit if asked_from_outside => return Err(interrupted()),
                 Effect::Quit => return Ok(()),
-                Effect::Suspend | Effect::Redraw => {}
+                Effect::Suspend => screen::stop()?,
+                Effect::Redraw => {}
                 errand => drop(errands.send(errand)),
             }
         }

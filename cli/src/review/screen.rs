@@ -124,10 +124,9 @@ impl Screen {
     pub(super) fn suspend(&mut self) -> Result<()> {
         self.reading.store(false, Ordering::SeqCst);
         leave();
-        // Stops here, until somebody sends SIGCONT.
-        let stopped = signal_hook::low_level::raise(SIGSTOP);
+        let stopped = stop();
         self.reading.store(true, Ordering::SeqCst);
-        stopped.map_err(|error| broken(&error))?;
+        stopped?;
         self.enter_again()
     }
 
@@ -146,6 +145,11 @@ impl Drop for Screen {
             std::panic::set_hook(Box::new(move |info| before(info)));
         }
     }
+}
+
+/// Stops here, until somebody sends SIGCONT.
+pub(super) fn stop() -> Result<()> {
+    signal_hook::low_level::raise(SIGSTOP).map_err(|error| broken(&error))
 }
 
 fn enter() -> std::io::Result<()> {

@@ -162,6 +162,9 @@ pub(crate) fn spot(model: &Model, column: u16, row: u16) -> Spot {
 
 /// Draws everything.
 pub(crate) fn view(model: &Model, frame: &mut Frame<'_>, theme: Theme) {
+    if (frame.area().width, frame.area().height) != model.size {
+        return; // the terminal has just changed; its new size is on its way
+    }
     let areas = areas(model);
     header(model, frame, areas.header, theme);
     if let Some(list) = areas.list {

@@ -19,13 +19,13 @@ pub(crate) fn words(text: &str, columns_max: usize) -> Vec<String> {
         let line = line.replace('\t', "    ");
         let mut rest = line.trim_end();
         loop {
-            let fits = fitting(rest, columns_max);
+            let fits = fitting(rest, columns_max).max(first(rest));
             if fits == rest.len() {
                 break;
             }
             let (head, tail) = rest.split_at(fits);
             // A space that comes just after what fits is as good a place as one within it.
-            let space = if tail.starts_with(' ') {
+            let space = if tail.starts_with(' ') || head.ends_with(' ') {
                 Some(fits)
             } else {
                 head.trim_end().rfind(' ')
@@ -47,7 +47,7 @@ pub(crate) fn hard(text: &str, columns_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let (head, tail) = rest.split_at(fitting(rest, columns_max.max(2)));
+        let (head, tail) = rest.split_at(fitting(rest, columns_max).max(first(rest)));
         lines.push(head.to_owned());
         rest = tail;
     }
@@ -80,13 +80,18 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     format!("{head}…")
 }
 
-/// Bytes of the longest beginning that takes at most so many columns, and at least one character.
+/// Bytes of the first character.
+fn first(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
+}
+
+/// Bytes of the longest beginning that takes at most so many columns.
 fn fitting(text: &str, columns_max: usize) -> usize {
     let mut taken = 0;
     for (at, c) in text.char_indices() {
         taken += columns(c);
         if taken > columns_max {
-            return if at == 0 { c.len_utf8() } else { at };
+            return at;
         }
     }
     text.len()

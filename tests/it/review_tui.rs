@@ -158,7 +158,7 @@ fn nobody_is_shown_what_they_may_not_review() {
     terminal.shows("Nothing waits for you.");
     // Drew may not review anything.
     let drew = world.signed_in("drew");
-    let mut other = review(&drew, &[]);
+    let other = review(&drew, &[]);
     other.shows("Nothing waits for you.");
     let request = world.api("dana").request(&slice("people", None, Some(10)), Format::Csv);
     terminal.shows("Inbox 1");

@@ -124,7 +124,7 @@ fn what_is_not_told_again_after_a_break_waits_no_longer() {
 fn older_ones_that_the_broker_left_out_are_said_to_be() {
     let mut desk = Desk::with(80, 24, few());
     desk.happens(Event::List);
-    desk.happens(Event::Request(Box::new(Sample::new(7).view())));
+    desk.happens(Event::Request(Box::new(few().remove(0))));
     desk.happens(Event::Listed(2));
     desk.draw();
     assert_eq!(

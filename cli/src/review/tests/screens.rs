@@ -75,7 +75,7 @@ fn no_size_is_too_small_to_draw() {
 fn a_filter_narrows_as_it_is_typed_and_escape_drops_it() {
     let mut desk = Desk::with(80, 24, few());
     desk.press("/");
-    desk.types("by:eve");
+    desk.types("by:engineer");
     insta::assert_snapshot!(desk.screen());
     assert_eq!(desk.model.pane(Tab::Inbox).shown.len(), 1);
     desk.press("Enter");

@@ -145,7 +145,7 @@ mod tests {
             ("dataset:orders by:dana churn", true),
             ("dataset:dana", false),
             ("by:orders", false),
-            ("by:dana by:eve", false),
+            ("by:dana by:zoe", false),
             ("inc-1", true),
             (item.view().id.as_str(), true),
         ] {

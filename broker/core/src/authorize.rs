@@ -168,6 +168,7 @@ pub(crate) fn circumstances(broker: &Broker, cx: &Context, caller: &Caller) -> C
         session_age_s: (now_ms - caller.opened_ms()) / 1000,
         auth_age_s: caller.auth_time().map_or(i64::MAX, |t| now_ms / 1000 - t),
         amr: caller.amr().to_vec(),
+        key_attested: caller.key_attested(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, to the configured
+//! The only HTTP the broker sends: for discovery documents, keys and codes to the configured identity providers, to the configured
 //! witnesses and time-stamp authority of its log, to the sinks that get its events, and to the bucket of its mirror.
 //!
 //! Addresses of the first kind come from documents that a provider serves, so they are not trusted: HTTPS only (plain HTTP to
@@ -77,7 +77,7 @@ impl IssuerHttp {
 impl HttpGet for IssuerHttp {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
-        let mut answer = self
+        let answer = self
             .client(&parsed)?
             .get(parsed)
             .send()
@@ -86,15 +86,33 @@ impl HttpGet for IssuerHttp {
         if answer.status() != http::StatusCode::OK {
             return Err(format!("{url} answered {}", answer.status()));
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|e| chain(&e.without_url()))? {
-            if body.len() + piece.len() > DOCUMENT_BYTES_MAX {
-                return Err(format!("{url} answered with more than {DOCUMENT_BYTES_MAX} bytes"));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+        document(url, answer).await
     }
+
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+        let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
+        let answer = self
+            .client(&parsed)?
+            .post(parsed)
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(http::header::ACCEPT, "application/json")
+            .body(form)
+            .send()
+            .await
+            .map_err(|e| chain(&e.without_url()))?;
+        Ok((answer.status().as_u16(), document(url, answer).await?))
+    }
+}
+
+async fn document(url: &str, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|e| chain(&e.without_url()))? {
+        if body.len() + piece.len() > DOCUMENT_BYTES_MAX {
+            return Err(format!("{url} answered with more than {DOCUMENT_BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// A client for one configured address: HTTPS only, unless the address is plain HTTP on loopback.
@@ -172,6 +190,7 @@ mod tests {
     use std::net::TcpListener;
 
     use chunk_core::settings::IssuerSettings;
+    use chunk_wire::session::SignIn;
 
     use super::*;
 
@@ -186,6 +205,9 @@ mod tests {
             email_claim: "email".into(),
             name_claim: "name".into(),
             insecure_development: false,
+            sign_in: SignIn::default(),
+            max_age_s: None,
+            acr_values: Vec::new(),
         };
         IssuerConfig { settings, ca_file: None }
     }

@@ -115,6 +115,7 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
         session_age_s: (review.time_ms - given_under.opened_ms) / 1000,
         auth_age_s: review.reviewer.auth_time.map_or(i64::MAX, |at| review.time_ms / 1000 - at),
         amr: review.reviewer.amr.clone(),
+        key_attested: given_under.open.key_attested == Some(true),
     };
     for name in request.datasets.iter() {
         let dataset = broker.settings.catalog.datasets.get(name).ok_or_else(Vec::new)?;

@@ -17,7 +17,7 @@ use chunk_log::journal::Urgency;
 use chunk_wire::dpop::SignedProof;
 use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
-use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
+use chunk_wire::session::{ClientInfo, OpenBrowserSession, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI};
 
 use crate::authorize::Asking;
 use crate::broker::Broker;
@@ -31,7 +31,7 @@ use dpop::{CheckedProof, ProofRefused};
 use oidc::VerifiedIdentity;
 use tokens::Purpose;
 
-/// Fetches documents of identity providers: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
+/// Fetches documents of identity providers, and redeems codes there: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
 #[async_trait]
 pub trait HttpGet: Send + Sync + 'static {
     /// The body of a 200 answer.
@@ -39,6 +39,12 @@ pub trait HttpGet: Send + Sync + 'static {
     /// # Errors
     /// What went wrong, for the operator.
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
+
+    /// Sends a form (`application/x-www-form-urlencoded`); status and body of the answer, whatever the status.
+    ///
+    /// # Errors
+    /// What went wrong, for the operator.
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String>;
 }
 
 /// What a client presents with a call.
@@ -107,6 +113,10 @@ impl Caller {
         &self.session.open.amr
     }
 
+    pub(crate) fn key_attested(&self) -> bool {
+        self.session.open.key_attested == Some(true)
+    }
+
     /// The person, as policies see them.
     pub(crate) fn principal(&self) -> Principal<'_> {
         principal(self.person())
@@ -131,23 +141,54 @@ pub(crate) fn principal(person: &Person) -> Principal<'_> {
 pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, open: OpenSession) -> Result<SessionTokens, Error> {
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
-    let identity = match broker.issuers.verify(&open.id_token, now_ms).await {
-        Ok(identity) => identity,
-        Err(fault @ oidc::IdTokenError::Unavailable { .. }) => {
-            return Err(Error::new(Code::Unavailable, fault.to_string())
-                .hint("try again in a moment")
-                .operator(fault));
-        }
-        Err(fault) => {
-            broker.failures.add(cx, "invalid_id_token");
-            return Err(Error::new(Code::InvalidIdToken, fault.to_string())
-                .hint("run `chunkctl login`")
-                .operator(fault));
-        }
+    let identity = broker.issuers.verify(&open.id_token, now_ms).await;
+    let identity = identity.map_err(|fault| not_signed_in(broker, cx, fault))?;
+    begin(broker, cx, identity, proof, open.client, now_ms).await
+}
+
+/// Exchanges an authorization code, which the broker redeems itself, for a session bound to the proof's key.
+///
+/// # Errors
+/// As [`open_session`], and when the identity provider refuses the code or its token does not name that key.
+pub async fn open_browser_session(
+    broker: &Broker,
+    cx: &Context,
+    presented: Presented,
+    open: OpenBrowserSession,
+) -> Result<SessionTokens, Error> {
+    let now_ms = broker.clock.now_ms();
+    let proof = check_proof(broker, &presented, None, now_ms)?;
+    let identity = broker.issuers.redeem(&open, proof.thumbprint(), now_ms).await;
+    let identity = identity.map_err(|fault| not_signed_in(broker, cx, fault))?;
+    begin(broker, cx, identity, proof, open.client, now_ms).await
+}
+
+fn not_signed_in(broker: &Broker, cx: &Context, fault: oidc::IdTokenError) -> Error {
+    if matches!(fault, oidc::IdTokenError::Unavailable { .. }) {
+        return Error::new(Code::Unavailable, fault.to_string())
+            .hint("try again in a moment")
+            .operator(fault);
+    }
+    broker.failures.add(cx, "invalid_id_token");
+    let hint = match fault {
+        oidc::IdTokenError::BrowserRequired => "run `chunkctl login --browser`",
+        _ => "run `chunkctl login`",
     };
+    Error::new(Code::InvalidIdToken, fault.to_string()).hint(hint).operator(fault)
+}
+
+/// Opens the session of a verified person.
+async fn begin(
+    broker: &Broker,
+    cx: &Context,
+    identity: VerifiedIdentity,
+    proof: CheckedProof,
+    client: ClientInfo,
+    now_ms: i64,
+) -> Result<SessionTokens, Error> {
     let proof = accept_proof(broker, proof, now_ms)?;
     let session = SessionId::from_random(broker.random()?);
-    let draft = draft_session(broker, cx, identity, &proof, open.client, session.clone(), now_ms)?;
+    let draft = draft_session(broker, cx, identity, &proof, client, session.clone(), now_ms)?;
     let committed = broker
         .log
         .commit(Urgency::Normal, move |state, _| decide_open(state, draft))
@@ -364,6 +405,8 @@ fn draft_session(
         },
         amr: identity.amr,
         auth_time: identity.auth_time,
+        flow: Some(identity.flow.as_str().to_owned()),
+        key_attested: Some(identity.flow.attests_key()),
         key: proof.thumbprint.clone(),
         public_key: b64(&proof.public_key),
         ip: cx.ip.to_string(),

@@ -8,12 +8,14 @@
 //! That each token is accepted only once is the caller's to enforce, with [`VerifiedIdentity::token_sha256`].
 
 mod claims;
+mod code;
 mod keys;
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chunk_wire::session::SignIn;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
@@ -44,6 +46,35 @@ pub struct VerifiedIdentity {
     pub token_sha256: [u8; 32],
     /// When the token ends, seconds since 1970.
     pub expires_at: i64,
+    /// How the token came here.
+    pub flow: Flow,
+}
+
+/// How an ID token came to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// A client brought it, got by a device code or in any other way.
+    IdToken,
+    /// The broker redeemed a code that was sent to the client's own machine, and the token names the client's key.
+    Browser,
+}
+
+impl Flow {
+    /// The word for it in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Flow::IdToken => "id_token",
+            Flow::Browser => "browser",
+        }
+    }
+
+    /// Whether the identity provider vouches for the key. A `nonce` in a token that a client brings does not: providers copy one
+    /// into what a device code gives, so whoever phishes with such a code chooses it.
+    #[must_use]
+    pub fn attests_key(self) -> bool {
+        self == Flow::Browser
+    }
 }
 
 /// Why an ID token is refused. What it displays names the check that failed and is safe to show.
@@ -82,6 +113,27 @@ pub enum IdTokenError {
     /// Issued too long ago to open a session with.
     #[error("the ID token was issued too long ago; sign in again")]
     TooOld,
+    /// A client brought it where only the browser of the person's own machine counts.
+    #[error("people of this identity provider sign in with the browser of their own machine; a token from elsewhere is not accepted")]
+    BrowserRequired,
+    /// Its `nonce` is not the thumbprint of the key that signs the call.
+    #[error("the ID token was asked for by the holder of another key")]
+    Nonce,
+    /// What came with the code is not of the protocol.
+    #[error("the sign-in cannot be completed: {0}")]
+    Code(&'static str),
+    /// The identity provider says no to the code.
+    #[error("the identity provider refused the authorization code: `{0}`")]
+    CodeRefused(String),
+    /// `auth_time` is missing where it is needed.
+    #[error("the identity provider does not say when the person authenticated, and this broker has to know")]
+    AuthTimeMissing,
+    /// `auth_time` is too long ago.
+    #[error("the person authenticated at the identity provider too long ago; sign in there again, with password or device")]
+    AuthTimeOld,
+    /// `acr` is none of those that were asked for.
+    #[error("the person did not authenticate in one of the ways that this broker asks the identity provider for")]
+    Acr,
     /// The identity provider left groups out.
     #[error("the ID token does not carry all groups; have the identity provider send fewer")]
     GroupsIncomplete,
@@ -118,6 +170,7 @@ pub struct Issuers {
 struct Issuer {
     settings: IssuerSettings,
     keys: KeySource,
+    http: Arc<dyn HttpGet>,
 }
 
 #[derive(Deserialize)]
@@ -140,23 +193,61 @@ impl Issuers {
             .map(|settings| Issuer {
                 keys: KeySource::new(settings.issuer.clone(), Arc::clone(&http)),
                 settings,
+                http: Arc::clone(&http),
             })
             .collect();
         Self { issuers }
     }
 
-    /// Verifies an ID token and says who it is about.
+    /// Verifies an ID token that a client brings and says who it is about.
     ///
     /// # Errors
     /// When any check fails; see [`IdTokenError`].
     pub async fn verify(&self, id_token: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        let token = Compact::parse(id_token)?;
+        // The one thing taken from an unverified token: which of the configured issuers to verify it against.
+        let issuer = self.issuer(&claims::unverified_issuer(&token.payload)?)?;
+        if issuer.settings.sign_in == SignIn::BrowserRequired {
+            return Err(IdTokenError::BrowserRequired);
+        }
+        issuer.verify(&token, None, now_ms).await
+    }
+
+    fn issuer(&self, name: &str) -> Result<&Issuer, IdTokenError> {
+        self.issuers
+            .iter()
+            .find(|known| known.settings.issuer == name)
+            .ok_or(IdTokenError::Issuer)
+    }
+}
+
+impl Issuer {
+    /// Verifies a token of this issuer; with a nonce, one that the broker got for it.
+    async fn verify(&self, token: &Compact<'_>, nonce: Option<&str>, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        self.keys
+            .verify(token.kid.as_deref(), token.algorithm, token.signed, token.signature, now_ms)
+            .await?;
+        let token_sha256 = fingerprint(token.algorithm, token.signed, &decode(token.signature)?);
+        claims::check(&token.payload, &self.settings, token_sha256, nonce, now_ms)
+    }
+}
+
+/// A JWS in compact form with a header that an ID token may have; its signature has not been looked at.
+struct Compact<'a> {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    payload: Vec<u8>,
+    signed: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    fn parse(id_token: &'a str) -> Result<Self, IdTokenError> {
         if id_token.len() > ID_TOKEN_BYTES_MAX {
             return Err(IdTokenError::Malformed("it is too long"));
         }
-        let not_compact = || IdTokenError::Malformed("it is not a JWS in compact form");
         let (signed, signature) = id_token.rsplit_once('.').ok_or_else(not_compact)?;
         let (header, payload) = signed.split_once('.').ok_or_else(not_compact)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| not_compact());
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| IdTokenError::Malformed("its header is not a JOSE header"))?;
         let algorithm = allowed_algorithm(&header.alg).ok_or(IdTokenError::Algorithm)?;
@@ -166,21 +257,22 @@ impl Issuers {
         if !header.typ.as_deref().is_none_or(is_id_token_type) {
             return Err(IdTokenError::Type);
         }
-        let payload = decode(payload)?;
-        // The one thing taken from an unverified token: which of the configured issuers to verify it against.
-        let issuer = claims::unverified_issuer(&payload)?;
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|known| known.settings.issuer == issuer)
-            .ok_or(IdTokenError::Issuer)?;
-        issuer
-            .keys
-            .verify(header.kid.as_deref(), algorithm, signed, signature, now_ms)
-            .await?;
-        let token_sha256 = fingerprint(algorithm, signed, &decode(signature)?);
-        claims::check(&payload, &issuer.settings, token_sha256, now_ms)
+        Ok(Self {
+            kid: header.kid,
+            algorithm,
+            payload: decode(payload)?,
+            signed,
+            signature,
+        })
     }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| not_compact())
+}
+
+fn not_compact() -> IdTokenError {
+    IdTokenError::Malformed("it is not a JWS in compact form")
 }
 
 /// What is remembered of a token, so that it is accepted once. Of an ECDSA signature (r, s) only r counts: (r, order - s) verifies as

@@ -122,6 +122,7 @@ fn context(circumstances: &Circumstances) -> Result<Vec<(String, RestrictedExpre
         session_age_s,
         auth_age_s,
         amr,
+        key_attested,
     } = circumstances;
     let now = jiff::Timestamp::from_millisecond(*now_ms)
         .map_err(|_| "the clock shows no time")?
@@ -143,6 +144,7 @@ fn context(circumstances: &Circumstances) -> Result<Vec<(String, RestrictedExpre
         ("session_age_s", long(session_age_s)),
         ("auth_age_s", long(auth_age_s)),
         ("amr", strings(amr)),
+        ("key_attested", RestrictedExpression::new_bool(*key_attested)),
     ];
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -107,6 +107,8 @@ pub struct Circumstances {
     pub auth_age_s: i64,
     /// How the person authenticated.
     pub amr: Vec<String>,
+    /// Whether the identity provider's own token names the session's key.
+    pub key_attested: bool,
 }
 
 /// What policy says.

@@ -8,6 +8,7 @@ mod log;
 mod once;
 mod recording;
 mod retention;
+mod sign_in;
 mod standing;
 
 use std::sync::atomic::Ordering;

@@ -22,6 +22,10 @@ pub(crate) struct SessionOpen {
     pub(crate) amr: Vec<String>,
     /// When the person proved who they are, seconds since 1970, where the issuer says.
     pub(crate) auth_time: Option<i64>,
+    /// How the broker got to know who it is: `browser` or `id_token`. Entries of older brokers do not say.
+    pub(crate) flow: Option<String>,
+    /// Whether the identity provider's token names the session's key.
+    pub(crate) key_attested: Option<bool>,
     /// RFC 7638 thumbprint of the session's key.
     pub(crate) key: String,
     /// The key, 32 bytes, base64url.
@@ -45,6 +49,8 @@ impl SessionOpen {
         });
         put(&mut who, "email", self.person.email.as_deref());
         put(&mut who, "auth_time", self.auth_time);
+        put(&mut who, "flow", self.flow.as_deref());
+        put(&mut who, "key_attested", self.key_attested);
         body.set(Group::Who, who);
         body.set(
             Group::Net,
@@ -66,6 +72,8 @@ impl SessionOpen {
             },
             amr: read.member(Group::Who, "amr")?,
             auth_time: read.optional(Group::Who, "auth_time")?,
+            flow: read.optional(Group::Who, "flow")?,
+            key_attested: read.optional(Group::Who, "key_attested")?,
             key: read.member(Group::Who, "key")?,
             public_key: read.member(Group::Who, "public_key")?,
             ip: read.member(Group::Net, "ip")?,

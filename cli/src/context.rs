@@ -145,7 +145,7 @@ impl<'a> Context<'a> {
             let ephemeral = storage == Storage::Memory;
             let credentials = match kept {
                 Some(kept) => kept,
-                None if ephemeral => crate::commands::login::open_session(self, &broker, None, true).await?.0,
+                None if ephemeral => crate::commands::login::open_session(self, &broker, None, None, true).await?.0,
                 None => {
                     return Err(
                         Failure::sign_in(format!("you are not signed in to {}", broker.url.as_str())).why(format!(

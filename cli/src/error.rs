@@ -192,7 +192,7 @@ const VERBS_TO_SUGGEST: &[(&str, &[&str])] = &[
     ("whoami", &[]),
 ];
 
-const OPTIONS_TO_SUGGEST: &[&str] = &["--all", "--mine", "--pending", "--request"];
+const OPTIONS_TO_SUGGEST: &[&str] = &["--all", "--browser", "--device", "--mine", "--pending", "--request"];
 
 /// What an I/O error says without the operating system's number.
 pub(crate) fn io_words(error: &std::io::Error) -> String {
@@ -234,6 +234,7 @@ mod tests {
         );
         for good in [
             "chunkctl login",
+            "chunkctl login --browser",
             "chunkctl requests --mine",
             "chunkctl sessions list",
             "chunkctl describe shop.orders",

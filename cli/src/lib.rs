@@ -13,6 +13,7 @@ mod demo;
 mod document;
 mod error;
 mod figures;
+mod large_type;
 mod lock;
 mod memory;
 mod output;

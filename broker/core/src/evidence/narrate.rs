@@ -13,7 +13,10 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::Stop { .. } => "broker stops".to_owned(),
         Event::ConfigLoad { digest, .. } => format!("configuration {} in force", head(digest)),
         Event::PolicyLoad { digest, .. } => format!("policies {} in force", head(digest)),
-        Event::SessionOpen(open) => format!("{} signs in from {} ({})", open.person.name, open.ip, open.client.host),
+        Event::SessionOpen(open) => {
+            let way = if open.key_attested == Some(true) { " with the browser" } else { "" };
+            format!("{} signs in{way} from {} ({})", open.person.name, open.ip, open.client.host)
+        }
         Event::SessionClose { session, cause, .. } => format!("session {session} ends: {cause}"),
         Event::SessionFail { ip, code, count } => format!("{count} failed sign-ins from {ip}: {code}"),
         Event::RequestCreate(create) => format!(

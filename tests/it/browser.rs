@@ -55,6 +55,9 @@ fn a_person_signs_in_with_the_browser_and_fetches() {
     dana.run(&["fetch", "small", "--reason", "looking", "--format", "csv"]).exits(0);
     assert!(dana.dir().join("small.csv").exists());
 
+    let session = dana.run(&["sessions", "show", done["session"].as_str().unwrap()]).exits(0);
+    assert!(session.stdout.contains("attested by the identity provider"), "{}", session.stdout);
+
     // The provider was told the session's key, and the evidence says that it vouches for it.
     let address: url::Url = shown["url"].as_str().unwrap().parse().unwrap();
     let asked: BTreeMap<String, String> = address.query_pairs().into_owned().collect();

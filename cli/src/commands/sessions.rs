@@ -115,7 +115,12 @@ pub(crate) fn show(view: &SessionView) -> String {
         "person",
         format!("{} ({} at {})", view.person.name, view.person.subject, view.person.issuer),
     );
-    facts.add("key", &view.key);
+    let attested = if view.key_attested {
+        " (attested by the identity provider)"
+    } else {
+        ""
+    };
+    facts.add("key", format!("{}{attested}", view.key));
     facts.add("from", format!("{} ({}), {}", view.client.host, view.ip, view.client.version));
     facts.add("opened", figures::time(view.opened_ms));
     facts.add("ends", figures::time(view.expires_ms));

@@ -182,6 +182,9 @@ pub struct SessionView {
     pub person: Person,
     /// RFC 7638 thumbprint of its key.
     pub key: String,
+    /// Whether the identity provider's own token names that key: the person signed in with the browser of their own machine.
+    #[serde(default)]
+    pub key_attested: bool,
     /// Client as it named itself.
     pub client: ClientInfo,
     /// Address it signed in from.

@@ -72,7 +72,7 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
-    /// Sign in with a code that any browser can confirm.
+    /// Sign in: with the browser of this machine, or a code that any browser can confirm.
     Login(commands::login::LoginArgs),
     /// End the session, here and at the broker.
     Logout,

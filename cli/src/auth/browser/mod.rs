@@ -157,7 +157,7 @@ fn random() -> Result<String> {
     SystemRandom::new()
         .fill(bytes.as_mut())
         .map_err(|_| Failure::bug("the operating system gave no randomness"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes.as_ref()))
+    Ok(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
 #[cfg(test)]

@@ -98,6 +98,8 @@ pub(crate) enum Commands {
     Revoke(commands::revoke::RevokeArgs),
     /// Show what was done under each sign-in, or end one.
     Sessions(commands::sessions::SessionsArgs),
+    /// Show which keys can act in your name, or end one.
+    Keys(commands::keys::KeysArgs),
     /// Check offline that files are what the broker released.
     Verify(commands::verify::VerifyArgs),
     /// Search, export and verify the evidence.

@@ -184,6 +184,7 @@ const VERBS_TO_SUGGEST: &[(&str, &[&str])] = &[
     ("describe", &[]),
     ("doctor", &[]),
     ("fetch", &[]),
+    ("keys", &["list"]),
     ("login", &[]),
     ("plan", &[]),
     ("request", &["show"]),

@@ -179,6 +179,40 @@ fn when_somebody_last_authenticated_is_asked_for_and_checked() {
     );
 }
 
+#[test]
+fn somebody_finds_a_key_that_is_not_theirs_and_ends_it() {
+    let world = World::new();
+    let dana = world.person("dana");
+    let done = dana
+        .login_in_browser(&["login", "--browser", "--insecure-storage", "--json"], |address| {
+            browser::sign_in(address, "dana");
+        })
+        .exits(0)
+        .event("login.done");
+    let thief = world.api("dana");
+    let (own, foreign) = (done["key"].as_str().unwrap().to_owned(), thief.thumbprint());
+    let listed = dana.json(&["keys", "list"]).exits(0).stdout;
+    let keys: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |key: &str| {
+        keys.iter()
+            .find(|event| event["key"] == key)
+            .unwrap_or_else(|| panic!("{key} is not in {listed}"))
+    };
+    assert_eq!((&of(&own)["key_attested"], &of(&own)["current"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&of(&foreign)["key_attested"], &of(&foreign)["current"]),
+        (&json!(false), &json!(false))
+    );
+    // Only one's own: nobody else's key is found, whoever asks.
+    world.signed_in("drew").run(&["keys", "revoke", &foreign]).exits(1);
+    assert_eq!(thief.get("/v1/whoami").status, 200);
+    dana.run(&["keys", "revoke", &foreign]).exits(0);
+    assert_eq!(thief.get("/v1/whoami").code(), "session_ended");
+    assert!(!dana.json(&["keys", "list"]).exits(0).stdout.contains(&foreign));
+    dana.run(&["keys", "revoke", &own]).exits(0);
+    dana.run(&["whoami"]).exits(4);
+}
+
 // --------------------------------------------------------------------------------------------------------------- the phish
 
 #[test]

@@ -127,10 +127,16 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
                     "the code expired before anybody used it",
                 )
                 .hint("chunkctl login"),
-                other if NO_CODES.contains(&other.as_ref()) => no_codes(&issuer.issuer, &format!("it says `{}`", other.as_ref())),
-                _ => refused(&issuer.issuer, "refused the sign-in", &error, |error| {
-                    error.error().as_ref().to_owned()
-                }),
+                other => {
+                    let word: &str = other.as_ref();
+                    if NO_CODES.contains(&word) {
+                        no_codes(&issuer.issuer, &format!("it says `{word}`"))
+                    } else {
+                        refused(&issuer.issuer, "refused the sign-in", &error, |error| {
+                            error.error().as_ref().to_owned()
+                        })
+                    }
+                }
             },
             _ => refused(&issuer.issuer, "gave no usable answer", &error, |error| {
                 error.error().as_ref().to_owned()

@@ -243,7 +243,8 @@ fn of_two_answers_at_once_one_is_taken() {
     let (mut first, mut second) = (waiting.connect(), waiting.connect());
     // All but the last byte of both, so that neither is early.
     for (stream, request) in [(&mut first, &one), (&mut second, &two)] {
-        stream.write_all(&request.as_bytes()[..request.len() - 1]).unwrap();
+        let (_, head) = request.as_bytes().split_last().unwrap();
+        stream.write_all(head).unwrap();
     }
     first.write_all(b"\n").unwrap();
     second.write_all(b"\n").ok();

@@ -71,6 +71,8 @@ const NO_CODES: [&str; 4] = [
     "unsupported_grant_type",
     "unsupported_response_type",
 ];
+/// What others say instead when nothing but the grant can be wrong about the request.
+const NOT_LIKE_THIS: &str = "invalid_request";
 /// That the terminal was asked; whether it did is not told.
 pub(super) const COPIED: &str = "The address is on your clipboard too, where your terminal lets programs put it there.";
 
@@ -103,7 +105,7 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
         .request_async(&call)
         .await
         .map_err(|error| match error_code(&error, |error| error.error().as_ref()) {
-            Some(code) if NO_CODES.contains(&code) => no_codes(&issuer.issuer, &format!("it says `{code}`")),
+            Some(code) if NO_CODES.contains(&code) || code == NOT_LIKE_THIS => no_codes(&issuer.issuer, &format!("it says `{code}`")),
             _ => refused(&issuer.issuer, "refused to start a sign-in", &error, |error| {
                 error.error().as_ref().to_owned()
             }),

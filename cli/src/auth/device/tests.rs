@@ -88,7 +88,7 @@ fn an_answer_without_an_identity_token_is_no_sign_in() {
 
 #[test]
 fn a_provider_that_allows_no_codes_is_told_apart_and_the_browser_is_offered() {
-    for error in ["unauthorized_client", "access_denied", "unsupported_grant_type"] {
+    for error in ["unauthorized_client", "access_denied", "unsupported_grant_type", "invalid_request"] {
         let failure = run(vec![ok(DISCOVERY), no(error)]).0.unwrap_err();
         assert_eq!(
             (failure.exit, failure.code.as_str()),

@@ -70,7 +70,7 @@ fn list(cx: &Context<'_>, all: bool) -> Result<()> {
             call = call.query("all", "true");
         }
         let views: Vec<SessionView> = session.json(&call).await?;
-        let keys = open_keys(&views, session.id());
+        let keys = open_keys(&views, &session.id());
         if cx.ui.is_json() {
             return keys.iter().try_for_each(|key| cx.ui.event("key", key));
         }
@@ -93,14 +93,15 @@ fn list(cx: &Context<'_>, all: bool) -> Result<()> {
 fn revoke(cx: &Context<'_>, key: &str) -> Result<()> {
     cx.with_session(async |session| {
         let views: Vec<SessionView> = session.get(&["v1", "sessions"]).await?;
-        let keys = open_keys(&views, session.id());
+        let keys = open_keys(&views, &session.id());
         let found = keys
             .iter()
             .find(|open| open.key == key)
             .ok_or_else(|| Failure::no("not_found", format!("you have no open session with the key `{key}`")).hint("chunkctl keys list"))?;
         // This command's own session comes last: it is what ends the others.
         let mut sessions = found.sessions.clone();
-        sessions.sort_by_key(|id| *id == session.id());
+        let own = session.id();
+        sessions.sort_by_key(|id| *id == own);
         for id in &sessions {
             session.send(&session.broker.delete(&["v1", "sessions", id])).await?;
         }

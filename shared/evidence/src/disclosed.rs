@@ -161,6 +161,14 @@ pub(crate) enum Given<'r> {
 }
 
 impl Page {
+    /// An empty page for entries that stand in a text of this length.
+    pub(crate) fn for_text(length: usize) -> Self {
+        Self {
+            text: String::with_capacity(length),
+            ..Self::default()
+        }
+    }
+
     /// Entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -335,9 +335,9 @@ pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
 /// Appends the text behind the escapes of a canonical text.
 pub(crate) fn unescape_into(inner: &str, text: &mut String) {
     let mut rest = inner;
-    while let Some((plain, escaped)) = rest.split_once('\\') {
-        text.push_str(plain);
-        let mut characters = escaped.chars();
+    while let Some(plain) = until_escape(rest.as_bytes()) {
+        text.push_str(rest.get(..plain).unwrap_or_default());
+        let mut characters = rest.get(plain + 1..).unwrap_or_default().chars();
         match characters.next() {
             Some('b') => text.push('\u{8}'),
             Some('t') => text.push('\t'),
@@ -355,6 +355,19 @@ pub(crate) fn unescape_into(inner: &str, text: &mut String) {
         rest = characters.as_str();
     }
     text.push_str(rest);
+}
+
+/// Where the first backslash stands.
+#[inline]
+fn until_escape(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += plain_run(bytes.get(at..)?);
+        match bytes.get(at)? {
+            b'\\' => return Some(at),
+            _ => at += 1,
+        }
+    }
 }
 
 /// How many of the first bytes stand for themselves in a string.

@@ -77,6 +77,7 @@ impl SignedRequest {
             return Err("a request's digest is not that of the signed document");
         }
         let document = Raw::parse(&payload).map_err(|_| "a signed request is not canonical JSON")?;
+        let document = Members::of(document);
         if document.get("v").and_then(Raw::as_u64) != Some(1) {
             return Err("a signed request is of an unknown version");
         }
@@ -109,15 +110,31 @@ impl SignedRequest {
 
     /// What was approved for each column.
     pub(crate) fn masks(&self) -> Option<Vec<PlannedMask<'_>>> {
-        masks(Raw::known(&self.document).get("columns")?, "name")
+        masks(Raw::known(&self.document), "name")
     }
 }
 
-/// The masks of a list of columns, sorted, each once; `name` is the member that names the column.
-pub(crate) fn masks<'a>(columns: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<'a>>> {
+/// The masks that an object lists as its `columns`, sorted, each once; `name` is the member that names the column.
+pub(crate) fn masks<'a>(object: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<'a>>> {
+    let mut masks = None;
+    let mut scanner = Scanner::new(object.text());
+    let read = scanner.object::<EncodeError>(DEPTH_MAX, |scanner, key| {
+        match key {
+            "columns" => masks = Some(masks_listed(scanner, name)?),
+            _ => drop(scanner.value(DEPTH_MAX)?),
+        }
+        Ok(())
+    });
+    read.ok()?;
+    let mut masks = masks?;
+    masks.sort_unstable();
+    masks.dedup();
+    Some(masks)
+}
+
+fn masks_listed<'a>(scanner: &mut Scanner<'a>, name: &str) -> Result<Vec<PlannedMask<'a>>, EncodeError> {
     let mut masks = Vec::new();
-    let mut scanner = Scanner::new(columns.text());
-    let read = scanner.list::<EncodeError>(DEPTH_MAX, |scanner| {
+    scanner.list::<EncodeError>(DEPTH_MAX, |scanner| {
         let (mut dataset, mut of, mut mask) = (None, None, None);
         scanner.object::<EncodeError>(DEPTH_MAX, |scanner, key| {
             match key {
@@ -135,11 +152,8 @@ pub(crate) fn masks<'a>(columns: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<
             mask.ok_or(EncodeError::NotJson)?,
         ));
         Ok(())
-    });
-    read.ok()?;
-    masks.sort_unstable();
-    masks.dedup();
-    Some(masks)
+    })?;
+    Ok(masks)
 }
 
 /// Whether all of these masks are among those; both sorted.
@@ -155,6 +169,7 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
     }
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
     let document = Raw::parse(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
+    let document = Members::of(document);
     let says = |name: &str, text: &str| document.get(name).and_then(Raw::as_str).as_deref() == Some(text);
     let verdict = if entry.kind == Kind::ReviewApprove { "approve" } else { "reject" };
     if document.get("v").and_then(Raw::as_u64) != Some(1) || !says("verdict", verdict) {
@@ -182,6 +197,19 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
         return Err("the reviewer's reason on record is not the signed one");
     }
     Ok(reason.into_owned())
+}
+
+/// The members of an object that is asked for most of them: looking for each anew would walk over it each time.
+struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
+
+impl<'a> Members<'a> {
+    fn of(object: Raw<'a>) -> Self {
+        Self(object.members().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<Raw<'a>> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
 }
 
 fn payload(entry: &Disclosed<'_>, signer: &Holder, payload_type: &str) -> Result<String, ()> {

@@ -132,7 +132,10 @@ pub(super) struct Rows {
 impl Rows {
     /// Reads a member whose first entry is of this index. Rows of the range are numbered by their order; context has numbers.
     pub(super) fn parse(text: &str, first: u64, context: bool) -> Result<Self, &'static str> {
-        let mut rows = Self::default();
+        let mut rows = Self {
+            page: Page::for_text(text.len()),
+            ..Self::default()
+        };
         let mut rest = text;
         let mut header = String::new();
         while !rest.is_empty() {

@@ -40,7 +40,7 @@ impl Ledger<'_> {
         }
         let quorum = entry.number(Group::Out, "quorum");
         report.check(!entry.shows(Group::Out) || quorum.is_some(), TERMS, "it names no quorum");
-        let masks = masks_of(entry, Group::Obj, report, |columns| self.approved_masks.read(columns));
+        let masks = masks_of(entry, Group::Obj, report, |group| self.approved_masks.read(group));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
         self.requests.push(

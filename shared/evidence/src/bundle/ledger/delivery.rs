@@ -12,7 +12,7 @@ impl Ledger<'_> {
     pub(super) fn intent(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         self.under(entry, 1, report);
         let of = reference(entry, 0);
-        let planned = masks_of(entry, Group::Mask, report, |columns| self.planned_masks.read(columns));
+        let planned = masks_of(entry, Group::Mask, report, |group| self.planned_masks.read(group));
         let act = entry.act.map(|act| self.names.number(act));
         let dataset = entry.ds.map(|ds| self.names.number(ds));
         if let Some(grant) = self.grants.get(of) {
@@ -69,7 +69,7 @@ impl Ledger<'_> {
         let end = entry.text(Group::Out, "end");
         let done = end.as_deref() == Some("done");
         let sha256 = entry.text(Group::Out, "sha256").and_then(|text| from_hex_32(&text).ok());
-        let applied = masks_of(entry, Group::Mask, report, |columns| masks(columns, "column"));
+        let applied = masks_of(entry, Group::Mask, report, |group| masks(group, "column"));
         let of = reference(entry, 0);
         if let Some(intent) = self.intents.get_mut(of) {
             report.check(!intent.ended, CLOSURE, "its intent had an outcome before");

@@ -108,17 +108,17 @@ impl Texts {
 /// What was planned for each column: dataset, column, mask; sorted.
 pub(super) type Masks = Arc<[PlannedMask<'static>]>;
 
-/// Reads lists of columns with their masks. The same lists come again and again, so a few are remembered by their text.
+/// Reads the columns that a group lists with their masks. The same come again and again, so a few are remembered by the group's text.
 pub(super) struct MaskReader {
     name: &'static str,
     known: HashMap<Box<str>, Masks>,
 }
 
-/// Lists remembered at most; beyond it the memory starts afresh.
+/// Groups remembered at most; beyond it the memory starts afresh.
 const KNOWN_MAX: usize = 1024;
 
 impl MaskReader {
-    /// A reader of lists in which this member names the column.
+    /// A reader of groups in which this member names the column.
     pub(super) fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -126,19 +126,19 @@ impl MaskReader {
         }
     }
 
-    pub(super) fn read(&mut self, columns: Raw<'_>) -> Option<Masks> {
-        if let Some(masks) = self.known.get(columns.text()) {
+    pub(super) fn read(&mut self, group: Raw<'_>) -> Option<Masks> {
+        if let Some(masks) = self.known.get(group.text()) {
             return Some(Arc::clone(masks));
         }
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        let found = masks(columns, self.name)?.into_iter();
+        let found = masks(group, self.name)?.into_iter();
         let found: Masks = found
             .map(|(dataset, column, mask)| (own(dataset), own(column), own(mask)))
             .collect();
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
-        self.known.insert(columns.text().into(), Arc::clone(&found));
+        self.known.insert(group.text().into(), Arc::clone(&found));
         Some(found)
     }
 }

@@ -156,6 +156,11 @@ impl Job {
         self.run_with(&self.variables, arguments)
     }
 
+    /// The job's own work.
+    fn fetch(&self, file: &str) -> Output {
+        self.run(&["fetch", "small", "--limit", "5", "--reason", "the nightly report", "-o", file])
+    }
+
     fn run_with(&self, variables: &[(String, String)], arguments: &[&str]) -> Output {
         let scratch = self.person.home.join("tmp");
         std::fs::create_dir_all(&scratch).unwrap();
@@ -275,17 +280,7 @@ fn a_job_signs_in_fetches_and_leaves_no_token_behind() {
     let session: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let text = |name: &str| session[name].as_str().unwrap().to_owned();
 
-    job.run(&[
-        "fetch",
-        "small",
-        "--limit",
-        "5",
-        "--reason",
-        "the nightly report",
-        "-o",
-        "small.csv",
-    ])
-    .exits(0);
+    job.fetch("small.csv").exits(0);
     job.run(&["verify", "small.csv"]).exits(0);
     let who = job.run(&["whoami"]).exits(0);
     assert!(
@@ -337,17 +332,7 @@ fn every_command_of_a_job_works_without_a_sign_in_and_keeps_nothing() {
     let scene = Scene::new();
     let runner = Runner::start(&scene);
     let job = scene.job(&runner.variables());
-    job.run(&[
-        "fetch",
-        "small",
-        "--limit",
-        "5",
-        "--reason",
-        "the nightly report",
-        "-o",
-        "small.parquet",
-    ])
-    .exits(0);
+    job.fetch("small.parquet").exits(0);
     job.run(&["verify", "small.parquet"]).exits(0);
     job.run(&["whoami"]).exits(0);
     let given = runner.given.lock().unwrap().clone();
@@ -584,17 +569,7 @@ fn the_evidence_says_which_job_it_was_and_both_verifiers_agree() {
     let scene = Scene::new();
     let runner = Runner::start(&scene);
     let job = scene.job(&runner.variables());
-    job.run(&[
-        "fetch",
-        "small",
-        "--limit",
-        "5",
-        "--reason",
-        "the nightly report",
-        "-o",
-        "small.csv",
-    ])
-    .exits(0);
+    job.fetch("small.csv").exits(0);
     let anna = scene.world.signed_in("anna");
     let found = anna.json(&["audit", "search", "--kind", "session.open"]).exits(0);
     let of_the_job = found

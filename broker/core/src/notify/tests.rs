@@ -7,22 +7,10 @@ use chunk_wire::review::{Verdict, Withdraw};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::testing::{Others, POLICIES, Setup, Someone, World, cx, slice};
+use crate::testing::receivers::{Mood, swift};
+use crate::testing::{ADMINISTRATORS, Others, POLICIES, Setup, Someone, World, cx, slice};
 
-const ADMINISTRATORS: &str = r#"
-@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
-"#;
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// What whoever is told does with it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Mood {
-    Accepts,
-    Refuses,
-    Hangs,
-    /// It keeps what it is given and says that it did not.
-    Forgets,
-}
 
 /// Somebody who is told, with the note of how far that has come.
 #[derive(Clone)]
@@ -57,15 +45,7 @@ impl Fake {
             port: Box::new(self.clone()),
             cursor: Arc::new(self.clone()),
             noted: self.lock().noted,
-            pace: Pace {
-                gather: Duration::from_millis(1),
-                pause: Duration::from_millis(1),
-                pause_max: Duration::from_millis(4),
-                deliver_max: Duration::from_millis(200),
-                note_every: Duration::from_millis(1),
-                last_max: Duration::from_millis(200),
-                ..Pace::default()
-            },
+            pace: swift(Duration::from_millis(200)),
         }
     }
 
@@ -84,17 +64,12 @@ impl NotifyPort for Fake {
         let mood = {
             let mut inner = self.lock();
             inner.tries += 1;
-            if matches!(inner.mood, Mood::Accepts | Mood::Forgets) {
+            if inner.mood.keeps() {
                 inner.got.push(notice.clone());
             }
             inner.mood
         };
-        match mood {
-            Mood::Accepts => Ok(()),
-            Mood::Refuses => Err(SinkFault::refused("no")),
-            Mood::Forgets => Err(SinkFault::unavailable("what?")),
-            Mood::Hangs => std::future::pending().await,
-        }
+        mood.answer().await
     }
 }
 

@@ -11,21 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::evidence::entries::{DisposeEntry, Disposed, Event};
-use crate::testing::{Others, POLICIES, Setup, World, cx, drain};
-
-const ADMINISTRATORS: &str = r#"
-@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
-"#;
-
-/// What a receiver does with what it is given.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Mood {
-    Accepts,
-    Refuses,
-    Hangs,
-    /// It keeps what it is given and says that it did not.
-    Forgets,
-}
+use crate::testing::receivers::{Mood, swift};
+use crate::testing::{ADMINISTRATORS, Others, POLICIES, Setup, World, cx, drain};
 
 /// A receiver that does as it is told, with the note of where it has come to.
 #[derive(Clone)]
@@ -67,15 +54,7 @@ impl Fake {
             port: Box::new(self.clone()),
             cursor: Arc::new(self.clone()),
             noted: self.lock().noted,
-            pace: Pace {
-                gather: Duration::from_millis(1),
-                pause: Duration::from_millis(1),
-                pause_max: Duration::from_millis(4),
-                deliver_max: Duration::from_millis(500),
-                note_every: Duration::from_millis(1),
-                last_max: Duration::from_millis(200),
-                ..Pace::default()
-            },
+            pace: swift(Duration::from_millis(500)),
         }
     }
 
@@ -110,17 +89,12 @@ impl SinkPort for Fake {
         let mood = {
             let mut inner = self.lock();
             inner.tries += 1;
-            if matches!(inner.mood, Mood::Accepts | Mood::Forgets) {
+            if inner.mood.keeps() {
                 inner.got.extend_from_slice(events);
             }
             inner.mood
         };
-        match mood {
-            Mood::Accepts => Ok(()),
-            Mood::Refuses => Err(SinkFault::refused("no")),
-            Mood::Forgets => Err(SinkFault::unavailable("what?")),
-            Mood::Hangs => std::future::pending().await,
-        }
+        mood.answer().await
     }
 }
 

@@ -2,6 +2,7 @@
 //! provider with one key. The stories below run the whole road in milliseconds.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+pub(crate) mod receivers;
 mod recordings;
 mod roles;
 mod stories;
@@ -64,6 +65,11 @@ permit(principal in Group::"data-eng", action in [Action::"describe", Action::"f
 permit(principal in Group::"data-owners", action == Action::"review", resource);
 @id("auditors")
 permit(principal in Group::"auditors", action in [Action::"audit_read", Action::"audit_export"], resource);
+"#;
+
+/// People who may end what is others'.
+pub(crate) const ADMINISTRATORS: &str = r#"
+@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
 "#;
 
 /// Time that moves when told.

@@ -42,7 +42,7 @@ fn faults(text: &str) -> String {
         .replace(&format!("{}/", dir.path().display()), "")
 }
 
-const GOOD: &str = r#"[broker]
+pub(super) const GOOD: &str = r#"[broker]
 name = "b"
 public_url = "http://127.0.0.1:8443"
 listen = "127.0.0.1:8443"

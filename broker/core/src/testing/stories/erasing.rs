@@ -8,11 +8,7 @@ use chunk_wire::review::{Verdict, Withdraw};
 
 use super::{approved, state_of};
 use crate::error::Error;
-use crate::testing::{POLICIES, Someone, World, cx, drain};
-
-const ADMINISTRATORS: &str = r#"
-@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
-"#;
+use crate::testing::{ADMINISTRATORS, POLICIES, Someone, World, cx, drain};
 
 async fn world() -> World {
     World::with_policies(&format!("{POLICIES}{ADMINISTRATORS}")).await

@@ -17,11 +17,7 @@ use crate::evidence::entries::{DisposeEntry, Event};
 use crate::limits::REPLAYS_RUNNING_MAX;
 use crate::recording::{Keep, Replay};
 use crate::state::State;
-use crate::testing::{POLICIES, Setup, Someone, World, cx, drain, policy_set, until};
-
-const ADMINISTRATORS: &str = r#"
-@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);
-"#;
+use crate::testing::{ADMINISTRATORS, POLICIES, Setup, Someone, World, cx, drain, policy_set, until};
 
 /// A broker that keeps what is delivered of `customers`.
 async fn world() -> World {

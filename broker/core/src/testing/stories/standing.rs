@@ -7,9 +7,7 @@ use chunk_wire::problem::Code;
 use chunk_wire::review::Verdict;
 
 use super::{approved, state_of};
-use crate::testing::{POLICIES, Setup, World, cx, drain, policy_set};
-
-const ADMINISTRATORS: &str = r#"@id("administrators") permit(principal in Group::"admins", action == Action::"administer", resource);"#;
+use crate::testing::{ADMINISTRATORS, POLICIES, Setup, World, cx, drain, policy_set};
 
 #[tokio::test]
 async fn an_approval_counts_only_while_policy_lets_its_giver_review() {

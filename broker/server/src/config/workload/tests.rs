@@ -6,19 +6,8 @@ use chunk_core::identity::workload::Provider;
 use chunk_core::policy::PolicySet;
 
 use crate::config::check::check;
+use crate::config::tests::GOOD;
 use crate::config::{Config, Faults};
-
-const BROKER: &str = r#"[broker]
-name = "b"
-public_url = "http://127.0.0.1:8443"
-listen = "127.0.0.1:8443"
-
-[[issuer]]
-name = "sso"
-issuer = "https://login.example.com"
-client_id = "chunkctl"
-
-"#;
 
 const GITHUB: &str = r#"[[workload]]
 name = "nightly"
@@ -58,7 +47,7 @@ uid = "6a3f1b0e-0f5a-4a0c-9a55-1a2b3c4d5e6f"
 
 fn read(workloads: &str) -> Result<Config, Faults> {
     let policies = |_: &Path| Ok(PolicySet::load(&[]).unwrap());
-    check(Path::new("/broker.toml"), &format!("{BROKER}{workloads}"), policies)
+    check(Path::new("/broker.toml"), &format!("{GOOD}\n{workloads}"), policies)
 }
 
 /// The faults of a rule with one thing replaced by another.
@@ -259,7 +248,7 @@ fn a_policy_names_only_workloads_that_there_are() {
     let policy = |name: &str| {
         let text = format!("permit (principal == Workload::\"{name}\", action == Action::\"describe\", resource);");
         let policies = move |_: &Path| Ok(PolicySet::load(&[("a.cedar".to_owned(), text)]).unwrap());
-        check(Path::new("/broker.toml"), &format!("{BROKER}{GITHUB}"), policies)
+        check(Path::new("/broker.toml"), &format!("{GOOD}\n{GITHUB}"), policies)
     };
     policy("nightly").unwrap();
     let found = policy("nigthly").unwrap_err().to_string();

@@ -342,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_in_the_file_itself_is_refused_and_not_quoted() {
+        for key in ["access_key", "secret_key", "session_token"] {
+            let found = read(&format!("url = \"s3://acme\"\n{key} = \"hunter2\"")).unwrap_err().to_string();
+            let told = format!("`mirror.{key}`: a key is written as {{ env = ");
+            assert!(found.contains(&told) && !found.contains("hunter2"), "{key}: {found}");
+        }
+    }
+
+    #[test]
     fn every_key_of_the_section_is_in_the_documentation() {
         let page = include_str!("../../../../docs/configuration.md");
         let section = page.split("## `[mirror]`").nth(1).unwrap().split("\n## ").next().unwrap();

@@ -176,19 +176,9 @@ pub(crate) fn demand_of(
 pub(crate) fn circumstances(broker: &Broker, cx: &Context, caller: &Caller) -> Circumstances {
     let now_ms = broker.clock.now_ms();
     Circumstances {
-        reason: String::new(),
-        ticket: String::new(),
-        rows_estimated: 0,
-        bytes_estimated: 0,
-        columns: Vec::new(),
-        statement: String::new(),
-        functions: Vec::new(),
-        format: String::new(),
-        ip: cx.ip,
-        now_ms,
         session_age_s: (now_ms - caller.opened_ms()) / 1000,
         auth_age_s: caller.auth_time().map_or(i64::MAX, |t| now_ms / 1000 - t),
-        amr: caller.amr().to_vec(),
+        ..Circumstances::without_plan(cx.ip, now_ms, caller.amr())
     }
 }
 

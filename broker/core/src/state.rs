@@ -249,6 +249,16 @@ impl State {
         self.sessions.get(id).filter(|s| s.closed.is_none() && now_ms < s.open.expires_ms)
     }
 
+    /// The session that the `session.open` of this index began.
+    pub(crate) fn session_at(&self, index: u64) -> Option<&Arc<Session>> {
+        self.sessions.get(self.opened.get(&index)?)
+    }
+
+    /// Whether this was done in an emergency, and nobody has reviewed it yet.
+    pub(crate) fn review_is_due(&self, request: &Request) -> bool {
+        request.breakglass.is_some_and(|open| self.unreviewed.contains_key(&open))
+    }
+
     /// Pseudonyms of everybody whose subject, name, e-mail or pseudonym is exactly this.
     pub(crate) fn actors_named(&self, who: &str) -> BTreeSet<ActorId> {
         let is = |open: &SessionOpen| {

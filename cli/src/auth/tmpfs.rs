@@ -1,4 +1,4 @@
-//! A place for the session of a job that no disk ever sees: a file in the machine's memory.
+//! A place for the session of a job that is on no disk: a file in memory, which nothing but swap could write to one.
 //!
 //! The place must prove what it is: a file system that the kernel keeps in memory, in a folder that is ours and that nobody else
 //! may enter. A file's name says until when its session lives, so that whoever finds one knows, and so that what is over is

@@ -104,8 +104,6 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     people_only(reviewer.and_then(|person| person.workload.as_ref()))?;
     let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
     let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
-    entry.afterwards = request.breakglass.is_some();
-    entry.request = request.breakglass.unwrap_or(request.index);
     if !entry.afterwards && (request.state != RequestState::Pending || now_ms >= request.expires_ms) {
         return Err(wrong_state(request, "be reviewed"));
     }

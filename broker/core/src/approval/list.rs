@@ -110,8 +110,7 @@ fn newest_first<'s>(
 
 /// Whether a request is listed under this state. What was done in an emergency waits for reviewers like what is pending.
 fn is(known: &State, request: &Request, state: RequestState) -> bool {
-    let due = || request.breakglass.is_some_and(|open| known.unreviewed.contains_key(&open));
-    request.state == state || state == RequestState::Pending && due()
+    request.state == state || state == RequestState::Pending && known.review_is_due(request)
 }
 
 const LISTED_MAX: usize = 1000;

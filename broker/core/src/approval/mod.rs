@@ -85,9 +85,8 @@ async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &Req
     }
     let entry = ReviewEntry {
         id: id.clone(),
-        // Decided with the verdict.
-        request: 0,
-        afterwards: false,
+        request: request.breakglass.unwrap_or(request.index),
+        afterwards: request.breakglass.is_some(),
         session: caller.session().clone(),
         open: caller.open_index(),
         policy: 0,

@@ -101,20 +101,11 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
         .and_then(|theirs| theirs.claims.as_ref())
         .unwrap_or(&review.reviewer);
     // Who they are now, in the circumstances in which they gave the verdict.
+    let ip = review.reviewer.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let circumstances = Circumstances {
-        reason: String::new(),
-        ticket: String::new(),
-        rows_estimated: 0,
-        bytes_estimated: 0,
-        columns: Vec::new(),
-        statement: String::new(),
-        functions: Vec::new(),
-        format: String::new(),
-        ip: review.reviewer.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        now_ms: review.time_ms,
         session_age_s: (review.time_ms - given_under.opened_ms) / 1000,
         auth_age_s: review.reviewer.auth_time.map_or(i64::MAX, |at| review.time_ms / 1000 - at),
-        amr: review.reviewer.amr.clone(),
+        ..Circumstances::without_plan(ip, review.time_ms, &review.reviewer.amr)
     };
     for name in request.datasets.iter() {
         let dataset = broker.settings.catalog.datasets.get(name).ok_or_else(Vec::new)?;

@@ -43,12 +43,11 @@ pub(super) async fn views(broker: &Broker, requests: &[Arc<Request>]) -> Result<
         }
     }
     let published = broker.log.published();
-    let due = |request: &Request| {
-        request
-            .breakglass
-            .is_some_and(|open| published.state.unreviewed.contains_key(&open))
-    };
-    requests.iter().map(|request| show(request, &words, due(request))).collect()
+    let state = &published.state;
+    requests
+        .iter()
+        .map(|request| show(request, &words, state.review_is_due(request)))
+        .collect()
 }
 
 /// What a request says, or a verdict gives as its reason.

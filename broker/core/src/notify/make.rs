@@ -177,14 +177,20 @@ async fn details(broker: &Broker, create: &RequestCreate, requester: Option<&Per
 
 /// A sign-in, where it was with a key that this person had not used before.
 async fn of_session(broker: &Broker, settings: &NotifySettings, index: u64, open: &SessionOpen) -> Option<Notice> {
-    let known = broker
-        .log
-        .published()
+    let published = broker.log.published();
+    let theirs = published
         .state
-        .sessions
-        .values()
-        .any(|earlier| earlier.index < index && earlier.open.actor == open.actor && earlier.open.key == open.key);
-    if known {
+        .people
+        .get(&open.actor)
+        .into_iter()
+        .flat_map(|theirs| &theirs.sessions);
+    let mut earlier = theirs.take_while(|earlier| **earlier < index);
+    if earlier.any(|earlier| {
+        published
+            .state
+            .session_at(*earlier)
+            .is_some_and(|session| session.open.key == open.key)
+    }) {
         return None;
     }
     let to = match &settings.audience {

@@ -23,8 +23,9 @@ use chunk_wire::id::RequestId;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
+use crate::error::{Error, chain};
 use crate::evidence::log::Stored;
-use crate::sinks::{Carrier, Cursor, CursorPort, Kind, Missed, Pace, Receiver, Role, Since, SinkFault, SinkSettings, chain, fewer_entries};
+use crate::sinks::{Carrier, Cursor, CursorPort, Kind, Missed, Pace, Receiver, Role, Since, SinkFault, SinkSettings, fewer_entries};
 
 /// What configuration says of a notifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -296,7 +297,7 @@ struct NoticeCarrier {
 #[async_trait]
 impl Carrier for NoticeCarrier {
     async fn carry(&mut self, broker: &Broker, from: u64, deliver_max: Duration) -> Result<u64, Missed> {
-        let unreadable = |fault: &crate::error::Error| SinkFault::unavailable(chain(fault));
+        let unreadable = |fault: &Error| SinkFault::unavailable(chain(fault));
         let stored = broker.log.stored(from, HEADERS_MAX).await.map_err(|fault| unreadable(&fault))?;
         let last = stored.last().ok_or_else(fewer_entries)?.index;
         let Some(entry) = stored.iter().find(|entry| self.may_tell(entry)) else {

@@ -5,7 +5,7 @@ use chunk_wire::session::Person;
 use super::Audience;
 use crate::authorize::evaluate;
 use crate::broker::Broker;
-use crate::evidence::entries::{RequestCreate, SessionOpen};
+use crate::evidence::entries::RequestCreate;
 use crate::identity::principal;
 use crate::policy::{Action, Circumstances};
 
@@ -61,9 +61,8 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
         if own || !lately {
             continue;
         }
-        let Some(circumstances) = circumstances(open, now_ms) else {
-            continue;
-        };
+        let Ok(ip) = open.ip.parse() else { continue };
+        let circumstances = Circumstances::without_plan(ip, now_ms, &open.amr);
         let person = principal(&open.person);
         let may = asked
             .iter()
@@ -76,24 +75,6 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
     }
     found.sort_unstable();
     found
-}
-
-fn circumstances(open: &SessionOpen, now_ms: i64) -> Option<Circumstances> {
-    Some(Circumstances {
-        reason: String::new(),
-        ticket: String::new(),
-        rows_estimated: 0,
-        bytes_estimated: 0,
-        columns: Vec::new(),
-        statement: String::new(),
-        functions: Vec::new(),
-        format: String::new(),
-        ip: open.ip.parse().ok()?,
-        now_ms,
-        session_age_s: 0,
-        auth_age_s: 0,
-        amr: open.amr.clone(),
-    })
 }
 
 #[derive(Default)]

@@ -113,6 +113,27 @@ pub struct Circumstances {
     pub amr: Vec<String>,
 }
 
+impl Circumstances {
+    /// Those of somebody who plans nothing, at this address and time, as if they had just signed in.
+    pub(crate) fn without_plan(ip: IpAddr, now_ms: i64, amr: &[String]) -> Self {
+        Self {
+            reason: String::new(),
+            ticket: String::new(),
+            rows_estimated: 0,
+            bytes_estimated: 0,
+            columns: Vec::new(),
+            statement: String::new(),
+            functions: Vec::new(),
+            format: String::new(),
+            ip,
+            now_ms,
+            session_age_s: 0,
+            auth_age_s: 0,
+            amr: amr.to_vec(),
+        }
+    }
+}
+
 /// What policy says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use super::send::chain;
 use super::{SinkFault, SinkPort, events};
 use crate::broker::Broker;
+use crate::error::chain;
 
 /// Makes something of the entries and hands it over.
 #[async_trait]

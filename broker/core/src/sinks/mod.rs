@@ -29,7 +29,7 @@ use crate::evidence::entries::SinkEntry;
 pub(crate) use carry::{Carrier, Missed, fewer_entries};
 pub use chunk_evidence::leaf::{Kind, T_MAX as TIME_MS_MAX};
 pub use chunk_evidence::views::{Event as SinkEvent, Severity};
-pub(crate) use send::{chain, keep};
+pub(crate) use send::keep;
 
 /// What configuration says of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -220,18 +220,6 @@ fn pause(pace: &Pace, failed: u32, asked: Option<Duration>) -> Duration {
     own.max(asked.unwrap_or_default().min(pace.asked_max))
 }
 
-/// An error and what it comes from, for the operator.
-pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// A failure is told again after so many tries.
 const TOLD_EVERY: u32 = 16;
 /// A receiver that has lacked something for longer is told of.

@@ -10,12 +10,22 @@ import hashlib
 import io
 import json
 import sys
+import threading
 from urllib.parse import parse_qsl, unquote
 
 BUCKET = "acme-evidence"
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 # What AWS lets stand unsigned; anything else that says something about the object must be signed.
 UNSIGNED = {"user-agent", "accept", "accept-encoding", "content-length", "connection"}
+
+
+SAYING = threading.Lock()
+
+
+def say(*words):
+    """One whole line at a time: requests are answered by several threads."""
+    with SAYING:
+        print(*words, flush=True)
 
 
 def refusal(environ):
@@ -85,14 +95,14 @@ def serve():
         if why is None and environ["REQUEST_METHOD"] == "PUT" and changed(environ):
             why = "its checksum is another one"
         if why is None:
-            print("asked:", environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), flush=True)
+            say("asked:", environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]))
 
             def answer(status, headers, *more):
                 gone = status.startswith("404") and deleted(environ)
                 return start_response(status, headers + ([("x-amz-delete-marker", "true")] if gone else []), *more)
 
             return moto(environ, answer)
-        print("refused:", environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), why, flush=True)
+        say("refused:", environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), why)
         start_response("403 Forbidden", [("Content-Type", "application/xml")])
         return [b"<Error><Code>SignatureDoesNotMatch</Code></Error>"]
 

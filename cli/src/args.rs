@@ -92,6 +92,8 @@ pub(crate) enum Commands {
     Requests(commands::requests::RequestsArgs),
     /// Show or cancel one request.
     Request(commands::request::RequestArgs),
+    /// Read what waits for you, and approve or reject it.
+    Review(commands::review::InboxArgs),
     /// Approve a request, signed with your key.
     Approve(commands::review::ReviewArgs),
     /// Reject a request, signed with your key.
@@ -165,6 +167,7 @@ mod tests {
             "chunkctl requests --mine --all",
             "chunkctl audit export --level 5 -o x",
             "chunkctl plan",
+            "chunkctl review --undo 61",
         ] {
             assert!(Cli::try_parse_from(typed.split(' ')).is_err(), "{typed}");
         }

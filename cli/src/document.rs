@@ -62,6 +62,32 @@ pub(crate) fn check_shown(view: &RequestView) -> Result<RequestDocument> {
     Ok(document)
 }
 
+/// A request whose document is what its digest says. Only such a one is judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Checked {
+    view: RequestView,
+    document: RequestDocument,
+}
+
+impl Checked {
+    /// # Errors
+    /// As [`check_shown`], with the request that was refused.
+    pub(crate) fn new(view: RequestView) -> std::result::Result<Self, Box<(RequestView, Failure)>> {
+        match check_shown(&view) {
+            Ok(document) => Ok(Self { view, document }),
+            Err(failure) => Err(Box::new((view, failure))),
+        }
+    }
+
+    pub(crate) fn view(&self) -> &RequestView {
+        &self.view
+    }
+
+    pub(crate) fn document(&self) -> &RequestDocument {
+        &self.document
+    }
+}
+
 fn read(text: &str, digest: &str) -> Result<RequestDocument> {
     if encode::sha256_hex(text.as_bytes()) != digest {
         return Err(mismatch("its digest is another"));

@@ -22,6 +22,7 @@ mod proof;
 mod qr;
 mod receipts;
 mod reconcile;
+mod review;
 mod sink;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -103,6 +104,7 @@ fn dispatch(ui: &Ui, cli: &Cli) -> error::Result<()> {
         Commands::BreakGlass(args) => commands::break_glass::run(&cx, args),
         Commands::Requests(args) => commands::requests::run(&cx, args),
         Commands::Request(args) => commands::request::run(&cx, args),
+        Commands::Review(args) => commands::review::inbox(&cx, args),
         Commands::Approve(args) => commands::review::approve(&cx, args),
         Commands::Reject(args) => commands::review::reject(&cx, args),
         Commands::Revoke(args) => commands::revoke::run(&cx, args),

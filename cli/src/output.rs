@@ -15,6 +15,7 @@ use crate::text;
 pub(crate) struct Ui {
     json: bool,
     quiet: bool,
+    no_colour: bool,
     colour: bool,
     stdout_carries_data: Cell<bool>,
     #[cfg(test)]
@@ -27,6 +28,7 @@ impl Ui {
         Self {
             json,
             quiet,
+            no_colour,
             colour,
             stdout_carries_data: Cell::new(false),
             #[cfg(test)]
@@ -43,6 +45,11 @@ impl Ui {
     /// Whether events are asked for.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether colours were asked not to be used.
+    pub(crate) fn is_colourless(&self) -> bool {
+        self.no_colour
     }
 
     /// Whether progress may be drawn.
@@ -219,6 +226,16 @@ impl Table {
         }
     }
 
+    /// Whether there is nothing below the headings.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.len() < 2
+    }
+
+    /// The headings, then the rows.
+    pub(crate) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// Adds a row; each cell is cleaned and kept to one line.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.iter().map(|cell| text::line(cell).into_owned()).collect());
@@ -262,6 +279,11 @@ impl Facts {
     /// Adds a fact; the value is cleaned. A value of several lines is indented below its name.
     pub(crate) fn add(&mut self, name: &str, value: impl AsRef<str>) {
         self.lines.push((name.to_owned(), text::block(value.as_ref()).into_owned()));
+    }
+
+    /// Names and values, in order.
+    pub(crate) fn lines(&self) -> &[(String, String)] {
+        &self.lines
     }
 
     pub(crate) fn render(&self) -> String {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 const MARK: char = '\u{fffd}';
 
 /// Whether a character may not reach a terminal, or may not be trusted to look like what it is.
-fn is_unsafe(c: char) -> bool {
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -69,6 +69,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("rusty-s3", &["chunk-broker"], "only chunk-broker keeps a mirror"),
     ("keyring-core", &["chunkctl"], "only chunkctl keeps people's keys"),
     ("indicatif", &["chunkctl"], "only chunkctl draws on terminals"),
+    ("ratatui", &["chunkctl"], "only chunkctl draws on terminals"),
 ];
 
 /// Package → crates that it must not reach, however far down.

@@ -33,6 +33,7 @@ mod policy;
 mod reconcile;
 mod replay;
 mod retention;
+mod review_tui;
 mod road;
 mod second_verifier;
 mod signals;

@@ -48,6 +48,10 @@ pub const COMMANDS_QUEUED_MAX: usize = 4096;
 pub const COMMIT_COMMANDS_MAX: usize = 1024;
 /// Pending requests one person may have.
 pub const PENDING_PER_PERSON_MAX: usize = 100;
+/// Pending requests that one reviewer's stream begins with.
+pub const INBOX_LISTED_MAX: usize = 10_000;
+/// Requests that a reviewer's stream reads together.
+pub const INBOX_READ_TOGETHER: usize = 64;
 /// Plans and requests one person may ask for a minute, over time.
 pub const ASKED_PER_MINUTE_MAX: i64 = 600;
 /// Plans and requests one person may ask for at once.

@@ -1,6 +1,88 @@
 //! Server-sent events: how does a waiting command hear that a reviewer has spoken?
 //!
-//! The stream is parsed here as the HTML standard describes it (§9.2.6), with a bound on what one event may hold.
+//! The stream is parsed here as the HTML standard describes it (§9.2.6), with a bound on what one event may hold. A stream that
+//! breaks is joined again by whoever follows it, after a pause that grows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::session::Session;
+use crate::client::{Call, connection};
+use crate::error::{Failure, Result};
+
+/// The broker sends something every 15 s; a stream silent for longer is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+const RETRY_FIRST: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A stream of events under a session.
+pub(crate) struct Stream {
+    response: reqwest::Response,
+    parser: Parser,
+    ready: VecDeque<Event>,
+}
+
+impl Stream {
+    /// # Errors
+    /// When the broker cannot be reached or says no.
+    pub(crate) async fn open(session: &Session<'_>, call: Call) -> Result<Self> {
+        Ok(Self {
+            response: session.send(&call.stream("text/event-stream")).await?,
+            parser: Parser::default(),
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// The next event; none once the stream has ended or gone silent.
+    ///
+    /// # Errors
+    /// When it is cut, or is no stream of events.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            let part = match tokio::time::timeout(SILENCE_MAX, self.response.chunk()).await {
+                Err(_) => return Ok(None),
+                Ok(part) => part.map_err(|error| connection::cut(&error))?,
+            };
+            let Some(part) = part else { return Ok(None) };
+            let events = self
+                .parser
+                .feed(&part)
+                .map_err(|_| Failure::cannot_tell("unexpected_answer", "the broker's event is too large to be one"))?;
+            self.ready.extend(events);
+        }
+    }
+}
+
+/// The pauses between one try to join a stream and the next.
+pub(crate) struct Backoff {
+    pause: Duration,
+    joined: Instant,
+}
+
+impl Backoff {
+    /// The first try begins now.
+    pub(crate) fn new() -> Self {
+        Self {
+            pause: RETRY_FIRST,
+            joined: Instant::now(),
+        }
+    }
+
+    /// Waits before the next try; not for long after a stream that held for a while.
+    pub(crate) async fn pause(&mut self) {
+        if self.joined.elapsed() > RETRY_MAX {
+            self.pause = RETRY_FIRST;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(RETRY_MAX);
+        self.joined = Instant::now();
+    }
+}
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +116,7 @@ impl Parser {
     ///
     /// # Errors
     /// When one event exceeds the bound.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLarge> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> std::result::Result<Vec<Event>, TooLarge> {
         let mut events = Vec::new();
         for &byte in bytes {
             let after_cr = std::mem::take(&mut self.after_cr);

@@ -62,6 +62,18 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestArgs) -> Result<()> {
 
 /// Who, what exactly, how much, what is masked, why, and what others said: on one screen.
 pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) -> String {
+    let mut out = facts(view, document, now_ms).render();
+    for table in [columns(document), reviews(view), deliveries(view)] {
+        if !table.is_empty() {
+            out.push('\n');
+            out.push_str(&table.render());
+        }
+    }
+    out
+}
+
+/// Who, what exactly, how much, and why.
+pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64) -> Facts {
     let mut facts = Facts::new();
     facts.add("request", view.id.as_str());
     let expires = if view.state.is_final() {
@@ -79,7 +91,11 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
     facts.add("asked by", format!("{}{mail}", view.requester.name));
     facts.add("", format!("{} at {}", view.requester.subject, view.requester.issuer));
     super::whoami::add_workload(&mut facts, &view.requester);
+    if !view.requester.groups.is_empty() {
+        facts.add("groups", view.requester.groups.join(", "));
+    }
     facts.add("from", format!("{} ({})", view.host, view.ip));
+    facts.add("key", &document.requester.key);
     facts.add("at", figures::time(view.created_ms));
     facts.add("why", &document.reason);
     if let Some(ticket) = &document.ticket {
@@ -122,9 +138,13 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
             format!("{} people", document.quorum)
         },
     );
+    facts.add("policy", &document.policy);
     facts.add("digest", &view.digest);
-    let mut out = facts.render();
+    facts
+}
 
+/// Every column read, and what is done to its values.
+pub(crate) fn columns(document: &RequestDocument) -> Table {
     let mut columns = Table::new(&["column", "class", "they see"]);
     for column in &document.columns {
         let name = if document.datasets.len() > 1 {
@@ -138,37 +158,36 @@ pub(crate) fn show(view: &RequestView, document: &RequestDocument, now_ms: i64) 
             if column.mask == "open" { "as it is" } else { &column.mask },
         ]);
     }
-    out.push('\n');
-    out.push_str(&columns.render());
+    columns
+}
 
-    if !view.reviews.is_empty() {
-        let mut reviews = Table::new(&["verdict", "by", "at", "why"]);
-        for review in &view.reviews {
-            let verdict = if review.verdict == Verdict::Approve {
-                "approved"
-            } else {
-                "rejected"
-            };
-            reviews.row([verdict, &review.reviewer.name, &figures::time(review.time_ms), &review.reason]);
-        }
-        out.push('\n');
-        out.push_str(&reviews.render());
+/// What others said.
+pub(crate) fn reviews(view: &RequestView) -> Table {
+    let mut reviews = Table::new(&["verdict", "by", "at", "why"]);
+    for review in &view.reviews {
+        let verdict = if review.verdict == Verdict::Approve {
+            "approved"
+        } else {
+            "rejected"
+        };
+        reviews.row([verdict, &review.reviewer.name, &figures::time(review.time_ms), &review.reason]);
     }
-    if !view.deliveries.is_empty() {
-        let mut deliveries = Table::new(&["delivery", "ended", "rows", "bytes", "sha-256"]);
-        for delivery in &view.deliveries {
-            deliveries.row([
-                &format!("#{}", delivery.intent),
-                delivery.end.as_deref().unwrap_or("not yet"),
-                &figures::count(delivery.rows),
-                &figures::bytes(delivery.bytes),
-                delivery.sha256.as_deref().unwrap_or("-"),
-            ]);
-        }
-        out.push('\n');
-        out.push_str(&deliveries.render());
+    reviews
+}
+
+/// What left under it.
+pub(crate) fn deliveries(view: &RequestView) -> Table {
+    let mut deliveries = Table::new(&["delivery", "ended", "rows", "bytes", "sha-256"]);
+    for delivery in &view.deliveries {
+        deliveries.row([
+            &format!("#{}", delivery.intent),
+            delivery.end.as_deref().unwrap_or("not yet"),
+            &figures::count(delivery.rows),
+            &figures::bytes(delivery.bytes),
+            delivery.sha256.as_deref().unwrap_or("-"),
+        ]);
     }
-    out
+    deliveries
 }
 
 #[cfg(test)]
@@ -201,6 +220,7 @@ mod tests {
         asked by  Ada �L�
                   ada at https://i
         from      laptop (10.0.0.1)
+        key       k
         at        1970-01-01 00:00:00 UTC
         why       incident 7
         ticket    INC-7
@@ -210,6 +230,7 @@ mod tests {
         rows      about 1,234
         at most   1,000 rows, 1.0 MiB, 10 min, as parquet
         quorum    2 people
+        policy    00
         digest    d1
 
         COLUMN  CLASS      THEY SEE

@@ -1,4 +1,4 @@
-//! `chunkctl approve` and `reject`: a reviewer's verdict, signed with the reviewer's own key.
+//! `chunkctl approve`, `reject` and `review`: a reviewer's verdict, signed with the reviewer's own key.
 //!
 //! What is signed is the digest of the document that was checked and shown here. The broker can refuse the verdict; it cannot
 //! make another one of it.
@@ -10,9 +10,11 @@ use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verd
 use clap::Args;
 
 use crate::args::words;
+use crate::client::session::Session;
 use crate::context::Context;
-use crate::document;
+use crate::document::Checked;
 use crate::error::{Failure, Result};
+use crate::review::{self, Terms};
 use crate::{figures, text};
 
 /// Arguments of `approve` and `reject`.
@@ -28,15 +30,34 @@ pub(crate) struct ReviewArgs {
     digest: Option<String>,
 }
 
+/// Arguments of `review`.
+#[derive(Debug, Args)]
+pub(crate) struct InboxArgs {
+    /// Ask and answer line by line, for screen readers and simple terminals.
+    #[arg(long)]
+    plain: bool,
+    /// How long a verdict can be taken back before it is signed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=60))]
+    undo: u16,
+}
+
+pub(crate) fn inbox(cx: &Context<'_>, args: &InboxArgs) -> Result<()> {
+    let terms = Terms {
+        plain: args.plain,
+        undo_ms: i64::from(args.undo) * 1000,
+    };
+    review::run(cx, terms)
+}
+
 pub(crate) fn approve(cx: &Context<'_>, args: &ReviewArgs) -> Result<()> {
-    review(cx, args, Verdict::Approve)
+    verdict_of(cx, args, Verdict::Approve)
 }
 
 pub(crate) fn reject(cx: &Context<'_>, args: &ReviewArgs) -> Result<()> {
-    review(cx, args, Verdict::Reject)
+    verdict_of(cx, args, Verdict::Reject)
 }
 
-fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
+fn verdict_of(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
     cx.with_session(async |session| {
         let id = args.id.as_str();
         let view: RequestView = session
@@ -49,7 +70,8 @@ fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
                 "the broker showed another request than the one that was named",
             ));
         }
-        let shown = document::check_shown(&view)?;
+        let checked = Checked::new(view).map_err(|refused| refused.1)?;
+        let view = checked.view();
         if let Some(read) = &args.digest
             && !read.eq_ignore_ascii_case(&view.digest)
         {
@@ -59,38 +81,50 @@ fn review(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
                     .hint(format!("chunkctl request show {id}")),
             );
         }
-        cx.ui.say(&super::request::show(&view, &shown, figures::now_ms()));
-        let me = session.person();
-        let verdict_document = ReviewDocument {
-            v: 1,
-            request: args.id.clone(),
-            digest: view.digest.clone(),
-            verdict,
-            reason: args.reason.clone(),
-            issuer: me.issuer,
-            subject: me.subject,
-            key: session.key().thumbprint().to_owned(),
-            signed_ms: figures::now_ms(),
-        };
-        let signed = encode::canonical_of(&verdict_document).map_err(|_| Failure::bug("a verdict could not be written"))?;
-        let body = SubmitReview {
-            envelope: session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes()),
-        };
-        let after: RequestView = session
-            .post(&["v1", "requests", id, "reviews"], &body)
-            .await
-            .map_err(|failure| failure.hint(format!("chunkctl request show {id}")))?;
+        cx.ui.say(&super::request::show(view, checked.document(), figures::now_ms()));
+        let after = judge(session, &checked, verdict, &args.reason).await?;
         cx.ui.event("request", &after)?;
-        let done = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
-        let then = match after.approvals_missing {
-            _ if after.break_glass => format!("it was an emergency, and is {}", after.state.as_str()),
-            0 => format!("it is now {}", after.state.as_str()),
-            1 if verdict == Verdict::Approve => "it needs 1 more approval".to_owned(),
-            n if verdict == Verdict::Approve => format!("it needs {n} more approvals"),
-            _ => format!("it is now {}", after.state.as_str()),
-        };
-        cx.ui
-            .say(&format!("{done} {id}, asked by {}; {then}.", text::line(&after.requester.name)));
+        cx.ui.say(&told(verdict, &after));
         Ok(())
     })
+}
+
+/// Signs a verdict with this session's key, over the digest of the document that was checked, and hands it in.
+///
+/// # Errors
+/// When the broker cannot be reached, or refuses it.
+pub(crate) async fn judge(session: &Session<'_>, checked: &Checked, verdict: Verdict, reason: &str) -> Result<RequestView> {
+    let view = checked.view();
+    let me = session.person();
+    let document = ReviewDocument {
+        v: 1,
+        request: view.id.clone(),
+        digest: view.digest.clone(),
+        verdict,
+        reason: reason.to_owned(),
+        issuer: me.issuer,
+        subject: me.subject,
+        key: session.key().thumbprint().to_owned(),
+        signed_ms: figures::now_ms(),
+    };
+    let signed = encode::canonical_of(&document).map_err(|_| Failure::bug("a verdict could not be written"))?;
+    let body = SubmitReview {
+        envelope: session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes()),
+    };
+    session
+        .post(&["v1", "requests", view.id.as_str(), "reviews"], &body)
+        .await
+        .map_err(|failure| failure.hint(format!("chunkctl request show {}", view.id)))
+}
+
+/// What a verdict has done, in a sentence.
+pub(crate) fn told(verdict: Verdict, after: &RequestView) -> String {
+    let done = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
+    let then = match after.approvals_missing {
+        _ if after.break_glass => format!("it was an emergency, and is {}", after.state.as_str()),
+        1 if verdict == Verdict::Approve => "it needs 1 more approval".to_owned(),
+        n if n > 0 && verdict == Verdict::Approve => format!("it needs {n} more approvals"),
+        _ => format!("it is now {}", after.state.as_str()),
+    };
+    format!("{done} {}, asked by {}; {then}.", after.id, text::line(&after.requester.name))
 }

@@ -71,6 +71,14 @@ pub struct ReviewView {
     pub index: u64,
 }
 
+/// Event `listed` of `GET /v1/requests/events`: everything pending has been told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InboxListed {
+    /// Pending requests that were left out because there are too many, the oldest ones.
+    pub left_out: usize,
+}
+
 /// `POST /v1/requests/{id}/revoke` and `/cancel`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

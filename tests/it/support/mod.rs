@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod receivers;
 pub(crate) mod s3;
 pub(crate) mod servers;
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 pub(crate) use api::{Answer, Api};

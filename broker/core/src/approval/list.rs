@@ -52,12 +52,13 @@ pub async fn show(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId
 }
 
 /// What a caller may see beside their own. Policy is asked once a dataset, not once a request.
-struct Seen<'a> {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
     everything: bool,
-    reviews: HashSet<&'a str>,
+    reviews: HashSet<String>,
 }
 
-impl<'a> Seen<'a> {
+impl Seen {
     fn own() -> Self {
         Self {
             everything: false,
@@ -65,14 +66,14 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn of(broker: &'a Broker, cx: &Context, caller: &Caller) -> Self {
+    pub(super) fn of(broker: &Broker, cx: &Context, caller: &Caller) -> Self {
         let asking = Asking::now(broker, cx, caller);
         let datasets = broker.settings.catalog.datasets.values();
         Self {
             everything: asking.may(Action::AuditRead, &Resource::Broker),
             reviews: datasets
                 .filter(|d| asking.may(Action::Review, &d.resource()))
-                .map(|d| d.name.as_str())
+                .map(|d| d.name.clone())
                 .collect(),
         }
     }
@@ -81,9 +82,17 @@ impl<'a> Seen<'a> {
         !self.everything && self.reviews.is_empty()
     }
 
-    fn shows(&self, caller: &Caller, request: &Request) -> bool {
-        let reviews = || !request.datasets.is_empty() && request.datasets.iter().all(|name| self.reviews.contains(name.as_str()));
-        self.everything || request.actor == *caller.actor() || reviews()
+    pub(super) fn shows(&self, caller: &Caller, request: &Request) -> bool {
+        self.everything || request.actor == *caller.actor() || self.reviews_all_of(request)
+    }
+
+    /// Whether this is a request of somebody else that policy lets the caller review.
+    pub(super) fn reviews(&self, caller: &Caller, request: &Request) -> bool {
+        request.actor != *caller.actor() && self.reviews_all_of(request)
+    }
+
+    fn reviews_all_of(&self, request: &Request) -> bool {
+        !request.datasets.is_empty() && request.datasets.iter().all(|name| self.reviews.contains(name))
     }
 }
 
@@ -92,20 +101,25 @@ fn newest_first<'s>(
     known: &'s State,
     caller: &Caller,
     state: Option<RequestState>,
-    seen: &Seen<'_>,
+    seen: &Seen,
 ) -> Box<dyn Iterator<Item = &'s Arc<Request>> + 's> {
-    let by_id = |id| known.requests.get(id);
     let by_index = |index| known.created.get(index).and_then(|id| known.requests.get(id));
     if seen.only_own() {
         let theirs = known.people.get(caller.actor()).into_iter();
         Box::new(theirs.flat_map(|theirs| theirs.requests.iter().rev()).filter_map(by_index))
     } else if state == Some(RequestState::Pending) {
-        // Emergencies first.
-        let waiting = known.unreviewed.values().rev().chain(known.pending.values().rev());
-        Box::new(waiting.filter_map(by_id))
+        Box::new(waiting(known))
     } else {
         Box::new(known.created.values().rev().filter_map(by_id))
     }
+}
+
+/// What waits for reviewers, newest first: emergencies that nobody has judged yet, then what is pending.
+pub(super) fn waiting(known: &State) -> impl Iterator<Item = &Arc<Request>> {
+    let emergencies = known.unreviewed.values().rev();
+    emergencies
+        .chain(known.pending.values().rev())
+        .filter_map(|id| known.requests.get(id))
 }
 
 /// Whether a request is listed under this state. What was done in an emergency waits for reviewers like what is pending.

@@ -5,6 +5,7 @@
 //! the log's own order, so two reviewers at once, or a review and an expiry, cannot both win.
 
 mod decide;
+mod inbox;
 mod list;
 mod standing;
 mod submission;
@@ -35,6 +36,7 @@ use crate::policy::{Action, Resource};
 use crate::state::Request;
 
 pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong_state};
+pub use inbox::{Inbox, Told};
 pub use list::{list, show};
 pub(crate) use standing::{Standing, standing, unapproved};
 pub use submission::submit;

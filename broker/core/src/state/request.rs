@@ -13,7 +13,7 @@ use crate::evidence::entries::{OutcomeEntry, RequestCreate, SessionOpen};
 use crate::recording::Recording;
 
 /// A request and all that happened to it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     /// Index of `request.create`.
     pub(crate) index: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Request {
 }
 
 /// A verdict.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Review {
     /// Index.
     pub(crate) index: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Review {
 }
 
 /// A delivery attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivered {
     /// Chunk.
     pub(crate) chunk: u32,
@@ -84,7 +84,7 @@ pub(crate) struct Delivered {
 }
 
 /// How a delivery attempt ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// The word in the log.
     pub(crate) end: String,

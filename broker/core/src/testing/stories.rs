@@ -10,6 +10,7 @@ mod once;
 mod recording;
 mod retention;
 mod standing;
+mod watching;
 mod workloads;
 
 use std::sync::atomic::Ordering;

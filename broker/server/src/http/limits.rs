@@ -72,6 +72,8 @@ pub(super) const EVENT_STREAMS_MAX: usize = 2048;
 pub(super) const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A stream of events looks at the log at most this often.
 pub(super) const EVENTS_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A stream of many requests looks at the log at most this often: each look may ask policy about every dataset.
+pub(super) const INBOX_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A stream of events looks whether its session is still open at least this often.
 pub(super) const SESSION_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Sign-ins that one address may try at once …

@@ -18,6 +18,7 @@ pub mod router;
 mod session;
 mod token;
 mod turn;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,25 +5,24 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Sse;
-use axum::response::sse::{Event, KeepAlive};
-use chunk_core::approval;
-use chunk_core::context::Context;
-use chunk_core::identity::{self, Caller};
+use axum::response::sse::Event;
+use chunk_core::approval::{self, Inbox, Told};
 use chunk_wire::fetch::{Acknowledge, RequestView};
 use chunk_wire::id::RequestId;
-use chunk_wire::problem::{Code, Problem};
-use chunk_wire::review::{SubmitReview, Withdraw};
-use futures::stream::{self, Stream};
+use chunk_wire::problem::Problem;
+use chunk_wire::review::{InboxListed, SubmitReview, Withdraw};
+use futures::stream::Stream;
 use http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use serde::Deserialize;
 
 use super::Gateway;
-use super::body::{Answer, Named, Posted};
+use super::body::{Answer, Named, Params, Posted};
 use super::caller::{Cx, SignedIn};
 use super::fetch::parse;
-use super::limits::{EVENTS_KEEP_ALIVE, EVENTS_LOOK_EVERY, SESSION_LOOK_EVERY};
+use super::limits::{EVENTS_LOOK_EVERY, INBOX_LOOK_EVERY};
 use super::openapi::EventText;
 use super::problem::Refusal;
+use super::watch::{Watched, Watcher, json};
 
 /// A reviewer's signed verdict.
 #[utoipa::path(
@@ -112,75 +111,27 @@ pub(super) async fn events(
     Named(id): Named<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let id = parse(&id)?;
-    let Ok(place) = Arc::clone(&gateway.event_streams).try_acquire_owned() else {
-        return Err(Refusal::new(Code::RateLimited, "The broker has as many waiting clients as it can."));
-    };
-    let changes = approval::watch(&gateway.broker);
+    let watcher = Watcher::new(Arc::clone(&gateway), cx.clone(), caller.clone(), EVENTS_LOOK_EVERY)?;
     // Asked once before the stream begins, so that "no such request" is a 404 and not an event.
     approval::show(&gateway.broker, &cx, &caller, &id).await?;
-    let watcher = Watcher {
-        gateway,
-        cx,
-        caller,
-        id,
-        changes,
-        shown: None,
-        over: false,
-        _place: place,
-    };
-    let stream = stream::unfold(watcher, |mut watcher| async move {
-        watcher.next().await.map(|event| (Ok(event), watcher))
-    });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(EVENTS_KEEP_ALIVE).text("keep-alive")))
+    Ok(watcher.stream(OneRequest { id, shown: None }))
 }
 
-/// One client that waits for changes of one request.
-struct Watcher {
-    gateway: Arc<Gateway>,
-    cx: Context,
-    caller: Caller,
+/// One request, watched.
+struct OneRequest {
     id: RequestId,
-    changes: watch::Receiver<u64>,
     /// The event sent last, so that only changes are sent.
     shown: Option<String>,
-    over: bool,
-    _place: OwnedSemaphorePermit,
 }
 
-impl Watcher {
-    async fn next(&mut self) -> Option<Event> {
-        while !self.over {
-            // Marked as seen before looking: a change during the look wakes the next round.
-            self.changes.borrow_and_update();
-            match self.look().await {
-                Ok(Some(event)) => return Some(event),
-                Ok(None) => {}
-                Err(problem) => {
-                    self.over = true;
-                    return Some(
-                        Event::default()
-                            .event("problem")
-                            .data(serde_json::to_string(&problem).unwrap_or_default()),
-                    );
-                }
-            }
-            if !self.over {
-                self.wait().await;
-            }
-        }
-        None
-    }
-
-    /// The session and the request as they stand now; an event when the request looks different from before.
-    async fn look(&mut self) -> Result<Option<Event>, Box<Problem>> {
-        let broker = &self.gateway.broker;
-        identity::still_open(broker, &self.caller).map_err(|fault| Box::new(fault.problem()))?;
-        let view = approval::show(broker, &self.cx, &self.caller, &self.id)
+impl Watched for OneRequest {
+    /// The request as it stands now; an event when it looks different from before.
+    async fn look(&mut self, watcher: &mut Watcher) -> Result<Option<Event>, Box<Problem>> {
+        let view = approval::show(&watcher.gateway.broker, &watcher.cx, &watcher.caller, &self.id)
             .await
             .map_err(|fault| Box::new(fault.problem()))?;
-        let text =
-            serde_json::to_string(&view).map_err(|_| Box::new(Problem::new(Code::Internal, "The request cannot be written as JSON.")))?;
-        self.over = view.state.is_final();
+        let text = json(&view)?;
+        watcher.over = view.state.is_final();
         if self.shown.as_deref() == Some(text.as_str()) {
             return Ok(None);
         }
@@ -188,18 +139,49 @@ impl Watcher {
         self.shown = Some(text);
         Ok(Some(event))
     }
+}
 
-    async fn wait(&mut self) {
-        let stopping = self.gateway.stopping.clone();
-        tokio::select! {
-            () = stopping.cancelled() => { self.over = true; }
-            changed = self.changes.changed() => match changed {
-                // The log of a busy broker grows thousands of times a second; people do not read that fast.
-                Ok(()) => tokio::time::sleep(EVENTS_LOOK_EVERY).await,
-                Err(_) => self.over = true,
-            },
-            // A session that runs out of time changes nothing in the log.
-            () = tokio::time::sleep(SESSION_LOOK_EVERY) => {}
-        }
+/// Query of the stream of many requests.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WatchRequests {
+    /// Only those of others that the caller may review; else all that the caller may see.
+    #[serde(default)]
+    to_review: bool,
+}
+
+/// Server-sent events: `list`, a `request` (a `RequestView`) for each pending request, newest first, `listed`, and from then on a
+/// `request` for every change of any request. `list` comes again when policy shows the caller other requests than before. Ends
+/// after an event named `problem` when the session ends, or without one when the broker stops.
+#[utoipa::path(
+    get, operation_id = "watchRequests", path = "/v1/requests/events", tag = "requests", params(WatchRequests), security(("access_token" = [], "proof" = [])),
+    responses(
+        (status = 200, body = EventText, content_type = "text/event-stream"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn all_events(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SignedIn(caller): SignedIn,
+    Params(query): Params<WatchRequests>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    let watcher = Watcher::new(gateway, cx, caller, INBOX_LOOK_EVERY)?;
+    Ok(watcher.stream(ManyRequests(Inbox::new(query.to_review))))
+}
+
+/// Every request that a caller may see, watched.
+struct ManyRequests(Inbox);
+
+impl Watched for ManyRequests {
+    async fn look(&mut self, watcher: &mut Watcher) -> Result<Option<Event>, Box<Problem>> {
+        let told = self.0.next(&watcher.gateway.broker, &watcher.cx, &watcher.caller).await;
+        Ok(match told.map_err(|fault| Box::new(fault.problem()))? {
+            None => None,
+            Some(Told::List) => Some(Event::default().event("list").data("{}")),
+            Some(Told::Request(view)) => Some(Event::default().event("request").data(json(&*view)?)),
+            Some(Told::Listed { left_out }) => Some(Event::default().event("listed").data(json(&InboxListed { left_out })?)),
+        })
     }
 }

@@ -109,6 +109,7 @@ fn table() -> Table {
     .add(post(), "/v1/plans", Session, fetch::plan)
     .add(post(), "/v1/requests", Session, fetch::submit)
     .add(get(), "/v1/requests", Session, fetch::list)
+    .add(get(), "/v1/requests/events", Session, review::all_events)
     .add(get(), "/v1/requests/{id}", Session, fetch::show)
     .add(get(), "/v1/requests/{id}/events", Session, review::events)
     .add(post(), "/v1/requests/{id}/reviews", Session, review::review)

@@ -8,20 +8,14 @@ use std::time::Duration;
 use chunk_wire::fetch::{RequestState, RequestView};
 use chunk_wire::review::Withdraw;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::auth::vault::Storage;
-use crate::client::connection;
-use crate::client::events::Parser;
+use crate::client::events::{Backoff, Stream};
 use crate::client::session::Session;
 use crate::error::{Exit, Failure, Result};
 use crate::output::Ui;
 use crate::{figures, progress, text};
 
-/// The broker sends something every 15 s; a stream silent for longer is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
-const RETRY_FIRST: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
-const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The broker ends what has expired within a second or two, and tells; only after that it is asked.
 const EXPIRY_GRACE_MS: i64 = 5_000;
 /// A laptop that slept has a clock that jumped, so that a long wait looks at it now and then.
@@ -215,11 +209,10 @@ async fn give_up(session: &Session<'_>, view: &RequestView) -> Failure {
 
 /// Follows the request until it is no longer pending.
 async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indicatif::ProgressBar) -> Result<RequestView> {
-    let mut retry = RETRY_FIRST;
+    let mut backoff = Backoff::new();
     let mut missing = view.approvals_missing;
     let mut link = Link::default();
     loop {
-        let joined = Instant::now();
         let outcome = listen(session, view, |now| {
             if let Some(words) = link.is_up() {
                 bar.suspend(|| ui.warn(words));
@@ -242,11 +235,7 @@ async fn follow(ui: &Ui, session: &Session<'_>, view: &RequestView, bar: &indica
             }
             Err(failure) => return Err(failure),
         }
-        if joined.elapsed() > RETRY_MAX {
-            retry = RETRY_FIRST;
-        }
-        tokio::time::sleep(retry).await;
-        retry = (retry * 2).min(RETRY_MAX);
+        backoff.pause().await;
     }
 }
 
@@ -275,31 +264,21 @@ async fn listen(
     view: &RequestView,
     mut changed: impl FnMut(&RequestView) -> Result<()>,
 ) -> Result<Option<RequestView>> {
-    let call = session
-        .broker
-        .get(&["v1", "requests", view.id.as_str(), "events"])
-        .stream("text/event-stream");
-    let mut stream = session.send(&call).await?;
-    let mut parser = Parser::default();
-    loop {
-        let part = match tokio::time::timeout(SILENCE_MAX, stream.chunk()).await {
-            Err(_) => return Ok(None),
-            Ok(part) => part.map_err(|error| connection::cut(&error))?,
-        };
-        let Some(part) = part else { return Ok(None) };
-        let events = parser
-            .feed(&part)
-            .map_err(|_| Failure::cannot_tell("unexpected_answer", "the broker's event is too large to be one"))?;
-        for event in events.iter().filter(|event| event.name == "request") {
-            let now: RequestView = serde_json::from_str(&event.data)
-                .map_err(|_| Failure::bug("the broker's event is not of the form this version expects"))?;
-            same_request(view, &now)?;
-            if now.state != RequestState::Pending {
-                return Ok(Some(now));
-            }
-            changed(&now)?;
+    let call = session.broker.get(&["v1", "requests", view.id.as_str(), "events"]);
+    let mut stream = Stream::open(session, call).await?;
+    while let Some(event) = stream.next().await? {
+        if event.name != "request" {
+            continue;
         }
+        let now: RequestView =
+            serde_json::from_str(&event.data).map_err(|_| Failure::bug("the broker's event is not of the form this version expects"))?;
+        same_request(view, &now)?;
+        if now.state != RequestState::Pending {
+            return Ok(Some(now));
+        }
+        changed(&now)?;
     }
+    Ok(None)
 }
 
 fn same_request(signed: &RequestView, told: &RequestView) -> Result<()> {

@@ -70,6 +70,9 @@ _chunkctl() {
             chunkctl,requests)
                 cmd="chunkctl__subcmd__requests"
                 ;;
+            chunkctl,review)
+                cmd="chunkctl__subcmd__review"
+                ;;
             chunkctl,revoke)
                 cmd="chunkctl__subcmd__revoke"
                 ;;
@@ -238,6 +241,9 @@ _chunkctl() {
             chunkctl__subcmd__help,requests)
                 cmd="chunkctl__subcmd__help__subcmd__requests"
                 ;;
+            chunkctl__subcmd__help,review)
+                cmd="chunkctl__subcmd__help__subcmd__review"
+                ;;
             chunkctl__subcmd__help,revoke)
                 cmd="chunkctl__subcmd__help__subcmd__revoke"
                 ;;
@@ -389,7 +395,7 @@ _chunkctl() {
 
     case "${cmd}" in
         chunkctl)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch break-glass requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1645,7 +1651,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help)
-            opts="login logout whoami datasets describe plan fetch break-glass requests request approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2107,6 +2113,20 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__requests)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__review)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2633,6 +2653,40 @@ _chunkctl() {
                 return 0
             fi
             case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__review)
+            opts="-q -h -V --plain --undo --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --undo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -11,7 +11,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use signal_hook::consts::SIGSTOP;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Sender;
@@ -56,8 +56,7 @@ impl Screen {
             leave();
             tell(info);
         }));
-        let terminal = enter().and_then(|()| Terminal::new(CrosstermBackend::new(std::io::stdout())));
-        match terminal {
+        match enter() {
             Ok(terminal) => Ok(Self {
                 terminal,
                 theme,
@@ -133,7 +132,8 @@ impl Screen {
     /// Takes the terminal anew and draws everything, whatever a shell or another program left on it.
     pub(super) fn enter_again(&mut self) -> Result<()> {
         leave();
-        enter().and_then(|()| self.terminal.clear()).map_err(|error| broken(&error))
+        self.terminal = enter().map_err(|error| broken(&error))?;
+        Ok(())
     }
 }
 
@@ -152,9 +152,19 @@ pub(super) fn stop() -> Result<()> {
     signal_hook::low_level::raise(SIGSTOP).map_err(|error| broken(&error))
 }
 
-fn enter() -> std::io::Result<()> {
+/// Takes the terminal, and knows of an empty screen only. `Terminal::clear` would ask the terminal where its cursor is, and not every
+/// terminal answers.
+fn enter() -> std::io::Result<Terminal<CrosstermBackend<std::io::Stdout>>> {
     enable_raw_mode()?;
-    execute!(std::io::stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
+    let mut out = std::io::stdout();
+    execute!(
+        out,
+        EnterAlternateScreen,
+        Clear(ClearType::All),
+        EnableMouseCapture,
+        EnableBracketedPaste
+    )?;
+    Terminal::new(CrosstermBackend::new(out))
 }
 
 /// As it was. Each step is tried whatever became of the others.

@@ -133,6 +133,8 @@ struct Screen {
     columns: usize,
     cells: Vec<Vec<char>>,
     at: (usize, usize),
+    /// Where the cursor was before the alternate screen.
+    at_before: (usize, usize),
     /// Bytes of a sequence or character that is not whole yet.
     rest: Vec<u8>,
     /// Private modes that are set: alternate screen, mouse, pasting.
@@ -148,6 +150,7 @@ impl Screen {
             columns,
             cells: vec![vec![' '; columns]; rows],
             at: (0, 0),
+            at_before: (0, 0),
             rest: Vec::new(),
             modes: Default::default(),
             hidden: false,
@@ -232,6 +235,10 @@ impl Screen {
                 }
                 if mode == 1049 {
                     self.clear();
+                    match command {
+                        "h" => self.at_before = self.at,
+                        _ => self.at = self.at_before,
+                    }
                 }
             }
             return;

@@ -17,6 +17,7 @@ pub(crate) fn person(subject: &str, name: &str) -> Person {
         name: name.into(),
         email: Some(format!("{subject}@example.test")),
         groups: vec!["data-eng".into(), "oncall".into()],
+        workload: None,
     }
 }
 

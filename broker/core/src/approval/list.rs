@@ -110,7 +110,7 @@ fn newest_first<'s>(
     } else if state == Some(RequestState::Pending) {
         Box::new(waiting(known))
     } else {
-        Box::new(known.created.values().rev().filter_map(by_id))
+        Box::new(known.created.values().rev().filter_map(|id| known.requests.get(id)))
     }
 }
 

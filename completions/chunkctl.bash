@@ -49,6 +49,9 @@ _chunkctl() {
             chunkctl,help)
                 cmd="chunkctl__subcmd__help"
                 ;;
+            chunkctl,keys)
+                cmd="chunkctl__subcmd__keys"
+                ;;
             chunkctl,login)
                 cmd="chunkctl__subcmd__login"
                 ;;
@@ -220,6 +223,9 @@ _chunkctl() {
             chunkctl__subcmd__help,help)
                 cmd="chunkctl__subcmd__help__subcmd__help"
                 ;;
+            chunkctl__subcmd__help,keys)
+                cmd="chunkctl__subcmd__help__subcmd__keys"
+                ;;
             chunkctl__subcmd__help,login)
                 cmd="chunkctl__subcmd__help__subcmd__login"
                 ;;
@@ -298,6 +304,12 @@ _chunkctl() {
             chunkctl__subcmd__help__subcmd__config,unpin)
                 cmd="chunkctl__subcmd__help__subcmd__config__subcmd__unpin"
                 ;;
+            chunkctl__subcmd__help__subcmd__keys,list)
+                cmd="chunkctl__subcmd__help__subcmd__keys__subcmd__list"
+                ;;
+            chunkctl__subcmd__help__subcmd__keys,revoke)
+                cmd="chunkctl__subcmd__help__subcmd__keys__subcmd__revoke"
+                ;;
             chunkctl__subcmd__help__subcmd__request,cancel)
                 cmd="chunkctl__subcmd__help__subcmd__request__subcmd__cancel"
                 ;;
@@ -321,6 +333,24 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__help__subcmd__witness,serve)
                 cmd="chunkctl__subcmd__help__subcmd__witness__subcmd__serve"
+                ;;
+            chunkctl__subcmd__keys,help)
+                cmd="chunkctl__subcmd__keys__subcmd__help"
+                ;;
+            chunkctl__subcmd__keys,list)
+                cmd="chunkctl__subcmd__keys__subcmd__list"
+                ;;
+            chunkctl__subcmd__keys,revoke)
+                cmd="chunkctl__subcmd__keys__subcmd__revoke"
+                ;;
+            chunkctl__subcmd__keys__subcmd__help,help)
+                cmd="chunkctl__subcmd__keys__subcmd__help__subcmd__help"
+                ;;
+            chunkctl__subcmd__keys__subcmd__help,list)
+                cmd="chunkctl__subcmd__keys__subcmd__help__subcmd__list"
+                ;;
+            chunkctl__subcmd__keys__subcmd__help,revoke)
+                cmd="chunkctl__subcmd__keys__subcmd__help__subcmd__revoke"
                 ;;
             chunkctl__subcmd__request,cancel)
                 cmd="chunkctl__subcmd__request__subcmd__cancel"
@@ -395,7 +425,7 @@ _chunkctl() {
 
     case "${cmd}" in
         chunkctl)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions keys verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1651,7 +1681,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help)
-            opts="login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions verify audit witness config doctor demo completions man help"
+            opts="login logout whoami datasets describe plan fetch break-glass requests request review approve reject revoke sessions keys verify audit witness config doctor demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2000,6 +2030,48 @@ _chunkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        chunkctl__subcmd__help__subcmd__keys)
+            opts="list revoke"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__keys__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__keys__subcmd__revoke)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         chunkctl__subcmd__help__subcmd__login)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2294,8 +2366,154 @@ _chunkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        chunkctl__subcmd__keys)
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version list revoke help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help)
+            opts="list revoke help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help__subcmd__revoke)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__list)
+            opts="-q -h -V --all --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__revoke)
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         chunkctl__subcmd__login)
-            opts="-q -h -V --device --ci --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --browser --device --ci --issuer --storage --insecure-storage --no-browser-hint --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -72,7 +72,7 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
-    /// Sign in with a code that any browser can confirm.
+    /// Sign in: with the browser of this machine, or a code that any browser can confirm.
     Login(commands::login::LoginArgs),
     /// End the session, here and at the broker.
     Logout,
@@ -102,6 +102,8 @@ pub(crate) enum Commands {
     Revoke(commands::revoke::RevokeArgs),
     /// Show what was done under each sign-in, or end one.
     Sessions(commands::sessions::SessionsArgs),
+    /// Show which keys can act in your name, or end one.
+    Keys(commands::keys::KeysArgs),
     /// Check offline that files are what the broker released.
     Verify(commands::verify::VerifyArgs),
     /// Search, export and verify the evidence.

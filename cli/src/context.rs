@@ -177,7 +177,7 @@ impl<'a> Context<'a> {
                 (Some(kept), _) => (vault, kept),
                 (None, Some(job)) => (self.vault(Storage::Memory)?, self.open_job_session(&broker, job).await?),
                 (None, None) if storage == Storage::Memory => {
-                    let (credentials, _) = crate::commands::login::open_session(self, &broker, None, true).await?;
+                    let (credentials, _) = crate::commands::login::open_session(self, &broker, None, None, true).await?;
                     (vault, credentials)
                 }
                 (None, None) => {

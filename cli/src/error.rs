@@ -184,6 +184,7 @@ const VERBS_TO_SUGGEST: &[(&str, &[&str])] = &[
     ("describe", &[]),
     ("doctor", &[]),
     ("fetch", &[]),
+    ("keys", &["list"]),
     ("login", &[]),
     ("plan", &[]),
     ("request", &["show"]),
@@ -192,7 +193,7 @@ const VERBS_TO_SUGGEST: &[(&str, &[&str])] = &[
     ("whoami", &[]),
 ];
 
-const OPTIONS_TO_SUGGEST: &[&str] = &["--all", "--ci", "--mine", "--pending", "--request"];
+const OPTIONS_TO_SUGGEST: &[&str] = &["--all", "--browser", "--ci", "--device", "--mine", "--pending", "--request"];
 
 /// What an I/O error says without the operating system's number.
 pub(crate) fn io_words(error: &std::io::Error) -> String {
@@ -234,6 +235,7 @@ mod tests {
         );
         for good in [
             "chunkctl login",
+            "chunkctl login --browser",
             "chunkctl requests --mine",
             "chunkctl sessions list",
             "chunkctl describe shop.orders",

@@ -13,6 +13,7 @@ mod demo;
 mod document;
 mod error;
 mod figures;
+mod large_type;
 mod lock;
 mod memory;
 mod output;
@@ -109,6 +110,7 @@ fn dispatch(ui: &Ui, cli: &Cli) -> error::Result<()> {
         Commands::Reject(args) => commands::review::reject(&cx, args),
         Commands::Revoke(args) => commands::revoke::run(&cx, args),
         Commands::Sessions(args) => commands::sessions::run(&cx, args),
+        Commands::Keys(args) => commands::keys::run(&cx, args),
         Commands::Verify(args) => commands::verify::run(&cx, args),
         Commands::Audit(args) => commands::audit::run(&cx, args),
         Commands::Config(args) => commands::config::run(&cx, args),

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 
+use base64::Engine as _;
 use serde::Serialize;
 
 use crate::error::{Failure, Result};
@@ -69,6 +70,18 @@ impl Ui {
         for line in lines {
             self.stderr(&self.paint("97;40", line));
         }
+    }
+
+    /// Asks the terminal to put a text on the clipboard (OSC 52); false where there is none to ask. Whether it does is its own choice.
+    pub(crate) fn copy(&self, words: &str) -> bool {
+        // Nothing of the text is a control character once it is base64.
+        let asked = self.animates() && std::env::var("TERM").is_ok_and(|term| understands_osc(&term));
+        if asked {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(words);
+            let mut terminal = std::io::stderr().lock();
+            write!(terminal, "\u{1b}]52;c;{encoded}\u{7}").and_then(|()| terminal.flush()).ok();
+        }
+        asked
     }
 
     /// Standard output carries the delivered bytes from now on: events go to standard error instead.
@@ -193,6 +206,11 @@ impl Ui {
         self.heard.borrow_mut().push(line.to_owned());
         writeln!(std::io::stderr().lock(), "{line}").ok();
     }
+}
+
+/// Some terminals would show what they do not understand.
+fn understands_osc(term: &str) -> bool {
+    !term.is_empty() && !["dumb", "linux", "unknown"].contains(&term)
 }
 
 /// `{"event":"name",…}` with the event first, as people read logs.

@@ -9,17 +9,23 @@ use qrcode::{EcLevel, QrCode};
 use crate::output::Ui;
 
 /// What else has to stay on the screen: the address and the code above all.
-const ROWS_BESIDE: usize = 8;
+const ROWS_BESIDE: usize = 12;
 
-/// Shows the picture where there is room for it.
-pub(crate) fn show(ui: &Ui, address: &str) {
-    let speaks_utf8 = speaks_utf8(|name| std::env::var(name).ok());
-    if let Some((columns, rows)) = ui.canvas().filter(|_| speaks_utf8)
+/// Shows the picture where there is room for it; gives the rows that it took.
+pub(crate) fn show(ui: &Ui, address: &str) -> usize {
+    if let Some((columns, rows)) = ui.canvas().filter(|_| terminal_draws_blocks())
         && let Some(lines) = picture(address, columns, rows)
     {
         ui.picture(&lines);
         ui.say("");
+        return lines.len() + 1;
     }
+    0
+}
+
+/// Whether block characters would show as such.
+pub(crate) fn terminal_draws_blocks() -> bool {
+    speaks_utf8(|name| std::env::var(name).ok())
 }
 
 /// The lines of the picture, light modules drawn and dark ones left out; none where it does not fit.

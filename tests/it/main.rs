@@ -12,6 +12,7 @@
 mod approval;
 mod attacks;
 mod big;
+mod browser;
 mod bundle;
 mod canary;
 mod ci;

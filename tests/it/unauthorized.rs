@@ -11,6 +11,7 @@ use crate::support::{Api, World, wait};
 const PUBLIC: &[(&str, &str)] = &[
     ("GET /v1/info", "what a client must know before it signs in"),
     ("POST /v1/sessions", "signing in: the ID token is the credential"),
+    ("POST /v1/sessions/browser", "signing in: the authorization code is the credential"),
     ("POST /v1/sessions/refresh", "the refresh token is the credential"),
     ("POST /v1/token", "signing in: the workload's token is the credential"),
     ("GET /checkpoint", "signed and without personal data"),

@@ -178,7 +178,7 @@ pub(crate) fn circumstances(broker: &Broker, cx: &Context, caller: &Caller) -> C
     Circumstances {
         session_age_s: (now_ms - caller.opened_ms()) / 1000,
         auth_age_s: caller.auth_time().map_or(i64::MAX, |t| now_ms / 1000 - t),
-        ..Circumstances::without_plan(cx.ip, now_ms, caller.amr())
+        ..Circumstances::without_plan(cx.ip, now_ms, caller.amr(), caller.is_key_attested())
     }
 }
 

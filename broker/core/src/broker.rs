@@ -264,6 +264,9 @@ impl Broker {
                     client_id: i.client_id.clone(),
                     scopes: i.scopes.clone(),
                     insecure_development: i.insecure_development,
+                    sign_in: i.sign_in,
+                    max_age_s: i.max_age_s,
+                    acr_values: i.acr_values.clone(),
                 })
                 .collect(),
             time_ms: self.clock.now_ms(),

@@ -1,5 +1,6 @@
 //! What configuration tells core, checked before anything binds: plain data, every name resolved.
 
+use chunk_wire::session::SignIn;
 use url::Url;
 
 use crate::catalog::Catalog;
@@ -57,4 +58,10 @@ pub struct IssuerSettings {
     pub name_claim: String,
     /// The built-in development issuer.
     pub insecure_development: bool,
+    /// How people sign in there.
+    pub sign_in: SignIn,
+    /// Who signs in must have authenticated there within this many seconds.
+    pub max_age_s: Option<i64>,
+    /// Ways to authenticate of which an ID token must name one; empty asks for none.
+    pub acr_values: Vec<String>,
 }

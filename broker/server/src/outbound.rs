@@ -1,4 +1,4 @@
-//! The only HTTP the broker sends: for discovery documents and keys of the configured identity providers, to the configured
+//! The only HTTP the broker sends: for discovery documents, keys and codes to the configured identity providers, to the configured
 //! witnesses and time-stamp authority of its log, to the sinks that get its events, to those whom it notifies, and to the bucket
 //! of its mirror.
 //!
@@ -78,7 +78,7 @@ impl IssuerHttp {
 impl HttpGet for IssuerHttp {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
-        let mut answer = self
+        let answer = self
             .client(&parsed)?
             .get(parsed)
             .send()
@@ -87,15 +87,33 @@ impl HttpGet for IssuerHttp {
         if answer.status() != http::StatusCode::OK {
             return Err(format!("{url} answered {}", answer.status()));
         }
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|e| chain(&e.without_url()))? {
-            if body.len() + piece.len() > DOCUMENT_BYTES_MAX {
-                return Err(format!("{url} answered with more than {DOCUMENT_BYTES_MAX} bytes"));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+        document(url, answer).await
     }
+
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+        let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
+        let answer = self
+            .client(&parsed)?
+            .post(parsed)
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(http::header::ACCEPT, "application/json")
+            .body(form)
+            .send()
+            .await
+            .map_err(|e| chain(&e.without_url()))?;
+        Ok((answer.status().as_u16(), document(url, answer).await?))
+    }
+}
+
+async fn document(url: &str, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|e| chain(&e.without_url()))? {
+        if body.len() + piece.len() > DOCUMENT_BYTES_MAX {
+            return Err(format!("{url} answered with more than {DOCUMENT_BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// A client for one configured address: HTTPS only, unless the address is plain HTTP on loopback.

@@ -4,7 +4,7 @@
 //! could not be kept after all is ended, so that none is left lying around.
 
 use chunk_evidence::note::VerifierKey;
-use chunk_wire::session::{BrokerInfo, ClientInfo, IssuerInfo, OpenSession, SessionTokens};
+use chunk_wire::session::{BrokerInfo, ClientInfo, IssuerInfo, OpenBrowserSession, OpenSession, SessionTokens, SignIn};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::auth::credentials::Credentials;
 use crate::auth::keyring::{self, Store};
 use crate::auth::keys::Key;
 use crate::auth::vault::Storage;
-use crate::auth::{ci, device};
+use crate::auth::{browser, ci, device};
 use crate::client::{Broker, Proof};
 use crate::config::{BrokerUrl, Config, PinnedLog};
 use crate::context::{Context, block_on};
@@ -23,11 +23,14 @@ use crate::{figures, text};
 /// Arguments of `login`.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Sign in with a code that any browser can confirm (the default).
+    /// Sign in with the browser of this machine (the default where the broker prefers it).
+    #[arg(long, conflicts_with = "device")]
+    browser: bool,
+    /// Sign in with a code that any browser can confirm (the default elsewhere).
     #[arg(long)]
     device: bool,
     /// Sign a CI job in with its own token: GitHub Actions, GitLab `id_tokens`, Kubernetes, `CHUNKCTL_ID_TOKEN[_FILE]`.
-    #[arg(long, conflicts_with_all = ["device", "issuer", "storage", "insecure_storage", "no_browser_hint"])]
+    #[arg(long, conflicts_with_all = ["browser", "device", "issuer", "storage", "insecure_storage", "no_browser_hint"])]
     ci: bool,
     /// Identity provider to sign in at, where the broker accepts several.
     #[arg(long, value_name = "NAME")]
@@ -38,9 +41,18 @@ pub(crate) struct LoginArgs {
     /// Keep the session in a plaintext file that only you may read (mode 0600).
     #[arg(long, conflicts_with = "storage")]
     insecure_storage: bool,
-    /// Show address and code without explaining what to do with them.
+    /// Show address and code without explaining what to do with them, and leave the clipboard alone.
     #[arg(long)]
     no_browser_hint: bool,
+}
+
+/// Which way somebody signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// With a code (RFC 8628).
+    Device,
+    /// With the browser of this machine (RFC 8252).
+    Browser,
 }
 
 /// Choices of `--storage`.
@@ -81,9 +93,14 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
     }
     block_on(async {
         let broker = cx.broker()?;
+        let way = match (args.browser, args.device) {
+            (true, _) => Some(Way::Browser),
+            (false, true) => Some(Way::Device),
+            (false, false) => None,
+        };
         let (credentials, info) = match &job {
             Some(job) => ci::open_session(cx, &broker, job).await?,
-            None => open_session(cx, &broker, args.issuer.as_deref(), !args.no_browser_hint).await?,
+            None => open_session(cx, &broker, args.issuer.as_deref(), way, !args.no_browser_hint).await?,
         };
         let kept = vault.save(&credentials).and_then(|()| remember(cx, url.as_str(), storage, &info));
         let key = credentials.key()?;
@@ -125,15 +142,22 @@ pub(crate) fn run(cx: &Context<'_>, args: &LoginArgs) -> Result<()> {
     })
 }
 
-/// Signs in and opens a session bound to a fresh key.
+/// Signs in and opens a session bound to a fresh key; the broker says which way, where the person does not.
 ///
 /// # Errors
 /// When the broker or the identity provider cannot be reached, or either says no.
-pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Option<&str>, hint: bool) -> Result<(Credentials, BrokerInfo)> {
+pub(crate) async fn open_session(
+    cx: &Context<'_>,
+    broker: &Broker,
+    issuer: Option<&str>,
+    way: Option<Way>,
+    hint: bool,
+) -> Result<(Credentials, BrokerInfo)> {
     let info: BrokerInfo = broker.json(&broker.get(&["v1", "info"]), Proof::None).await?;
     check_address(&broker.url, &info)?;
     check_log_key(cx, broker.url.as_str(), &info)?;
     let issuer = choose_issuer(&info.issuers, issuer)?;
+    let way = choose_way(issuer, way)?;
     if issuer.insecure_development {
         cx.ui
             .warn("this broker runs with its built-in development issuer: anybody can be anybody; use it for trying only");
@@ -144,15 +168,30 @@ pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, issuer: Opti
         broker.url.as_str(),
         text::line(&issuer.issuer)
     ));
-    let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
     let (key, seed) = Key::generate()?;
-    let body = OpenSession {
-        id_token: id_token.to_string(),
-        client: client_info(),
+    let client = client_info();
+    let call = match way {
+        Way::Device => {
+            let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
+            let body = OpenSession {
+                id_token: id_token.to_string(),
+                client,
+            };
+            broker.post(&["v1", "sessions"]).body(&body)?
+        }
+        Way::Browser => {
+            let code = browser::sign_in(cx.ui, issuer, cx.ca_file(), key.thumbprint(), hint).await?;
+            let body = OpenBrowserSession {
+                issuer: issuer.issuer.clone(),
+                code: code.code.to_string(),
+                code_verifier: code.verifier.to_string(),
+                redirect_uri: code.redirect_uri,
+                client,
+            };
+            broker.post(&["v1", "sessions", "browser"]).body(&body)?
+        }
     };
-    let tokens: SessionTokens = broker
-        .json(&broker.post(&["v1", "sessions"]).body(&body)?, Proof::Key(&key))
-        .await?;
+    let tokens: SessionTokens = broker.json(&call, Proof::Key(&key)).await?;
     let credentials = Credentials::new(broker.url.as_str(), &seed, tokens, &info.origin, &info.log_key);
     Ok((credentials, info))
 }
@@ -162,6 +201,21 @@ pub(crate) fn client_info() -> ClientInfo {
     ClientInfo {
         version: concat!("chunkctl/", env!("CARGO_PKG_VERSION")).to_owned(),
         host: host_name(),
+    }
+}
+
+/// The way that was asked for, if the broker takes it; else the one that it prefers.
+fn choose_way(issuer: &IssuerInfo, asked: Option<Way>) -> Result<Way> {
+    match (asked, issuer.sign_in) {
+        (Some(Way::Device), SignIn::BrowserRequired) => Err(Failure::no(
+            "browser_required",
+            format!("the broker takes no sign-in with a code from people of {}", issuer.issuer),
+        )
+        .why("codes can be phished, so its operator demands the browser of your own machine")
+        .hint("chunkctl login --browser")),
+        (Some(way), _) => Ok(way),
+        (None, SignIn::Browser | SignIn::BrowserRequired) => Ok(Way::Browser),
+        (None, SignIn::Device) => Ok(Way::Device),
     }
 }
 
@@ -327,7 +381,33 @@ mod tests {
             client_id: "c".into(),
             scopes: vec![],
             insecure_development: false,
+            sign_in: SignIn::default(),
+            max_age_s: None,
+            acr_values: vec![],
         }
+    }
+
+    #[test]
+    fn the_broker_prefers_a_way_and_the_person_may_choose_another_unless_it_demands_one() {
+        let at = |sign_in| IssuerInfo {
+            sign_in,
+            ..issuer("https://a.example")
+        };
+        for (sign_in, asked, way) in [
+            (SignIn::Device, None, Way::Device),
+            (SignIn::Device, Some(Way::Browser), Way::Browser),
+            (SignIn::Browser, None, Way::Browser),
+            (SignIn::Browser, Some(Way::Device), Way::Device),
+            (SignIn::BrowserRequired, None, Way::Browser),
+            (SignIn::BrowserRequired, Some(Way::Browser), Way::Browser),
+        ] {
+            assert_eq!(choose_way(&at(sign_in), asked).unwrap(), way, "{sign_in:?} {asked:?}");
+        }
+        let refused = choose_way(&at(SignIn::BrowserRequired), Some(Way::Device)).unwrap_err();
+        assert_eq!(
+            (refused.exit, refused.hint.as_deref()),
+            (Exit::No, Some("chunkctl login --browser"))
+        );
     }
 
     #[test]
@@ -397,7 +477,7 @@ mod tests {
         let ui = Ui::new(false, true, true);
         let log = crate::testing::release(b"").log_key;
         let cx = Context::for_tests(&ui, folder.path(), &server.url, Storage::Plaintext, &log);
-        let failure = block_on(async { open_session(&cx, &cx.broker()?, None, true).await.map(|_| ()) }).unwrap_err();
+        let failure = block_on(async { open_session(&cx, &cx.broker()?, None, None, true).await.map(|_| ()) }).unwrap_err();
         assert_eq!(failure.hint.as_deref(), Some("chunkctl login --broker https://b.example"));
         assert_eq!(server.asked().len(), 1);
     }

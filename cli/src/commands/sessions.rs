@@ -116,7 +116,12 @@ pub(crate) fn show(view: &SessionView) -> String {
         format!("{} ({} at {})", view.person.name, view.person.subject, view.person.issuer),
     );
     super::whoami::add_workload(&mut facts, &view.person);
-    facts.add("key", &view.key);
+    let attested = if view.key_attested {
+        " (attested by the identity provider)"
+    } else {
+        ""
+    };
+    facts.add("key", format!("{}{attested}", view.key));
     facts.add("from", format!("{} ({}), {}", view.client.host, view.ip, view.client.version));
     facts.add("opened", figures::time(view.opened_ms));
     facts.add("ends", figures::time(view.expires_ms));

@@ -39,6 +39,29 @@ pub struct IssuerInfo {
     pub scopes: Vec<String>,
     /// True for the built-in development issuer, which authenticates nobody.
     pub insecure_development: bool,
+    /// How the broker wants people to sign in there.
+    #[serde(default)]
+    pub sign_in: SignIn,
+    /// Ask the provider that the person has authenticated within this many seconds (`max_age`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<i64>,
+    /// Ask the provider for one of these ways to authenticate (`acr_values`), the best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr_values: Vec<String>,
+}
+
+/// How people sign in at an identity provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SignIn {
+    /// With a code that any browser confirms (RFC 8628), unless the person chooses the browser.
+    #[default]
+    Device,
+    /// In the browser of their own machine (RFC 8252), unless the person chooses a code.
+    Browser,
+    /// In the browser of their own machine. The broker takes nothing else.
+    BrowserRequired,
 }
 
 /// What the client says about itself. Recorded, never believed.
@@ -60,6 +83,36 @@ pub struct OpenSession {
     /// The client, in its own words.
     #[serde(default)]
     pub client: ClientInfo,
+}
+
+/// `POST /v1/sessions/browser`, with a `DPoP` header: exchanges the authorization code that the identity provider sent to the
+/// client's own machine for a session bound to the proof's key. The broker redeems the code itself, so it knows how the person signed
+/// in; the authorization request must have named the key's thumbprint as its `nonce`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenBrowserSession {
+    /// Issuer that gave the code; one of `GET /v1/info`.
+    pub issuer: String,
+    /// The authorization code.
+    pub code: String,
+    /// Verifier of the code challenge (RFC 7636, S256).
+    pub code_verifier: String,
+    /// Where the code was sent to: `http://127.0.0.1:PORT/callback`.
+    pub redirect_uri: String,
+    /// The client, in its own words.
+    #[serde(default)]
+    pub client: ClientInfo,
+}
+
+/// Where authorization codes are sent to, below `http://127.0.0.1:PORT`.
+pub const LOOPBACK_PATH: &str = "/callback";
+
+impl std::fmt::Debug for OpenBrowserSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenBrowserSession")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `POST /v1/sessions/refresh`, with a `DPoP` header by the same key.
@@ -217,6 +270,9 @@ pub struct SessionView {
     pub person: Person,
     /// RFC 7638 thumbprint of its key.
     pub key: String,
+    /// Whether the identity provider's own token names that key: the person signed in with the browser of their own machine.
+    #[serde(default)]
+    pub key_attested: bool,
     /// Client as it named itself.
     pub client: ClientInfo,
     /// Address it signed in from.

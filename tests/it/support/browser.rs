@@ -1,4 +1,5 @@
-//! The person's browser during a device sign-in: enters the code, confirms it, signs in, consents.
+//! The person's browser during a sign-in: enters a code and confirms it, or follows the address that the program shows; signs in,
+//! consents, and is sent back.
 //!
 //! Every page of the identity provider is an HTML form, and redirects carry its cookies, so a few requests play it all.
 
@@ -14,6 +15,42 @@ pub(crate) fn approve(issuer: &str, user_code: &str, login: &str) {
 /// Refuses the device code.
 pub(crate) fn refuse(issuer: &str, user_code: &str) {
     wait(play(issuer, user_code, None));
+}
+
+/// What a browser shows in the end, and where.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) url: url::Url,
+    pub(crate) html: String,
+}
+
+/// Follows an authorization request as this person, to the page that the program serves in the end.
+pub(crate) fn sign_in(address: &str, login: &str) -> Shown {
+    wait(async {
+        let mut browser = Browser::new();
+        let login_page = browser.get(address).await;
+        let answer = [("prompt", "login"), ("login", login), ("password", "any")];
+        let consent = browser.post(&login_page.action(), &answer).await;
+        let end = browser.post(&consent.action(), &[("prompt", "consent")]).await;
+        Shown {
+            url: end.url,
+            html: end.html,
+        }
+    })
+}
+
+/// Follows an authorization request and turns back at the identity provider's first page.
+pub(crate) fn turn_back(address: &str) -> Shown {
+    wait(async {
+        let mut browser = Browser::new();
+        let page = browser.get(address).await;
+        let abort = format!("{}/abort", page.action().trim_end_matches('/'));
+        let end = browser.get(&abort).await;
+        Shown {
+            url: end.url,
+            html: end.html,
+        }
+    })
 }
 
 async fn play(issuer: &str, user_code: &str, login: Option<&str>) {

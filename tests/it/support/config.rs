@@ -13,6 +13,8 @@ pub(crate) struct Setup {
     pub(crate) issuers: Vec<(String, String)>,
     /// OAuth client id at every issuer.
     pub(crate) client: String,
+    /// How people sign in at every issuer: further lines of its section.
+    pub(crate) sign_in: String,
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) tls: bool,
     pub(crate) data_dir: Option<PathBuf>,
@@ -62,6 +64,7 @@ impl Setup {
             more: String::new(),
             issuers: vec![("provider".into(), servers::issuer())],
             client: "chunkctl".to_owned(),
+            sign_in: String::new(),
             datasets: vec![
                 people("people", "description = \"Everyone we know\""),
                 people("strict", "quorum = 2"),
@@ -84,6 +87,12 @@ impl Setup {
             environment: Vec::new(),
             wrapper: Vec::new(),
         }
+    }
+
+    /// Has everybody sign in this way: lines of every issuer's section.
+    pub(crate) fn sign_in(mut self, lines: &str) -> Self {
+        self.sign_in = format!("{lines}\n");
+        self
     }
 
     /// Adds a policy.
@@ -129,6 +138,7 @@ impl Setup {
             )
             .unwrap();
             text.push_str("scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\ngroups_claim = \"groups\"\n");
+            text.push_str(&self.sign_in);
         }
         write!(
             text,

@@ -116,23 +116,30 @@ impl Person {
 
     /// Starts a sign-in and does `decide` with the code as soon as it is shown.
     pub(crate) fn login_with(&self, arguments: &[&str], decide: impl FnOnce(&str)) -> Output {
+        self.login_shown(self.command().args(arguments), user_code, decide)
+    }
+
+    /// Starts a sign-in with the browser and does `decide` with the address as soon as it is shown.
+    pub(crate) fn login_in_browser(&self, arguments: &[&str], decide: impl FnOnce(&str)) -> Output {
+        self.login_shown(self.command().args(arguments), address, decide)
+    }
+
+    /// Starts a sign-in by this command and does `decide` with what is found in its words.
+    pub(crate) fn login_shown(&self, command: &mut Command, find: fn(&str) -> Option<String>, decide: impl FnOnce(&str)) -> Output {
         let (out, err) = (self.home.join("login.out"), self.home.join("login.err"));
-        let mut child = self
-            .command()
-            .args(arguments)
+        let mut child = command
             .stdout(File::create(&out).unwrap())
             .stderr(File::create(&err).unwrap())
             .spawn()
             .unwrap();
         let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-        let shown = poll("the device code to be shown", Duration::from_secs(20), || {
-            let text = read(&out) + &read(&err);
-            let user_code = user_code(&text);
+        let shown = poll("code or address to be shown", Duration::from_secs(20), || {
+            let found = find(&(read(&out) + &read(&err)));
             let ended = child.try_wait().unwrap().is_some();
-            (user_code.is_some() || ended).then_some(user_code)
+            (found.is_some() || ended).then_some(found)
         });
-        if let Some(user_code) = shown {
-            decide(&user_code);
+        if let Some(shown) = shown {
+            decide(&shown);
         }
         let status = child.wait().unwrap();
         Output {
@@ -141,6 +148,14 @@ impl Person {
             stderr: read(&err),
         }
     }
+}
+
+/// The address of an authorization request in a text, once all of it is there.
+pub(crate) fn address(text: &str) -> Option<String> {
+    let ends = |letter: char| letter.is_whitespace() || letter == '"';
+    let starts = text.match_indices("http").map(|(at, _)| &text[at..]);
+    let mut addresses = starts.filter_map(|rest| rest.find(ends).map(|end| &rest[..end]));
+    addresses.find(|address| address.contains("code_challenge=")).map(str::to_owned)
 }
 
 /// The first `XXXX-XXXX` in a text, which is how the identity provider of the tests writes its codes.

@@ -59,6 +59,8 @@ server.listen(0, '127.0.0.1', () => {
       { client_id: 'chunkctl', client_name: 'chunkctl', ...native, id_token_signed_response_alg: 'ES256' },
       { client_id: 'chunkctl-rs256', ...native, id_token_signed_response_alg: 'RS256' },
       { client_id: 'chunkctl-eddsa', ...native, id_token_signed_response_alg: 'EdDSA' },
+      // As many organisations have it: no sign-in with a code.
+      { client_id: 'chunkctl-browser', ...native, grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256' },
       { client_id: 'other-program', ...native, id_token_signed_response_alg: 'ES256' },
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'], groups: ['groups'] },

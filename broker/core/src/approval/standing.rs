@@ -105,7 +105,7 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
     let circumstances = Circumstances {
         session_age_s: (review.time_ms - given_under.opened_ms) / 1000,
         auth_age_s: review.reviewer.auth_time.map_or(i64::MAX, |at| review.time_ms / 1000 - at),
-        ..Circumstances::without_plan(ip, review.time_ms, &review.reviewer.amr)
+        ..Circumstances::without_plan(ip, review.time_ms, &review.reviewer.amr, review.reviewer.is_key_attested())
     };
     for name in request.datasets.iter() {
         let dataset = broker.settings.catalog.datasets.get(name).ok_or_else(Vec::new)?;

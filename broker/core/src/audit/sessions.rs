@@ -110,6 +110,7 @@ fn session_view(session: &Session, now_ms: i64) -> SessionView {
         session: open.session.clone(),
         person: open.person.clone(),
         key: open.key.clone(),
+        key_attested: open.is_key_attested(),
         client: open.client.clone(),
         ip: open.ip.clone(),
         opened_ms: session.opened_ms,

@@ -19,7 +19,10 @@ pub(crate) fn narrate(event: &Event) -> String {
                 open.person.name, open.person.subject, open.ip, open.client.host
             )
         }
-        Event::SessionOpen(open) => format!("{} signs in from {} ({})", open.person.name, open.ip, open.client.host),
+        Event::SessionOpen(open) => {
+            let way = if open.is_key_attested() { " with the browser" } else { "" };
+            format!("{} signs in{way} from {} ({})", open.person.name, open.ip, open.client.host)
+        }
         Event::SessionClose { session, cause, .. } => format!("session {session} ends: {cause}"),
         Event::SessionFail { ip, code, count } => format!("{count} failed sign-ins from {ip}: {code}"),
         Event::RequestCreate(create) => format!(

@@ -19,7 +19,7 @@ use chunk_log::journal::Urgency;
 use chunk_wire::dpop::SignedProof;
 use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
-use chunk_wire::session::{ClientInfo, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI, Workload};
+use chunk_wire::session::{ClientInfo, OpenBrowserSession, OpenSession, Person, RefreshSession, SessionTokens, WhoAmI, Workload};
 
 use crate::authorize::Asking;
 use crate::broker::Broker;
@@ -33,7 +33,7 @@ use dpop::{CheckedProof, ProofRefused};
 use oidc::{IdTokenError, VerifiedIdentity};
 use tokens::Purpose;
 
-/// Fetches documents of identity providers: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
+/// Fetches documents of identity providers, and redeems codes there: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
 #[async_trait]
 pub trait HttpGet: Send + Sync + 'static {
     /// The body of a 200 answer.
@@ -41,6 +41,12 @@ pub trait HttpGet: Send + Sync + 'static {
     /// # Errors
     /// What went wrong, for the operator.
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
+
+    /// Sends a form (`application/x-www-form-urlencoded`); status and body of the answer, whatever the status.
+    ///
+    /// # Errors
+    /// What went wrong, for the operator.
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String>;
 }
 
 /// What a client presents with a call.
@@ -109,6 +115,10 @@ impl Caller {
         &self.session.open.amr
     }
 
+    pub(crate) fn is_key_attested(&self) -> bool {
+        self.session.open.is_key_attested()
+    }
+
     /// The person, as policies see them.
     pub(crate) fn principal(&self) -> Principal<'_> {
         principal(self.person())
@@ -143,13 +153,39 @@ pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, o
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
     let identity = broker.issuers.verify(&open.id_token, now_ms).await;
-    let identity = identity.map_err(|fault| refused_token(broker, cx, fault, "run `chunkctl login`"))?;
+    admit_person(broker, cx, identity, proof, open.client, now_ms).await
+}
+
+/// Exchanges an authorization code, which the broker redeems itself, for a session bound to the proof's key.
+///
+/// # Errors
+/// As [`open_session`], and when the identity provider refuses the code or its token does not name that key.
+pub async fn open_browser_session(
+    broker: &Broker,
+    cx: &Context,
+    presented: Presented,
+    open: OpenBrowserSession,
+) -> Result<SessionTokens, Error> {
+    let now_ms = broker.clock.now_ms();
+    let proof = check_proof(broker, &presented, None, now_ms)?;
+    let identity = broker.issuers.redeem(&open, proof.thumbprint(), now_ms).await;
+    admit_person(broker, cx, identity, proof, open.client, now_ms).await
+}
+
+async fn admit_person(
+    broker: &Broker,
+    cx: &Context,
+    identity: Result<VerifiedIdentity, IdTokenError>,
+    proof: CheckedProof,
+    client: ClientInfo,
+    now_ms: i64,
+) -> Result<SessionTokens, Error> {
     let entrant = Entrant {
-        identity,
+        identity: identity.map_err(|fault| refused_token(broker, cx, fault, "run `chunkctl login`"))?,
         workload: None,
         session_s: broker.settings.session_s,
     };
-    let session = admit(broker, cx, entrant, proof, open.client, now_ms).await?;
+    let session = admit(broker, cx, entrant, proof, client, now_ms).await?;
     Ok(issue_tokens(broker, &session, now_ms))
 }
 
@@ -161,6 +197,10 @@ fn refused_token(broker: &Broker, cx: &Context, fault: IdTokenError, hint: &str)
             .operator(fault);
     }
     broker.failures.add(cx, "invalid_id_token");
+    let hint = match fault {
+        IdTokenError::BrowserRequired => "run `chunkctl login --browser`",
+        _ => hint,
+    };
     Error::new(Code::InvalidIdToken, fault.to_string()).hint(hint).operator(fault)
 }
 
@@ -389,6 +429,8 @@ fn draft_session(
         },
         amr: identity.amr,
         auth_time: identity.auth_time,
+        flow: Some(identity.flow.as_str().to_owned()),
+        key_attested: Some(identity.flow.attests_key()),
         key: proof.thumbprint.clone(),
         public_key: b64(&proof.public_key),
         ip: cx.ip.to_string(),

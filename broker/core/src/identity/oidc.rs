@@ -8,12 +8,14 @@
 //! That each token is accepted only once is the caller's to enforce, with [`VerifiedIdentity::token_sha256`].
 
 pub(super) mod claims;
+mod code;
 pub(super) mod keys;
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chunk_wire::session::SignIn;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
@@ -44,6 +46,35 @@ pub struct VerifiedIdentity {
     pub token_sha256: [u8; 32],
     /// When the token ends, seconds since 1970.
     pub expires_at: i64,
+    /// How the token came here.
+    pub flow: Flow,
+}
+
+/// How an ID token came to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// A client brought it, got by a device code or in any other way.
+    IdToken,
+    /// The broker redeemed a code that was sent to the client's own machine, and the token names the client's key.
+    Browser,
+}
+
+impl Flow {
+    /// The word for it in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Flow::IdToken => "id_token",
+            Flow::Browser => "browser",
+        }
+    }
+
+    /// Whether the identity provider vouches for the key. A `nonce` in a token that a client brings does not: providers copy one
+    /// into what a device code gives, so whoever phishes with such a code chooses it.
+    #[must_use]
+    pub fn attests_key(self) -> bool {
+        self == Flow::Browser
+    }
 }
 
 /// Why an ID token is refused. What it displays names the check that failed and is safe to show.
@@ -92,6 +123,27 @@ pub enum IdTokenError {
     /// A pull request, or another event that somebody without the right to write may cause.
     #[error("jobs of this kind of event are not let in: {0}")]
     Event(&'static str),
+    /// A client brought it where only the browser of the person's own machine counts.
+    #[error("people of this identity provider sign in with the browser of their own machine; a token from elsewhere is not accepted")]
+    BrowserRequired,
+    /// Its `nonce` is not the thumbprint of the key that signs the call.
+    #[error("the ID token was asked for by the holder of another key")]
+    Nonce,
+    /// What came with the code is not of the protocol.
+    #[error("the sign-in cannot be completed: {0}")]
+    Code(&'static str),
+    /// The identity provider says no to the code.
+    #[error("the identity provider refused the authorization code: `{0}`")]
+    CodeRefused(String),
+    /// `auth_time` is missing where it is needed.
+    #[error("the identity provider does not say when the person authenticated, and this broker has to know")]
+    AuthTimeMissing,
+    /// `auth_time` is too long ago.
+    #[error("the person authenticated at the identity provider too long ago; sign in there again, with password or device")]
+    AuthTimeOld,
+    /// `acr` is none of those that were asked for.
+    #[error("the person did not authenticate in one of the ways that this broker asks the identity provider for")]
+    Acr,
     /// The identity provider left groups out.
     #[error("the ID token does not carry all groups; have the identity provider send fewer")]
     GroupsIncomplete,
@@ -128,6 +180,7 @@ pub struct Issuers {
 struct Issuer {
     settings: IssuerSettings,
     keys: KeySource,
+    http: Arc<dyn HttpGet>,
 }
 
 #[derive(Deserialize)]
@@ -150,24 +203,38 @@ impl Issuers {
             .map(|settings| Issuer {
                 keys: KeySource::new(settings.issuer.clone(), Arc::clone(&http)),
                 settings,
+                http: Arc::clone(&http),
             })
             .collect();
         Self { issuers }
     }
 
-    /// Verifies an ID token and says who it is about.
+    /// Verifies an ID token that a client brings and says who it is about.
     ///
     /// # Errors
     /// When any check fails; see [`IdTokenError`].
     pub async fn verify(&self, id_token: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
         let token = Unverified::parse(id_token)?;
-        let issuer = self
-            .issuers
+        let issuer = self.issuer(&token.issuer)?;
+        if issuer.settings.sign_in == SignIn::BrowserRequired {
+            return Err(IdTokenError::BrowserRequired);
+        }
+        issuer.verify(token, None, now_ms).await
+    }
+
+    fn issuer(&self, name: &str) -> Result<&Issuer, IdTokenError> {
+        self.issuers
             .iter()
-            .find(|known| known.settings.issuer == token.issuer)
-            .ok_or(IdTokenError::Issuer)?;
-        let token = token.verify(&issuer.keys, now_ms).await?;
-        claims::check(&token.payload, &issuer.settings, token.sha256, now_ms)
+            .find(|known| known.settings.issuer == name)
+            .ok_or(IdTokenError::Issuer)
+    }
+}
+
+impl Issuer {
+    /// Verifies a token of this issuer; with a nonce, one that the broker got for it.
+    async fn verify(&self, token: Unverified<'_>, nonce: Option<&str>, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        let token = token.verify(&self.keys, now_ms).await?;
+        claims::check(&token.payload, &self.settings, token.sha256, nonce, now_ms)
     }
 }
 

@@ -16,7 +16,7 @@ use chunk_wire::session::{ClientInfo, ExchangedToken, TOKEN_TYPE_ACCESS_TOKEN, W
 use serde_json::{Map, Value};
 
 use super::oidc::keys::KeySource;
-use super::oidc::{IdTokenError, OperatorText, Unverified, VerifiedIdentity, claims};
+use super::oidc::{Flow, IdTokenError, OperatorText, Unverified, VerifiedIdentity, claims};
 use super::tokens::Purpose;
 use super::{Entrant, HttpGet, Presented, admit, check_proof, refused_token};
 use crate::broker::Broker;
@@ -118,6 +118,7 @@ impl Workloads {
                 issued_at,
                 token_sha256: signed.sha256,
                 expires_at,
+                flow: Flow::IdToken,
             },
             workload: Some(Workload {
                 rule: rule.name.clone(),

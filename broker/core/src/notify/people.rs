@@ -62,7 +62,7 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
             continue;
         }
         let Ok(ip) = open.ip.parse() else { continue };
-        let circumstances = Circumstances::without_plan(ip, now_ms, &open.amr);
+        let circumstances = Circumstances::without_plan(ip, now_ms, &open.amr, open.is_key_attested());
         let person = principal(&open.person);
         let may = asked
             .iter()

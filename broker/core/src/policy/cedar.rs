@@ -155,6 +155,7 @@ fn context(principal: &Principal<'_>, circumstances: &Circumstances) -> Result<V
         session_age_s,
         auth_age_s,
         amr,
+        key_attested,
     } = circumstances;
     let now = jiff::Timestamp::from_millisecond(*now_ms)
         .map_err(|_| "the clock shows no time")?
@@ -176,6 +177,7 @@ fn context(principal: &Principal<'_>, circumstances: &Circumstances) -> Result<V
         ("session_age_s", long(session_age_s)),
         ("auth_age_s", long(auth_age_s)),
         ("amr", strings(amr)),
+        ("key_attested", RestrictedExpression::new_bool(*key_attested)),
         ("workload", workload(principal)?),
     ];
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -111,11 +111,13 @@ pub struct Circumstances {
     pub auth_age_s: i64,
     /// How the person authenticated.
     pub amr: Vec<String>,
+    /// Whether the identity provider's own token names the session's key.
+    pub key_attested: bool,
 }
 
 impl Circumstances {
     /// Those of somebody who plans nothing, at this address and time, as if they had just signed in.
-    pub(crate) fn without_plan(ip: IpAddr, now_ms: i64, amr: &[String]) -> Self {
+    pub(crate) fn without_plan(ip: IpAddr, now_ms: i64, amr: &[String], key_attested: bool) -> Self {
         Self {
             reason: String::new(),
             ticket: String::new(),
@@ -130,6 +132,7 @@ impl Circumstances {
             session_age_s: 0,
             auth_age_s: 0,
             amr: amr.to_vec(),
+            key_attested,
         }
     }
 }

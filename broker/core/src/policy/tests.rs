@@ -40,6 +40,7 @@ fn circumstances() -> Circumstances {
         session_age_s: 60,
         auth_age_s: 120,
         amr: vec!["pwd".into(), "otp".into()],
+        key_attested: true,
     }
 }
 
@@ -294,6 +295,7 @@ fn every_circumstance_reaches_policies() {
         "context.session_age_s == 60",
         "context.auth_age_s < 300",
         r#"context.amr.containsAny(["otp", "hwk"])"#,
+        "context.key_attested",
     ];
     for condition in conditions {
         let policies = set(&format!(

@@ -23,7 +23,7 @@ use chunk_wire::dpop::{self, ProofClaims};
 use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
-use chunk_wire::session::{ClientInfo, OpenSession, RefreshSession, SessionTokens};
+use chunk_wire::session::{ClientInfo, OpenBrowserSession, OpenSession, RefreshSession, SessionTokens, SignIn};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -309,13 +309,22 @@ struct Provider {
 impl HttpGet for Provider {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         match url {
-            "https://id.example.test/.well-known/openid-configuration" => {
-                Ok(json!({ "issuer": ISSUER, "jwks_uri": "https://id.example.test/jwks" })
+            "https://id.example.test/.well-known/openid-configuration" => Ok(
+                json!({ "issuer": ISSUER, "jwks_uri": "https://id.example.test/jwks", "token_endpoint": "https://id.example.test/token" })
                     .to_string()
-                    .into_bytes())
-            }
+                    .into_bytes(),
+            ),
             "https://id.example.test/jwks" => Ok(self.jwks.clone().into_bytes()),
             other => Err(format!("nothing at {other}")),
+        }
+    }
+
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+        // Whatever the code is, it is the ID token: who would send a code decides who signs in, and with which nonce.
+        let code = url::form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "code");
+        match (url, code) {
+            ("https://id.example.test/token", Some((_, token))) => Ok((200, json!({ "id_token": token }).to_string().into_bytes())),
+            (other, _) => Err(format!("nothing at {other}")),
         }
     }
 }
@@ -485,25 +494,38 @@ impl World {
 
     /// Signs somebody in with a fresh key.
     pub(crate) async fn sign_in(&self, subject: &str, groups: &[&str]) -> Someone {
-        let serial = self.serial.fetch_add(1, Ordering::SeqCst);
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&(serial + 1).to_be_bytes());
-        let mut someone = Someone {
-            key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
-            tokens: None,
-            serial: AtomicU64::new(serial << 32),
-        };
+        let mut someone = self.someone();
         someone.sign_in_again(self, subject, groups).await;
         someone
     }
 
+    /// Somebody with a fresh key and no session.
+    pub(crate) fn someone(&self) -> Someone {
+        let serial = self.serial.fetch_add(1, Ordering::SeqCst);
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&(serial + 1).to_be_bytes());
+        Someone {
+            key: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
+            tokens: None,
+            serial: AtomicU64::new(serial << 32),
+        }
+    }
+
     pub(crate) fn id_token(&self, subject: &str, groups: &[&str]) -> String {
+        self.id_token_for(subject, groups, None)
+    }
+
+    /// An ID token that names a key.
+    pub(crate) fn id_token_for(&self, subject: &str, groups: &[&str], nonce: Option<&str>) -> String {
         let now = self.clock.now_ms() / 1000;
         let serial = self.serial.fetch_add(1, Ordering::SeqCst);
-        let claims = json!({
+        let mut claims = json!({
             "iss": ISSUER, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300, "groups": groups, "jti": serial.to_string(),
             "email": format!("{subject}@example.test"), "email_verified": true, "name": subject,
         });
+        if let Some(nonce) = nonce {
+            claims["nonce"] = json!(nonce);
+        }
         let signed = format!(
             "{}.{}",
             b64(br#"{"alg":"EdDSA","kid":"k1","typ":"JWT"}"#),
@@ -654,6 +676,9 @@ fn settings() -> Settings {
             email_claim: "email".into(),
             name_claim: "name".into(),
             insecure_development: false,
+            sign_in: SignIn::default(),
+            max_age_s: None,
+            acr_values: Vec::new(),
         }],
         workloads: Vec::new(),
         session_s: 12 * 3600,
@@ -721,6 +746,23 @@ impl Someone {
             method: method.into(),
             url,
         }
+    }
+
+    /// RFC 7638 thumbprint of the key.
+    pub(crate) fn thumbprint(&self) -> String {
+        dpop::thumbprint(&chunk_evidence::dsse::public_key(&self.key))
+    }
+
+    /// What a browser sign-in presents that ended with this ID token.
+    pub(crate) fn with_code(&self, world: &World, id_token: &str) -> (Presented, OpenBrowserSession) {
+        let open = OpenBrowserSession {
+            issuer: ISSUER.into(),
+            code: id_token.to_owned(),
+            code_verifier: "v".repeat(43),
+            redirect_uri: "http://127.0.0.1:50123/callback".into(),
+            client: ClientInfo::default(),
+        };
+        (self.present(world, "POST", "/v1/sessions/browser", false), open)
     }
 
     /// Signs in again with the same key, as whom the identity provider says it is by now.

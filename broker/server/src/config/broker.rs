@@ -1,16 +1,20 @@
 //! `[broker]` and `[[issuer]]`: who we are, where we listen, and who may vouch for people.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use chunk_core::limits::SESSION_S_DEFAULT;
 use chunk_core::settings::IssuerSettings;
+use chunk_wire::session::SignIn;
 use toml::Spanned;
 use url::{Host, Url};
 
 use super::check::Check;
 use super::raw::{At, RawBroker, RawIssuer, RawTls};
 use super::{BrokerConfig, IssuerConfig, TlsFiles};
+
+/// How recent a sign-in at the provider may be asked to be.
+const MAX_AGE_S: RangeInclusive<i64> = 1..=30 * 24 * 3600;
 
 pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<BrokerConfig> {
     let Some(raw) = raw else {
@@ -241,6 +245,7 @@ fn issuer(
     let email_claim = claim(raw.email_claim, "email_claim", "email");
     let name_claim = claim(raw.name_claim, "name_claim", "name");
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
+    let sign_in = sign_in(check, raw.sign_in, raw.max_age_s, raw.acr_values, path);
     let insecure_development = raw.insecure_development.as_ref().is_some_and(|field| *field.get_ref());
     let (issuer, issuer_is_loopback) = issuer?;
     if let (true, Some(field), Some(broker)) = (insecure_development, &raw.insecure_development, broker) {
@@ -264,9 +269,40 @@ fn issuer(
             email_claim,
             name_claim,
             insecure_development,
+            sign_in: sign_in.0,
+            max_age_s: sign_in.1,
+            acr_values: sign_in.2,
         },
         ca_file,
     })
+}
+
+/// How people sign in, and what the provider is asked about that.
+fn sign_in(
+    check: &mut Check<'_>,
+    way: At<String>,
+    max_age_s: At<i64>,
+    acr_values: At<Vec<String>>,
+    path: &str,
+) -> (SignIn, Option<i64>, Vec<String>) {
+    let words = [
+        ("device", SignIn::Device),
+        ("browser", SignIn::Browser),
+        ("browser_required", SignIn::BrowserRequired),
+    ];
+    let way = way.and_then(|field| check.word(&field, &format!("{path}.sign_in"), &words));
+    let max_age_s = check.optional_number(max_age_s, &format!("{path}.max_age_s"), MAX_AGE_S);
+    let acr_values = acr_values.map(|field| {
+        let good = |value: &String| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
+        if field.get_ref().is_empty() || !field.get_ref().iter().all(good) {
+            check.faults.at(
+                &field.span(),
+                format!("`{path}.acr_values` must be one or more words without spaces, as the provider writes them in `acr`"),
+            );
+        }
+        field.into_inner()
+    });
+    (way.unwrap_or_default(), max_age_s, acr_values.unwrap_or_default())
 }
 
 pub(super) fn issuer_url(check: &mut Check<'_>, field: Spanned<String>, path: &str) -> Option<(String, bool)> {

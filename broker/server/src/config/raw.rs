@@ -72,6 +72,9 @@ pub(super) struct RawIssuer {
     pub(super) name_claim: At<String>,
     pub(super) ca_file: At<String>,
     pub(super) insecure_development: At<bool>,
+    pub(super) sign_in: At<String>,
+    pub(super) max_age_s: At<i64>,
+    pub(super) acr_values: At<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
 use chunk_port::{Mask, Source};
+use chunk_wire::session::SignIn;
 
 use super::{Config, Connection, Faults, load};
 use crate::secrets::master::MasterKey;
@@ -98,6 +99,25 @@ fn the_smallest_configuration_is_good_and_defaults_are_the_documented_ones() {
     assert!(config.broker.data_dir.ends_with("data") && config.broker.policies.ends_with("policies"));
     assert_eq!(config.issuers.first().unwrap().settings.scopes, ["openid", "profile", "email"]);
     assert_eq!(config.digest.len(), 64);
+}
+
+#[test]
+fn how_people_sign_in_is_said_per_issuer_and_is_a_code_unless_said() {
+    let dir = folder(&format!(
+        "{GOOD}sign_in = \"browser_required\"\nmax_age_s = 3600\nacr_values = [\"phr\", \"urn:mace:2\"]\n"
+    ));
+    let config = read(dir.path()).unwrap();
+    let settings = &config.issuers.first().unwrap().settings;
+    assert_eq!((settings.sign_in, settings.max_age_s), (SignIn::BrowserRequired, Some(3600)));
+    assert_eq!(settings.acr_values, ["phr", "urn:mace:2"]);
+    let config = read(folder(GOOD).path()).unwrap();
+    let settings = &config.issuers.first().unwrap().settings;
+    assert_eq!((settings.sign_in, settings.max_age_s), (SignIn::Device, None));
+    insta::assert_snapshot!(faults(&format!("{GOOD}sign_in = \"browser-required\"\nmax_age_s = 0\nacr_values = [\"a b\"]\n")), @r"
+    broker.toml:10: `issuer.1.sign_in` must be one of `device`, `browser`, `browser_required`
+    broker.toml:11: `issuer.1.max_age_s` must be between 1 and 2592000
+    broker.toml:12: `issuer.1.acr_values` must be one or more words without spaces, as the provider writes them in `acr`
+    ");
 }
 
 #[test]

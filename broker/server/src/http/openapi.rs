@@ -31,7 +31,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        session::info, session::open, session::refresh, session::close, session::whoami, session::list, session::show, session::revoke,
+        session::info, session::open, session::open_browser, session::refresh, session::close, session::whoami, session::list, session::show, session::revoke,
         token::exchange,
         catalog::list, catalog::describe,
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,

@@ -97,6 +97,7 @@ fn table() -> Table {
     }
     .add(get(), "/v1/info", Public, session::info)
     .add(post(), "/v1/sessions", Proof, session::open)
+    .add(post(), "/v1/sessions/browser", Proof, session::open_browser)
     .add(post(), "/v1/sessions/refresh", Proof, session::refresh)
     .add(post(), token::TOKEN_PATH, Proof, token::exchange)
     .add(delete(), "/v1/sessions/current", Session, session::close)

@@ -6,7 +6,7 @@ use axum::extract::State;
 use chunk_core::{audit, identity};
 use chunk_wire::id::SessionId;
 use chunk_wire::problem::Problem;
-use chunk_wire::session::{BrokerInfo, OpenSession, RefreshSession, SessionTokens, SessionView, WhoAmI};
+use chunk_wire::session::{BrokerInfo, OpenBrowserSession, OpenSession, RefreshSession, SessionTokens, SessionView, WhoAmI};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -34,6 +34,22 @@ pub(super) async fn open(
 ) -> Result<Answer<SessionTokens>, Refusal> {
     Ok(Answer::created(
         identity::open_session(&gateway.broker, &cx, presented, open).await?,
+    ))
+}
+
+/// Exchanges the code of a sign-in in the browser for a session bound to the key of the proof. The broker redeems the code.
+#[utoipa::path(
+    post, operation_id = "openBrowserSession", path = "/v1/sessions/browser", tag = "sessions", security(("proof" = [])), request_body = OpenBrowserSession,
+    responses((status = 201, body = SessionTokens), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn open_browser(
+    State(gateway): State<Arc<Gateway>>,
+    Cx(cx): Cx,
+    SigningIn(presented): SigningIn,
+    Posted(open): Posted<OpenBrowserSession>,
+) -> Result<Answer<SessionTokens>, Refusal> {
+    Ok(Answer::created(
+        identity::open_browser_session(&gateway.broker, &cx, presented, open).await?,
     ))
 }
 

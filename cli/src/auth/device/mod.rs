@@ -4,7 +4,6 @@
 //! token is all that is taken from the answer.
 
 use std::path::Path;
-use std::time::Duration;
 
 use chunk_wire::session::IssuerInfo;
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
@@ -15,11 +14,10 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::client::connection;
-use crate::config::check_transport;
+use super::provider::{self, ANSWER_TIMEOUT, Provider, trusted};
 use crate::error::{Failure, Result};
 use crate::output::Ui;
-use crate::{figures, qr, text};
+use crate::{figures, large_type, qr, text};
 
 /// The one member of the answer that matters.
 #[derive(Serialize, Deserialize)]
@@ -44,14 +42,6 @@ type Client = oauth2::Client<
     BasicRevocationErrorResponse,
 >;
 
-/// The part of an OpenID provider's metadata that is used here.
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    token_endpoint: url::Url,
-    device_authorization_endpoint: Option<url::Url>,
-}
-
 /// What a person needs to go on in a browser.
 #[derive(Serialize)]
 struct LoginCode<'a> {
@@ -74,20 +64,27 @@ enum HttpError {
 }
 
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How providers say that this client, or anybody, signs in otherwise.
+const NO_CODES: [&str; 4] = [
+    "access_denied",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
+];
+/// What others say instead when nothing but the grant can be wrong about the request.
+const NOT_LIKE_THIS: &str = "invalid_request";
+/// That the terminal was asked; whether it did is not told.
+pub(super) const COPIED: &str = "The address is on your clipboard too, where your terminal lets programs put it there.";
 
 /// Signs a person in; gives the identity token.
 ///
 /// # Errors
 /// When the provider cannot be reached, the person refuses, or the code expires.
 pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>, browser_hint: bool) -> Result<Zeroizing<String>> {
-    let base = trusted(&issuer.issuer, &issuer.issuer)?;
-    let http = connection::client(base.scheme() == "http", ca_file)?;
-    let discovery = discover(&http, issuer).await?;
-    let device_url = discovery.device_authorization_endpoint.ok_or_else(|| {
-        Failure::cannot_tell("sign_in", format!("{} does not offer sign-in with a code", issuer.issuer))
-            .why("its discovery document names no `device_authorization_endpoint`")
-    })?;
+    let Provider { http, discovery } = Provider::find(issuer, ca_file).await?;
+    let device_url = discovery
+        .device_authorization_endpoint
+        .ok_or_else(|| no_codes(&issuer.issuer, "its discovery document names no `device_authorization_endpoint`"))?;
     trusted(&issuer.issuer, device_url.as_str())?;
     trusted(&issuer.issuer, discovery.token_endpoint.as_str())?;
 
@@ -97,15 +94,21 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
         .set_auth_type(oauth2::AuthType::RequestBody);
     let call = |request: HttpRequest| execute(http.clone(), request);
 
-    let details: StandardDeviceAuthorizationResponse = client
-        .exchange_device_code()
+    // RFC 8628 knows nothing of these two; providers that do take them, and the broker checks what came of it.
+    let asked = provider::authentication(issuer);
+    let details: StandardDeviceAuthorizationResponse = asked
+        .iter()
+        .fold(client.exchange_device_code(), |request, (name, value)| {
+            request.add_extra_param(*name, value.as_str())
+        })
         .add_scopes(issuer.scopes.iter().cloned().map(Scope::new))
         .request_async(&call)
         .await
-        .map_err(|error| {
-            refused(&issuer.issuer, "refused to start a sign-in", &error, |error| {
+        .map_err(|error| match error_code(&error, |error| error.error().as_ref()) {
+            Some(code) if NO_CODES.contains(&code) || code == NOT_LIKE_THIS => no_codes(&issuer.issuer, &format!("it says `{code}`")),
+            _ => refused(&issuer.issuer, "refused to start a sign-in", &error, |error| {
                 error.error().as_ref().to_owned()
-            })
+            }),
         })?;
     show(ui, &details, browser_hint)?;
 
@@ -116,7 +119,9 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
         .map_err(|error| match &error {
             RequestTokenError::ServerResponse(response) => match response.error() {
                 DeviceCodeErrorResponseType::AccessDenied => {
-                    Failure::new(crate::error::Exit::SignIn, "access_denied", "sign-in was refused in the browser").hint("chunkctl login")
+                    Failure::new(crate::error::Exit::SignIn, "access_denied", "sign-in was refused in the browser")
+                        .why("where nobody refused it, the provider's own rules did: many organisations allow no sign-in with a code, only `chunkctl login --browser`")
+                        .hint("chunkctl login")
                 }
                 DeviceCodeErrorResponseType::ExpiredToken => Failure::new(
                     crate::error::Exit::SignIn,
@@ -124,9 +129,16 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
                     "the code expired before anybody used it",
                 )
                 .hint("chunkctl login"),
-                _ => refused(&issuer.issuer, "refused the sign-in", &error, |error| {
-                    error.error().as_ref().to_owned()
-                }),
+                other => {
+                    let word: &str = other.as_ref();
+                    if NO_CODES.contains(&word) {
+                        no_codes(&issuer.issuer, &format!("it says `{word}`"))
+                    } else {
+                        refused(&issuer.issuer, "refused the sign-in", &error, |error| {
+                            error.error().as_ref().to_owned()
+                        })
+                    }
+                }
             },
             _ => refused(&issuer.issuer, "gave no usable answer", &error, |error| {
                 error.error().as_ref().to_owned()
@@ -136,30 +148,6 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
         Failure::cannot_tell("sign_in", format!("{} gave no identity token", issuer.issuer))
             .why("the client is probably not registered with the scope `openid`; the broker's operator can tell")
     })
-}
-
-async fn discover(http: &reqwest::Client, issuer: &IssuerInfo) -> Result<Discovery> {
-    let url = format!("{}/.well-known/openid-configuration", issuer.issuer.trim_end_matches('/'));
-    let answer = http
-        .get(&url)
-        .timeout(ANSWER_TIMEOUT)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status);
-    let answer = answer.map_err(|error| connection::unreachable(&issuer.issuer, &error))?;
-    let bytes = crate::client::read_bytes(answer).await?;
-    let discovery: Discovery = serde_json::from_slice(&bytes).map_err(|_| {
-        Failure::cannot_tell("sign_in", format!("{} is no OpenID provider", issuer.issuer)).why("its discovery document does not parse")
-    })?;
-    // A document that speaks for another issuer could lead the person to a page of somebody else's.
-    if discovery.issuer != issuer.issuer {
-        return Err(Failure::no(
-            "sign_in",
-            format!("the provider at {} calls itself {}", issuer.issuer, discovery.issuer),
-        )
-        .why("the broker's configuration and the provider must name the same issuer, letter by letter"));
-    }
-    Ok(discovery)
 }
 
 async fn execute(http: reqwest::Client, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
@@ -197,13 +185,19 @@ fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bo
         },
     )?;
     ui.say("");
-    qr::show(ui, complete.unwrap_or(uri));
+    let taken = qr::show(ui, complete.unwrap_or(uri));
     ui.say(&format!("    {}", text::line(complete.unwrap_or(uri))));
     ui.say("");
-    ui.say(&format!("    code:  {}", text::line(code)));
+    if !large_type::show(ui, code, taken) {
+        ui.say(&format!("    code:  {}", text::line(code)));
+    }
     ui.say("");
     if browser_hint {
         ui.say("Open the address in any browser, on any machine, and check that it shows this code.");
+        ui.say("Nobody else has a reason to send you such a code: whoever confirms one signs in the machine that shows it.");
+        if ui.copy(complete.unwrap_or(uri)) {
+            ui.say(COPIED);
+        }
     }
     ui.say(&format!(
         "Waiting; the code is good for {}.",
@@ -212,11 +206,24 @@ fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bo
     Ok(())
 }
 
-/// Checks that tokens may go to an address.
-fn trusted(issuer: &str, address: &str) -> Result<url::Url> {
-    let url = url::Url::parse(address).map_err(|_| "it does not parse as a URL");
-    url.and_then(|url| check_transport(&url).map(|()| url))
-        .map_err(|why| Failure::no("sign_in", format!("{issuer} cannot be used to sign in")).why(format!("{address}: {why}")))
+/// Sign-in with a code is switched off here; the other way may not be.
+fn no_codes(issuer: &str, why: &str) -> Failure {
+    Failure::cannot_tell("no_device_code", format!("{issuer} does not offer sign-in with a code"))
+        .why(why)
+        .why("many organisations switch it off, because codes can be phished; the browser of this machine may still do")
+        .hint("chunkctl login --browser")
+}
+
+/// The word of the protocol with which a provider refused.
+fn error_code<'a, E, T>(error: &'a RequestTokenError<E, T>, code: impl Fn(&'a T) -> &'a str) -> Option<&'a str>
+where
+    E: std::error::Error + 'static,
+    T: oauth2::ErrorResponse + 'static,
+{
+    match error {
+        RequestTokenError::ServerResponse(response) => Some(code(response)),
+        _ => None,
+    }
 }
 
 /// The provider's error code, but not its prose, which is somebody else's text at a moment of trust.

@@ -1,6 +1,6 @@
 //! Signing in at an identity provider that answers from a script.
 
-use chunk_wire::session::IssuerInfo;
+use chunk_wire::session::{IssuerInfo, SignIn};
 
 use super::sign_in;
 use crate::client::scripted::{Scripted, answer};
@@ -19,6 +19,9 @@ fn run(answers: Vec<String>) -> (Result<String>, Vec<(String, String)>) {
         client_id: "chunkctl".into(),
         scopes: vec!["openid".into(), "email".into()],
         insecure_development: false,
+        sign_in: SignIn::default(),
+        max_age_s: None,
+        acr_values: vec![],
     };
     let ui = Ui::new(false, true, true);
     let outcome = block_on(sign_in(&ui, &issuer, None, true)).map(|token| token.to_string());
@@ -81,4 +84,47 @@ fn an_answer_without_an_identity_token_is_no_sign_in() {
         .0
         .unwrap_err();
     assert!(failure.what.contains("does not offer"), "{}", failure.what);
+}
+
+#[test]
+fn a_provider_that_allows_no_codes_is_told_apart_and_the_browser_is_offered() {
+    for error in ["unauthorized_client", "access_denied", "unsupported_grant_type", "invalid_request"] {
+        let failure = run(vec![ok(DISCOVERY), no(error)]).0.unwrap_err();
+        assert_eq!(
+            (failure.exit, failure.code.as_str()),
+            (Exit::CannotTell, "no_device_code"),
+            "{error}"
+        );
+        assert!(failure.why.iter().any(|why| why.contains(error)), "{failure:?}");
+        assert_eq!(failure.hint.as_deref(), Some("chunkctl login --browser"));
+    }
+    let late = run(vec![ok(DISCOVERY), ok(DEVICE), no("unauthorized_client")]).0.unwrap_err();
+    assert_eq!(
+        (late.code.as_str(), late.hint.as_deref()),
+        ("no_device_code", Some("chunkctl login --browser"))
+    );
+    let silent = run(vec![ok(&DISCOVERY.replace("device_authorization_endpoint", "other"))])
+        .0
+        .unwrap_err();
+    assert_eq!(silent.hint.as_deref(), Some("chunkctl login --browser"));
+    let other = run(vec![ok(DISCOVERY), no("invalid_scope")]).0.unwrap_err();
+    assert_eq!(other.hint.as_deref(), Some("chunkctl doctor"));
+}
+
+#[test]
+fn what_the_broker_wants_to_know_about_the_authentication_is_asked_for() {
+    let server = Scripted::start(vec![ok(DISCOVERY), no("invalid_scope")]);
+    let issuer = IssuerInfo {
+        issuer: server.url.clone(),
+        client_id: "c".into(),
+        scopes: vec!["openid".into()],
+        insecure_development: false,
+        sign_in: SignIn::default(),
+        max_age_s: Some(600),
+        acr_values: vec!["phrh".into(), "phr".into()],
+    };
+    block_on(sign_in(&Ui::new(false, true, true), &issuer, None, true)).unwrap_err();
+    let asked = server.asked();
+    let body = &asked.get(1).unwrap().body;
+    assert!(body.contains("max_age=600") && body.contains("acr_values=phrh+phr"), "{body}");
 }

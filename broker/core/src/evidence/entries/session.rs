@@ -22,6 +22,10 @@ pub(crate) struct SessionOpen {
     pub(crate) amr: Vec<String>,
     /// When the person proved who they are, seconds since 1970, where the issuer says.
     pub(crate) auth_time: Option<i64>,
+    /// How the broker got to know who it is: `browser` or `id_token`. Entries of older brokers do not say.
+    pub(crate) flow: Option<String>,
+    /// Whether the identity provider's token names the session's key.
+    pub(crate) key_attested: Option<bool>,
     /// RFC 7638 thumbprint of the session's key.
     pub(crate) key: String,
     /// The key, 32 bytes, base64url.
@@ -37,6 +41,11 @@ pub(crate) struct SessionOpen {
 }
 
 impl SessionOpen {
+    /// Whether the identity provider vouches for the key. Where nothing says so, it does not.
+    pub(crate) fn is_key_attested(&self) -> bool {
+        self.key_attested == Some(true)
+    }
+
     pub(super) fn write(&self, header: &mut Header, body: &mut Body) {
         by(header, Some(&self.actor), Some(&self.session));
         let mut who = json!({
@@ -53,6 +62,8 @@ impl SessionOpen {
                 .as_ref()
                 .map(|w| json!({ "claims": w.claims, "provider": w.provider, "rule": w.rule })),
         );
+        put(&mut who, "flow", self.flow.as_deref());
+        put(&mut who, "key_attested", self.key_attested);
         body.set(Group::Who, who);
         body.set(
             Group::Net,
@@ -75,6 +86,8 @@ impl SessionOpen {
             },
             amr: read.member(Group::Who, "amr")?,
             auth_time: read.optional(Group::Who, "auth_time")?,
+            flow: read.optional(Group::Who, "flow")?,
+            key_attested: read.optional(Group::Who, "key_attested")?,
             key: read.member(Group::Who, "key")?,
             public_key: read.member(Group::Who, "public_key")?,
             ip: read.member(Group::Net, "ip")?,

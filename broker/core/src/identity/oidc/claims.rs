@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{IdTokenError, VerifiedIdentity};
+use super::{Flow, IdTokenError, VerifiedIdentity};
 use crate::limits::{CLOCK_SKEW_S_MAX, ID_TOKEN_AGE_S_MAX};
 use crate::settings::IssuerSettings;
 
@@ -21,11 +21,12 @@ pub(super) fn unverified_issuer(payload: &[u8]) -> Result<String, IdTokenError> 
         .map_err(|_| IdTokenError::Malformed("it names no issuer"))
 }
 
-/// Checks the claims of a token whose signature has been verified.
+/// Checks the claims of a token whose signature has been verified. A nonce is given where the broker redeemed a code for it.
 pub(super) fn check(
     payload: &[u8],
     settings: &IssuerSettings,
     token_sha256: [u8; 32],
+    nonce: Option<&str>,
     now_ms: i64,
 ) -> Result<VerifiedIdentity, IdTokenError> {
     let claims: Map<String, Value> = serde_json::from_slice(payload).map_err(|_| IdTokenError::Malformed("its claims are not JSON"))?;
@@ -35,7 +36,9 @@ pub(super) fn check(
     }
     id_token_and_no_other(&claims)?;
     audience(&claims, settings)?;
+    let flow = flow(&claims, nonce)?;
     let (issued_at, expires_at, auth_time) = times(&claims, ID_TOKEN_AGE_S_MAX, now_ms)?;
+    authentication(&claims, settings, auth_time, now_ms)?;
     let subject = subject(&claims)?;
     let email = if is_false(claims.get("email_verified")) {
         None
@@ -54,7 +57,36 @@ pub(super) fn check(
         issued_at,
         token_sha256,
         expires_at,
+        flow,
     })
+}
+
+/// A code's token must name the key for which it was asked; what other tokens say about a key counts for nothing.
+fn flow(claims: &Map<String, Value>, nonce: Option<&str>) -> Result<Flow, IdTokenError> {
+    match nonce {
+        None => Ok(Flow::IdToken),
+        Some(nonce) if text(claims, "nonce") == Some(nonce) => Ok(Flow::Browser),
+        Some(_) => Err(IdTokenError::Nonce),
+    }
+}
+
+/// When and how the person authenticated, where configuration asks. That the provider was asked for it is no promise of its own: people
+/// bring tokens that they asked for in other words.
+fn authentication(claims: &Map<String, Value>, settings: &IssuerSettings, auth_time: Option<i64>, now_ms: i64) -> Result<(), IdTokenError> {
+    if let Some(max_age_s) = settings.max_age_s {
+        let auth_time = auth_time.ok_or(IdTokenError::AuthTimeMissing)?;
+        let latest_s = now_ms.div_euclid(1000).saturating_sub(CLOCK_SKEW_S_MAX);
+        if auth_time.saturating_add(max_age_s) < latest_s {
+            return Err(IdTokenError::AuthTimeOld);
+        }
+    }
+    let asked = &settings.acr_values;
+    let given = text(claims, "acr");
+    if asked.is_empty() || given.is_some_and(|acr| asked.iter().any(|asked| asked == acr)) {
+        Ok(())
+    } else {
+        Err(IdTokenError::Acr)
+    }
 }
 
 /// The subject, as the issuer spells it.

@@ -26,6 +26,8 @@ pub(in crate::identity) struct KeySource {
 
 struct KeySet {
     keys: Vec<Key>,
+    /// Where authorization codes are redeemed, as the discovery document has it.
+    token_endpoint: Option<String>,
     fetched_ms: i64,
 }
 
@@ -39,6 +41,8 @@ struct Key {
 struct Discovery {
     issuer: String,
     jwks_uri: String,
+    #[serde(default)]
+    token_endpoint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,9 +106,23 @@ impl KeySource {
         }
     }
 
+    /// Where the issuer redeems authorization codes.
+    pub(super) async fn token_endpoint(&self, now_ms: i64) -> Result<String, IdTokenError> {
+        let keys = self.keys_that(|keys| keys.token_endpoint.is_some(), now_ms).await?;
+        let endpoint = keys.token_endpoint.clone();
+        endpoint
+            .filter(|url| self.may_ask(url))
+            .ok_or_else(|| unavailable("the discovery document names no `token_endpoint` that is an https URL"))
+    }
+
     /// Keys that are fresh enough and, if the issuer publishes one now, hold one that fits.
     async fn keys_with(&self, kid: Option<&str>, algorithm: Algorithm, now_ms: i64) -> Result<Arc<KeySet>, IdTokenError> {
-        let good = |keys: &Arc<KeySet>| keys.is_younger(KEYS_FRESH_MS, now_ms) && keys.candidates(kid, algorithm).next().is_some();
+        self.keys_that(|keys| keys.candidates(kid, algorithm).next().is_some(), now_ms)
+            .await
+    }
+
+    async fn keys_that(&self, suit: impl Fn(&KeySet) -> bool, now_ms: i64) -> Result<Arc<KeySet>, IdTokenError> {
+        let good = |keys: &Arc<KeySet>| keys.is_younger(KEYS_FRESH_MS, now_ms) && suit(keys);
         if let Some(keys) = self.keys.load_full().filter(good) {
             return Ok(keys);
         }
@@ -126,7 +144,7 @@ impl KeySource {
                 Ok(keys)
             }
             // A provider that is down for a moment signs nobody out of what its known keys can show.
-            Err(error) => usable.filter(|keys| keys.candidates(kid, algorithm).next().is_some()).ok_or(error),
+            Err(error) => usable.filter(|keys| suit(keys)).ok_or(error),
         }
     }
 
@@ -149,7 +167,11 @@ impl KeySource {
             .take(KEYS_MAX)
             .filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok()?.into_key())
             .collect();
-        Ok(KeySet { keys, fetched_ms: now_ms })
+        Ok(KeySet {
+            keys,
+            token_endpoint: discovery.token_endpoint,
+            fetched_ms: now_ms,
+        })
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, IdTokenError> {
@@ -234,7 +256,7 @@ fn is_loopback(host: Option<Host<&str>>) -> bool {
     }
 }
 
-fn unavailable(operator: impl Into<String>) -> IdTokenError {
+pub(super) fn unavailable(operator: impl Into<String>) -> IdTokenError {
     IdTokenError::Unavailable {
         operator: OperatorText(operator.into()),
     }

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const NOW_MS: i64 = 1_800_000_000_000;
-const NOW_S: i64 = NOW_MS / 1000;
-const ISSUER: &str = "https://id.example";
+pub(super) const NOW_MS: i64 = 1_800_000_000_000;
+pub(super) const NOW_S: i64 = NOW_MS / 1000;
+pub(super) const ISSUER: &str = "https://id.example";
 const JWKS: &str = "https://keys.id.example/jwks";
+pub(super) const TOKENS: &str = "https://id.example/token";
 
 /// A key of the pretended identity provider.
-enum TestKey {
+pub(super) enum TestKey {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
@@ -38,7 +39,7 @@ impl TestKey {
         TestKey::Rsa(RsaKeyPair::from_pkcs8(&PKCS8).unwrap())
     }
 
-    fn ec() -> Self {
+    pub(super) fn ec() -> Self {
         let random = SystemRandom::new();
         let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -49,7 +50,7 @@ impl TestKey {
         TestKey::Ed(Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap())
     }
 
-    fn jwk(&self, kid: &str) -> Value {
+    pub(super) fn jwk(&self, kid: &str) -> Value {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
             TestKey::Rsa(key) => {
@@ -82,7 +83,7 @@ impl TestKey {
         }
     }
 
-    fn token(&self, header: Value, claims: &Value) -> String {
+    pub(super) fn token(&self, header: Value, claims: &Value) -> String {
         let signed = signing_input(&header, &claims.to_string());
         let signature = self.sign(header["alg"].as_str().unwrap(), signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -95,23 +96,26 @@ fn signing_input(header: &Value, claims: &str) -> String {
 
 /// Pages by URL; what is not there fails as an unreachable host would.
 #[derive(Default)]
-struct Web {
+pub(super) struct Web {
     pages: Mutex<HashMap<String, String>>,
     asked: AtomicUsize,
+    /// What the next form is answered.
+    pub(super) answer: Mutex<Option<(u16, String)>>,
+    pub(super) posted: Mutex<Vec<(String, String)>>,
 }
 
 impl Web {
-    fn with_keys(keys: Value) -> Arc<Self> {
+    pub(super) fn with_keys(keys: Value) -> Arc<Self> {
         let web = Arc::new(Web::default());
         web.put(
             &format!("{ISSUER}/.well-known/openid-configuration"),
-            json!({"issuer": ISSUER, "jwks_uri": JWKS}),
+            json!({"issuer": ISSUER, "jwks_uri": JWKS, "token_endpoint": TOKENS}),
         );
         web.put(JWKS, json!({ "keys": keys }));
         web
     }
 
-    fn put(&self, url: &str, page: Value) {
+    pub(super) fn put(&self, url: &str, page: Value) {
         self.pages.lock().unwrap().insert(url.into(), page.to_string());
     }
 
@@ -131,9 +135,15 @@ impl HttpGet for Web {
             .map(|page| page.clone().into_bytes())
             .ok_or_else(|| "connection refused".into())
     }
+
+    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+        self.posted.lock().unwrap().push((url.to_owned(), form));
+        let answer = self.answer.lock().unwrap().take().ok_or("connection refused")?;
+        Ok((answer.0, answer.1.into_bytes()))
+    }
 }
 
-fn settings(issuer: &str) -> IssuerSettings {
+pub(super) fn settings(issuer: &str) -> IssuerSettings {
     IssuerSettings {
         name: "corp".into(),
         issuer: issuer.into(),
@@ -144,6 +154,9 @@ fn settings(issuer: &str) -> IssuerSettings {
         email_claim: "email".into(),
         name_claim: "name".into(),
         insecure_development: false,
+        sign_in: SignIn::default(),
+        max_age_s: None,
+        acr_values: Vec::new(),
     }
 }
 
@@ -154,14 +167,14 @@ fn issuers(web: &Arc<Web>) -> Issuers {
     )
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "sub": "u-1", "aud": "chunkctl", "exp": NOW_S + 300, "iat": NOW_S - 5, "auth_time": NOW_S - 60,
         "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true, "groups": ["b", "a", "b"], "amr": ["pwd", "otp"],
     })
 }
 
-fn with(changes: Value) -> Value {
+pub(super) fn with(changes: Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -175,7 +188,7 @@ fn without(name: &str) -> Value {
     claims
 }
 
-fn es256() -> Value {
+pub(super) fn es256() -> Value {
     json!({"alg": "ES256", "kid": "1", "typ": "JWT"})
 }
 
@@ -211,6 +224,7 @@ async fn a_good_token_of_each_algorithm_names_the_person() {
                 issued_at: NOW_S - 5,
                 token_sha256: identity.token_sha256,
                 expires_at: NOW_S + 300,
+                flow: Flow::IdToken,
             },
             "{alg}"
         );

@@ -32,6 +32,10 @@ impl HttpGet for Web {
         };
         Ok(page.to_string().into_bytes())
     }
+
+    async fn post(&self, url: &str, _: String) -> Result<(u16, Vec<u8>), String> {
+        Err(format!("a workload brings its token, and nothing is asked for at {url}"))
+    }
 }
 
 fn rule(name: &str, provider: Provider, issuer: &str, claims: &[(&[&str], &str)]) -> WorkloadRule {

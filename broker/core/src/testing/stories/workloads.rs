@@ -5,7 +5,7 @@ use chunk_evidence::encode::b64;
 use chunk_wire::fetch::RequestState;
 use chunk_wire::problem::Code;
 use chunk_wire::review::Verdict;
-use chunk_wire::session::{ClientInfo, ExchangedToken, OpenSession, RefreshSession, SessionTokens};
+use chunk_wire::session::{ClientInfo, ExchangedToken, OpenSession, RefreshSession, SessionTokens, SignIn};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -25,6 +25,10 @@ when { context.workload.repository == "acme/etl" && context.workload.ref == "mai
 "#;
 
 async fn world() -> World {
+    World::with(setup()).await
+}
+
+fn setup() -> Setup {
     let mut setup = Setup::default();
     let claim = |name: &str, value: &str| ClaimRule {
         path: vec![name.to_owned()],
@@ -44,7 +48,7 @@ async fn world() -> World {
         token_age_s_max: 300,
     }];
     setup.policies.push_str(JOBS);
-    World::with(setup).await
+    setup
 }
 
 /// A token as GitLab gives it to a job on `main`, with changes.
@@ -100,6 +104,23 @@ async fn a_job_fetches_what_policy_lets_its_repository_and_branch_fetch() {
     // The same job on another branch needs somebody's approval, and another rule's job may do nothing.
     let branch = job_on(&world, "feature").await;
     assert_eq!(branch.ask(&world, "customers").await.state, RequestState::Pending);
+}
+
+#[tokio::test]
+async fn where_people_need_a_browser_jobs_do_not_and_nobody_vouches_for_their_keys() {
+    let mut setup = setup();
+    setup.settings.issuers[0].sign_in = SignIn::BrowserRequired;
+    let world = World::with(setup).await;
+    let job = world.someone();
+    let named = json!({ "nonce": job.thumbprint() });
+    let tokens = exchange(&world, &job, &job_token(&world, &named)).await.unwrap();
+    let state = &world.broker.log.published().state;
+    let open = &state.sessions.get(&tokens.session).unwrap().open;
+    assert_eq!((open.flow.as_deref(), open.key_attested), (Some("id_token"), Some(false)));
+    // And what a browser is for opens to no job.
+    let (presented, open) = job.with_code(&world, &job_token(&world, &named));
+    let refused = crate::identity::open_browser_session(&world.broker, &cx(), presented, open).await;
+    assert_eq!(refused.err().unwrap().code, Code::InvalidIdToken);
 }
 
 #[tokio::test]

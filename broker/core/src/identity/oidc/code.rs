@@ -1,0 +1,95 @@
+//! Redeems the authorization code of a sign-in in the browser (RFC 6749 §4.1.3, RFC 7636), and takes the ID token from the answer.
+//!
+//! The broker does this itself, because of a token that a client brings it could not say where it comes from: some providers copy
+//! the `nonce` of a device authorization request into the ID token, so a phished device code gives a token that names the
+//! attacker's key. A code is only ever sent to the browser's own machine, and only whoever listens there can pass it on.
+
+use std::net::Ipv4Addr;
+
+use chunk_wire::session::{LOOPBACK_PATH, OpenBrowserSession};
+use serde::Deserialize;
+use url::{Host, Url, form_urlencoded};
+
+use super::keys::unavailable;
+use super::{IdTokenError, Issuer, Issuers, Unverified, VerifiedIdentity};
+
+#[derive(Deserialize)]
+struct Answer {
+    id_token: String,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Issuers {
+    /// Redeems a code, and says who its ID token is about. The token must carry `nonce`.
+    ///
+    /// # Errors
+    /// When the code was not for this machine's own browser, the provider refuses it, or its token any check.
+    pub async fn redeem(&self, open: &OpenBrowserSession, nonce: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        let issuer = self.issuer(&open.issuer)?;
+        if !is_loopback(&open.redirect_uri) {
+            return Err(IdTokenError::Code("`redirect_uri` must be `http://127.0.0.1:PORT/callback`"));
+        }
+        if open.code.is_empty() || open.code.len() > CODE_BYTES_MAX {
+            return Err(IdTokenError::Code("`code` is not an authorization code"));
+        }
+        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if !(43..=128).contains(&open.code_verifier.len()) || !open.code_verifier.bytes().all(unreserved) {
+            return Err(IdTokenError::Code("`code_verifier` is not one of RFC 7636"));
+        }
+        let id_token = issuer.id_token(open, now_ms).await?;
+        let token = Unverified::parse(&id_token)?;
+        issuer.verify(token, Some(nonce), now_ms).await
+    }
+}
+
+impl Issuer {
+    async fn id_token(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<String, IdTokenError> {
+        let endpoint = self.keys.token_endpoint(now_ms).await?;
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "authorization_code")
+            .append_pair("code", &open.code)
+            .append_pair("redirect_uri", &open.redirect_uri)
+            .append_pair("client_id", &self.settings.client_id)
+            .append_pair("code_verifier", &open.code_verifier)
+            .finish();
+        let (status, body) = self
+            .http
+            .post(&endpoint, form)
+            .await
+            .map_err(|error| unavailable(format!("POST {endpoint}: {error}")))?;
+        if status == 200 {
+            let answer: Answer =
+                serde_json::from_slice(&body).map_err(|_| unavailable(format!("POST {endpoint}: no ID token in the answer")))?;
+            return Ok(answer.id_token);
+        }
+        let refusal = serde_json::from_slice::<Refusal>(&body)
+            .ok()
+            .filter(|refusal| is_error_code(&refusal.error));
+        match refusal {
+            Some(refusal) if (400..500).contains(&status) => Err(IdTokenError::CodeRefused(refusal.error)),
+            _ => Err(unavailable(format!("POST {endpoint}: answered {status}"))),
+        }
+    }
+}
+
+/// The address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.
+fn is_loopback(redirect_uri: &str) -> bool {
+    let Ok(url) = Url::parse(redirect_uri) else { return false };
+    let Some(port) = url.port() else { return false };
+    url.host() == Some(Host::Ipv4(Ipv4Addr::LOCALHOST)) && redirect_uri == format!("http://127.0.0.1:{port}{LOOPBACK_PATH}")
+}
+
+/// A word of the protocol, fit to be shown.
+fn is_error_code(word: &str) -> bool {
+    (1..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+/// Codes of large providers are a few kilobytes.
+const CODE_BYTES_MAX: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests;

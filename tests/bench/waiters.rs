@@ -27,8 +27,7 @@ struct Waiter {
 }
 
 pub(crate) fn measure(json: bool, people: usize) {
-    let mut setup =
-        Setup::standard().policy(r#"permit (principal, action in [Action::"describe", Action::"fetch"], resource == Dataset::"people");"#);
+    let mut setup = Setup::standard();
     setup.tls = true;
     let world = World::with(setup);
     let ca = reqwest::Certificate::from_pem(&std::fs::read(world.ca().unwrap()).unwrap()).unwrap();

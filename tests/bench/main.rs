@@ -14,11 +14,13 @@
 )]
 
 mod fetch;
+mod people;
 mod recorded;
 mod startup;
 #[expect(dead_code, unused_imports, reason = "the stories use all of it, the measurements a part")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod waiters;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -27,10 +29,13 @@ fn main() {
         let at = arguments.iter().position(|argument| argument == name);
         at.map_or(default, |at| arguments[at + 1].parse().expect("a number"))
     };
+    let size = |name: &str, default: u64| usize::try_from(number(name, default)).expect("a size");
     match arguments.first().map(String::as_str) {
         Some("fetch") => fetch::measure(json, number("--rows", 5_000_000), number("--rounds", 5)),
+        Some("people") => people::measure(json, size("--people", 100), number("--rounds", 3)),
         Some("recorded") => recorded::measure(json, number("--seconds", 10)),
         Some("startup") => startup::measure(json, number("--rounds", 200)),
+        Some("waiters") => waiters::measure(json, size("--people", 1000)),
         other => panic!("no measurement {other:?}"),
     }
 }
@@ -45,4 +50,10 @@ fn median(values: &[f64]) -> f64 {
     } else {
         f64::midpoint(sorted[middle - 1], sorted[middle])
     }
+}
+
+/// The value below which this many of a hundred lie.
+fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) * percent / 100]
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::percentile;
 use crate::support::{Api, Setup, World};
 
 /// People at once.
@@ -86,9 +87,4 @@ fn syncs(folder: &Path) -> Vec<f64> {
         began.elapsed().as_secs_f64() * 1000.0
     };
     (0..200).map(once).collect()
-}
-
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[(values.len() - 1) * percent / 100]
 }

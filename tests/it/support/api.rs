@@ -269,6 +269,13 @@ impl Api {
     /// Sends, takes the head of a good answer, and reads no further for as long as what is given back is held.
     pub(crate) fn begin(&self, method: &str, path: &str) -> reqwest::Response {
         self.nonce();
+        let response = wait(self.begun(method, path));
+        assert_eq!(response.status().as_u16(), 200);
+        response
+    }
+
+    /// The head of an answer, whatever it is. A nonce must have been seen before.
+    pub(crate) async fn begun(&self, method: &str, path: &str) -> reqwest::Response {
         let proof = self.proof(
             method,
             path,
@@ -282,8 +289,10 @@ impl Api {
             .request(method.parse().unwrap(), format!("{}{path}", self.base))
             .header("dpop", proof)
             .header("authorization", format!("DPoP {}", self.tokens().access_token));
-        let response = wait(async { request.send().await.unwrap() });
-        assert_eq!(response.status().as_u16(), 200);
+        let response = request.send().await.unwrap();
+        if let Some(nonce) = response.headers().get("dpop-nonce") {
+            *self.nonce.lock().unwrap() = Some(nonce.to_str().unwrap().to_owned());
+        }
         response
     }
 

@@ -33,8 +33,10 @@ const native = {
   grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
   redirect_uris: ['http://127.0.0.1/callback'],
 };
+// As many developers as a measurement needs: `developer_0` and on.
+const groups = (id) => (Object.hasOwn(PEOPLE, id) ? PEOPLE[id] : /^developer_\d+$/.test(id) ? ['developers'] : undefined);
 const account = (id) =>
-  Object.hasOwn(PEOPLE, id)
+  groups(id)
     ? {
         accountId: id,
         claims: async () => ({
@@ -43,7 +45,7 @@ const account = (id) =>
           preferred_username: id,
           email: `${id}@people.example`,
           email_verified: true,
-          groups: PEOPLE[id],
+          groups: groups(id),
         }),
       }
     : undefined;

@@ -1,6 +1,6 @@
 //! The road of one fetch, from credential to delivery. Every protocol takes it; none of them decides anything.
 //!
-//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Standing → Grant → Recorded →
+//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Upheld → Grant → Recorded →
 //! Delivery`), so none can be skipped, reordered or repeated.
 
 use std::sync::Arc;
@@ -60,8 +60,8 @@ pub enum Submitted {
 pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, submit: SubmitRequest) -> Result<Submitted, Error> {
     let caller = authenticate(broker, cx, presented).await?;
     let Submission { permit, create } = approval::check(broker, cx, caller.clone(), submit).await?;
-    let standing = match approval::unapproved(permit) {
-        Ok(standing) => standing,
+    let upheld = match approval::unapproved(permit) {
+        Ok(upheld) => upheld,
         Err(permit) => {
             let submission = Submission { permit: *permit, create };
             let view = approval::record(broker, submission).await?;
@@ -69,7 +69,7 @@ pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Pre
         }
     };
     fresh_claims(broker, &caller)?;
-    let grant = delivery::require_nobody(broker, standing, &create)?;
+    let grant = delivery::require_nobody(broker, upheld, &create)?;
     let slot = delivery::slot(broker)?;
     let request = create.create.id.clone();
     let recorded = delivery::record_all(broker, create, grant).await?; // durable before the source is contacted
@@ -90,8 +90,8 @@ async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &Reques
     };
     let plan = plan_or_record(broker, cx, caller, request).await?;
     let permit = permit_or_record(broker, cx, plan).await?;
-    let standing = or_record(broker, approval::standing(broker, permit, approved.id())).await?;
-    let grant = delivery::require(broker, standing, approved)?;
+    let upheld = or_record(broker, approval::upheld(broker, permit, approved.id())).await?;
+    let grant = delivery::require(broker, upheld, approved)?;
     let slot = delivery::slot(broker)?;
     let recorded = delivery::record_intent(broker, grant).await?; // durable before the source is contacted
     Ok(delivery::start(broker, recorded, slot))

@@ -23,7 +23,7 @@ use chunk_wire::problem::Code;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use self::job::Job;
-use crate::approval::{self, Create, Standing, not_found, session_open, wrong_state};
+use crate::approval::{self, Create, Upheld, not_found, session_open, wrong_state};
 use crate::authorize::{Permit, in_force};
 use crate::broker::Broker;
 use crate::error::Error;
@@ -194,8 +194,8 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 ///
 /// # Errors
 /// When policy would now ask for more approvals, or the plan has changed.
-pub(crate) fn require(broker: &Broker, standing: Standing, approved: Approved) -> Result<Grant, Error> {
-    let permit = standing.into_permit();
+pub(crate) fn require(broker: &Broker, upheld: Upheld, approved: Approved) -> Result<Grant, Error> {
+    let permit = upheld.into_permit();
     if permit.quorum() > approved.document.quorum {
         return Err(Error::new(
             Code::DocumentMismatch,
@@ -210,13 +210,13 @@ pub(crate) fn require(broker: &Broker, standing: Standing, approved: Approved) -
 ///
 /// # Errors
 /// When the random generator fails.
-pub(crate) fn require_nobody(broker: &Broker, standing: Standing, create: &Create) -> Result<Grant, Error> {
+pub(crate) fn require_nobody(broker: &Broker, upheld: Upheld, create: &Create) -> Result<Grant, Error> {
     let signed = Approved {
         id: create.create.id.clone(),
         chunk: 0,
         document: Arc::new(create.create.document.clone()),
     };
-    bind(broker, standing.into_permit(), signed)
+    bind(broker, upheld.into_permit(), signed)
 }
 
 fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {

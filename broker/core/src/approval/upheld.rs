@@ -19,14 +19,14 @@ use crate::state::{Request, Review, State};
 
 /// Proof that as many approvals still count as the document asks for.
 ///
-/// Only [`standing`] and [`unapproved`] make one.
+/// Only [`upheld`] and [`unapproved`] make one.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Standing {
+pub(crate) struct Upheld {
     permit: Permit,
 }
 
-impl Standing {
+impl Upheld {
     pub(crate) fn into_permit(self) -> Permit {
         self.permit
     }
@@ -36,14 +36,14 @@ impl Standing {
 ///
 /// # Errors
 /// The denial, with the plan it is about, when too few still count.
-pub(crate) fn standing(broker: &Broker, permit: Permit, id: &RequestId) -> Result<Standing, Box<(Plan, Denial)>> {
+pub(crate) fn upheld(broker: &Broker, permit: Permit, id: &RequestId) -> Result<Upheld, Box<(Plan, Denial)>> {
     let published = broker.log.published();
     let denial = match published.state.requests.get(id) {
         Some(request) => look(broker, permit.plan().policies(), &published.state, request),
         None => Some(Vec::new()).map(|policies| denial("The request is gone.".to_owned(), policies)),
     };
     match denial {
-        None => Ok(Standing { permit }),
+        None => Ok(Upheld { permit }),
         Some(denial) => Err(Box::new((permit.into_plan(), denial))),
     }
 }
@@ -52,9 +52,9 @@ pub(crate) fn standing(broker: &Broker, permit: Permit, id: &RequestId) -> Resul
 ///
 /// # Errors
 /// The permit, when somebody has to.
-pub(crate) fn unapproved(permit: Permit) -> Result<Standing, Box<Permit>> {
+pub(crate) fn unapproved(permit: Permit) -> Result<Upheld, Box<Permit>> {
     if permit.quorum() == 0 {
-        Ok(Standing { permit })
+        Ok(Upheld { permit })
     } else {
         Err(Box::new(permit))
     }

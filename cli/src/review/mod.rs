@@ -13,7 +13,7 @@ mod model;
 mod plain;
 mod popup;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod samples;
 mod screen;
 #[cfg(test)]

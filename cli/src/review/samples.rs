@@ -79,7 +79,7 @@ impl Sample {
         self
     }
 
-    pub(crate) fn from_host(mut self, host: &str) -> Self {
+    pub(crate) fn on_host(mut self, host: &str) -> Self {
         self.host = host.into();
         self
     }

@@ -36,7 +36,7 @@ proptest! {
         requester.groups = vec![group.clone()];
         requester.email = Some(host.clone());
         requester.subject = format!("eve{group}");
-        let view = Sample::new(1).by(&requester).sql(&sql).because(&reason).from_host(&host).view();
+        let view = Sample::new(1).by(&requester).sql(&sql).because(&reason).on_host(&host).view();
         for (columns, rows) in [(120, 40), (80, 24), (60, 20)] {
             let mut desk = Desk::with(columns, rows, vec![Sample::new(2).view(), view.clone()]);
             for keys in ["Down", "Enter", "PgDn", "End", "a"] {

@@ -323,6 +323,7 @@ impl Api {
                 reason: reason.to_owned(),
                 ticket: None,
                 break_glass: false,
+                standing: None,
             },
         )
     }
@@ -354,6 +355,7 @@ impl Api {
             reason: "a test breaks the glass".to_owned(),
             ticket: Some("INC-1".to_owned()),
             break_glass: true,
+            standing: None,
         };
         let plan: PlanAnswer = self.post("/v1/plans", &asked).json();
         self.submit(&plan).json()

@@ -7,6 +7,7 @@
 mod decide;
 mod inbox;
 mod list;
+pub(crate) mod standing;
 mod submission;
 mod upheld;
 mod view;
@@ -39,7 +40,7 @@ pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong
 pub use inbox::{Inbox, Told};
 pub use list::{list, show};
 pub use submission::submit;
-pub(crate) use submission::{Submission, check, record};
+pub(crate) use submission::{Submission, check, record, somebody_approves};
 pub(crate) use upheld::{Upheld, unapproved, upheld};
 use view::view;
 

@@ -9,6 +9,7 @@ mod log;
 mod once;
 mod recording;
 mod retention;
+mod standing;
 mod upheld;
 mod watching;
 mod workloads;

@@ -7,6 +7,8 @@
 mod decide;
 mod inbox;
 mod list;
+#[cfg(test)]
+mod model;
 pub(crate) mod standing;
 mod submission;
 mod upheld;

@@ -732,13 +732,48 @@ def disposes(e):
     return [(x["kind"], x["before"]) for x in bodies]
 
 
+def terms_of(v):
+    """Rows and bytes of a standing grant's terms."""
+    if not isinstance(v, dict) or not all(is_nat(v.get(k)) for k in ("duration_s", "rows", "bytes")): return None
+    return v["rows"], v["bytes"]
+
+
+def names(d):
+    """The standing grant that a document is a use of: request and digest of what was approved."""
+    v = d.get("under")
+    found = (v.get("request"), v.get("digest")) if isinstance(v, dict) else (None,)
+    return found if all(isinstance(x, str) for x in found) else None
+
+
+def unverified(e):
+    """What was signed, before its signature is checked."""
+    try:
+        d = parse(std64(e.get("what", "envelope")["payload"]).decode())
+        return d if isinstance(d, dict) else None
+    except (Malformed, KeyError, TypeError, ValueError):
+        return None
+
+
+def shape(d):
+    q = d.get("query") if isinstance(d.get("query"), dict) else {}
+    parts = [q.get(k, Malformed) for k in ("kind", "dataset", "columns", "filter", "order_by", "text")]
+    parts += [d.get(k, Malformed) for k in ("datasets", "connections", "columns", "filtered", "row_filters", "format")]
+    return ["" if x is Malformed else canon(x) for x in parts], q.get("limit") if is_nat(q.get("limit")) else None
+
+
+def uses(d, approved, signed):
+    """Whether a document is a use of what was approved as this request: the same shape, and no larger limit."""
+    (this, limit), (that, most) = shape(d), shape(approved)
+    return names(d) == signed and this == that and (most is None or limit is not None and limit <= most)
+
+
 NOT_BLANK = "[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 class Ledger:
     def __init__(self, first, origin, trust, fault, unknown):
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
-        self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}
+        self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.U, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}, {}
         self.sids, self.people, self.in_force = set(), {}, None
 
     def admit(self, e):
@@ -753,7 +788,9 @@ class Ledger:
         if e.k in ("fetch.intent", "review.approve", "review.reject", "breakglass.open", "breakglass.review"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
         kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O}
-        if e.k == "grant.issue": right = e.refs and e.refs[0] in self.R and all(r in self.V for r in e.refs[1:])
+        if e.k == "grant.issue":
+            right = e.refs and e.refs[0] in self.R and (all(r in self.V for r in e.refs[1:]) or len(e.refs) == 2 and e.refs[1] in self.U)
+        elif e.k == "grant.take" and len(e.refs) == 3: right = e.refs[0] in self.G and e.refs[1] in self.S and e.refs[2] in self.R
         elif e.k in REFS: right = len(e.refs) == len(REFS[e.k]) and all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k]))
         else: right = True
         check(right, "points to the wrong entries")
@@ -778,6 +815,10 @@ class Ledger:
                 check(None not in (rows, size) and rows >= i.rows and size >= i.bytes, "figures")
                 check(size != i.bytes or None in (digest, i.sha) or digest == i.sha, "the same bytes have another digest than before")
                 if None not in (rows, size): i.rows, i.bytes, i.sha = rows, size, digest
+        def within(i):
+            """Whether the standing grant bears what this delivery has carried beside what earlier ones did."""
+            a = i.above
+            if a and a.terms: check(a.rows + i.rows <= a.terms[0] and a.bytes + i.bytes <= a.terms[1], "the standing grant carried too much")
 
         if e.k == "log.genesis": check("env" not in e.shown or e.get("env", "origin") == self.origin, "origin")
         elif e.k == "policy.load": self.pol[e.i] = hidden; self.in_force = e.i
@@ -800,6 +841,9 @@ class Ledger:
             r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
                   emergency=e.body.get("out", {}).get("break_glass", False) if "out" in e.shown else None, quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
             check("out" not in e.shown or r.quorum is not None and (r.emergency is True or "break_glass" not in e.body.get("out", {})), "quorum, or emergency")
+            out = e.body.get("out", {}); r.out, r.terms, r.use, r.doc = "out" in e.shown, terms_of(out.get("standing")), "under" in out, None
+            check("standing" not in out or r.terms and not r.use, "terms of a standing grant")
+            if ("standing" in out or r.use) and "what" in e.shown: r.doc = unverified(e)
             if "what" in e.shown and s.who:
                 r.signed = self.request(e, s.who); check(r.signed, "the requester's signature")
             self.R[e.i] = r
@@ -827,31 +871,50 @@ class Ledger:
                     else: check(s.who.key in pins, "another key than those pinned")
             if not after: self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
-            r, votes = self.R[e.refs[0]], [self.V[x] for x in e.refs[1:]]
-            for o in [r] + votes: rests_on(o)
+            r, use = self.R[e.refs[0]], self.U.get(e.refs[1]) if len(e.refs) == 2 else None
+            votes, end, above = [self.V[x] for x in e.refs[1:]] if not use else [], e.nat_of("out", "expires_ms"), use.g if use else None
+            for o in [r] + votes + [use] * bool(use): rests_on(o)
+            check(not use or use.r is r, "a standing grant taken for another request")
+            check(bool(use) or not r.use, "a use of a standing grant that was not taken")
+            if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
             check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
-            if r.quorum is not None: check(len({v.act for v in votes}) >= r.quorum, "quorum")
+            count = (above.count if above.terms else None) if use else len({v.act for v in votes})
+            if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")
             if r.emergency is not None: check(r.opened == r.emergency or r.emergency and e.refs[0] < self.first, "an emergency that is none, or is not told")
             people = [v.who.person for v in votes if v.who]; check(len(set(people)) == len(people), "one person twice")
             if "what" in e.shown and r.signed: check((e.get("what", "id"), e.get("what", "digest")) == r.signed, "another request")
-            self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=e.nat_of("out", "expires_ms"), hidden=hidden)
+            self.G[e.i] = O(r=r, act=r.act, taken=False, ended=False, end=end, hidden=hidden, above=above, terms=r.terms, count=len({v.act for v in votes}), rows=0, bytes=0)
+        elif e.k == "grant.take" and len(e.refs) == 3:
+            under(1); g, r = self.G[e.refs[0]], self.R[e.refs[2]]; rests_on(g); rests_on(r)
+            check(not g.ended and h.get("act") == g.act == r.act and not r.ended and not r.granted and (g.end is None or e.t <= g.end), "use of a standing grant")
+            check(r.ds == g.r.ds and (None in (r.masks, g.r.masks) or r.masks == g.r.masks), "another shape than was approved")
+            check((not g.r.out or g.terms) and (not r.out or r.use), "no standing grant, or no use of one")
+            if r.who and g.r.who: check(r.who.person == g.r.who.person, "another person used the standing grant")
+            if r.doc and g.r.doc and g.r.signed: check(uses(r.doc, g.r.doc, g.r.signed), "what was signed is no use of what was approved")
+            if "what" in e.shown and g.r.signed and r.signed: check((e.get("what", "id"), e.get("what", "request")) == (g.r.signed[0], r.signed[0]), "another request")
+            self.U[e.i] = O(g=g, r=r, hidden=hidden)
         elif e.k == "grant.take":
             under(1); g = self.G[e.refs[0]]; rests_on(g)
-            check(not g.taken and not g.ended and h.get("act") == g.act and (g.end is None or e.t <= g.end), "take"); g.taken = True
+            check(not g.taken and not g.ended and h.get("act") == g.act and (g.end is None or e.t <= g.end) and not g.terms, "take"); g.taken = True
         elif e.k in ("grant.revoke", "grant.expire"):
             g = self.G[e.refs[0]]; rests_on(g); check(not g.ended, "ended before"); g.ended = True
         elif e.k == "fetch.intent":
             under(1); g, m = self.G[e.refs[0]], columns("mask", "column"); rests_on(g)
             check((g.taken or e.refs[0] < self.first) and not g.ended and h.get("act") == g.act and h.get("ds") == g.r.ds, "intent")
+            a = g.above
+            if a: check(not a.ended and (a.end is None or e.t <= a.end) and (not a.terms or a.rows < a.terms[0] and a.bytes < a.terms[1]), "its standing grant")
             if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
             if "what" in e.shown and g.r.signed: check(e.get("what", "request") == g.r.signed[0], "another request")
-            self.I[e.i] = O(ended=False, rows=0, bytes=0, sha=None, masks=m, request=e.text_of("what", "request"), hidden=hidden)
+            self.I[e.i] = O(ended=False, rows=0, bytes=0, sha=None, masks=m, request=e.text_of("what", "request"), hidden=hidden, above=a)
         elif e.k == "fetch.progress":
-            i = self.I[e.refs[0]]; rests_on(i); check(not i.ended, "after its outcome"); figures(i)
+            i = self.I[e.refs[0]]; rests_on(i); check(not i.ended, "after its outcome"); open_ = not i.ended; figures(i)
+            if open_: within(i)
             check("out" not in e.shown or re.fullmatch("[0-9a-f]{64}", e.text_of("out", "sha256") or ""), "digest")
         elif e.k == "fetch.outcome":
-            i, m = self.I[e.refs[0]], columns("mask", "column"); rests_on(i); check(not i.ended, "second outcome"); i.ended = True; figures(i)
+            i, m = self.I[e.refs[0]], columns("mask", "column"); rests_on(i); first = not i.ended; check(first, "second outcome"); i.ended = True; figures(i)
+            if first: within(i)
+            if first and i.above: i.above.rows += i.rows; i.above.bytes += i.bytes
             if m is not None and i.masks is not None: check(m <= i.masks, "masks")
             end, digest = e.text_of("out", "end"), e.text_of("out", "sha256")
             if "out" in e.shown:
@@ -877,6 +940,9 @@ class Ledger:
             need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
             need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
             need(d.get("break_glass", True) is True and ("out" not in e.shown or ("break_glass" in d) == ("break_glass" in e.body.get("out", {}))), "emergency")
+            need("standing" not in d or terms_of(d["standing"]), "standing"); used = names(d)
+            need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d)), "under")
+            need("out" not in e.shown or e.same("out", "standing", d) and e.get("out", "under") == (used and used[0]), "standing or under")
             need("obj" not in e.shown or all(e.same("obj", k, d) for k in ("columns", "connections", "datasets")), "obj")
             need("why" not in e.shown or all(e.same("why", k, d) for k in ("reason", "ticket")), "why")
             return e.get("what", "id"), e.get("what", "digest")
@@ -1036,7 +1102,7 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, 
 
 # --- the receipt (§7) -------------------------------------------------------------------------------------------------------
 RECEIPT = {"session.open": "who", "request.create": "what obj why out", "review.approve": "who what why", "review.reject": "who what why",
-           "grant.issue": "what out", "fetch.intent": "what obj mask", "fetch.outcome": "out mask"}
+           "grant.issue": "what out", "grant.take": "what", "fetch.intent": "what obj mask", "fetch.outcome": "out mask"}
 
 
 def receipt(text, data, trust, unknown):
@@ -1065,12 +1131,25 @@ def receipt(text, data, trust, unknown):
     used |= {intent.i, grant.i, request.i}; asker, taker = holder(request, 0), holder(intent, 1)
     signed = Ledger.request(request, asker); need(signed and asker.person == taker.person, "the requester")
     need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
-    people = []
-    for n in range(1, len(grant.refs)):
-        vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
-        need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")
-        people.append(who.person); used.add(vote.i)
-    d = parse(dsse(request.get("what", "envelope"), asker.pub, "application/vnd.chunkctl.request.v1+json").decode())
+    def approvals(grant, request, signed, asker):
+        people = []
+        for n in range(1, len(grant.refs)):
+            vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
+            need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")
+            people.append(who.person); used.add(vote.i)
+        return people
+    d = unverified(request); is_use = len(grant.refs) == 2 and E.get(grant.refs[1]) is not None and E[grant.refs[1]].k == "grant.take"
+    need(is_use == (names(d) is not None), "a use of a standing grant that is none")
+    if is_use:
+        take = at(grant, 1, "grant.take"); above = at(take, 0, "grant.issue"); first = at(above, 0, "request.create")
+        need(at(take, 2, "request.create").i == request.i and take.get("what", "request") == signed[0], "taken for another request")
+        owner = holder(first, 0); approved = Ledger.request(first, owner)
+        need(approved and owner.person == asker.person == holder(take, 1).person and take.get("what", "id") == approved[0], "the standing grant's owner")
+        need((above.get("what", "id"), above.get("what", "digest")) == approved, "another standing grant")
+        need(terms_of(unverified(first).get("standing")) and uses(d, unverified(first), approved), "another shape than was approved")
+        end = above.nat_of("out", "expires_ms"); need(end is not None and take.t <= end and intent.t <= end, "the standing grant had run out")
+        used |= {take.i, above.i, first.i}; people = approvals(above, first, approved, owner); need(len(people) >= unverified(first)["quorum"], "quorum")
+    else: people = approvals(grant, request, signed, asker)
     need(len(people) >= d["quorum"] and used == set(E), "quorum, or entries without a part in it")
     need(out.get("out", "end") == "done" and out.get("out", "sha256") == f["sha256"] and out.nat_of("out", "bytes") == f["bytes"], "the outcome")
     need(out.nat_of("out", "rows") is not None and intent.nat_of("what", "chunk") is not None and d.get("format") == f["format"], "format or figures")

@@ -4,7 +4,7 @@
 //! field that this side knows is compared before anything is signed, and the digest is computed here, never taken over.
 
 use chunk_evidence::encode;
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, Query, RequestDocument, RequestView};
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, Query, RequestDocument, RequestView, StandingRequest, StandingTerms};
 use chunk_wire::session::Person;
 
 use crate::error::{Failure, Result};
@@ -36,6 +36,21 @@ pub(crate) fn check_planned<'a>(
     same(document.ticket == asked.ticket, "ticket")?;
     same(document.break_glass == asked.break_glass, "word about an emergency")?;
     same(
+        asked.standing.is_none_or(|asked| fits(&asked, document.standing)),
+        "standing grant's terms",
+    )?;
+    same(
+        asked.standing.is_some() == document.standing.is_some(),
+        "word about a standing grant",
+    )?;
+    // A use of a standing grant is signed as one only where the broker says so openly, and never in place of what was asked for.
+    let told = answer.standing.as_ref().map(|standing| &standing.request);
+    let used = document.under.as_ref().map(|under| &under.request);
+    same(
+        used.is_none() || (used == told && asked.standing.is_none() && !asked.break_glass),
+        "standing grant",
+    )?;
+    same(
         document.requester.issuer == me.issuer && document.requester.subject == me.subject,
         "requester",
     )?;
@@ -48,6 +63,15 @@ pub(crate) fn check_planned<'a>(
         return Err(mismatch("it has expired already; is this machine's clock right?"));
     }
     Ok((text, document))
+}
+
+/// Whether the terms are those asked for, where any were.
+fn fits(asked: &StandingRequest, terms: Option<StandingTerms>) -> bool {
+    terms.is_some_and(|terms| {
+        terms.duration_s == asked.duration_s
+            && asked.rows.is_none_or(|rows| rows == terms.rows)
+            && asked.bytes.is_none_or(|bytes| bytes == terms.bytes)
+    })
 }
 
 /// Checks a request that somebody else signed, before it is shown or judged.
@@ -114,7 +138,7 @@ const CLOCK_SLACK_MS: i64 = 60_000;
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use chunk_wire::fetch::{Budget, Format, Requester};
+    use chunk_wire::fetch::{Budget, Format, Requester, StandingView, Under};
 
     use super::*;
 
@@ -143,6 +167,7 @@ mod tests {
             reason: "why".into(),
             ticket: Some("T-1".into()),
             break_glass: false,
+            standing: None,
         }
     }
 
@@ -159,6 +184,8 @@ mod tests {
             reason: "why".into(),
             ticket: Some("T-1".into()),
             break_glass: false,
+            standing: None,
+            under: None,
             policy: "00".into(),
             budget: Budget {
                 rows: 1,
@@ -190,6 +217,7 @@ mod tests {
             explain: vec![],
             digest: Some(encode::sha256_hex(text.as_bytes())),
             document: Some(text),
+            standing: None,
         }
     }
 
@@ -204,7 +232,7 @@ mod tests {
 
     #[test]
     fn any_other_document_is_not() {
-        let changes: [(&str, fn(&mut RequestDocument)); 13] = [
+        let changes: [(&str, fn(&mut RequestDocument)); 15] = [
             ("v", |d| d.v = 2),
             ("dataset", |d| {
                 d.query = Query::Slice {
@@ -231,6 +259,19 @@ mod tests {
             ("ticket", |d| d.ticket = None),
             ("quorum", |d| d.quorum = 0),
             ("emergency", |d| d.break_glass = true),
+            ("standing", |d| {
+                d.standing = Some(StandingTerms {
+                    bytes: 1,
+                    duration_s: 60,
+                    rows: 1,
+                })
+            }),
+            ("under", |d| {
+                d.under = Some(Under {
+                    digest: "00".repeat(32),
+                    request: "req_0123456789abcdef".parse().unwrap(),
+                })
+            }),
             ("issuer", |d| d.requester.issuer = "https://other".into()),
             ("subject", |d| d.requester.subject = "bob".into()),
             ("key", |d| d.requester.key = "other".into()),
@@ -243,6 +284,63 @@ mod tests {
         let mut expired = document();
         expired.not_after_ms = 999 - CLOCK_SLACK_MS;
         assert!(check(&answer(&expired)).is_err());
+    }
+
+    #[test]
+    fn a_standing_grant_is_asked_for_and_used_on_the_terms_that_were_said() {
+        let terms = StandingTerms {
+            bytes: 10,
+            duration_s: 3600,
+            rows: 5,
+        };
+        let asks = |duration_s, rows, bytes| PlanRequest {
+            standing: Some(StandingRequest { duration_s, rows, bytes }),
+            ..asked()
+        };
+        let standing = RequestDocument {
+            standing: Some(terms),
+            ..document()
+        };
+        let check = |answer: &PlanAnswer, asked: &PlanRequest| check_planned(answer, asked, &me(), "thumb", 999).is_ok();
+        for (asked, same) in [
+            (asks(3600, None, None), true),
+            (asks(3600, Some(5), Some(10)), true),
+            (asks(7200, None, None), false),
+            (asks(3600, Some(4), None), false),
+            (asks(3600, None, Some(11)), false),
+        ] {
+            assert_eq!(check(&answer(&standing), &asked), same, "{asked:?}");
+            assert!(!check(&answer(&document()), &asked), "one delivery is not what was asked for");
+        }
+        let request: chunk_wire::id::RequestId = "req_0123456789abcdef".parse().unwrap();
+        let using = RequestDocument {
+            under: Some(Under {
+                digest: "00".repeat(32),
+                request: request.clone(),
+            }),
+            ..document()
+        };
+        let mut told = answer(&using);
+        assert!(!check(&told, &asked()), "not told");
+        told.standing = Some(StandingView {
+            request,
+            expires_ms: Some(5000),
+            rows_left: 1,
+            bytes_left: 1,
+            uses: 0,
+        });
+        assert!(check(&told, &asked()));
+        let emergency = RequestDocument {
+            break_glass: true,
+            ..using
+        };
+        let mut told_again = answer(&emergency);
+        told_again.standing = told.standing;
+        let in_emergency = PlanRequest {
+            break_glass: true,
+            ..asked()
+        };
+        assert!(!check(&told_again, &in_emergency));
     }
 
     #[test]

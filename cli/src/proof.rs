@@ -229,6 +229,18 @@ pub(crate) fn tell(story: &ReceiptStory) -> String {
         "read",
         format!("{}, complete {}", figures::time(story.intent_ms), figures::time(story.outcome_ms)),
     );
+    if let Some(standing) = &story.standing {
+        let until = i64::try_from(standing.expires_ms).map_or_else(|_| "for ever".to_owned(), figures::time);
+        facts.add(
+            "under",
+            format!(
+                "standing grant {}, asked {}, until {until}: {}",
+                standing.request,
+                figures::time(standing.requested_ms),
+                standing.reason.replace('\n', " ")
+            ),
+        );
+    }
     match story.approvals.as_slice() {
         [] if story.break_glass => facts.add("approved by", "nobody beforehand: it was an emergency; ask the log for the review"),
         [] => facts.add("approved by", "nobody: policy asked for no approval"),

@@ -40,6 +40,7 @@ mod second_verifier;
 mod signals;
 mod signin;
 mod sinks;
+mod standing;
 mod startup;
 mod support;
 mod syncs;

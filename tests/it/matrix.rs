@@ -134,6 +134,7 @@ fn ask(api: &Api, query: Query, told_so_far: &mut Told) -> Option<RequestView> {
         reason: "a test asks".into(),
         ticket: None,
         break_glass: false,
+        standing: None,
     };
     let plan: PlanAnswer = told(api, "POST", "/v1/plans", Some(&asked))?;
     let envelope = api.envelope(REQUEST_PAYLOAD_TYPE, plan.document?.as_bytes());

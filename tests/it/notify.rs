@@ -96,6 +96,7 @@ fn ask(api: &Api, query: &Query, reason: &str) -> RequestView {
         reason: reason.to_owned(),
         ticket: Some("OPS-1".to_owned()),
         break_glass: false,
+        standing: None,
     };
     let plan: PlanAnswer = api.post("/v1/plans", &request).json();
     api.submit(&plan).json()

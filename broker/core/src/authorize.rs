@@ -113,7 +113,11 @@ pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Per
     }
 }
 
-fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>), Denial> {
+/// The people who must approve a plan, and the policies that say so.
+///
+/// # Errors
+/// The denial.
+pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>), Denial> {
     let mut quorum = 0;
     let mut policies = Vec::new();
     let circumstances = plan.circumstances(broker, cx);

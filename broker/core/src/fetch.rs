@@ -1,6 +1,6 @@
 //! The road of one fetch, from credential to delivery. Every protocol takes it; none of them decides anything.
 //!
-//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Standing → Grant → Recorded →
+//! Each step consumes the proof of the step before (`Presented → Caller → Plan → Permit → Upheld → Grant → Recorded →
 //! Delivery`), so none can be skipped, reordered or repeated.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
-use crate::approval::{self, Submission};
+use crate::approval::{self, Submission, standing};
 use crate::authorize::{Denial, Permit, authorize, moved};
 use crate::broker::Broker;
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id:
 
 /// What became of a request that was to be delivered at once.
 pub enum Submitted {
-    /// Nobody has to approve: it is being delivered.
+    /// Nobody has to approve any more: it is being delivered.
     Delivered {
         /// The request.
         request: RequestId,
@@ -52,16 +52,20 @@ pub enum Submitted {
     Waiting(Box<RequestView>),
 }
 
-/// Takes a signed request and, if policy asks for nobody's approval, delivers it at once: request, grant and intent are one commit,
-/// and the outcome a second. Otherwise it is as [`approval::submit`].
+/// Takes a signed request and, if policy asks for nobody's approval or it is a use of a standing grant, delivers it at once:
+/// request, grant and intent are one commit, and the outcome a second. Otherwise it is as [`approval::submit`].
 ///
 /// # Errors
 /// As [`approval::submit`] and [`fetch`]. When delivering is refused nothing was recorded, and the same document can be sent again.
 pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, submit: SubmitRequest) -> Result<Submitted, Error> {
     let caller = authenticate(broker, cx, presented).await?;
     let Submission { permit, create } = approval::check(broker, cx, caller.clone(), submit).await?;
-    let standing = match approval::unapproved(permit) {
-        Ok(standing) => standing,
+    let approved = match &create.create.document.under {
+        Some(under) => Ok(or_record(broker, approval::upheld(broker, permit, &under.request)).await?),
+        None => approval::unapproved(permit),
+    };
+    let upheld = match approved {
+        Ok(upheld) => upheld,
         Err(permit) => {
             let submission = Submission { permit: *permit, create };
             let view = approval::record(broker, submission).await?;
@@ -69,7 +73,7 @@ pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Pre
         }
     };
     fresh_claims(broker, &caller)?;
-    let grant = delivery::require_nobody(broker, standing, &create)?;
+    let grant = delivery::require_signed(broker, upheld, &create)?;
     let slot = delivery::slot(broker)?;
     let request = create.create.id.clone();
     let recorded = delivery::record_all(broker, create, grant).await?; // durable before the source is contacted
@@ -87,11 +91,17 @@ async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &Reques
         reason: approved.document().reason.clone(),
         ticket: approved.document().ticket.clone(),
         break_glass: approved.document().break_glass,
+        standing: None,
     };
-    let plan = plan_or_record(broker, cx, caller, request).await?;
+    let under = approved.document().under.clone();
+    let mut plan = plan_or_record(broker, cx, caller, request).await?;
+    if let Some(under) = &under {
+        plan = standing::use_of(broker, plan, under)?;
+    }
     let permit = permit_or_record(broker, cx, plan).await?;
-    let standing = or_record(broker, approval::standing(broker, permit, approved.id())).await?;
-    let grant = delivery::require(broker, standing, approved)?;
+    let approved_as = under.as_ref().map_or(approved.id(), |under| &under.request);
+    let upheld = or_record(broker, approval::upheld(broker, permit, approved_as)).await?;
+    let grant = delivery::require(broker, upheld, approved)?;
     let slot = delivery::slot(broker)?;
     let recorded = delivery::record_intent(broker, grant).await?; // durable before the source is contacted
     Ok(delivery::start(broker, recorded, slot))
@@ -104,16 +114,23 @@ async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &Reques
 pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRequest) -> Result<PlanAnswer, Error> {
     broker.rates.take(caller.actor(), broker.clock.now_ms())?;
     let plan = plan_or_record(broker, cx, caller, request).await?;
+    let (plan, standing) = standing::reuse(broker, cx, plan);
     let columns = plan.output();
     match authorize(broker, cx, plan) {
         Ok(permit) => {
+            approval::somebody_approves(&permit)?;
             let plan = permit.plan();
             let nonce = hex::encode(broker.random::<16>()?);
             let document = plan.document(permit.quorum(), nonce, not_after_ms(broker.clock.now_ms()));
             let text =
                 canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
             Ok(PlanAnswer {
-                decision: if permit.quorum() == 0 { "allowed" } else { "needs_approval" }.to_owned(),
+                decision: if permit.quorum() == 0 || plan.under().is_some() {
+                    "allowed"
+                } else {
+                    "needs_approval"
+                }
+                .to_owned(),
                 policies: permit.policies().to_vec(),
                 reasons: Vec::new(),
                 columns,
@@ -123,6 +140,7 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
                 explain: plan.scan().explain.clone(),
                 digest: Some(sha256_hex(text.as_bytes())),
                 document: Some(text),
+                standing,
             })
         }
         Err(denied) => {
@@ -147,6 +165,7 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
                 explain: Vec::new(),
                 document: None,
                 digest: None,
+                standing: None,
             })
         }
     }
@@ -175,7 +194,7 @@ pub(crate) async fn permit_or_record(broker: &Broker, cx: &Context, plan: Plan) 
     or_record(broker, authorize(broker, cx, plan)).await
 }
 
-async fn or_record<T>(broker: &Broker, decided: Result<T, Box<(Plan, Denial)>>) -> Result<T, Error> {
+pub(crate) async fn or_record<T>(broker: &Broker, decided: Result<T, Box<(Plan, Denial)>>) -> Result<T, Error> {
     match decided {
         Ok(allowed) => Ok(allowed),
         Err(denied) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chunk_evidence::encode::sha256_hex;
 use chunk_wire::catalog::ColumnView;
-use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester};
+use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under};
 use chunk_wire::problem::Code;
 
 use crate::authorize::{self, Asking};
@@ -15,7 +15,7 @@ use crate::catalog::{self, Dataset, govern, scan_error, schema, visible};
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX};
+use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN};
 use crate::policy::{Circumstances, PolicySet};
 use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
@@ -34,6 +34,17 @@ pub(crate) struct Plan {
     scan: ScanPlan,
     budget: Budget,
     class_masks: BTreeMap<String, Treatment>,
+    /// Terms of the standing grant that is asked for.
+    standing: Option<StandingTerms>,
+    /// The standing grant of which this is a use.
+    under: Option<UseOf>,
+}
+
+/// A standing grant, as far as a plan for a use of it needs it.
+#[derive(Debug, Clone)]
+pub(crate) struct UseOf {
+    pub(crate) under: Under,
+    pub(crate) terms: StandingTerms,
 }
 
 impl Plan {
@@ -59,6 +70,37 @@ impl Plan {
         &self.scan
     }
 
+    /// Terms of the standing grant that is asked for.
+    pub(crate) fn standing(&self) -> Option<&StandingTerms> {
+        self.standing.as_ref()
+    }
+
+    /// The standing grant of which this is a use.
+    pub(crate) fn under(&self) -> Option<&Under> {
+        self.under.as_ref().map(|of| &of.under)
+    }
+
+    /// The terms of that grant.
+    pub(crate) fn terms_of_use(&self) -> Option<StandingTerms> {
+        self.under.as_ref().map(|of| of.terms)
+    }
+
+    /// Makes it a use of a standing grant, with the masks and row filters that were approved; gives what they were before.
+    ///
+    /// # Errors
+    /// When what this caller may see has become less than what was approved, or the source has changed.
+    pub(crate) fn use_under(&mut self, of: UseOf, approved: &RequestDocument) -> Result<Vec<GovernedTable>, Error> {
+        let tables = self.pin(approved)?;
+        self.under = Some(of);
+        Ok(std::mem::replace(&mut self.tables, tables))
+    }
+
+    /// Takes [`Plan::use_under`] back.
+    pub(crate) fn use_nothing(&mut self, tables: Vec<GovernedTable>) {
+        self.under = None;
+        self.tables = tables;
+    }
+
     /// What policy may look at.
     pub(crate) fn circumstances(&self, broker: &Broker, cx: &Context) -> Circumstances {
         let unknown_is_most = |n: Option<u64>| n.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX));
@@ -76,6 +118,7 @@ impl Plan {
             statement: self.inspection.statement.clone(),
             functions: self.inspection.functions.clone(),
             format: self.request.format.as_str().to_owned(),
+            standing_s: self.standing.or(self.terms_of_use()).map_or(0, |terms| i64::from(terms.duration_s)),
             ..authorize::circumstances(broker, cx, &self.caller)
         }
     }
@@ -133,9 +176,11 @@ impl Plan {
             reason: self.request.reason.clone(),
             ticket: self.request.ticket.clone(),
             break_glass: self.request.break_glass,
+            standing: self.standing,
+            under: self.under().cloned(),
             policy: self.policies.digest().to_owned(),
             budget: self.budget,
-            grant_s: self.grant_s(),
+            grant_s: self.standing.map_or_else(|| self.grant_s(), |terms| terms.duration_s),
             quorum,
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
@@ -157,6 +202,22 @@ impl Plan {
         tag: String,
         metadata: Vec<(String, String)>,
     ) -> Result<(Caller, ScanOrder), Error> {
+        let tables = self.pin(approved)?;
+        Ok((
+            self.caller,
+            ScanOrder {
+                query: approved.query.clone(),
+                tables,
+                format: approved.format,
+                budget: approved.budget,
+                tag,
+                metadata,
+            },
+        ))
+    }
+
+    /// The tables with the masks and row filters of an approved document.
+    fn pin(&self, approved: &RequestDocument) -> Result<Vec<GovernedTable>, Error> {
         let changed = |what: &str| {
             Error::new(Code::DocumentMismatch, format!("Since the request was signed, {what}; ask again."))
                 .hint("run the same `chunkctl fetch` again")
@@ -204,17 +265,7 @@ impl Plan {
                 None => return Err(changed("a row filter has changed")),
             }
         }
-        Ok((
-            self.caller,
-            ScanOrder {
-                query: approved.query.clone(),
-                tables,
-                format: approved.format,
-                budget: approved.budget,
-                tag,
-                metadata,
-            },
-        ))
+        Ok(tables)
     }
 
     /// How long the grant can be used, once given.
@@ -289,6 +340,10 @@ pub(crate) async fn plan(
         bytes: datasets.iter().map(|d| d.bytes_max).min().unwrap_or(0).min(NUMBER_MAX),
         duration_s: FETCH_DURATION_S_MAX,
     };
+    let standing = match &request.standing {
+        Some(asked) => Some(standing_terms(asked, &request, &datasets, budget)?),
+        None => None,
+    };
     let order = ScanOrder {
         query: request.query.clone(),
         tables,
@@ -318,7 +373,51 @@ pub(crate) async fn plan(
         scan,
         budget,
         class_masks,
+        standing,
+        under: None,
     })
+}
+
+/// The terms of a standing grant, if every dataset allows them.
+fn standing_terms(asked: &StandingRequest, request: &PlanRequest, datasets: &[Dataset], budget: Budget) -> Result<StandingTerms, Error> {
+    if request.break_glass {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "An emergency is for one delivery, and not a standing grant.",
+        ));
+    }
+    if let Some(never) = datasets.iter().find(|d| d.standing_s_max == 0) {
+        return Err(
+            Error::new(Code::Denied, format!("Dataset `{}` allows no standing grants.", never.name)).hint("leave out `--standing`"),
+        );
+    }
+    let most = |what: fn(&Dataset) -> u64| datasets.iter().map(what).min().unwrap_or(0);
+    let rows_max = most(|d| d.standing_rows_max).min(NUMBER_MAX);
+    let bytes_max = most(|d| d.standing_bytes_max).min(NUMBER_MAX);
+    let terms = StandingTerms {
+        bytes: asked.bytes.unwrap_or(budget.bytes.min(bytes_max)),
+        duration_s: asked.duration_s,
+        rows: asked.rows.unwrap_or(budget.rows.min(rows_max)),
+    };
+    if terms.duration_s < STANDING_S_MIN || terms.rows == 0 || terms.bytes == 0 {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            format!("A standing grant lasts at least {STANDING_S_MIN} seconds, and is for a row and a byte at least."),
+        ));
+    }
+    let bounds = [
+        ("seconds", u64::from(terms.duration_s), most(|d| u64::from(d.standing_s_max))),
+        ("rows", terms.rows, rows_max),
+        ("bytes", terms.bytes, bytes_max),
+    ];
+    match bounds.into_iter().find(|(_, asked, most)| asked > most) {
+        None => Ok(terms),
+        Some((unit, asked, most)) => Err(Error::new(
+            Code::LimitReached,
+            format!("A standing grant for this may have {most} {unit} at most; {asked} were asked for."),
+        )
+        .hint("ask for less; `chunkctl describe DATASET` says how much there may be")),
+    }
 }
 
 /// When a plan made now can no longer be submitted, ms since 1970.

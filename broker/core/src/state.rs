@@ -95,6 +95,8 @@ pub(crate) struct Theirs {
     pub(crate) requests: imbl::OrdSet<u64>,
     /// Those that wait for reviewers.
     pub(crate) pending: usize,
+    /// Those whose standing grant has not ended.
+    pub(crate) standing: imbl::OrdSet<u64>,
     /// What the identity provider said at their newest sign-in.
     pub(crate) claims: Option<Arc<SessionOpen>>,
     /// Indices of their `session.open` entries, in order.
@@ -189,7 +191,9 @@ impl State {
                     request.state = RequestState::Approved;
                     request.expires_ms = *expires_ms;
                 });
+                self.remember_standing(id);
             }
+            Event::GrantTake { id, used_for: Some(_), .. } => self.change(id, |request| request.used.times += 1),
             Event::GrantTake { id, .. } => self.change(id, |request| request.taken = Some(index)),
             Event::GrantEnd { id, revoked, .. } => {
                 let state = if *revoked { RequestState::Revoked } else { RequestState::Expired };
@@ -373,6 +377,22 @@ impl State {
                 };
             }
         });
+        let standing = self.requests.get(&open.request).and_then(|request| request.under.clone());
+        if let Some(standing) = standing {
+            self.change(&standing, |grant| {
+                grant.used.rows = grant.used.rows.saturating_add(outcome.rows);
+                grant.used.bytes = grant.used.bytes.saturating_add(outcome.bytes);
+            });
+        }
+    }
+
+    /// Puts a request whose standing grant was just given where its owner's next fetch looks for it.
+    fn remember_standing(&mut self, id: &RequestId) {
+        if let Some(request) = self.requests.get(id).filter(|request| request.standing.is_some())
+            && let Some(theirs) = self.people.get_mut(&request.actor)
+        {
+            theirs.standing.insert(request.index);
+        }
     }
 
     /// Changes a request, and every index it stands in.
@@ -386,6 +406,11 @@ impl State {
             request.lighten();
             if let Some(grant) = request.grant {
                 self.granted.remove(&grant);
+            }
+            if request.standing.is_some()
+                && let Some(theirs) = self.people.get_mut(&request.actor)
+            {
+                theirs.standing.remove(&request.index);
             }
         } else {
             self.waiting.insert((request.expires_ms, id.clone()));

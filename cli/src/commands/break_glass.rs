@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 
 use crate::args::words;
 use crate::commands::fetch::{self, FetchArgs};
-use crate::commands::query::{FormatArg, SliceArgs};
+use crate::commands::query::{FormatArg, SliceArgs, StandingArgs};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -57,6 +57,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &BreakGlassArgs) -> Result<()> {
         request: None,
         force: args.force,
         break_glass: true,
+        standing: StandingArgs::default(),
     };
     fetch::run(cx, &fetch)
 }

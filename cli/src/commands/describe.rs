@@ -3,6 +3,7 @@
 use chunk_wire::catalog::{ColumnView, DatasetDetail};
 use clap::Args;
 
+use crate::commands::query;
 use crate::context::Context;
 use crate::error::Result;
 use crate::figures;
@@ -42,6 +43,13 @@ pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
                 figures::plural(detail.rows_max, "row"),
                 figures::bytes(detail.bytes_max)
             ),
+        );
+        facts.add(
+            "standing grant",
+            match &detail.standing {
+                Some(most) => format!("{} at most", query::terms(most)),
+                None => "none".to_owned(),
+            },
         );
         cx.ui.answer(&format!("{}\n{}", facts.render(), columns(&detail.columns)))?;
         cx.ui.next(&format!("chunkctl plan {}", detail.summary.name));

@@ -1,9 +1,9 @@
 //! `chunkctl plan`: what would a fetch do? Nothing is released, nothing is asked of anybody.
 
-use chunk_wire::fetch::{PlanAnswer, PlanRequest};
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestDocument, StandingTerms};
 use clap::{ArgGroup, Args};
 
-use crate::commands::query::{self, FormatArg, SliceArgs};
+use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -32,6 +32,8 @@ pub(crate) struct PlanArgs {
     /// As `break-glass` would ask: in an emergency, without approval beforehand.
     #[arg(long)]
     break_glass: bool,
+    #[command(flatten)]
+    standing: StandingArgs,
     /// Also say what would run where.
     #[arg(long)]
     verbose: bool,
@@ -44,6 +46,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
         reason: args.reason.clone(),
         ticket: args.ticket.clone(),
         break_glass: args.break_glass,
+        standing: args.standing.asked()?,
     };
     cx.with_session(async |session| {
         let answer: PlanAnswer = session
@@ -55,7 +58,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
             return Err(denied(&answer, args.dataset.as_deref()));
         }
         if !cx.ui.is_json() {
-            cx.ui.answer(&show(&answer, args.verbose))?;
+            cx.ui.answer(&show(&answer, args.verbose, figures::now_ms()))?;
         }
         let what = args.dataset.clone().unwrap_or_else(|| "--sql …".into());
         cx.ui.next(&format!("chunkctl fetch {what} --reason …"));
@@ -80,10 +83,11 @@ fn hint(failure: Failure, args: &PlanArgs) -> Failure {
     }
 }
 
-fn show(answer: &PlanAnswer, verbose: bool) -> String {
+fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
     let mut facts = Facts::new();
     let decision = match (answer.decision.as_str(), answer.quorum) {
-        ("allowed", _) => "allowed: no approval is needed".to_owned(),
+        ("allowed", 0) => "allowed: no approval is needed".to_owned(),
+        ("allowed", _) => "allowed: approved before, with the standing grant".to_owned(),
         ("needs_approval", 1) => "needs the approval of 1 person".to_owned(),
         ("needs_approval", n) => format!("needs the approval of {n} people"),
         (other, _) => other.to_owned(),
@@ -97,6 +101,12 @@ fn show(answer: &PlanAnswer, verbose: bool) -> String {
             answer.policies.join(", ")
         },
     );
+    if let Some(standing) = &answer.standing {
+        facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
+    }
+    if let Some(terms) = standing_terms(answer) {
+        facts.add("asks for", format!("a standing grant: {}", query::terms(&terms)));
+    }
     facts.add(
         "rows",
         answer
@@ -121,6 +131,12 @@ fn show(answer: &PlanAnswer, verbose: bool) -> String {
         }
     }
     out
+}
+
+/// The terms of the standing grant that the document asks for.
+fn standing_terms(answer: &PlanAnswer) -> Option<StandingTerms> {
+    let document: RequestDocument = serde_json::from_str(answer.document.as_deref()?).ok()?;
+    document.standing
 }
 
 #[cfg(test)]
@@ -149,8 +165,9 @@ mod tests {
             explain: vec!["source: SELECT order_id, email FROM orders".into()],
             document: None,
             digest: None,
+            standing: None,
         };
-        insta::assert_snapshot!(show(&answer, true), @r"
+        insta::assert_snapshot!(show(&answer, true, 0), @r"
         decision        needs the approval of 2 people
         by policy       analysts
         rows            about 12,345

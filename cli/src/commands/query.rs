@@ -1,11 +1,13 @@
 //! The words in which a slice is asked for, the same for `plan` and `fetch`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use chunk_wire::fetch::{Format, Query};
+use chunk_wire::fetch::{Format, Query, StandingRequest, StandingTerms, StandingView};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
+use crate::figures;
 
 /// Which rows and columns of a dataset.
 #[derive(Debug, Clone, Args)]
@@ -22,6 +24,37 @@ pub(crate) struct SliceArgs {
     /// Rows at most.
     #[arg(long, conflicts_with = "sql", value_name = "N")]
     limit: Option<u64>,
+}
+
+/// Terms of a standing grant, the same for `plan` and `fetch`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StandingArgs {
+    /// Ask for a standing grant: once approved, the same fetch needs no approval for so long (`8h`), also with a smaller limit.
+    #[arg(long, value_name = "DURATION", value_parser = figures::parse_duration)]
+    standing: Option<Duration>,
+    /// Rows that it may carry in all; as many as one fetch without it.
+    #[arg(long, value_name = "N", requires = "standing")]
+    standing_rows: Option<u64>,
+    /// Bytes that it may carry in all; as many as one fetch without it.
+    #[arg(long, value_name = "N", requires = "standing")]
+    standing_bytes: Option<u64>,
+}
+
+impl StandingArgs {
+    /// What is asked for, if anything is.
+    ///
+    /// # Errors
+    /// When it is for longer than there is a number for.
+    pub(crate) fn asked(&self) -> Result<Option<StandingRequest>> {
+        let Some(duration) = self.standing else { return Ok(None) };
+        let duration_s = u32::try_from(duration.as_secs())
+            .map_err(|_| Failure::usage("`--standing` is for too long").why("expected a duration such as `8h`"))?;
+        Ok(Some(StandingRequest {
+            duration_s,
+            rows: self.standing_rows,
+            bytes: self.standing_bytes,
+        }))
+    }
 }
 
 /// Encodings, as typed.
@@ -90,6 +123,30 @@ pub(crate) fn format(told: Option<FormatArg>, output: Option<&Path>) -> Format {
         Some(FormatArg::Arrow) => Format::Arrow,
         None => by_name().unwrap_or(Format::Parquet),
     }
+}
+
+/// Terms of a standing grant, for people.
+pub(crate) fn terms(terms: &StandingTerms) -> String {
+    format!(
+        "{} and {} in all, for {}",
+        figures::plural(terms.rows, "row"),
+        figures::bytes(terms.bytes),
+        figures::duration(Duration::from_secs(u64::from(terms.duration_s)))
+    )
+}
+
+/// What is left of a standing grant, for people.
+pub(crate) fn left(view: &StandingView, now_ms: i64) -> String {
+    let ends = view
+        .expires_ms
+        .map(|ms| format!(", ends {}", figures::from_now(ms, now_ms)))
+        .unwrap_or_default();
+    format!(
+        "{} and {} left, used {}{ends}",
+        figures::plural(view.rows_left, "row"),
+        figures::bytes(view.bytes_left),
+        figures::plural(view.uses, "time")
+    )
 }
 
 /// A query in one line or a few, for people.

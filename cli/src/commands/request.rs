@@ -105,6 +105,15 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
         let review = if view.review_due { "not reviewed yet" } else { "reviewed" };
         facts.add("emergency", format!("nobody approved beforehand; {review}"));
     }
+    if let Some(terms) = &document.standing {
+        facts.add("standing", format!("asks for a standing grant: {}", query::terms(terms)));
+        if let Some(left) = view.standing.as_ref().filter(|left| left.expires_ms.is_some()) {
+            facts.add("", query::left(left, now_ms));
+        }
+    }
+    if let Some(under) = &document.under {
+        facts.add("under", format!("standing grant {}", under.request));
+    }
     facts.add("what", query::words(&document.query));
     facts.add(
         "reads",

@@ -52,6 +52,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestsArgs) -> Result<()> {
             let rows = view.rows_estimated.map_or_else(|| "?".into(), figures::count);
             let state = if view.review_due {
                 format!("{}, emergency: review it", view.state.as_str())
+            } else if view.standing.is_some() {
+                format!("{}, standing", view.state.as_str())
             } else {
                 view.state.as_str().to_owned()
             };

@@ -68,6 +68,8 @@ struct Story<'a> {
     quorum: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     break_glass: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing<'a>>,
     approvals: Vec<Approval<'a>>,
     intent: u64,
     outcome: u64,
@@ -78,6 +80,15 @@ struct Story<'a> {
     columns: Vec<Column<'a>>,
     origin: &'a str,
     log_key: &'a str,
+}
+
+#[derive(Serialize)]
+struct Standing<'a> {
+    request: &'a str,
+    digest: &'a str,
+    reason: &'a str,
+    requested_ms: i64,
+    expires_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -336,6 +347,13 @@ impl<'a> Story<'a> {
             requested_ms: story.requested_ms,
             quorum: story.quorum,
             break_glass: story.break_glass,
+            standing: story.standing.as_ref().map(|standing| Standing {
+                request: &standing.request,
+                digest: &standing.digest,
+                reason: &standing.reason,
+                requested_ms: standing.requested_ms,
+                expires_ms: standing.expires_ms,
+            }),
             approvals: story
                 .approvals
                 .iter()

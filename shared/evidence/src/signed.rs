@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use crate::body::Group;
 use crate::disclosed::Disclosed;
 use crate::dsse::{Envelope, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, thumbprint};
-use crate::encode::{DEPTH_MAX, EncodeError, sha256_hex, unb64_32};
+use crate::encode::{DEPTH_MAX, EncodeError, sha256, sha256_hex, unb64_32};
 use crate::leaf::{Decision, Kind};
+use crate::merkle::Hash;
 use crate::scan::{Raw, Scanner, unescape};
 
 /// What does not fit, in a sentence.
@@ -66,6 +67,65 @@ pub(crate) struct SignedRequest {
     pub(crate) break_glass: bool,
 }
 
+/// Terms of a standing grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StandingTerms {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+}
+
+impl StandingTerms {
+    /// Reads them from a document, or from what is recorded of one.
+    pub(crate) fn of(terms: Raw<'_>) -> Option<Self> {
+        let number = |name| terms.get(name)?.as_u64();
+        number("duration_s")?;
+        Some(Self {
+            rows: number("rows")?,
+            bytes: number("bytes")?,
+        })
+    }
+}
+
+/// What makes two documents ask for the same: all that decides what is read and how it looks, apart from the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Of everything but the limit.
+    rest: Hash,
+    limit: Option<u64>,
+}
+
+impl Shape {
+    pub(crate) fn of(document: Raw<'_>) -> Self {
+        let query = document.get("query");
+        let of_query = ["kind", "dataset", "columns", "filter", "order_by", "text"].map(|name| query.and_then(|query| query.get(name)));
+        let around = ["datasets", "connections", "columns", "filtered", "row_filters", "format"].map(|name| document.get(name));
+        let mut bytes = Vec::new();
+        for member in of_query.into_iter().chain(around) {
+            // No canonical text is empty, so a member that is absent is like no other.
+            let text = member.map_or("", Raw::text);
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        Self {
+            rest: sha256(&bytes),
+            limit: query.and_then(|query| query.get("limit")).and_then(Raw::as_u64),
+        }
+    }
+
+    /// Whether this asks for what `other` does, with a limit that is no larger.
+    pub(crate) fn is_within(&self, other: &Shape) -> bool {
+        let fewer = other.limit.is_none_or(|most| self.limit.is_some_and(|limit| limit <= most));
+        self.rest == other.rest && fewer
+    }
+}
+
+/// The standing grant that a document names: request id and digest of what was approved.
+pub(crate) fn under(document: Raw<'_>) -> Option<(String, String)> {
+    let under = document.get("under")?;
+    let text = |name| Some(under.get(name)?.as_str()?.into_owned());
+    Some((text("request")?, text("digest")?))
+}
+
 /// (dataset, column, mask): what was planned for a column.
 pub(crate) type PlannedMask<'a> = (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>);
 
@@ -100,6 +160,23 @@ impl SignedRequest {
         }
         if entry.shows(Group::Out) && entry.member(Group::Out, "break_glass") != emergency {
             return Err("whether it is an emergency is on record otherwise than in the signed request");
+        }
+        let terms = document.get("standing");
+        if terms.is_some_and(|terms| StandingTerms::of(terms).is_none()) {
+            return Err("a signed request does not say on what terms it asks for a standing grant");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "standing") != terms {
+            return Err("the standing grant on record is not the one in the signed request");
+        }
+        let used = under(document).map(|(request, _)| request);
+        if document.get("under").is_some() != used.is_some() {
+            return Err("a signed request does not say which standing grant it is a use of");
+        }
+        if entry.shows(Group::Out) && entry.text(Group::Out, "under").as_deref() != used.as_deref() {
+            return Err("the standing grant that is used is on record otherwise than in the signed request");
+        }
+        if used.is_some() && (terms.is_some() || emergency.is_some()) {
+            return Err("a use of a standing grant is neither an emergency nor another standing grant");
         }
         let differs = |group, name: &&str| entry.shows(group) && entry.member(group, name) != document.get(name);
         if ["columns", "connections", "datasets"].iter().any(|name| differs(Group::Obj, name)) {

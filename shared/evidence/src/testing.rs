@@ -221,6 +221,43 @@ impl Log {
 
     /// A request that says that it is an emergency, in what is signed and in what is recorded.
     pub(crate) fn request_of(&mut self, by_whom: &Actor, quorum: u64, signed: bool, recorded: bool) -> (u64, String) {
+        self.request_with(by_whom, quorum, |document, out| {
+            if signed {
+                document["break_glass"] = true.into();
+            }
+            if recorded {
+                out["break_glass"] = true.into();
+            }
+        })
+    }
+
+    /// A request for a standing grant.
+    pub(crate) fn request_standing(&mut self, by_whom: &Actor, quorum: u64, rows: u64, bytes: u64) -> (u64, String) {
+        self.request_with(by_whom, quorum, |document, out| {
+            let terms = json!({"bytes": bytes, "duration_s": 3600, "rows": rows});
+            document["standing"] = terms.clone();
+            out["standing"] = terms;
+        })
+    }
+
+    /// A use of what was approved as that request.
+    pub(crate) fn request_under(
+        &mut self,
+        by_whom: &Actor,
+        standing: u64,
+        approved: &str,
+        more: impl FnOnce(&mut Value, &mut Value),
+    ) -> (u64, String) {
+        let under = self.request_id(standing);
+        self.request_with(by_whom, 1, |document, out| {
+            document["under"] = json!({"digest": sha256_hex(approved.as_bytes()), "request": under});
+            out["under"] = under.into();
+            more(document, out);
+        })
+    }
+
+    /// A request with something more in what is signed and in what is recorded.
+    pub(crate) fn request_with(&mut self, by_whom: &Actor, quorum: u64, more: impl FnOnce(&mut Value, &mut Value)) -> (u64, String) {
         let columns = json!([
             {"class": "pii.email", "dataset": "orders", "mask": "redact", "name": "email"},
             {"dataset": "orders", "mask": "open", "name": "total"},
@@ -232,12 +269,8 @@ impl Log {
             "requester": {"issuer": "https://idp.example", "key": by_whom.thumbprint(), "subject": by_whom.name}, "v": 1,
         });
         let mut out = json!({"expires_ms": self.t + 600_000, "quorum": quorum, "state": "pending"});
-        if signed {
-            document["break_glass"] = true.into();
-        }
-        if recorded {
-            out["break_glass"] = true.into();
-        }
+        more(&mut document, &mut out);
+        let columns = document["columns"].clone();
         let document = canonical(&document).unwrap();
         let body = Body::new()
             .with(
@@ -326,12 +359,17 @@ impl Log {
     }
 
     pub(crate) fn grant(&mut self, to: &Actor, request: u64, document: &str, reviews: &[u64]) -> u64 {
+        self.grant_until(to, request, document, reviews, 600_000)
+    }
+
+    /// A grant that lasts so many milliseconds from now.
+    pub(crate) fn grant_until(&mut self, to: &Actor, request: u64, document: &str, reviews: &[u64], ms: i64) -> u64 {
         let body = Body::new()
             .with(
                 Group::What,
                 json!({"digest": sha256_hex(document.as_bytes()), "id": self.request_id(request)}),
             )
-            .with(Group::Out, json!({"expires_ms": self.t + 600_000, "uses": 1}));
+            .with(Group::Out, json!({"expires_ms": self.t + ms, "uses": 1}));
         let refs = [&[request], reviews].concat();
         self.append(
             Header {
@@ -352,6 +390,43 @@ impl Log {
                 ..by(Kind::GrantTake, by_whom)
             },
             &body,
+        )
+    }
+
+    /// A standing grant is taken for a request.
+    pub(crate) fn take_for(&mut self, by_whom: &Actor, grant: u64, standing: u64, request: u64) -> u64 {
+        let what = json!({"id": self.request_id(standing), "request": self.request_id(request)});
+        self.append(
+            Header {
+                refs: vec![grant, by_whom.open, request],
+                ..by(Kind::GrantTake, by_whom)
+            },
+            &Body::new().with(Group::What, what),
+        )
+    }
+
+    /// One delivery under a standing grant, from its request to its outcome.
+    pub(crate) fn deliver_under(&mut self, by_whom: &Actor, grant: u64, standing: u64, approved: &str) -> Delivery {
+        let (request, document) = self.request_under(by_whom, standing, approved, |_, _| ());
+        let take = self.take_for(by_whom, grant, standing, request);
+        let own = self.grant(by_whom, request, &document, &[take]);
+        self.take(by_whom, own, request);
+        let intent = self.intent(by_whom, own, request, "redact");
+        let outcome = self.outcome(intent, "done");
+        Delivery {
+            reviews: Vec::new(),
+            intent,
+            outcome,
+        }
+    }
+
+    pub(crate) fn revoke(&mut self, by_whom: &Actor, grant: u64) -> u64 {
+        self.append(
+            Header {
+                refs: vec![grant],
+                ..by(Kind::GrantRevoke, by_whom)
+            },
+            &Body::new(),
         )
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fetch::StandingTerms;
+
 /// One row of `GET /v1/datasets`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -37,6 +39,9 @@ pub struct DatasetDetail {
     pub rows_max: u64,
     /// Bytes one fetch may carry at most.
     pub bytes_max: u64,
+    /// Terms of a standing grant at most; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingTerms>,
 }
 
 /// A column as this caller would see it.

@@ -99,6 +99,24 @@ pub struct PlanRequest {
     /// In an emergency: nobody approves beforehand, everybody who may review is told, and a review follows.
     #[serde(default, skip_serializing_if = "is_false")]
     pub break_glass: bool,
+    /// For a standing grant instead of one delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingRequest>,
+}
+
+/// Terms of a standing grant, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StandingRequest {
+    /// Seconds it is good for, once approved.
+    pub duration_s: u32,
+    /// Rows in all; as many as one fetch may carry where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes in all; as many as one fetch may carry where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// What the requester signs and reviewers approve: everything that decides what may leave. Serialised canonically (the JCS
@@ -131,6 +149,12 @@ pub struct RequestDocument {
     /// In an emergency: nobody approves beforehand, and a review follows. Absent when false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub break_glass: bool,
+    /// Terms of the standing grant that is asked for; absent where one delivery is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingTerms>,
+    /// The standing grant under which this is one use; absent where somebody has yet to approve, or nobody has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under: Option<Under>,
     /// SHA-256 (hex) of the policy set it was decided under.
     pub policy: String,
     /// Limits of the delivery.
@@ -146,6 +170,62 @@ pub struct RequestDocument {
     pub not_after_ms: i64,
     /// 128 random bits in lower-case hex, so that the same question asked twice is two requests.
     pub nonce: String,
+}
+
+/// Terms of a standing grant: the same person may fetch what has the document's shape, again and again, within these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StandingTerms {
+    /// Bytes in all, over every delivery.
+    pub bytes: u64,
+    /// Seconds from approval.
+    pub duration_s: u32,
+    /// Rows in all, over every delivery.
+    pub rows: u64,
+}
+
+/// Names a standing grant by what was approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Under {
+    /// SHA-256 (hex) of the document that was approved.
+    pub digest: String,
+    /// The request it was approved as.
+    pub request: RequestId,
+}
+
+impl Query {
+    /// Whether this asks for what `other` asks for, with a limit that is no larger.
+    #[must_use]
+    pub fn is_within(&self, other: &Query) -> bool {
+        fn unlimited(query: &Query) -> (Query, Option<u64>) {
+            let mut query = query.clone();
+            let limit = match &mut query {
+                Query::Slice { limit, .. } => limit.take(),
+                Query::Sql { .. } => None,
+            };
+            (query, limit)
+        }
+        let ((this, most), (that, allowed)) = (unlimited(self), unlimited(other));
+        this == that && allowed.is_none_or(|allowed| most.is_some_and(|most| most <= allowed))
+    }
+}
+
+impl RequestDocument {
+    /// Whether this reads nothing that `other` does not, and looks the same: query, datasets, columns, masks, row filters, format.
+    /// Only the limit may be smaller. Why it is asked, by which key and under which policies is not part of the shape.
+    #[must_use]
+    pub fn has_shape_of(&self, other: &RequestDocument) -> bool {
+        self.query.is_within(&other.query)
+            && self.datasets == other.datasets
+            && self.connections == other.connections
+            && self.columns == other.columns
+            && self.filtered == other.filtered
+            && self.row_filters == other.row_filters
+            && self.format == other.format
+    }
 }
 
 /// A column of a request document.
@@ -219,6 +299,34 @@ pub struct PlanAnswer {
     /// SHA-256 of `document`, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The caller's standing grant for this: where there is something left, the document is a use of it, and nobody has to approve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingView>,
+}
+
+/// What is left of a standing grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StandingView {
+    /// The request it was approved as.
+    pub request: RequestId,
+    /// When it ends, ms since 1970; absent until it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+    /// Rows.
+    pub rows_left: u64,
+    /// Bytes.
+    pub bytes_left: u64,
+    /// How often it was used.
+    pub uses: u64,
+}
+
+impl StandingView {
+    /// Whether it has carried all that it may.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.rows_left == 0 || self.bytes_left == 0
+    }
 }
 
 /// `POST /v1/requests`: a request document signed by the requester's session key.
@@ -337,6 +445,9 @@ pub struct RequestView {
     /// In an emergency, and nobody has reviewed it yet.
     #[serde(default, skip_serializing_if = "is_false")]
     pub review_due: bool,
+    /// What is left, where it was a standing grant that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingView>,
     /// Deliveries so far.
     pub deliveries: Vec<DeliveryView>,
 }
@@ -377,4 +488,38 @@ pub const INTENT_HEADER: &str = "chunk-intent";
 pub struct Acknowledge {
     /// SHA-256 of the bytes it holds, hex.
     pub sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_within_another_only_by_a_smaller_limit() {
+        let slice = |filter: Option<&str>, limit| Query::Slice {
+            dataset: "orders".into(),
+            columns: None,
+            filter: filter.map(str::to_owned),
+            order_by: None,
+            limit,
+        };
+        for (this, that, within) in [
+            (slice(None, None), slice(None, None), true),
+            (slice(None, Some(5)), slice(None, None), true),
+            (slice(None, Some(5)), slice(None, Some(5)), true),
+            (slice(None, Some(6)), slice(None, Some(5)), false),
+            (slice(None, None), slice(None, Some(5)), false),
+            (slice(Some("a"), None), slice(None, None), false),
+            (slice(None, None), slice(Some("a"), None), false),
+            (Query::Sql { text: "select 1".into() }, Query::Sql { text: "select 1".into() }, true),
+            (
+                Query::Sql { text: "select 1 ".into() },
+                Query::Sql { text: "select 1".into() },
+                false,
+            ),
+            (slice(None, None), Query::Sql { text: "select 1".into() }, false),
+        ] {
+            assert_eq!(this.is_within(&that), within, "{this:?} {that:?}");
+        }
+    }
 }

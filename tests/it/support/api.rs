@@ -332,6 +332,7 @@ impl Api {
                 reason: reason.to_owned(),
                 ticket: None,
                 break_glass: false,
+                standing: None,
             },
         )
     }
@@ -363,6 +364,7 @@ impl Api {
             reason: "a test breaks the glass".to_owned(),
             ticket: Some("INC-1".to_owned()),
             break_glass: true,
+            standing: None,
         };
         let plan: PlanAnswer = self.post("/v1/plans", &asked).json();
         self.submit(&plan).json()

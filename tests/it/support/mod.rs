@@ -21,7 +21,7 @@ pub(crate) mod world;
 
 pub(crate) use api::{Answer, Api};
 pub(crate) use config::Setup;
-pub(crate) use person::Person;
+pub(crate) use person::{Output, Person};
 pub(crate) use world::World;
 
 use std::sync::LazyLock;

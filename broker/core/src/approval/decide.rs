@@ -7,7 +7,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
-use super::{approves, not_found};
+use super::{approves, not_found, standing};
 use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
@@ -67,6 +67,11 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         .hint("run `chunkctl requests --mine` and cancel some"));
     }
     create.policy = *policy;
+    if let Some(under) = &create.document.under {
+        let grant = standing::usable(state, &under.request, &create.actor, now_ms)?;
+        standing::fits(grant, &create.document)?;
+        return Ok(use_standing(state, grant, create, now_ms));
+    }
     let quorum = create.document.quorum;
     create.expires_ms = now_ms
         + if quorum == 0 {
@@ -80,6 +85,7 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         actor: create.actor.clone(),
         refs: vec![state.size],
         expires_ms: create.expires_ms,
+        standing: false,
     };
     let emergency = create.document.break_glass.then(|| BreakglassOpen::of(&create, state.size));
     let mut events = vec![Event::RequestCreate(create)];
@@ -88,6 +94,28 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         events.push(grant);
     }
     Ok(events)
+}
+
+/// A use of a standing grant: the request, what it takes, and a grant for one delivery that does not outlast the other.
+fn use_standing(state: &State, grant: &Request, mut create: RequestCreate, now_ms: i64) -> Vec<Event> {
+    create.expires_ms = (now_ms + grant_ms(&create.document)).min(grant.expires_ms);
+    let (request, take) = (state.size, state.size + 1);
+    let take_it = Event::GrantTake {
+        id: grant.id.clone(),
+        used_for: Some(create.id.clone()),
+        actor: create.actor.clone(),
+        session: create.session.clone(),
+        refs: grant.grant.into_iter().chain([create.open, request]).collect(),
+    };
+    let for_one = Event::GrantIssue {
+        id: create.id.clone(),
+        digest: create.digest.clone(),
+        actor: create.actor.clone(),
+        refs: vec![request, take],
+        expires_ms: create.expires_ms,
+        standing: false,
+    };
+    vec![Event::RequestCreate(create), take_it, for_one]
 }
 
 /// Records a verdict; the approval that completes the quorum brings the grant. One on an emergency comes afterwards and gives
@@ -155,6 +183,7 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
             actor: request.actor.clone(),
             refs,
             expires_ms: now_ms + request.document.as_ref().map_or(0, |document| grant_ms(document)),
+            standing: request.standing.is_some(),
         });
     }
     Ok(events)
@@ -259,7 +288,11 @@ pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
                 reason: "nobody answered in time".to_owned(),
             });
         } else {
-            events.append(&mut end_grant(request, false, None, "the grant was not used up in time"));
+            let why = match request.standing {
+                Some(_) => "the standing grant's time is over",
+                None => "the grant was not used up in time",
+            };
+            events.append(&mut end_grant(request, false, None, why));
         }
     }
     for session in ended_sessions(state, now_ms) {

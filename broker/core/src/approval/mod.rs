@@ -7,8 +7,11 @@
 mod decide;
 mod inbox;
 mod list;
-mod standing;
+#[cfg(test)]
+mod model;
+pub(crate) mod standing;
 mod submission;
+mod upheld;
 mod view;
 
 use std::sync::Arc;
@@ -38,9 +41,9 @@ use crate::state::Request;
 pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong_state};
 pub use inbox::{Inbox, Told};
 pub use list::{list, show};
-pub(crate) use standing::{Standing, standing, unapproved};
 pub use submission::submit;
-pub(crate) use submission::{Submission, check, record};
+pub(crate) use submission::{Submission, check, record, somebody_approves};
+pub(crate) use upheld::{Upheld, unapproved, upheld};
 use view::view;
 
 /// Takes a reviewer's signed verdict.

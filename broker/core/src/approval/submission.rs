@@ -2,18 +2,18 @@
 
 use chunk_evidence::encode::sha256_hex;
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, SubmitRequest};
+use chunk_wire::fetch::{PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, StandingRequest, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
 use super::decide::{self, Create};
-use super::{found, open_envelope};
+use super::{found, open_envelope, standing, upheld};
 use crate::authorize::Permit;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
 use crate::evidence::entries::RequestCreate;
-use crate::fetch::{permit_or_record, plan_or_record};
+use crate::fetch::{or_record, permit_or_record, plan_or_record};
 use crate::identity::Caller;
 use crate::plan::not_after_ms;
 
@@ -26,7 +26,7 @@ pub(crate) struct Submission {
     pub(crate) create: Create,
 }
 
-/// Takes a signed request: pending if somebody must approve, approved if policy asks for nobody.
+/// Takes a signed request: pending if somebody must approve, approved if policy asks for nobody or it is a use of a standing grant.
 ///
 /// # Errors
 /// When the caller asks too often, the signature is not by the session's key, the document is not what the broker would plan
@@ -71,6 +71,12 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
     if document.break_glass && document.ticket.as_ref().is_none_or(|ticket| ticket.trim().is_empty()) {
         return Err(Error::new(Code::InvalidRequest, "Breaking the glass needs the ticket of the incident.").hint("add `--ticket TICKET`"));
     }
+    if document.under.is_some() && (document.standing.is_some() || document.break_glass) {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "A use of a standing grant is one delivery, and no emergency.",
+        ));
+    }
     if document.not_after_ms <= now_ms || document.not_after_ms > not_after_ms(now_ms) {
         return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
     }
@@ -80,9 +86,21 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         reason: document.reason.clone(),
         ticket: document.ticket.clone(),
         break_glass: document.break_glass,
+        standing: document.standing.map(|terms| StandingRequest {
+            duration_s: terms.duration_s,
+            rows: Some(terms.rows),
+            bytes: Some(terms.bytes),
+        }),
     };
-    let plan = plan_or_record(broker, cx, caller, request).await?;
-    let permit = permit_or_record(broker, cx, plan).await?;
+    let mut plan = plan_or_record(broker, cx, caller, request).await?;
+    if let Some(under) = &document.under {
+        plan = standing::use_of(broker, plan, under)?;
+    }
+    let mut permit = permit_or_record(broker, cx, plan).await?;
+    somebody_approves(&permit)?;
+    if let Some(under) = &document.under {
+        permit = or_record(broker, upheld(broker, permit, &under.request)).await?.into_permit();
+    }
     let plan = permit.plan();
     let expected = plan.document(permit.quorum(), document.nonce.clone(), document.not_after_ms);
     if expected != document {
@@ -101,7 +119,12 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         envelope: serde_json::to_value(&submit.envelope)
             .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
         rows_estimated: plan.scan().rows_estimated,
-        state: if permit.quorum() == 0 { "approved" } else { "pending" }.to_owned(),
+        state: if permit.quorum() == 0 || document.under.is_some() {
+            "approved"
+        } else {
+            "pending"
+        }
+        .to_owned(),
         expires_ms: 0,
         document,
     };
@@ -111,6 +134,21 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         pending_ms: pending_s * 1000,
     };
     Ok(Submission { permit, create })
+}
+
+/// A standing grant stands for somebody's approval.
+///
+/// # Errors
+/// When one is asked for, and nobody has to approve.
+pub(crate) fn somebody_approves(permit: &Permit) -> Result<(), Error> {
+    if permit.plan().standing().is_some() && permit.quorum() == 0 {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "Nobody has to approve this, so there is nothing that a standing grant would spare.",
+        )
+        .hint("leave out `--standing`"));
+    }
+    Ok(())
 }
 
 fn is_nonce(text: &str) -> bool {

@@ -8,7 +8,7 @@ use chunk_wire::fetch::{DeliveryView, RequestView};
 use chunk_wire::problem::Code;
 use chunk_wire::review::ReviewView;
 
-use super::approves;
+use super::{approves, standing};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::Event;
@@ -93,9 +93,14 @@ fn show(request: &Request, words: &HashMap<u64, String>, review_due: bool) -> Re
                 index: r.index,
             })
             .collect(),
-        approvals_missing: request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
+        // What is used under a standing grant has been approved with it.
+        approvals_missing: match request.under {
+            Some(_) => 0,
+            None => request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
+        },
         break_glass: request.breakglass.is_some(),
         review_due,
+        standing: standing::view(request),
         deliveries: request
             .deliveries
             .iter()

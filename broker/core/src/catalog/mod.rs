@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
+use chunk_wire::fetch::StandingTerms;
 use chunk_wire::problem::Code;
 
 use crate::authorize::Asking;
@@ -61,6 +62,12 @@ pub struct Dataset {
     pub pending_s: i64,
     /// Seconds an approval may be used.
     pub grant_s: i64,
+    /// Seconds a standing grant may last; 0 where there are none.
+    pub standing_s_max: u32,
+    /// Rows a standing grant may carry in all.
+    pub standing_rows_max: u64,
+    /// Bytes a standing grant may carry in all.
+    pub standing_bytes_max: u64,
     /// What is kept of its deliveries.
     pub recording: Keep,
 }
@@ -143,6 +150,11 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
         recorded: dataset.recording == Keep::Content,
         rows_max: dataset.rows_max,
         bytes_max: dataset.bytes_max,
+        standing: (dataset.standing_s_max > 0).then_some(StandingTerms {
+            bytes: dataset.standing_bytes_max,
+            duration_s: dataset.standing_s_max,
+            rows: dataset.standing_rows_max,
+        }),
     })
 }
 

@@ -43,7 +43,7 @@ impl Guard {
         }
     }
 
-    /// Session open, grant not revoked, log alive.
+    /// Session open, grant not revoked, nor the standing one that it is under, log alive.
     pub(super) fn still_allowed(&self) -> Result<(), End> {
         let published = self.broker.log.published();
         if published.broken.is_some() {
@@ -54,7 +54,14 @@ impl Guard {
             return Err(End::cut("revoked", "the session has ended"));
         }
         match published.state.requests.get(&self.id) {
-            Some(request) if request.state == RequestState::Running => Ok(()),
+            Some(request) if request.state == RequestState::Running => match &request.under {
+                // What began in time may end; what was revoked may not.
+                Some(under) => match published.state.requests.get(under) {
+                    Some(grant) if matches!(grant.state, RequestState::Approved | RequestState::Expired) => Ok(()),
+                    _ => Err(End::cut("revoked", "the standing grant was revoked")),
+                },
+                None => Ok(()),
+            },
             _ => Err(End::cut("revoked", "the request was revoked")),
         }
     }

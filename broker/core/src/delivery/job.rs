@@ -122,6 +122,7 @@ impl Job {
     }
 
     async fn carry(&mut self, order: ScanOrder, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
+        let budget = order.budget;
         let deadline_ms = self.started_ms + i64::from(order.budget.duration_s) * 1000;
         let mut guard = Guard::new(&self.broker, &self.id, &self.session, deadline_ms, out.clone());
         if let Some(recorder) = &mut self.recorder {
@@ -137,6 +138,10 @@ impl Job {
             let Frame { bytes, rows } = frame.map_err(|fault| scan_end(&self.id, fault))?;
             guard.still_allowed()?;
             let length = bytes.len() as u64;
+            // The scanner keeps to the budget; what is counted over many deliveries does not rest on that alone.
+            if self.rows.saturating_add(rows) > budget.rows || self.bytes.saturating_add(length) > budget.bytes {
+                return Err(End::cut("limit", "the delivery has more rows or bytes than it may carry"));
+            }
             self.leave_trace(&mut guard, length).await?;
             let place = guard.until(out.reserve()).await?.map_err(|_| gone())?;
             if let Some(recorder) = &mut self.recorder {

@@ -23,7 +23,7 @@ use chunk_wire::problem::Code;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use self::job::Job;
-use crate::approval::{self, Create, Standing, not_found, session_open, wrong_state};
+use crate::approval::{self, Create, Upheld, not_found, session_open, standing, wrong_state};
 use crate::authorize::{Permit, in_force};
 use crate::broker::Broker;
 use crate::error::Error;
@@ -54,7 +54,7 @@ impl Approved {
 
 /// Proof that exactly this order was approved, or needs no approval.
 ///
-/// Only [`require`] and [`require_nobody`] make one.
+/// Only [`require`] and [`require_signed`] make one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Grant {
@@ -194,8 +194,8 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 ///
 /// # Errors
 /// When policy would now ask for more approvals, or the plan has changed.
-pub(crate) fn require(broker: &Broker, standing: Standing, approved: Approved) -> Result<Grant, Error> {
-    let permit = standing.into_permit();
+pub(crate) fn require(broker: &Broker, upheld: Upheld, approved: Approved) -> Result<Grant, Error> {
+    let permit = upheld.into_permit();
     if permit.quorum() > approved.document.quorum {
         return Err(Error::new(
             Code::DocumentMismatch,
@@ -206,17 +206,17 @@ pub(crate) fn require(broker: &Broker, standing: Standing, approved: Approved) -
     bind(broker, permit, approved)
 }
 
-/// Binds a permit that needs nobody's approval to the document that was signed under it.
+/// Binds a permit that needs nobody's approval any more to the document that was signed under it.
 ///
 /// # Errors
 /// When the random generator fails.
-pub(crate) fn require_nobody(broker: &Broker, standing: Standing, create: &Create) -> Result<Grant, Error> {
+pub(crate) fn require_signed(broker: &Broker, upheld: Upheld, create: &Create) -> Result<Grant, Error> {
     let signed = Approved {
         id: create.create.id.clone(),
         chunk: 0,
         document: Arc::new(create.create.document.clone()),
     };
-    bind(broker, standing.into_permit(), signed)
+    bind(broker, upheld.into_permit(), signed)
 }
 
 fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Error> {
@@ -286,7 +286,7 @@ fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> 
     let request = committed.published.state.requests.get(&grant.approved.id).ok_or_else(lost)?;
     // The last of its command's events.
     let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
-    grant.order.budget = budget_left(request, grant.approved.document.budget).ok_or_else(lost)?;
+    grant.order.budget = budget_left(&committed.published.state, request, grant.approved.document.budget).ok_or_else(lost)?;
     let open = committed.published.state.open_intents.get(&intent).ok_or_else(lost)?;
     let time_ms = open.time_ms;
     Ok(Recorded { grant, intent, time_ms })
@@ -375,13 +375,27 @@ pub(crate) fn close_interrupted(state: &State, recordings: &BTreeMap<u64, Record
         .collect()
 }
 
-fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
+/// Whether reading may begin: the grant is taken, and the intent stands behind it.
+///
+/// # Errors
+/// When it may not, or not now.
+pub(crate) fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
     entry.policy = in_force(state, policies)?;
     session_open(state, &entry.session, now_ms)?;
     let request = state.requests.get(&entry.request).ok_or_else(|| not_found(&entry.request))?;
     entry.grant = may_start(request)?;
     if now_ms >= request.expires_ms {
         return Err(wrong_state(request, "be fetched"));
+    }
+    if let Some(under) = &request.under {
+        standing::usable(state, under, &entry.actor, now_ms)?;
+        if standing::running(state, under) {
+            return Err(Error::new(
+                Code::RateLimited,
+                format!("A delivery under standing grant `{under}` is running; what is left is known when it has ended."),
+            )
+            .hint("run the same command again when it has ended"));
+        }
     }
     let running = state.open_intents.values().filter(|open| open.intent.actor == entry.actor).count();
     if running >= DELIVERIES_PER_PERSON_MAX {
@@ -391,7 +405,12 @@ fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: 
         )
         .hint("let one of them end, then run the same command again"));
     }
-    if request.document.as_ref().and_then(|d| budget_left(request, d.budget)).is_none() {
+    if request
+        .document
+        .as_ref()
+        .and_then(|d| budget_left(state, request, d.budget))
+        .is_none()
+    {
         return Err(Error::new(
             Code::LimitReached,
             format!("Earlier attempts have used up what request `{}` may carry.", request.id),
@@ -402,6 +421,7 @@ fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: 
     if request.taken.is_none() {
         events.push(Event::GrantTake {
             id: request.id.clone(),
+            used_for: None,
             actor: entry.actor.clone(),
             session: entry.session.clone(),
             refs: vec![entry.grant, entry.open],
@@ -411,16 +431,31 @@ fn decide_intent(state: &State, mut entry: IntentEntry, policies: &str, now_ms: 
     Ok(events)
 }
 
-/// What earlier attempts leave of a budget; nothing when it is used up. Every attempt counts, as far as the log knows it.
-fn budget_left(request: &Request, budget: Budget) -> Option<Budget> {
+/// What earlier attempts leave of a budget, and earlier uses of the standing grant it is under; nothing when it is used up. Every
+/// attempt counts, as far as the log knows it.
+pub(crate) fn budget_left(state: &State, request: &Request, budget: Budget) -> Option<Budget> {
     let outcomes = || request.deliveries.iter().filter_map(|d| d.outcome.as_ref());
     let rows = outcomes().fold(budget.rows, |left, (_, o)| left.saturating_sub(o.rows));
     let bytes = outcomes().fold(budget.bytes, |left, (_, o)| left.saturating_sub(o.bytes));
-    (rows > 0 && bytes > 0).then_some(Budget { rows, bytes, ..budget })
+    let left = Budget { rows, bytes, ..budget };
+    if rows == 0 || bytes == 0 {
+        return None;
+    }
+    match &request.under {
+        Some(under) => standing::narrowed(state.requests.get(under)?, left),
+        None => Some(left),
+    }
 }
 
 /// The grant of a request that may be delivered now.
 fn may_start(request: &Request) -> Result<u64, Error> {
+    if request.standing.is_some() && request.state == RequestState::Approved {
+        let what = format!(
+            "Request `{}` is a standing grant; each delivery under it is a request of its own.",
+            request.id
+        );
+        return Err(Error::new(Code::WrongState, what).hint("run the same `chunkctl fetch` without `--request` and without `--standing`"));
+    }
     match (request.state, request.grant) {
         (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
         (RequestState::Pending, _) => Err(

@@ -54,7 +54,13 @@ pub(crate) fn narrate(event: &Event) -> String {
             Verdict::Approve => format!("request {} approved by {}: {}", review.id, review.subject, review.reason),
             Verdict::Reject => format!("request {} rejected by {}: {}", review.id, review.subject, review.reason),
         },
+        Event::GrantIssue { id, standing: true, .. } => format!("request {id} is a standing grant from here on"),
         Event::GrantIssue { id, .. } => format!("request {id} may be fetched, once"),
+        Event::GrantTake {
+            id,
+            used_for: Some(used_for),
+            ..
+        } => format!("standing grant {id} used for request {used_for}"),
         Event::GrantTake { id, .. } => format!("grant of request {id} taken"),
         Event::GrantEnd {
             id, revoked: true, reason, ..

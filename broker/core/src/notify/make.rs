@@ -2,6 +2,7 @@
 //!
 //! Nothing is made of an entry whose body is gone, or whose request's is: what was erased is not told.
 
+use chunk_evidence::leaf::Kind;
 use chunk_evidence::views::short;
 use chunk_wire::fetch::{Query, RequestState};
 use chunk_wire::id::SessionId;
@@ -72,8 +73,14 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
             ..Happened::of(Occasion::RequestPending, index)
         }),
         Event::BreakglassOpen(open) => Some(Happened::of(Occasion::RequestBreakGlass, open.request)),
-        // A grant that rests on nothing but its request was given by policy alone: nobody decided.
+        // A grant that rests on nothing but its request was given by policy alone, and one that rests on the use of a standing
+        // grant by that: nobody decided.
         Event::GrantIssue { refs, expires_ms, .. } => {
+            if let Some(first) = refs.get(1)
+                && broker.log.read_one(*first).await?.leaf.header.kind == Kind::GrantTake
+            {
+                return Ok(None);
+            }
             refs.split_first()
                 .filter(|(_, reviews)| !reviews.is_empty())
                 .map(|(request, reviews)| Happened {

@@ -150,6 +150,7 @@ fn context(principal: &Principal<'_>, circumstances: &Circumstances) -> Result<V
         statement,
         functions,
         format,
+        standing_s,
         ip,
         now_ms,
         session_age_s,
@@ -170,6 +171,7 @@ fn context(principal: &Principal<'_>, circumstances: &Circumstances) -> Result<V
         ("statement", string(statement)),
         ("functions", strings(functions)),
         ("format", string(format)),
+        ("standing_s", long(standing_s)),
         // `::ffff:10.0.0.1` is 10.0.0.1, or a range of IPv4 addresses would not hold it.
         ("ip", RestrictedExpression::new_ip(ip.to_canonical().to_string())),
         ("now", RestrictedExpression::new_datetime(now.to_string())),

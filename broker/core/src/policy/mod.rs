@@ -101,6 +101,8 @@ pub struct Circumstances {
     pub functions: Vec<String>,
     /// Format of the delivery.
     pub format: String,
+    /// Seconds for which a standing grant is asked for, or was given; 0 for one delivery.
+    pub standing_s: i64,
     /// Address of the caller.
     pub ip: IpAddr,
     /// Now, ms since 1970.
@@ -127,6 +129,7 @@ impl Circumstances {
             statement: String::new(),
             functions: Vec::new(),
             format: String::new(),
+            standing_s: 0,
             ip,
             now_ms,
             session_age_s: 0,

@@ -31,6 +31,7 @@ fn circumstances() -> Circumstances {
         ticket: "OPS-7".into(),
         rows_estimated: 1000,
         bytes_estimated: 100_000,
+        standing_s: 0,
         columns: vec!["orders.id".into(), "orders.total".into()],
         statement: "select".into(),
         functions: vec!["sum".into(), "lower".into()],

@@ -123,6 +123,7 @@ impl State {
         if let Some(theirs) = self.people.get_mut(&request.actor) {
             theirs.pending = theirs.pending.saturating_sub(usize::from(was_pending));
             theirs.requests.remove(&index);
+            theirs.standing.remove(&index);
         }
     }
 

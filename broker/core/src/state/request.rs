@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chunk_wire::fetch::{Format, RequestDocument, RequestState};
+use chunk_wire::fetch::{Format, RequestDocument, RequestState, StandingTerms};
 use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
 
@@ -43,6 +43,12 @@ pub(crate) struct Request {
     pub(crate) rows_estimated: Option<u64>,
     /// Verdicts, in order.
     pub(crate) reviews: Vec<Review>,
+    /// Terms, where it is a standing grant that was asked for.
+    pub(crate) standing: Option<StandingTerms>,
+    /// What the uses of the standing grant have carried.
+    pub(crate) used: Used,
+    /// The request whose standing grant this is a use of.
+    pub(crate) under: Option<RequestId>,
     /// Index of `breakglass.open`, of a request in an emergency.
     pub(crate) breakglass: Option<u64>,
     /// Index of `grant.issue`.
@@ -51,6 +57,17 @@ pub(crate) struct Request {
     pub(crate) taken: Option<u64>,
     /// Deliveries, in order.
     pub(crate) deliveries: Vec<Delivered>,
+}
+
+/// What the uses of a standing grant have carried, as far as their outcomes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Used {
+    /// How often it was taken.
+    pub(crate) times: u64,
+    /// Rows that left.
+    pub(crate) rows: u64,
+    /// Bytes that left.
+    pub(crate) bytes: u64,
 }
 
 /// A verdict.
@@ -116,6 +133,9 @@ impl Request {
             expires_ms: create.expires_ms,
             rows_estimated: create.rows_estimated,
             reviews: Vec::new(),
+            standing: create.document.standing,
+            used: Used::default(),
+            under: create.document.under.as_ref().map(|under| under.request.clone()),
             breakglass: None,
             grant: None,
             taken: None,

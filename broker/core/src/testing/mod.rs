@@ -653,6 +653,9 @@ fn settings() -> Settings {
         bytes_max: 1 << 30,
         pending_s: 3600,
         grant_s: 600,
+        standing_s_max: 8 * 3600,
+        standing_rows_max: 1000,
+        standing_bytes_max: 1 << 30,
         recording: Keep::Digest,
     };
     let two = Dataset {
@@ -718,6 +721,7 @@ pub(crate) fn slice(dataset: &str) -> PlanRequest {
         reason: "incident 42".into(),
         ticket: None,
         break_glass: false,
+        standing: None,
     }
 }
 

@@ -161,6 +161,11 @@ pub(super) fn check_indices(state: &State) {
             theirs.requests.clone().into_iter().collect::<BTreeSet<_>>(),
             own().map(|r| r.index).collect()
         );
+        let standing = own().filter(|r| r.standing.is_some() && r.grant.is_some() && !r.state.is_final());
+        assert_eq!(
+            theirs.standing.clone().into_iter().collect::<BTreeSet<_>>(),
+            standing.map(|r| r.index).collect()
+        );
         let sessions = state.sessions.values().filter(|s| s.open.actor == *actor).map(|s| s.index);
         assert!(theirs.sessions.iter().copied().eq(sessions.collect::<BTreeSet<_>>()));
     }

@@ -11,6 +11,7 @@ mod recording;
 mod retention;
 mod sign_in;
 mod standing;
+mod upheld;
 mod watching;
 mod workloads;
 

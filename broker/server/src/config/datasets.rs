@@ -5,7 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chunk_core::catalog::{Dataset, Unclassified};
-use chunk_core::limits::{FETCH_BYTES_DEFAULT, FETCH_ROWS_DEFAULT, GRANT_S_DEFAULT, PENDING_S_DEFAULT, REASON_BYTES_MAX, SQL_BYTES_MAX};
+use chunk_core::limits::{
+    FETCH_BYTES_DEFAULT, FETCH_ROWS_DEFAULT, GRANT_S_DEFAULT, NUMBER_MAX, PENDING_S_DEFAULT, REASON_BYTES_MAX, SQL_BYTES_MAX,
+};
 use chunk_core::recording::Keep;
 use chunk_port::{PostgresTarget, Source};
 use toml::Spanned;
@@ -146,6 +148,19 @@ fn dataset(
         PENDING_S_DEFAULT / 3600,
     );
     let grant_m = check.number(raw.grant_minutes, &format!("{path}.grant_minutes"), 1..=1440, GRANT_S_DEFAULT / 60);
+    let standing_h = check.number(raw.standing_hours_max, &format!("{path}.standing_hours_max"), 0..=720, 0);
+    let standing_rows_max = check.number(
+        raw.standing_rows_max,
+        &format!("{path}.standing_rows_max"),
+        1..=i64::try_from(NUMBER_MAX).ok()?,
+        rows_max.min(i64::try_from(NUMBER_MAX).ok()?),
+    );
+    let standing_bytes_max = check.number(
+        raw.standing_bytes_max,
+        &format!("{path}.standing_bytes_max"),
+        1..=i64::try_from(NUMBER_MAX).ok()?,
+        bytes_max.min(i64::try_from(NUMBER_MAX).ok()?),
+    );
     let recording = raw.recording.and_then(|field| {
         let words = [("digest", Keep::Digest), ("content", Keep::Content)];
         check.word(&field, &format!("{path}.recording"), &words)
@@ -205,6 +220,9 @@ fn dataset(
         bytes_max: u64::try_from(bytes_max).ok()?,
         pending_s: pending_h * 3600,
         grant_s: grant_m * 60,
+        standing_s_max: u32::try_from(standing_h * 3600).ok()?,
+        standing_rows_max: u64::try_from(standing_rows_max).ok()?,
+        standing_bytes_max: u64::try_from(standing_bytes_max).ok()?,
         recording: recording.unwrap_or_default(),
     })
 }

@@ -133,6 +133,9 @@ pub(super) struct RawDataset {
     pub(super) bytes_max: At<i64>,
     pub(super) pending_hours: At<i64>,
     pub(super) grant_minutes: At<i64>,
+    pub(super) standing_hours_max: At<i64>,
+    pub(super) standing_rows_max: At<i64>,
+    pub(super) standing_bytes_max: At<i64>,
     pub(super) recording: At<String>,
     #[serde(default)]
     pub(super) columns: BTreeMap<Spanned<String>, Spanned<String>>,

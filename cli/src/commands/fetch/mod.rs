@@ -12,8 +12,9 @@ use chunk_wire::id::RequestId;
 use clap::{ArgGroup, Args};
 
 use crate::args::words;
+use crate::client::session::Session;
 use crate::commands::approval_wait::{self, Patience};
-use crate::commands::query::{self, FormatArg, SliceArgs};
+use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::proof::Believed;
@@ -36,6 +37,8 @@ pub(crate) struct FetchArgs {
     /// Why you need it. Reviewers and auditors read it.
     #[arg(long, value_name = "TEXT", value_parser = words, required_unless_present = "request", conflicts_with = "request")]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) standing: StandingArgs,
     /// Ticket this belongs to.
     #[arg(long, conflicts_with = "request")]
     pub(crate) ticket: Option<String>,
@@ -92,33 +95,18 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
         reason: args.reason.clone().unwrap_or_default(),
         ticket: args.ticket.clone(),
         break_glass: args.break_glass,
+        standing: args.standing.asked()?,
     };
     let target = Target::choose(args.output.as_deref(), name_of(&asked.query), format);
     target.check_with_receipt(args.force, format)?;
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
-        let answer: PlanAnswer = session
-            .post(&["v1", "plans"], &asked)
-            .await
-            .map_err(|failure| plan_hint(failure, args))?;
-        if answer.decision == "denied" || (answer.document.is_none() && !answer.reasons.is_empty()) {
-            return Err(super::plan::denied(&answer, args.dataset.as_deref()));
+        let mut view = submit(cx, session, &asked).await?;
+        let mut pick_up = pick_up(&view.id, &target);
+        view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
+        if view.standing.is_some() {
+            (view, pick_up) = first_use(cx, session, &view, asked, &target).await?;
         }
-        let me = session.person();
-        let (text, _) = document::check_planned(&answer, &asked, &me, session.key().thumbprint(), figures::now_ms())?;
-        let body = SubmitRequest {
-            envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
-        };
-        let view: RequestView = session.post(&["v1", "requests"], &body).await?;
-        if view.document != text {
-            return Err(
-                Failure::no("document_mismatch", "the broker took another document than the one that was signed")
-                    .hint(format!("chunkctl request cancel {}", view.id)),
-            );
-        }
-        cx.ui.event("request", &view)?;
-        let pick_up = pick_up(&view.id, &target);
-        let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
         Delivery {
             cx,
             session,
@@ -131,6 +119,70 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
         .receive()
         .await
     })
+}
+
+/// Plans, checks that the document is what was asked for, signs it and submits it.
+async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) -> Result<RequestView> {
+    let dataset = name_of(&asked.query);
+    let answer: PlanAnswer = session
+        .post(&["v1", "plans"], asked)
+        .await
+        .map_err(|failure| plan_hint(failure, dataset))?;
+    if answer.decision == "denied" || (answer.document.is_none() && !answer.reasons.is_empty()) {
+        return Err(super::plan::denied(&answer, dataset));
+    }
+    let me = session.person();
+    let (text, document) = document::check_planned(&answer, asked, &me, session.key().thumbprint(), figures::now_ms())?;
+    if let Some(standing) = &answer.standing {
+        let left = query::left(standing, figures::now_ms());
+        cx.ui.say(&match document.under {
+            Some(_) => format!("Standing grant {} is used: {left}.", standing.request),
+            None => format!("Standing grant {} has carried all it may, so this is asked anew.", standing.request),
+        });
+    }
+    let body = SubmitRequest {
+        envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
+    };
+    let view: RequestView = session.post(&["v1", "requests"], &body).await?;
+    if view.document != text {
+        return Err(
+            Failure::no("document_mismatch", "the broker took another document than the one that was signed")
+                .hint(format!("chunkctl request cancel {}", view.id)),
+        );
+    }
+    cx.ui.event("request", &view)?;
+    Ok(view)
+}
+
+/// The first delivery under a standing grant that was just given.
+async fn first_use(
+    cx: &Context<'_>,
+    session: &Session<'_>,
+    grant: &RequestView,
+    asked: PlanRequest,
+    target: &Target,
+) -> Result<(RequestView, String)> {
+    if grant.state != RequestState::Approved {
+        return Err(
+            Failure::no("wrong_state", format!("standing grant {} is {}", grant.id, grant.state.as_str()))
+                .hint(format!("chunkctl request show {}", grant.id)),
+        );
+    }
+    let once = PlanRequest { standing: None, ..asked };
+    let view = submit(cx, session, &once).await?;
+    let pick_up = pick_up(&view.id, target);
+    if view.state == RequestState::Pending {
+        return Err(Failure::new(
+            Exit::Pending,
+            "approval_pending",
+            format!(
+                "standing grant {} cannot be used for this, so request {} waits for approval",
+                grant.id, view.id
+            ),
+        )
+        .hint(pick_up));
+    }
+    Ok((view, pick_up))
 }
 
 /// A request that was made before.
@@ -157,7 +209,19 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         target.check_with_receipt(args.force, document.format)?;
         cx.ui.event("request", &view)?;
         let pick_up = pick_up(id, &target);
-        let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
+        let mut view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
+        let mut pick_up = pick_up;
+        if view.standing.is_some() {
+            let asked = PlanRequest {
+                query: document.query,
+                format: document.format,
+                reason: document.reason,
+                ticket: document.ticket,
+                break_glass: false,
+                standing: None,
+            };
+            (view, pick_up) = first_use(cx, session, &view, asked, &target).await?;
+        }
         let delivery = Delivery {
             cx,
             session,
@@ -186,8 +250,8 @@ fn pick_up(id: &RequestId, target: &Target) -> String {
     format!("chunkctl fetch --request {id} -o {}", text::shell(&target.typed()))
 }
 
-fn plan_hint(failure: Failure, args: &FetchArgs) -> Failure {
-    match &args.dataset {
+fn plan_hint(failure: Failure, dataset: Option<&str>) -> Failure {
+    match dataset {
         Some(dataset) if failure.exit == Exit::Usage => failure.hint(format!("chunkctl describe {dataset}")),
         _ => failure.hint("chunkctl datasets"),
     }

@@ -4,6 +4,7 @@
 //! A receipt holds one checkpoint and, for each entry the answer rests on, its header, the groups its holder may see, digests
 //! of the others, and the proof that it is under the checkpoint.
 
+mod standing;
 mod story;
 mod verify;
 
@@ -22,7 +23,7 @@ use crate::encode::{EncodeError, b64, canonical_of, parse_canonical};
 use crate::leaf::{Header, Kind, Leaf, LeafError};
 use crate::merkle::Hash;
 
-pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson};
+pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson, StoryStanding};
 pub use verify::{ReceiptError, verify};
 
 /// The `format` member of every receipt of this version.
@@ -34,7 +35,8 @@ pub const RECEIPT_FORMAT: &str = "chunkctl.dev/receipt/v1";
 pub struct Receipt {
     /// The checkpoint all proofs lead to, a signed note.
     pub checkpoint: String,
-    /// Entries in log order: session openings, request, approvals, grant, intent, outcome.
+    /// Entries in log order: session openings, request, approvals, grant, intent, outcome; under a standing grant also how that was
+    /// asked for, approved, issued and taken.
     pub entries: Vec<ReceiptEntry>,
     /// The file it is about.
     pub file: ReceiptFile,
@@ -173,6 +175,7 @@ pub fn groups_for(kind: Kind) -> &'static [Group] {
         Kind::RequestCreate => &[Group::What, Group::Obj, Group::Why, Group::Out],
         Kind::ReviewApprove | Kind::ReviewReject => &[Group::Who, Group::What, Group::Why],
         Kind::GrantIssue => &[Group::What, Group::Out],
+        Kind::GrantTake => &[Group::What],
         Kind::FetchIntent => &[Group::What, Group::Obj, Group::Mask],
         Kind::FetchOutcome => &[Group::Out, Group::Mask],
         _ => &[],

@@ -33,8 +33,10 @@ pub struct ReceiptStory {
     pub quorum: u64,
     /// Asked for in an emergency: nobody approved beforehand.
     pub break_glass: bool,
-    /// Who approved, in log order.
+    /// Who approved, in log order; under a standing grant, who approved that.
     pub approvals: Vec<StoryApproval>,
+    /// The standing grant it was a use of.
+    pub standing: Option<StoryStanding>,
     /// When reading began, ms since 1970.
     pub intent_ms: i64,
     /// When the release was complete, ms since 1970.
@@ -81,6 +83,21 @@ pub struct StoryApproval {
     pub time_ms: i64,
     /// Index of the entry.
     pub index: u64,
+}
+
+/// A standing grant of the story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoryStanding {
+    /// The request it was approved as.
+    pub request: String,
+    /// SHA-256 of what was approved, hex.
+    pub digest: String,
+    /// Why it was asked for.
+    pub reason: String,
+    /// When it was asked for, ms since 1970.
+    pub requested_ms: i64,
+    /// When it ends, ms since 1970.
+    pub expires_ms: u64,
 }
 
 /// A column of the story.

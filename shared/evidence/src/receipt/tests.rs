@@ -170,3 +170,75 @@ fn what_the_operator_invents_does_not_verify() {
     };
     refused(&log, &delivery, "an approval is of another request");
 }
+
+#[test]
+fn a_receipt_of_a_use_leads_to_who_approved_the_standing_grant() {
+    let mut log = Log::new();
+    log.begin();
+    let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+    let (standing, document) = log.request_standing(&ada, 1, 10, 1000);
+    let vote = log.review(&bob, standing, &document, "approve");
+    let grant = log.grant_until(&ada, standing, &document, &[vote], 3_600_000);
+    let again = log.sign_in("ada", 3);
+    let delivery = log.deliver_under(&again, grant, standing, &document);
+    let receipt = log.receipt(&delivery, log.size());
+    let story = check(&receipt, &log).unwrap();
+    let of = story.standing.unwrap();
+    assert_eq!(
+        (of.request, of.digest),
+        (log.request_id(standing), crate::encode::sha256_hex(document.as_bytes()))
+    );
+    assert_eq!(story.approvals[0].person.subject, "bob");
+    assert_eq!(story.requester.key, again.thumbprint());
+    for left_out in 0..receipt.entries.len() {
+        let mut less = receipt.clone();
+        less.entries.remove(left_out);
+        assert!(check(&less, &log).is_err(), "entry {left_out}");
+    }
+}
+
+#[test]
+fn a_receipt_of_what_is_no_use_is_refused() {
+    let of = |twist: &dyn Fn(&mut Log, &crate::testing::Actor, u64, &str, u64) -> crate::testing::Delivery| {
+        let mut log = Log::new();
+        log.begin();
+        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+        let (standing, document) = log.request_standing(&ada, 1, 10, 1000);
+        let vote = log.review(&bob, standing, &document, "approve");
+        let grant = log.grant_until(&ada, standing, &document, &[vote], 3_600_000);
+        let delivery = twist(&mut log, &ada, standing, &document, grant);
+        check(&log.receipt(&delivery, log.size()), &log).map(drop)
+    };
+    let story = |what| Err(ReceiptError::Story(what));
+    assert_eq!(
+        of(&|log, ada, standing, document, grant| log.deliver_under(ada, grant, standing, document)),
+        Ok(())
+    );
+    let by_another = of(&|log, _, standing, document, grant| {
+        let carol = log.sign_in("carol", 8);
+        log.deliver_under(&carol, grant, standing, document)
+    });
+    assert_eq!(by_another, story("another person used the standing grant"));
+    let too_late = of(&|log, ada, standing, document, grant| {
+        log.t += 3_600_000;
+        log.deliver_under(ada, grant, standing, document)
+    });
+    assert_eq!(too_late, story("the standing grant had run out"));
+    let other_digest = of(&|log, ada, standing, _, grant| log.deliver_under(ada, grant, standing, "{\"v\":1}"));
+    assert_eq!(other_digest, story("the request is a use of another standing grant"));
+    let other_shape = of(&|log, ada, standing, document, grant| {
+        let (request, text) = log.request_under(ada, standing, document, |document, _| {
+            document["query"]["filter"] = "total > 1".into()
+        });
+        let take = log.take_for(ada, grant, standing, request);
+        let own = log.grant(ada, request, &text, &[take]);
+        let intent = log.intent(ada, own, request, "redact");
+        let outcome = log.outcome(intent, "done");
+        crate::testing::Delivery {
+            reviews: Vec::new(),
+            intent,
+            outcome,
+        }
+    });
+    assert_eq!(other_shape, story("it is of another shape than the standing grant"));
+}

@@ -114,13 +114,13 @@ fn read(receipt: &Receipt, checkpoint: &Checkpoint) -> Result<Page, ReceiptError
 }
 
 /// The entries by index.
-struct Entries<'p> {
+pub(super) struct Entries<'p> {
     by_index: BTreeMap<u64, Disclosed<'p>>,
 }
 
 impl Entries<'_> {
     /// The entry another one points to at this position, which must be of this kind.
-    fn pointed(&self, from: &Disclosed<'_>, position: usize, kind: Kind) -> Result<&Disclosed<'_>, ReceiptError> {
+    pub(super) fn pointed(&self, from: &Disclosed<'_>, position: usize, kind: Kind) -> Result<&Disclosed<'_>, ReceiptError> {
         let index = from
             .refs
             .get(position)
@@ -135,7 +135,7 @@ impl Entries<'_> {
     }
 
     /// The session an entry was made under, and its holder.
-    fn holder(&self, entry: &Disclosed<'_>, position: usize) -> Result<(u64, Holder), ReceiptError> {
+    pub(super) fn holder(&self, entry: &Disclosed<'_>, position: usize) -> Result<(u64, Holder), ReceiptError> {
         let session = self.session(entry, position)?;
         Ok((session.index, Holder::of(session).map_err(ReceiptError::Story)?))
     }
@@ -157,6 +157,41 @@ impl Entries<'_> {
             name: name.map_or_else(|| holder.subject.clone(), Into::into),
             key: holder.key.clone(),
         })
+    }
+
+    /// The approvals that a grant rests on: of this very request, each by another person.
+    pub(super) fn approvals(
+        &self,
+        grant: &Disclosed<'_>,
+        asked: &Asked<'_, '_>,
+        used: &mut BTreeSet<u64>,
+    ) -> Result<Vec<StoryApproval>, ReceiptError> {
+        let no = ReceiptError::Story;
+        let mut approvals = Vec::new();
+        let mut reviewers: Vec<Holder> = Vec::new();
+        for position in 1..grant.refs.len() {
+            let review = self.pointed(grant, position, Kind::ReviewApprove)?;
+            if self.pointed(review, 0, Kind::RequestCreate)?.index != asked.entry.index {
+                return Err(no("an approval is of another request"));
+            }
+            let (session, reviewer) = self.holder(review, 1)?;
+            let reason = check_review(review, &reviewer, &asked.signed.id, &asked.signed.digest).map_err(no)?;
+            if reviewer.is(asked.holder) {
+                return Err(no("the requester approved the request"));
+            }
+            if reviewers.iter().any(|other| other.is(&reviewer)) {
+                return Err(no("one person approved twice"));
+            }
+            used.extend([review.index, session]);
+            approvals.push(StoryApproval {
+                person: self.person(review, 1, &reviewer)?,
+                reason,
+                time_ms: review.t,
+                index: review.index,
+            });
+            reviewers.push(reviewer);
+        }
+        Ok(approvals)
     }
 
     fn story(&self, receipt: &Receipt) -> Result<ReceiptStory, ReceiptError> {
@@ -190,29 +225,17 @@ impl Entries<'_> {
             delivery_session,
         ]
         .into();
-        let mut approvals: Vec<(StoryApproval, Holder)> = Vec::new();
-        for position in 1..grant.refs.len() {
-            let review = self.pointed(grant, position, Kind::ReviewApprove)?;
-            if self.pointed(review, 0, Kind::RequestCreate)?.index != request_entry.index {
-                return Err(no("an approval is of another request"));
-            }
-            let (session, reviewer) = self.holder(review, 1)?;
-            let reason = check_review(review, &reviewer, &request.id, &request.digest).map_err(no)?;
-            if reviewer.is(&requester) {
-                return Err(no("the requester approved the request"));
-            }
-            if approvals.iter().any(|(_, other)| other.is(&reviewer)) {
-                return Err(no("one person approved twice"));
-            }
-            used.extend([review.index, session]);
-            let approval = StoryApproval {
-                person: self.person(review, 1, &reviewer)?,
-                reason,
-                time_ms: review.t,
-                index: review.index,
-            };
-            approvals.push((approval, reviewer));
-        }
+        let asked = Asked {
+            entry: request_entry,
+            signed: &request,
+            holder: &requester,
+        };
+        // What is used under a standing grant was approved with it.
+        let standing = self.standing(grant, intent, &asked, &mut used)?;
+        let approvals = match &standing {
+            Some((_, approvals)) => approvals.clone(),
+            None => self.approvals(grant, &asked, &mut used)?,
+        };
         if (approvals.len() as u64) < request.quorum {
             return Err(no("there are fewer approvals than the request needed"));
         }
@@ -267,7 +290,8 @@ impl Entries<'_> {
             requested_ms: request_entry.t,
             quorum: request.quorum,
             break_glass: request.break_glass,
-            approvals: approvals.into_iter().map(|(approval, _)| approval).collect(),
+            approvals,
+            standing: standing.map(|(standing, _)| standing),
             intent_ms: intent.t,
             outcome_ms: outcome.t,
             intent: intent.index,
@@ -282,6 +306,13 @@ impl Entries<'_> {
             digest: request.digest,
         })
     }
+}
+
+/// A request with the signature of whoever asked.
+pub(super) struct Asked<'e, 'p> {
+    pub(super) entry: &'e Disclosed<'p>,
+    pub(super) signed: &'e SignedRequest,
+    pub(super) holder: &'e Holder,
 }
 
 fn given(entry: &ReceiptEntry) -> Result<Given<'_>, &'static str> {

@@ -82,10 +82,14 @@ pub(crate) enum Event {
         actor: ActorId,
         refs: Vec<u64>,
         expires_ms: i64,
+        /// It may be taken for many requests of its shape, and not only once.
+        standing: bool,
     },
-    /// The grant is used; it is used once.
+    /// The grant is used; it is used once, unless it is a standing one.
     GrantTake {
         id: RequestId,
+        /// The request that is a use of a standing grant.
+        used_for: Option<RequestId>,
         actor: ActorId,
         session: SessionId,
         refs: Vec<u64>,
@@ -222,17 +226,28 @@ impl Event {
                 actor,
                 refs,
                 expires_ms,
+                standing,
             } => {
                 by(&mut header, Some(actor), None);
                 header.dec = Some(Decision::Allow);
                 header.refs.clone_from(refs);
                 body.set(Group::What, json!({ "digest": digest, "id": id }));
-                body.set(Group::Out, json!({ "expires_ms": expires_ms, "uses": 1 }));
+                let mut out = json!({ "expires_ms": expires_ms });
+                put(&mut out, "uses", (!standing).then_some(1));
+                body.set(Group::Out, out);
             }
-            Event::GrantTake { id, actor, session, refs } => {
+            Event::GrantTake {
+                id,
+                used_for,
+                actor,
+                session,
+                refs,
+            } => {
                 by(&mut header, Some(actor), Some(session));
                 header.refs.clone_from(refs);
-                body.set(Group::What, json!({ "id": id }));
+                let mut what = json!({ "id": id });
+                put(&mut what, "request", used_for.as_ref().map(RequestId::as_str));
+                body.set(Group::What, what);
             }
             Event::GrantEnd {
                 id,

@@ -70,9 +70,11 @@ impl Event {
                 actor: read.actor()?,
                 refs: header.refs.clone(),
                 expires_ms: read.member(Group::Out, "expires_ms")?,
+                standing: read.optional::<u64>(Group::Out, "uses")?.is_none(),
             },
             Kind::GrantTake => Event::GrantTake {
                 id: read.member(Group::What, "id")?,
+                used_for: read.optional(Group::What, "request")?,
                 actor: read.actor()?,
                 session: read.session()?,
                 refs: header.refs.clone(),

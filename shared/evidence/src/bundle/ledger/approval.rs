@@ -43,6 +43,7 @@ impl Ledger<'_> {
         let emergency = entry.shows(Group::Out).then(|| entry.member(Group::Out, "break_glass"));
         let fits = emergency.flatten().is_none_or(|value| value.text() == "true");
         report.check(fits, TERMS, "it says something else of an emergency than that it is one");
+        self.asks_standing(entry, report);
         let masks = masks_of(entry, Group::Obj, report, |columns| self.approved_masks.read(columns));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
@@ -160,6 +161,7 @@ impl Ledger<'_> {
     pub(super) fn grant_issue(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         let of = reference(entry, 0);
         let act = entry.act.map(|act| self.names.number(act));
+        let by_use = self.grant_by_use(entry, report);
         let approvals: Vec<&Review> = entry.refs.iter().skip(1).filter_map(|index| self.reviews.get(*index)).collect();
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld || approvals.iter().any(|review| review.withheld), report);
@@ -176,7 +178,11 @@ impl Ledger<'_> {
         let acts: HashSet<u32> = approvals.iter().map(|review| review.act).collect();
         report.check(acts.len() == approvals.len(), CLOSURE, "it counts one person twice");
         if let Some(quorum) = request.quorum {
-            report.check(acts.len() as u64 >= quorum, TERMS, "it has fewer approvals than its request needed");
+            // What is used under a standing grant was approved with it.
+            let enough = by_use
+                .unwrap_or(Some(acts.len() as u64))
+                .is_none_or(|approvals| approvals >= quorum);
+            report.check(enough, TERMS, "it has fewer approvals than its request needed");
         }
         if let Some(emergency) = request.emergency {
             let what = "a request in an emergency has a `breakglass.open` before its grant, and no other has one";
@@ -203,6 +209,7 @@ impl Ledger<'_> {
             .map(|holder| (holder.issuer.as_str(), holder.subject.as_str()))
             .collect();
         report.check(people.len() == holders.len(), PEOPLE, "it counts one person twice");
+        self.standing.issued(of, entry.index, acts.len() as u64);
         self.grants.push(entry.index, grant);
     }
 
@@ -215,6 +222,11 @@ impl Ledger<'_> {
             report.check(act == Some(grant.act), CLOSURE, "another person took the grant");
             let in_time = grant.expires_ms.is_none_or(|end| entry.t.cast_unsigned() <= end);
             report.check(in_time, TERMS, "the grant had run out");
+            report.check(
+                !self.standing.is_grant(reference(entry, 0)),
+                TERMS,
+                "a standing grant is taken for a request",
+            );
             grant.taken = true;
             withheld(entry, grant.withheld, report);
         }

@@ -20,6 +20,18 @@ impl Ledger<'_> {
             report.check(grant.taken || of < self.from, CLOSURE, "its grant had not been taken");
             report.check(!grant.ended, CLOSURE, "its grant had ended");
             report.check(act == Some(grant.act), CLOSURE, "another person used the grant");
+            if let Some(standing) = self.standing.of_grant(of)
+                && let Some(above) = self.grants.get(standing)
+            {
+                report.check(!above.ended, CLOSURE, "the standing grant it is under had ended");
+                let in_time = above.expires_ms.is_none_or(|end| entry.t.cast_unsigned() <= end);
+                report.check(in_time, TERMS, "the standing grant it is under had run out");
+                report.check(
+                    self.standing.has_left(standing),
+                    TERMS,
+                    "the standing grant it is under was used up",
+                );
+            }
             withheld(entry, grant.withheld, report);
             if let Some(request) = self.requests.get(grant.request) {
                 report.check(dataset == request.dataset, CLOSURE, "it reads other datasets than its request");
@@ -44,6 +56,7 @@ impl Ledger<'_> {
             Running {
                 masks: planned,
                 request: entry.text(Group::What, "request").map(Into::into),
+                standing: self.standing.of_grant(of),
                 ..Running::default()
             },
         );
@@ -62,6 +75,10 @@ impl Ledger<'_> {
         }
         if let Some(running) = self.running.get_mut(&of) {
             figures(entry, running, report);
+            if let Some(standing) = running.standing {
+                let within = self.standing.bears(standing, running.rows, running.bytes);
+                report.check(within, TERMS, OVER_BUDGET);
+            }
         }
     }
 
@@ -78,6 +95,10 @@ impl Ledger<'_> {
         }
         if let Some(mut running) = self.running.remove(&of) {
             figures(entry, &mut running, report);
+            if let Some(standing) = running.standing {
+                let within = self.standing.carry(standing, running.rows, running.bytes);
+                report.check(within, TERMS, OVER_BUDGET);
+            }
             if let (Some(applied), Some(planned)) = (&applied, &running.masks) {
                 report.check(is_subset(applied, planned), TERMS, "the masks applied are not those of its intent");
             }
@@ -126,6 +147,8 @@ impl Ledger<'_> {
         }
     }
 }
+
+const OVER_BUDGET: &str = "with it the standing grant has carried more than was approved";
 
 /// It names the request of its intent; rows and bytes only grow from progress to outcome, and the same bytes have one digest.
 fn figures(entry: &Disclosed<'_>, running: &mut Running, report: &mut Report<'_>) {

@@ -9,12 +9,14 @@ mod breakglass;
 mod delivery;
 mod disposal;
 mod memory;
+mod standing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
+use standing::Standing;
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
 use crate::body::Group;
@@ -98,6 +100,8 @@ struct Running {
     sha256: Option<Box<str>>,
     masks: Option<Masks>,
     request: Option<Box<str>>,
+    /// The standing grant under which it reads.
+    standing: Option<u64>,
 }
 
 struct Outcome {
@@ -144,6 +148,7 @@ pub(super) struct Ledger<'a> {
     grants: Table<Grant>,
     intents: Table<Intent>,
     running: HashMap<u64, Running>,
+    standing: Standing,
     outcomes: Table<Outcome>,
     /// Whether the body of each `policy.load` is withheld.
     policies: Table<bool>,
@@ -196,6 +201,7 @@ impl<'a> Ledger<'a> {
             grants: Table::default(),
             intents: Table::default(),
             running: HashMap::new(),
+            standing: Standing::default(),
             outcomes: Table::default(),
             policies: Table::default(),
             people: HashMap::new(),
@@ -245,6 +251,7 @@ impl<'a> Ledger<'a> {
             Kind::BreakglassOpen => self.breakglass_open(entry, &mut report),
             Kind::BreakglassReview => self.breakglass_review(at, entry, &mut report, counts),
             Kind::GrantIssue => self.grant_issue(entry, &mut report),
+            Kind::GrantTake if entry.refs.len() > 2 => self.use_standing(entry, &mut report),
             Kind::GrantTake => self.grant_take(entry, &mut report),
             Kind::GrantRevoke | Kind::GrantExpire => {
                 if let Some(grant) = self.grants.get_mut(reference(entry, 0)) {
@@ -304,9 +311,11 @@ impl<'a> Ledger<'a> {
             (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
             (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
+            (Kind::GrantIssue, [of, take]) if self.standing.is_use(*take) => request(of),
             (Kind::GrantIssue, [of, reviews @ ..]) => request(of) && reviews.iter().all(|index| self.reviews.contains(*index)),
             (Kind::GrantRevoke | Kind::GrantExpire, [of]) => grant(of),
             (Kind::GrantTake | Kind::FetchIntent, [of, open]) => grant(of) && session(open),
+            (Kind::GrantTake, [of, open, used_for]) => grant(of) && session(open) && request(used_for),
             (Kind::FetchProgress | Kind::FetchOutcome, [of]) => self.intents.contains(*of),
             (Kind::DeliveryAck, [of]) => self.outcomes.contains(*of),
             (

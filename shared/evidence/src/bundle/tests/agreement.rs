@@ -50,6 +50,14 @@ fn log_of_everything() -> Log {
     let intent = log.intent(&dan, grant, urgent, "redact");
     log.outcome(intent, "done");
     log.review_afterwards(&carol, opened, urgent, &document, "reject");
+    let (standing, document) = log.request_standing(&carol, 1, 3, 1000);
+    let vote = log.review(&bob, standing, &document, "approve");
+    let grant = log.grant_until(&carol, standing, &document, &[vote], 3_600_000);
+    let carol_again = log.sign_in("carol", 6);
+    for who in [&carol, &carol_again] {
+        log.deliver_under(who, grant, standing, &document);
+    }
+    log.revoke(&bob, grant);
     let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
     super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);
@@ -194,7 +202,7 @@ fn replace(value: &mut Value, scrap: Value, dice: &mut Dice) {
 }
 
 /// What the second verifier says of each of these bundles.
-fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
+pub(super) fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/many.py");
     let python = std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = Command::new(python).arg(script).arg(folder).output().expect("python3 runs");

@@ -3,6 +3,7 @@ mod agreement;
 mod forged;
 mod mutants;
 mod stamped;
+mod standing;
 mod vectors;
 mod witnessed;
 

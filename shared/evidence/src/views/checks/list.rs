@@ -161,6 +161,19 @@ pub(in crate::views) const CHECKS: &[Check] = &[
         Way::If(|row| row.header.refs.len() < 2, "(.refs | length) < 2"),
     ),
     figure("grants-taken", "Grants taken into use", &[Kind::GrantTake], Way::All),
+    ask(
+        "grants-standing",
+        "Standing grants: approved once, for many deliveries",
+        &[Kind::GrantIssue],
+        Way::If(|row| row.number(Group::Out, "uses").is_none(), ".out and (.out.uses | not)"),
+    )
+    .needs(Group::Out),
+    figure(
+        "grants-standing-used",
+        "Uses of standing grants",
+        &[Kind::GrantTake],
+        Way::If(|row| row.header.refs.len() > 2, "(.refs | length) > 2"),
+    ),
     worked("grants-revoked", "Grants revoked", &[Kind::GrantRevoke], Way::All),
     figure("grants-expired", "Grants that expired", &[Kind::GrantExpire], Way::All),
     ask(

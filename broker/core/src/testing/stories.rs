@@ -9,6 +9,7 @@ mod log;
 mod once;
 mod recording;
 mod retention;
+mod rotating;
 mod standing;
 mod watching;
 mod workloads;

@@ -963,6 +963,47 @@ class Ledger:
             return False
 
 
+# --- the log's keys (§6) ----------------------------------------------------------------------------------------------------
+ROTATIONS_MAX = 256
+
+
+def rotation(text, origin):
+    """The keys that a statement names, old and new, both of which have signed it."""
+    cut = text.rfind("\n\n"); need(cut >= 0 and text.endswith("\n"), "rotation")
+    statement, lines = text[:cut + 1], text[cut + 2:-1].split("\n")
+    parts = statement.split("\n"); need(len(parts) == 5 and parts[:2] == ["chunkctl.dev/log-key/v1", origin] and not parts[4], "rotation")
+    keys = [vkey(k) for k in parts[2:4]]; need(keys[0][0] == keys[1][0] == origin and keys[0] != keys[1] and len(lines) == 2, "rotation")
+    for key, line in zip(keys, lines):
+        need(line.startswith(f"— {origin} "), "rotation"); raw = std64(line[len(origin) + 3:])
+        need(raw[:4] == key[1] and ed25519(key[2], statement.encode(), raw[4:]), "a key did not sign the rotation")
+    return keys
+
+
+class Rotations:
+    """The entries below a head that replaced the log's key: each follows from the one before."""
+
+    def __init__(self, entries, head):
+        self.told = []
+        need(len(entries) <= ROTATIONS_MAX, "rotations")
+        for e in entries:
+            need(e.k == "key.rotate" and e.form == "partly" and e.shown == {"what"} and included(e.leaf, e.i, head.size, e.proof, head.root), "rotations")
+            text = e.text_of("what", "rotation"); need(text is not None, "rotation"); old, new = rotation(text, head.origin)
+            need(not self.told or self.told[-1][0] < e.i and self.told[-1][2] == old, "rotations that do not follow from each other")
+            need(all(new != before for _, before, _ in self.told), "a key that comes back"); self.told.append((e.i, old, new))
+        self.last = self.told[-1][2] if self.told else None
+        self.keys = [old for _, old, _ in self.told[:1]] + [new for _, _, new in self.told]
+
+    def follow(self, trusted):
+        keys = list(trusted)
+        for _, old, new in self.told:
+            if old in keys: keys.append(new)
+        return keys
+
+    def early(self, key, size):
+        """Whether a tree of this size is not larger than those that the key signs."""
+        return all(size <= i for i, old, _ in self.told if old == key)
+
+
 # --- the bundle (§8) --------------------------------------------------------------------------------------------------------
 def parse_filter(text):
     f = parse(text)
@@ -993,11 +1034,18 @@ def verify(data, trust, fault, unknown):
     need(start.origin == head.origin == said["origin"] and start.size == a <= b <= head.size, "range or origin")
     own_text = stored.text("keys/log.txt"); need(own_text.endswith("\n"), "log key"); own = vkey(own_text[:-1]); need(own[0] == head.origin, "log key")
     if trust["origin"] != head.origin: fault("another log than the trusted one")
-    stamps = take_stamps(stored)
+    replaced = []
+    if "keys/rotations.jsonl" in stored.m:
+        text = stored.text("keys/rotations.jsonl"); need(text.endswith("\n"), "rotations"); replaced = [Entry(x, None) for x in text[:-1].split("\n")]
+    replaced = Rotations(replaced, head); stamps = take_stamps(stored)
+    if replaced.last not in (None, own): fault("the head is not signed by the key that the log had by then")
+    named, trusted = [own] + replaced.keys, replaced.follow(trust["keys"])
+    if head.signer(trusted): trusted += named
     for name, cp in [("head", head), ("start", start)] + [("stamped checkpoint", s.checkpoint) for s in stamps]:
-        signer = cp.signer(trust["keys"])
-        if signer is None and cp.signer([own]): unknown(f"the {name} is signed by a key that is not trusted")
+        signer = cp.signer(trusted)
+        if signer is None and cp.signer(named): unknown(f"the {name} is signed by a key that is not trusted")
         elif not signer: fault(f"the {name}'s signature")
+        elif not replaced.early(signer, cp.size): fault(f"the {name} is signed by a key that had been replaced before")
         elif name == "head" and signer != own: fault("the bundle names another log key")
     if not head.signer([own]): fault("the head is not signed by the key the bundle names")
     if trust["witnesses"]:
@@ -1019,7 +1067,7 @@ def verify(data, trust, fault, unknown):
         if shown.get(s.size) != s.checkpoint.root: fault(f"the head does not extend the stamped checkpoint of size {s.size}")
     judge_stamps(stamps, trust["authorities"], trust["unstamped_max"], a, b, fault, unknown)
     last = trust["last"]
-    views = rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, unknown) if level else {}
+    views = rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, {i for i, _, _ in replaced.told}, fault, unknown) if level else {}
     if last and last.size > head.size: unknown("the auditor has seen a larger log")
     elif last and last.size not in shown: unknown("nothing shows the log at the auditor's last checkpoint")
     elif last and shown[last.size] != last.root: fault("history was rewritten")
@@ -1044,7 +1092,7 @@ def pages(stored, folder):
         yield int(name[len(folder) + 1:-6]), part
 
 
-def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, unknown):
+def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, replaced, fault, unknown):
     r = parse(stored.text("proof/range")); need(isinstance(r, dict) and set(r) == {"from", "frontier", "tail", "to"}, "range")
     need(is_nat(r["from"]) and is_nat(r["to"]) and (r["from"], r["to"]) == (a, b), "range")
     frontier = Frontier(a, [unb64(x, 32) for x in r["frontier"]])
@@ -1067,6 +1115,7 @@ def rows(stored, level, a, b, chosen, start, head, trust, shown, stamps, fault, 
         else: need(level >= 2 and e.shown == groups and (e.form == "full") == (groups == set(GROUPS)), "a row opens other groups than its level")
         if e.k == "erase": erasers[e.i] = e.text_of("what", "subject") or ""
         if e.k == "retention.dispose": disposers[e.i] = (disposes(e) or []) if "what" in e.shown else None
+        if e.k == "key.rotate" and e.i not in replaced: fault(f"entry {e.i}: it replaces the log's key, and the bundle does not tell so beside its rows")
         needed.update(e.refs, [e.h["pol"]] if "pol" in e.h else [])
         ledger.admit(e)
         against_stamps(e, stamps, fault)
@@ -1106,11 +1155,14 @@ RECEIPT = {"session.open": "who", "request.create": "what obj why out", "review.
 
 
 def receipt(text, data, trust, unknown):
-    r = parse(text.removesuffix("\n")); need(isinstance(r, dict) and set(r) == {"checkpoint", "entries", "file", "format"}, "receipt")
+    r = parse(text.removesuffix("\n")); need(isinstance(r, dict) and set(r) | {"rotations"} == {"checkpoint", "entries", "file", "format", "rotations"}, "receipt")
+    need("rotations" not in r or isinstance(r["rotations"], list) and r["rotations"], "rotations")
     f = r["file"]; need(set(f) | {"name"} == {"bytes", "format", "name", "sha256"} and isinstance(f.get("name", ""), str), "file")
     need(r["format"] == "chunkctl.dev/receipt/v1" and f["sha256"] == sha(data).hex() and is_nat(f["bytes"]) and f["bytes"] == len(data), "another file")
-    head = Checkpoint(r["checkpoint"]); signer = head.signer(trust["keys"]); need(signer is not False, "the checkpoint's signature")
+    head = Checkpoint(r["checkpoint"]); replaced = Rotations([Entry(canon(x), None) for x in r.get("rotations", [])], head)
+    signer = head.signer(replaced.follow(trust["keys"])); need(signer is not False, "the checkpoint's signature")
     if signer is None: return unknown("signed by a log key that is not known")
+    need(replaced.last in (None, signer), "signed by a key that had been replaced before")
     E, last = {}, None
     for line in r["entries"]:
         need(set(line) == {"d", "g", "h", "i", "p"}, "entry"); e = Entry(canon(line), None)

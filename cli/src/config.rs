@@ -53,6 +53,19 @@ pub(crate) struct PinnedLog {
     pub(crate) key: String,
     /// When, ms since 1970.
     pub(crate) pinned_ms: i64,
+    /// Keys that were pinned before and that the log itself has replaced since, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<EarlierKey>,
+}
+
+/// A key of the log that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EarlierKey {
+    /// C2SP verifier key.
+    pub(crate) key: String,
+    /// Entries of the largest tree that it signs.
+    pub(crate) until: u64,
 }
 
 impl Paths {
@@ -303,6 +316,7 @@ mod tests {
                 origin: "o".into(),
                 key: "k".into(),
                 pinned_ms: 1,
+                earlier: vec![EarlierKey { key: "j".into(), until: 9 }],
             },
         );
         config.write(&path).unwrap();

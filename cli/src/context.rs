@@ -5,6 +5,8 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use chunk_evidence::checkpoint::SignedCheckpoint;
+
 use crate::args::Global;
 use crate::auth::ci;
 use crate::auth::credentials::Credentials;
@@ -14,6 +16,7 @@ use crate::client::Broker;
 use crate::client::session::Session;
 use crate::config::{BrokerUrl, Config, Paths, PinnedLog, Profile};
 use crate::error::{Failure, Result};
+use crate::memory;
 use crate::output::Ui;
 
 /// A command's surroundings.
@@ -32,6 +35,8 @@ pub(crate) struct Context<'a> {
     job: Option<ci::Source>,
     /// The log of a broker that is first met in this very run.
     met: OnceCell<PinnedLog>,
+    /// The log as it is pinned since this run, which followed it to another key.
+    followed: OnceCell<PinnedLog>,
 }
 
 impl<'a> Context<'a> {
@@ -58,6 +63,7 @@ impl<'a> Context<'a> {
             passphrase: Passphrase::new(global.passphrase_fd, passphrase_file),
             job: ci::Source::find(),
             met: OnceCell::new(),
+            followed: OnceCell::new(),
             profile,
             config,
         })
@@ -77,6 +83,7 @@ impl<'a> Context<'a> {
             origin: log.name().to_owned(),
             key: log.to_text(),
             pinned_ms: 0,
+            earlier: Vec::new(),
         };
         config.logs.insert(broker.to_owned(), pinned);
         Self {
@@ -97,6 +104,7 @@ impl<'a> Context<'a> {
             passphrase: Passphrase::new(None, Some(folder.join("passphrase"))),
             job: None,
             met: OnceCell::new(),
+            followed: OnceCell::new(),
         }
     }
 
@@ -129,7 +137,34 @@ impl<'a> Context<'a> {
     /// The log that was pinned when this broker was first met.
     pub(crate) fn pinned_log(&self) -> Option<&PinnedLog> {
         let url = self.broker_url().ok()?;
-        self.config.logs.get(url.as_str()).or_else(|| self.met.get())
+        let pinned = || self.config.logs.get(url.as_str()).or_else(|| self.met.get());
+        self.followed.get().or_else(pinned)
+    }
+
+    /// Looks at the broker's log, where it is pinned, before anything is asked of the broker. Where the log has replaced its key, it is
+    /// pinned under the new one from now on.
+    ///
+    /// # Errors
+    /// As [`memory::meet`], and when the pin cannot be written.
+    pub(crate) async fn meet(&self, broker: &Broker) -> Result<Option<SignedCheckpoint>> {
+        let Some(pinned) = self.pinned_log() else { return Ok(None) };
+        let met = memory::meet(&self.paths.state, pinned, broker).await?;
+        if let Some(followed) = met.followed {
+            // The file is read again: another command may have changed it.
+            let mut config = Config::read(&self.paths.config)?;
+            if let Some(kept) = config.logs.get_mut(broker.url.as_str())
+                && kept.key == pinned.key
+            {
+                kept.clone_from(&followed);
+                config.write(&self.paths.config)?;
+            }
+            self.ui.say(&format!(
+                "The log `{}` has replaced its key, and both keys have signed that. Pinned from now on: {}",
+                followed.origin, followed.key
+            ));
+            self.followed.set(followed).ok(); // a key that is replaced again in this very run is followed by the next
+        }
+        Ok(Some(met.signed))
     }
 
     /// How to sign in so that the session is kept.
@@ -195,9 +230,7 @@ impl<'a> Context<'a> {
             };
             let ephemeral = vault.storage == Storage::Memory;
             // Before anything is asked of it, a broker shows that it is still the one with the history seen before.
-            if let Some(pinned) = self.pinned_log() {
-                crate::memory::meet(&self.paths.state, pinned, &broker).await?;
-            }
+            self.meet(&broker).await?;
             let session = Session::new(broker, vault, credentials)?;
             let outcome = work(&session).await;
             if ephemeral {

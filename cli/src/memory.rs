@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_evidence::merkle::{self, Hash};
 use chunk_evidence::note::VerifierKey;
+use chunk_evidence::receipt::ReceiptEntry;
+use chunk_evidence::rotation::Rotations;
 use serde::Deserialize;
 
 use crate::auth::keys::sha256_hex;
 use crate::client::{Broker, Proof, read_bytes};
-use crate::config::{PinnedLog, write_private};
+use crate::config::{EarlierKey, PinnedLog, write_private};
 use crate::error::{Exit, Failure, Result};
 use crate::{figures, lock};
 
@@ -29,22 +31,95 @@ struct Consistency {
     proof: Vec<String>,
 }
 
-/// Looks at the log that was pinned: the broker must show a checkpoint by its key that continues the history seen before.
+/// Answer of `GET /rotations`.
+#[derive(Deserialize)]
+struct Replaced {
+    rotations: Vec<ReceiptEntry>,
+}
+
+/// What a broker showed of the log that was pinned.
+pub(crate) struct Met {
+    pub(crate) signed: SignedCheckpoint,
+    /// What is to be pinned from now on, where the log has replaced its key.
+    pub(crate) followed: Option<PinnedLog>,
+}
+
+/// Looks at the log that was pinned: the broker must show a checkpoint that continues the history seen before, by its key, or by one
+/// that the log proves to have taken its place.
 ///
 /// # Errors
-/// As [`Memory::observe`], and with exit code 1 when the pinned key signed no such checkpoint.
-pub(crate) async fn meet(state: &Path, pinned: &PinnedLog, broker: &Broker) -> Result<SignedCheckpoint> {
+/// As [`Memory::observe`], and with exit code 1 when no such key signed the checkpoint.
+pub(crate) async fn meet(state: &Path, pinned: &PinnedLog, broker: &Broker) -> Result<Met> {
     let key = VerifierKey::parse(&pinned.key).map_err(|_| Failure::usage("the pinned log key is damaged").hint("chunkctl config unpin"))?;
     let bytes = read_bytes(broker.send(&broker.get(&["checkpoint"]).stream("text/plain"), Proof::None).await?).await?;
     let signed = String::from_utf8(bytes).ok().and_then(|text| SignedCheckpoint::parse(&text).ok());
-    let signed = signed.filter(|signed| signed.verify(std::slice::from_ref(&key)).is_ok());
-    let signed = signed.ok_or_else(|| {
-        Failure::no("evidence_false", "the broker's checkpoint is not signed by the pinned log key")
-            .why("ask its operator, by another way than this broker, whether the log was replaced")
-            .hint("chunkctl doctor")
-    })?;
-    Memory::new(state, &key).observe(broker, &signed).await?;
-    Ok(signed)
+    let signed = signed.ok_or_else(|| unfounded("it is no checkpoint"))?;
+    if signed.verify(std::slice::from_ref(&key)).is_ok() {
+        Memory::new(state, &key).observe(broker, &signed).await?;
+        return Ok(Met { signed, followed: None });
+    }
+    let followed = follow(state, pinned, &key, broker, &signed).await?;
+    Ok(Met {
+        signed,
+        followed: Some(followed),
+    })
+}
+
+/// Follows the log to the key in the place of the pinned one: both have signed that it is, that stands in the log, and the log is the
+/// one seen before.
+async fn follow(state: &Path, pinned: &PinnedLog, key: &VerifierKey, broker: &Broker, signed: &SignedCheckpoint) -> Result<PinnedLog> {
+    let size = signed.unverified().size;
+    let answer: Result<Replaced> = broker
+        .json(&broker.get(&["rotations"]).query("size", &size.to_string()), Proof::None)
+        .await;
+    let entries = match answer {
+        Ok(answer) => answer.rotations,
+        Err(failure) if matches!(failure.exit, Exit::No | Exit::Usage) => Vec::new(),
+        Err(failure) => return Err(failure.why("so it is not known whether the log's key was replaced")),
+    };
+    let rotations = Rotations::read(&entries).map_err(unfounded)?;
+    let now = rotations
+        .signer(signed, std::slice::from_ref(key))
+        .map_err(|error| unfounded(&error.to_string()))?;
+    let old = Memory::new(state, key);
+    if let Some(kept) = old.recall()? {
+        let until = rotations.retired(key).unwrap_or(0);
+        if kept.unverified().size > until {
+            return Err(old.fork(
+                &kept,
+                signed,
+                &format!("entry {until} replaced the key, and it had signed more by then"),
+            ));
+        }
+        old.compare(broker, &kept, signed).await?;
+    }
+    let new = Memory::new(state, &now);
+    new.observe(broker, signed).await?;
+    for handed in old.handed_out()? {
+        new.hand_out(handed)?;
+    }
+    let since = rotations.keys().skip_while(|earlier| *earlier != key).filter_map(|earlier| {
+        Some(EarlierKey {
+            key: earlier.to_text(),
+            until: rotations.retired(earlier)?,
+        })
+    });
+    Ok(PinnedLog {
+        key: now.to_text(),
+        earlier: pinned.earlier.iter().cloned().chain(since).collect(),
+        ..pinned.clone()
+    })
+}
+
+/// The broker shows a checkpoint that nothing connects with the pinned key.
+fn unfounded(why: &str) -> Failure {
+    Failure::no(
+        "evidence_false",
+        "the broker's checkpoint is not signed by the pinned log key, and the log does not prove that another took its place",
+    )
+    .why(why)
+    .why("ask its operator, by another way than this broker, whether the log was replaced")
+    .hint("chunkctl doctor")
 }
 
 /// Sizes noted at most; as many as a bundle takes beside one named by hand.
@@ -95,10 +170,20 @@ impl<'a> Memory<'a> {
     pub(crate) async fn observe(&self, broker: &Broker, shown: &SignedCheckpoint) -> Result<()> {
         let _lock = self.lock().await?;
         let Some(kept) = self.recall()? else { return self.remember(shown) };
+        self.compare(broker, &kept, shown).await?;
+        if shown.unverified().size > kept.unverified().size {
+            self.remember(shown)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Compares a checkpoint with the one that was kept.
+    async fn compare(&self, broker: &Broker, kept: &SignedCheckpoint, shown: &SignedCheckpoint) -> Result<()> {
         let (old, new) = (kept.unverified(), shown.unverified());
         match relation(old.size, &old.root, new.size, &new.root) {
             Relation::Same => return Ok(()),
-            Relation::Fork => return Err(self.fork(&kept, shown, "two trees of the same size have different roots")),
+            Relation::Fork => return Err(self.fork(kept, shown, "two trees of the same size have different roots")),
             Relation::NeedsProof => {}
         }
         let (small, large) = if old.size < new.size { (old, new) } else { (new, old) };
@@ -111,7 +196,7 @@ impl<'a> Memory<'a> {
                 Ok(answer) => answer,
                 // A broker that lost part of its log cannot prove anything about it, and says so by refusing.
                 Err(failure) if matches!(failure.exit, Exit::No | Exit::Usage) => {
-                    return Err(self.fork(&kept, shown, "it has no proof that one tree continues the other"));
+                    return Err(self.fork(kept, shown, "it has no proof that one tree continues the other"));
                 }
                 Err(failure) => return Err(failure.why("so it is not known whether the log is still the one seen before")),
             };
@@ -119,10 +204,10 @@ impl<'a> Memory<'a> {
             let holds =
                 proof.is_some_and(|proof| merkle::verify_consistency(small.size, large.size, &proof, &small.root, &large.root).is_ok());
             if !holds {
-                return Err(self.fork(&kept, shown, "its proof that one tree continues the other is false"));
+                return Err(self.fork(kept, shown, "its proof that one tree continues the other is false"));
             }
         }
-        if new.size > old.size { self.remember(shown) } else { Ok(()) }
+        Ok(())
     }
 
     /// Notes that a checkpoint of this size went into a trust file: bundles shall meet it.
@@ -222,8 +307,11 @@ fn decode(text: &str) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use chunk_evidence::body::{Body, EntryKey, Group};
     use chunk_evidence::checkpoint::Checkpoint;
+    use chunk_evidence::leaf::{Header, Kind, Leaf};
+    use chunk_evidence::rotation::Rotation;
     use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
     use super::*;
@@ -394,6 +482,183 @@ mod tests {
         for (case, exit) in cases {
             let (outcome, size, _) = shown(&small, &large, case.clone());
             assert_eq!((outcome.unwrap_err().exit, size), (exit, 4), "{case}");
+        }
+    }
+
+    /// A log of eight entries, the sixth of which replaces its key by whatever it says.
+    struct Replacing {
+        leaves: Vec<(Vec<u8>, String)>,
+    }
+
+    const ROTATION: usize = 5;
+
+    fn seed(seed: u8) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+    }
+
+    fn key_of(of: u8) -> VerifierKey {
+        VerifierKey::new("o/d/1", seed(of).public_key().as_ref().try_into().unwrap()).unwrap()
+    }
+
+    fn statement(old: u8, new: u8) -> String {
+        Rotation::sign("o/d/1", &seed(old), &seed(new)).unwrap()
+    }
+
+    impl Replacing {
+        fn saying(statement: &str) -> Self {
+            let leaves = (0..8_u8).map(|n| {
+                let (kind, what) = if usize::from(n) == ROTATION {
+                    (Kind::KeyRotate, serde_json::json!({ "rotation": statement }))
+                } else {
+                    (Kind::BrokerStart, serde_json::json!({}))
+                };
+                let (rk, body) = (EntryKey::from_random([n; 16]), Body::new().with(Group::What, what));
+                let leaf = Leaf::new(Header::new(kind).at(1000 + i64::from(n)), body.root(&rk).unwrap()).unwrap();
+                (leaf.to_bytes(), body.to_document(&rk).unwrap())
+            });
+            Self { leaves: leaves.collect() }
+        }
+
+        fn hashes(&self) -> Vec<Hash> {
+            self.leaves.iter().map(|(leaf, _)| merkle::leaf_hash(leaf)).collect()
+        }
+
+        fn checkpoint(&self, size: usize, by: u8) -> SignedCheckpoint {
+            let checkpoint = Checkpoint {
+                origin: "o/d/1".into(),
+                size: size as u64,
+                root: merkle::root(&self.hashes()[..size]),
+            };
+            SignedCheckpoint::sign(&checkpoint, &seed(by)).unwrap()
+        }
+
+        fn rotations(&self) -> String {
+            let (leaf, document) = &self.leaves[ROTATION];
+            let proof = crate::testing::path(ROTATION, &self.hashes());
+            let entry = ReceiptEntry::new(ROTATION as u64, leaf, document, &proof).unwrap();
+            serde_json::json!({ "rotations": [entry] }).to_string()
+        }
+
+        /// That the first four entries are the beginning of all.
+        fn consistency(&self) -> String {
+            use base64::Engine as _;
+            let proof = base64::engine::general_purpose::STANDARD.encode(merkle::root(&self.hashes()[4..]));
+            format!(r#"{{"proof":["{proof}"]}}"#)
+        }
+    }
+
+    fn pinned(of: u8, earlier: Vec<EarlierKey>) -> PinnedLog {
+        PinnedLog {
+            origin: "o/d/1".into(),
+            key: key_of(of).to_text(),
+            pinned_ms: 1,
+            earlier,
+        }
+    }
+
+    /// What comes of meeting a broker that answers this, after the first so many entries were seen under the pinned key.
+    fn met(state: &Path, pinned: &PinnedLog, seen: Option<SignedCheckpoint>, answers: &[&str]) -> Result<Met> {
+        if let Some(seen) = seen {
+            let key = VerifierKey::parse(&pinned.key).unwrap();
+            Memory::new(state, &key).remember(&seen).unwrap();
+        }
+        let answers = answers.iter().map(|body| crate::client::scripted::answer(200, "", body)).collect();
+        let server = crate::client::scripted::Scripted::start(answers);
+        let broker = Broker::new(BrokerUrl::parse(&server.url).unwrap(), None).unwrap();
+        block_on(meet(state, pinned, &broker))
+    }
+
+    #[test]
+    fn a_client_follows_to_the_key_that_the_log_proves_to_be_its_own_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Replacing::saying(&statement(3, 4));
+        Memory::new(folder.path(), &key_of(3)).hand_out(4).unwrap();
+        let head = log.checkpoint(8, 4);
+        let answers = [head.text(), &log.rotations(), &log.consistency()];
+        let met = met(folder.path(), &pinned(3, Vec::new()), Some(log.checkpoint(4, 3)), &answers).unwrap();
+        let earlier = EarlierKey {
+            key: key_of(3).to_text(),
+            until: ROTATION as u64,
+        };
+        assert_eq!(met.followed, Some(pinned(4, vec![earlier])));
+        let new = key_of(4);
+        let memory = Memory::new(folder.path(), &new);
+        assert_eq!(memory.recall().unwrap().unwrap(), head);
+        assert_eq!(memory.handed_out().unwrap(), [4]);
+    }
+
+    #[test]
+    fn nobody_follows_a_key_that_the_old_one_did_not_name() {
+        let honest = Replacing::saying(&statement(3, 4));
+        let (old_line, other) = (statement(3, 4), statement(3, 5));
+        let line = |text: &str| text.rsplit_once("\n\n").unwrap().1.lines().next().unwrap().to_owned();
+        let no_signature = Replacing::saying(&old_line.replacen(&line(&old_line), &line(&other), 1));
+        let strangers = Replacing::saying(&statement(9, 4));
+        let elsewhere = Replacing::saying("nothing of that sort");
+        let cases = [
+            // The new key alone, with no word of the old one, or with a forged one.
+            (honest.checkpoint(8, 4), r#"{"rotations":[]}"#.to_owned()),
+            (no_signature.checkpoint(8, 4), no_signature.rotations()),
+            (strangers.checkpoint(8, 4), strangers.rotations()),
+            // The old key's true word, under a tree that does not hold it, or for another key than the one that signs.
+            (elsewhere.checkpoint(8, 4), honest.rotations()),
+            (honest.checkpoint(8, 9), honest.rotations()),
+        ];
+        for (n, (head, rotations)) in cases.iter().enumerate() {
+            let folder = tempfile::tempdir().unwrap();
+            let pinned = pinned(3, Vec::new());
+            let seen = honest.checkpoint(4, 3);
+            let failure = met(folder.path(), &pinned, Some(seen.clone()), &[head.text(), rotations])
+                .err()
+                .unwrap();
+            assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "evidence_false"), "{n}");
+            assert_eq!(Memory::new(folder.path(), &key_of(3)).recall().unwrap(), Some(seen), "{n}");
+            assert!(Memory::new(folder.path(), &key_of(4)).recall().unwrap().is_none(), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_rotation_of_another_history_than_the_one_seen_is_a_fork() {
+        let (log, other) = (Replacing::saying(&statement(3, 4)), Replacing::saying("another"));
+        let folder = tempfile::tempdir().unwrap();
+        let mut seen = other.checkpoint(4, 3).unverified().clone();
+        seen.root = [7; 32];
+        let seen = SignedCheckpoint::sign(&seen, &seed(3)).unwrap();
+        let answers = [log.checkpoint(8, 4).text().to_owned(), log.rotations(), log.consistency()];
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let failure = met(folder.path(), &pinned(3, Vec::new()), Some(seen), &answers).err().unwrap();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "log_forked"));
+        // What the old key signed after it had been replaced contradicts the entry that replaced it.
+        let folder = tempfile::tempdir().unwrap();
+        let late = log.checkpoint(7, 3);
+        let failure = met(folder.path(), &pinned(3, Vec::new()), Some(late), &answers).err().unwrap();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "log_forked"));
+    }
+
+    #[test]
+    fn a_client_that_followed_believes_nothing_new_by_the_old_key() {
+        let log = Replacing::saying(&statement(3, 4));
+        let followed = || {
+            pinned(
+                4,
+                vec![EarlierKey {
+                    key: key_of(3).to_text(),
+                    until: ROTATION as u64,
+                }],
+            )
+        };
+        // Somebody who has the old key: with the log's own rotation, with none, and with one of their own.
+        let thief = Replacing::saying(&statement(3, 9));
+        for (head, rotations) in [
+            (log.checkpoint(8, 3), log.rotations()),
+            (log.checkpoint(4, 3), r#"{"rotations":[]}"#.to_owned()),
+            (thief.checkpoint(8, 9), thief.rotations()),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let failure = met(folder.path(), &followed(), Some(log.checkpoint(8, 4)), &[head.text(), &rotations])
+                .err()
+                .unwrap();
+            assert_eq!((failure.exit, failure.code.as_str()), (Exit::No, "evidence_false"));
         }
     }
 

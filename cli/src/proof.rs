@@ -13,6 +13,7 @@ use chunk_evidence::receipt::{self, Receipt, ReceiptStory};
 use chunk_evidence::trust::{ReviewerKeys, TrustPolicy};
 
 use crate::commands::query;
+use crate::config::EarlierKey;
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -20,7 +21,9 @@ use crate::output::{Facts, Table};
 
 /// Whom a reader believes.
 pub(crate) struct Believed {
-    pub(crate) keys: Vec<VerifierKey>,
+    keys: Vec<VerifierKey>,
+    /// Those of them that the log has replaced.
+    earlier: Vec<EarlierKey>,
     /// The reader's own list of reviewers' keys, where there is a trust file.
     policy: Option<TrustPolicy>,
     /// Where the belief comes from, in words.
@@ -39,13 +42,16 @@ impl Believed {
         let log = cx
             .pinned_log()
             .ok_or_else(|| no_key(&format!("no log key is pinned for {}", url.as_str())))?;
-        let key = VerifierKey::parse(&log.key).map_err(|_| {
+        let pinned = std::iter::once(&log.key).chain(log.earlier.iter().map(|earlier| &earlier.key));
+        let keys: std::result::Result<Vec<_>, _> = pinned.map(|key| VerifierKey::parse(key)).collect();
+        let keys = keys.map_err(|_| {
             Failure::usage("the pinned log key is damaged")
                 .why(cx.paths.config.display().to_string())
                 .hint("chunkctl config unpin")
         })?;
         Ok(Self {
-            keys: vec![key],
+            keys,
+            earlier: log.earlier.clone(),
             policy: None,
             source: format!("the log key pinned for {}", url.as_str()),
         })
@@ -66,6 +72,7 @@ impl Believed {
             keys.map_err(|_| Failure::usage(format!("`{}` is not a trust file", path.display())).why("a log key in it is malformed"))?;
         Ok(Self {
             keys,
+            earlier: Vec::new(),
             policy: Some(policy),
             source: format!("the trust file `{}`", path.display()),
         })
@@ -88,7 +95,7 @@ impl Believed {
     /// As [`Believed::verify`].
     pub(crate) fn proven(&self, receipt: &Receipt, sha256: &str, bytes: u64) -> Result<ReceiptStory> {
         let sha256 = encode::from_hex_32(sha256).map_err(|_| Failure::bug("a digest was not one"))?;
-        receipt::verify(receipt, &sha256, bytes, &self.keys).map_err(|error| {
+        let story = receipt::verify(receipt, &sha256, bytes, &self.keys).map_err(|error| {
             if error.cannot_tell() {
                 Failure::cannot_tell("unknown_log_key", "nobody here can tell whether the receipt is genuine")
                     .why(error.to_string())
@@ -99,7 +106,18 @@ impl Believed {
                     .why(error.to_string())
                     .hint("chunkctl requests --mine")
             }
-        })
+        })?;
+        let replaced = self
+            .earlier
+            .iter()
+            .find(|earlier| earlier.key == story.log_key && earlier.until < story.size);
+        match replaced {
+            Some(EarlierKey { until, .. }) => Err(Failure::no("evidence_false", "the evidence does not hold").why(format!(
+                "it is signed by a key that the log replaced with entry {until}, and is of {} entries",
+                story.size
+            ))),
+            None => Ok(story),
+        }
     }
 
     /// Whoever names witnesses in the trust file believes nothing that they have not seen.

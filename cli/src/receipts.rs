@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chunk_evidence::checkpoint::SignedCheckpoint;
+use chunk_evidence::note::VerifierKey;
 use chunk_evidence::receipt::{Receipt, ReceiptStory};
 
 use crate::client::read_bytes;
@@ -52,18 +53,11 @@ pub(crate) async fn ask(session: &Session<'_>, request: &str, chunk: u64) -> Res
 ///
 /// # Errors
 /// As [`Memory::observe`].
-pub(crate) async fn meet(
-    cx: &Context<'_>,
-    session: &Session<'_>,
-    believed: &Believed,
-    receipt: &Receipt,
-    story: &ReceiptStory,
-) -> Result<()> {
+pub(crate) async fn meet(cx: &Context<'_>, session: &Session<'_>, receipt: &Receipt, story: &ReceiptStory) -> Result<()> {
     let signed =
         SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
-    let key = believed.keys.iter().find(|key| key.to_text() == story.log_key);
-    let key = key.ok_or_else(|| Failure::bug("a verified receipt names an unknown key"))?;
-    Memory::new(&cx.paths.state, key).observe(&session.broker, &signed).await
+    let key = VerifierKey::parse(&story.log_key).map_err(|_| Failure::bug("a verified receipt names no key"))?;
+    Memory::new(&cx.paths.state, &key).observe(&session.broker, &signed).await
 }
 
 /// Puts a receipt under the log's newest checkpoint in the place of the one beside a file. The old one goes only when the new one holds and
@@ -85,7 +79,7 @@ pub(crate) async fn renew(cx: &Context<'_>, session: &Session<'_>, believed: &Be
             story.request, story.outcome, before.request, before.outcome
         )));
     }
-    meet(cx, session, believed, &new, &story).await?;
+    meet(cx, session, &new, &story).await?;
     let mut sink = Sink::open(&Target::File(place.to_owned()))?;
     sink.write(text.as_bytes())?;
     sink.finish()?.place(true).map_err(|unplaced| unplaced.failure)

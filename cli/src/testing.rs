@@ -183,7 +183,7 @@ pub(crate) fn credentials(broker: &str) -> Credentials {
 }
 
 /// The inclusion proof of RFC 9162, §2.1.3.1.
-fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
+pub(crate) fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
     if leaves.len() <= 1 {
         return Vec::new();
     }

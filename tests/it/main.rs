@@ -25,6 +25,7 @@ mod exports;
 mod files;
 mod ground;
 mod guides;
+mod keys;
 mod layering;
 mod matrix;
 mod mirror;

@@ -17,6 +17,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET /checkpoint", "signed and without personal data"),
     ("GET /tile/", "hashes only; entries need audit_read"),
     ("GET /consistency", "hashes only"),
+    ("GET /rotations", "keys of the log only"),
     ("GET /healthz", "says nothing but that it lives"),
     ("GET /readyz", "says nothing but that it is ready"),
     ("GET /metrics", "numbers only, loopback only unless it has a listener of its own"),

@@ -12,6 +12,7 @@ use chunk_wire::session::BrokerInfo;
 
 use crate::support::api::slice;
 use crate::support::foreign::{self, Hash, Log, leaf, root, signed};
+use crate::support::forger;
 use crate::support::oracle::{Checkpoint, assert_extends};
 use crate::support::process::Running;
 use crate::support::world::{copy_folder, free_port};
@@ -48,9 +49,12 @@ impl Witness {
         self.dir.join("witness.log")
     }
 
-    fn command(&self, log_key: &str) -> Command {
+    fn command(&self, log_keys: &[&str]) -> Command {
         let mut command = command(&self.dir);
-        command.args(["witness", "serve", "--listen", &self.address(), "--log", log_key]);
+        command.args(["witness", "serve", "--listen", &self.address()]);
+        for key in log_keys {
+            command.args(["--log", key]);
+        }
         if let Some(tls) = &self.tls {
             command.arg("--tls-cert").arg(tls.join("server.crt"));
             command.arg("--tls-key").arg(tls.join("server.key"));
@@ -59,7 +63,11 @@ impl Witness {
     }
 
     fn start(&mut self, log_key: &str) {
-        let mut running = Running::start(&mut self.command(log_key), &self.log());
+        self.start_knowing(&[log_key]);
+    }
+
+    fn start_knowing(&mut self, log_keys: &[&str]) {
+        let mut running = Running::start(&mut self.command(log_keys), &self.log());
         poll("the witness to listen", Duration::from_secs(20), || {
             assert!(running.ended().is_none(), "the witness ended: {}", running.log_text());
             std::net::TcpStream::connect(self.address()).ok()
@@ -416,7 +424,7 @@ fn a_cosignature_leaves_only_after_what_it_says_is_on_disk() {
     let log = Log::new("log.example/traced");
     let leaves: Vec<Hash> = (0..10).map(|i| leaf("a", i)).collect();
     let mut witness = Witness::made(folder.path().join("w"), "witness.example/w");
-    let plain = witness.command(&log.key.vkey());
+    let plain = witness.command(&[&log.key.vkey()]);
     let trace = folder.path().join("trace");
     let mut command = Command::new("strace");
     command
@@ -506,12 +514,12 @@ fn a_witness_without_its_memory_does_not_start_and_two_never_share_one() {
     let log = Log::new("log.example/a").key.vkey();
     let mut witness = Witness::made(folder.path().join("w"), "witness.example/w");
     witness.start(&log);
-    let twin = witness.command(&log).output().unwrap();
+    let twin = witness.command(&[&log]).output().unwrap();
     assert_eq!(twin.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&twin.stderr).contains("another witness holds"), "{twin:?}");
     assert_eq!(witness.running.take().unwrap().terminate(), 0);
     std::fs::remove_file(witness.dir.join("witness.state")).unwrap();
-    let lost = witness.command(&log).output().unwrap();
+    let lost = witness.command(&[&log]).output().unwrap();
     assert_eq!(lost.status.code(), Some(3));
     let said = String::from_utf8_lossy(&lost.stderr).into_owned();
     assert!(
@@ -614,4 +622,69 @@ fn an_auditor_who_names_witnesses_believes_what_they_have_seen_and_cannot_tell_o
     // A receipt is renewed for the file that it is of, and for no other.
     std::fs::copy(dana.dir().join("people.csv.receipt"), dana.dir().join("unseen.csv.receipt")).unwrap();
     dana.run(&["verify", "unseen.csv", "--renew", "--trust", "both.toml"]).exits(1);
+}
+
+#[test]
+fn a_key_is_replaced_when_the_witness_knows_both_and_the_old_one_gets_nothing_cosigned_then() {
+    let mut world = World::new();
+    let old = log_key(&world);
+    assert_eq!(world.stop(), 0);
+    let mut witness = Witness::made(world.path().join("w1"), "witness.example/first");
+    witness.start(&old);
+    configure(&mut world, "quorum = 1", &[witness.toml("security")]);
+    world.start();
+    witnessed(&world.anonymous(), 1, &[&witness.vkey]);
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "trust", "init", "-o", "plain.toml"]).exits(0);
+    let plain = std::fs::read_to_string(anna.dir().join("plain.toml")).unwrap();
+    let trust = format!("witnesses = [{:?}]\n{plain}", witness.vkey);
+    std::fs::write(anna.dir().join("trust.toml"), trust).unwrap();
+    assert_eq!(world.stop(), 0);
+
+    let file = world.broker_dir().join("broker.toml");
+    let key = |step: &str| world.broker_says(&["key", step, "--config", file.to_str().unwrap()]);
+    let (code, said) = key("prepare");
+    assert_eq!(code, 0, "{said}");
+    let new = said
+        .lines()
+        .find(|line| line.starts_with(old.split('+').next().unwrap()))
+        .unwrap()
+        .to_owned();
+    let (code, said) = key("rotate");
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("Witness `security` would not follow") && said.contains("403"),
+        "{said}"
+    );
+    assert!(said.contains("--log OLD --log NEW"), "{said}");
+    let thief = forger::log_key(&world.broker_dir());
+
+    witness.kill();
+    witness.start_knowing(&[&old, &new]);
+    let (code, said) = key("rotate");
+    assert_eq!(code, 0, "{said}");
+    witness.kill();
+    witness.start_knowing(&[&new]);
+    world.start();
+    assert_eq!(log_key(&world), new);
+    let size = Checkpoint::of(&world.anonymous()).size;
+    let note = witnessed(&world.anonymous(), size, &[&new, &witness.vkey]);
+    assert!(signed(&note, &old).is_none(), "{note}");
+    fetch(&world);
+    anna.run(&["audit", "export", "-o", "after.bundle"]).exits(0);
+    anna.run(&["audit", "verify", "after.bundle", "--trust", "trust.toml"]).exits(0);
+    assert_eq!(python(&anna.dir().join("after.bundle"), &anna.dir().join("trust.toml")), 0);
+
+    // Somebody with the old key goes on with a history of their own.
+    let seen = Checkpoint::parse(&witnessed(&world.anonymous(), size, &[&witness.vkey]));
+    let text = format!(
+        "{}\n{}\n{}\n",
+        seen.origin,
+        seen.size + 1,
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    );
+    let forged = chunk_evidence::note::sign(&text, &seen.origin, &thief).unwrap();
+    let body = format!("old {}\n\n{forged}", seen.size);
+    let answer = Api::new(&format!("http://{}", witness.address())).raw("POST", "/add-checkpoint", Some(body.into_bytes()), &[]);
+    assert_eq!(answer.status, 403, "{}", answer.text());
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use chunk_evidence::note::VerifierKey;
 use chunk_log::data_keys::DataKeys;
 use chunk_log::journal::{Journal, Urgency};
 use chunk_log::signer::LogSigner;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub data_keys: DataKeys,
     /// Signer of checkpoints.
     pub signer: LogSigner,
+    /// The key that was prepared to take the signer's place. It has, where the log says so and nothing else was done yet.
+    pub successor: Option<LogSigner>,
     /// Reader of data.
     pub scanner: Arc<dyn Scanner>,
     /// Fetcher of discovery documents and keys.
@@ -146,8 +149,16 @@ impl Broker {
     /// # Errors
     /// When the log cannot be read or written, or belongs to another origin.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
-        let signer = Arc::new(parts.signer);
-        let (log, left) = Log::open(parts.journal, parts.data_keys, Arc::clone(&signer), Arc::clone(&parts.clock))
+        let (first, successor) = (Arc::new(parts.signer), parts.successor.map(Arc::new));
+        let mut signer = Arc::clone(&first);
+        // The log says which of the two is its key; whatever is in the folder is at most one step behind.
+        let choose = |state: &State| {
+            let in_force = state.log_key();
+            let successor = successor.filter(|successor| in_force.as_deref() == Some(successor.vkey().as_str()));
+            signer = successor.unwrap_or(first);
+            Arc::clone(&signer)
+        };
+        let (log, left) = Log::open(parts.journal, parts.data_keys, choose, Arc::clone(&parts.clock))
             .map_err(|fault| Error::new(Code::EvidenceUnavailable, "The evidence log cannot be opened.").operator(fault))?;
         let (witness, witnessing) = (
             Arc::new(Witnesses::new(parts.witness.as_ref(), parts.clock.now_ms())),
@@ -422,22 +433,32 @@ impl Broker {
         self.log.commit(weight, decide).await.map(drop)
     }
 
-    /// The log must be the one that this broker's origin and key began: under others, nobody's checkpoints would fit it.
+    /// The log must be the one that has this broker's origin and key: under others, nobody's checkpoints would fit it.
     fn check_genesis(&self) -> Result<(), Error> {
         let published = self.log.published();
         let Some(begun) = &published.state.genesis else { return Ok(()) };
         let (origin, log_key) = (&self.settings.origin, self.signer.vkey());
-        if begun.origin == *origin && begun.log_key == log_key {
+        let in_force = published.state.log_key().unwrap_or_default();
+        if begun.origin == *origin && in_force == log_key {
             return Ok(());
         }
         Err(Error::new(
             Code::Unavailable,
             format!(
-                "The evidence log was begun as `{}` with the key `{}`, and this broker is `{origin}` with the key `{log_key}`.",
-                begun.origin, begun.log_key
+                "The evidence log is `{}` with the key `{in_force}`, and this broker is `{origin}` with the key `{log_key}`.",
+                begun.origin
             ),
         )
         .hint("start the broker with the data directory, origin and log key that belong together"))
+    }
+
+    /// Every key of the log: those that its entries name, and the one that signs, which may still have to begin it.
+    pub(crate) fn log_keys(&self) -> Vec<VerifierKey> {
+        let mut keys = self.log.published().state.log_keys();
+        if !keys.contains(self.signer.verifier()) {
+            keys.push(self.signer.verifier().clone());
+        }
+        keys
     }
 
     /// Ends what time ends: pending requests, unused grants, sessions; and records failed sign-ins in bulk.

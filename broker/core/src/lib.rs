@@ -23,6 +23,7 @@ pub mod policy;
 mod rates;
 pub mod recording;
 pub mod retention;
+pub mod rotate;
 pub mod settings;
 pub mod sinks;
 mod state;

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chunk_evidence::leaf::Kind;
+use chunk_evidence::note::VerifierKey;
 use chunk_wire::fetch::RequestState;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) last_ms: i64,
     /// How the log began.
     pub(crate) genesis: Option<Genesis>,
+    /// How its key was replaced since: index of the entry, and the key from there on.
+    pub(crate) rotations: imbl::Vector<(u64, VerifierKey)>,
     /// (issuer, subject) → pseudonym.
     pub(crate) actors: imbl::HashMap<(String, String), ActorId>,
     /// What is known of each person.
@@ -159,6 +162,11 @@ impl State {
                     log_key: log_key.clone(),
                 });
             }
+            Event::KeyRotate(rotation) => {
+                if self.log_key() == Some(rotation.from().to_text()) {
+                    self.rotations.push_back((index, rotation.to().clone()));
+                }
+            }
             Event::ConfigLoad { digest, .. } => self.config = Some(digest.clone()),
             Event::PolicyLoad { digest, .. } => {
                 self.policy = Some((index, digest.clone()));
@@ -246,6 +254,25 @@ impl State {
         }
         self.size += 1;
         self.last_ms = self.last_ms.max(time_ms);
+    }
+
+    /// The log's key in force.
+    pub(crate) fn log_key(&self) -> Option<String> {
+        match self.rotations.last() {
+            Some((_, key)) => Some(key.to_text()),
+            None => self.genesis.as_ref().map(|begun| begun.log_key.clone()),
+        }
+    }
+
+    /// Every key that the log had, oldest first.
+    pub(crate) fn log_keys(&self) -> Vec<VerifierKey> {
+        let first = self.genesis.as_ref().and_then(|begun| VerifierKey::parse(&begun.log_key).ok());
+        first.into_iter().chain(self.rotations.iter().map(|(_, key)| key.clone())).collect()
+    }
+
+    /// Size of the smallest tree whose checkpoint the key in force signed.
+    pub(crate) fn rotated(&self) -> u64 {
+        self.rotations.last().map_or(0, |(index, _)| index + 1)
     }
 
     /// The session with this id, if it is open at this time.

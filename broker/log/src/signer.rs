@@ -4,6 +4,7 @@ use chunk_evidence::checkpoint::{Checkpoint, SignedCheckpoint};
 use chunk_evidence::dsse::{self, Envelope};
 use chunk_evidence::merkle::Hash;
 use chunk_evidence::note::{NoteError, VerifierKey};
+use chunk_evidence::rotation::Rotation;
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use zeroize::Zeroizing;
@@ -107,6 +108,20 @@ impl LogSigner {
             },
             &self.key,
         )?)
+    }
+
+    /// The statement that the other key takes this one's place, signed by both.
+    ///
+    /// # Errors
+    /// When the two are one, or of different logs.
+    pub fn replaced_by(&self, other: &Self) -> Result<Rotation, SignerError> {
+        let statement = Rotation::sign(&self.origin, &self.key, &other.key)?;
+        let rotation = Rotation::parse(&statement).map_err(|_| SignerError::Key)?;
+        if *rotation.from() == self.verifier && *rotation.to() == other.verifier {
+            Ok(rotation)
+        } else {
+            Err(SignerError::Key)
+        }
     }
 
     /// Signs a statement about an export.

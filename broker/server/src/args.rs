@@ -52,6 +52,12 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Replace the log's signing key, without a new log
+    Key {
+        /// Which step
+        #[command(subcommand)]
+        step: KeyStep,
+    },
     /// Seal a credential from standard input under the master key, for broker.toml
     Seal {
         /// Configuration that names the master key's file; the environment may give the key instead
@@ -73,6 +79,23 @@ pub enum Command {
         /// Write the pages of all commands into this folder instead
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+    },
+}
+
+/// Steps of replacing the log's key.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeyStep {
+    /// Make the key that will take the place of the log's, and print its verifier key; the broker may run
+    Prepare {
+        /// The configuration
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Record in the log, signed by both keys, that the prepared one takes its place; the broker must not run
+    Rotate {
+        /// The configuration
+        #[command(flatten)]
+        config: ConfigArg,
     },
 }
 

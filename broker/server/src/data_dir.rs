@@ -20,6 +20,8 @@ use crate::secrets::sealed;
 const JOURNAL: &str = "journal.sqlite";
 const DATA_KEYS: &str = "data-keys.sqlite";
 const LOG_KEY: &str = "log-key.sealed";
+/// The key that is to take its place, from the time at which it is prepared until it has.
+const LOG_KEY_NEXT: &str = "log-key-next.sealed";
 const INSTALLATION: &str = "installation.json";
 /// Made when the first recording is.
 const RECORDINGS: &str = "recordings";
@@ -40,6 +42,8 @@ pub(crate) struct DataDir {
     pub(crate) journal: SqliteJournal,
     pub(crate) data_keys: DataKeys,
     pub(crate) signer: LogSigner,
+    /// The key prepared to take the signer's place.
+    pub(crate) successor: Option<LogSigner>,
     pub(crate) recordings: FileRecordings,
 }
 
@@ -90,12 +94,14 @@ pub(crate) fn create(dir: &Path, origin: &str, master: &MasterKey) -> Result<(),
 
 /// Whether the folder would open, as far as can be told while a broker may be using it.
 pub(crate) fn check(dir: &Path, master: &MasterKey) -> Result<(), CommandError> {
-    identity(dir, master).map(|_| ())
+    let (installation, _) = identity(dir, master)?;
+    successor(dir, &installation, master).map(|_| ())
 }
 
 /// Opens the folder.
 pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandError> {
     let (installation, signer) = identity(dir, master)?;
+    let successor = successor(dir, &installation, master)?;
     let fault = |what: String| unusable(dir, &what);
     let data_keys =
         DataKeys::open(dir.join(DATA_KEYS), &data_keys_master(master)).map_err(|e| fault(format!("{DATA_KEYS}: {}", chain(&e))))?;
@@ -106,6 +112,7 @@ pub(crate) fn open(dir: &Path, master: &MasterKey) -> Result<DataDir, CommandErr
         journal,
         data_keys,
         signer,
+        successor,
         recordings: FileRecordings::below(dir.join(RECORDINGS)),
     })
 }
@@ -121,9 +128,49 @@ fn identity(dir: &Path, master: &MasterKey) -> Result<(Installation, LogSigner),
         return Err(fault("it was made by a newer version of this program"));
     }
     let sealed_key = std::fs::read_to_string(dir.join(LOG_KEY)).map_err(|e| fault(&format!("{LOG_KEY}: {}", e.kind())))?;
-    let key = sealed::open(master, sealed::LOG_KEY, sealed_key.trim()).map_err(|why| fault(&format!("{LOG_KEY}: {why}")))?;
-    let signer = LogSigner::from_pkcs8(&installation.origin, &key).map_err(|e| fault(&format!("{LOG_KEY}: {}", chain(&e))))?;
+    let signer = unseal(&installation.origin, master, &sealed_key).map_err(|why| fault(&format!("{LOG_KEY}: {why}")))?;
     Ok((installation, signer))
+}
+
+/// The key prepared to take the log key's place, if one is.
+fn successor(dir: &Path, installation: &Installation, master: &MasterKey) -> Result<Option<LogSigner>, CommandError> {
+    let fault = |why: String| {
+        unusable(dir, &format!("{LOG_KEY_NEXT}: {why}"))
+            .next("if no key was to be replaced, move this file away; else put the right one back")
+    };
+    match std::fs::read_to_string(dir.join(LOG_KEY_NEXT)) {
+        Ok(sealed_key) => unseal(&installation.origin, master, &sealed_key).map(Some).map_err(fault),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(fault(e.kind().to_string())),
+    }
+}
+
+fn unseal(origin: &str, master: &MasterKey, sealed_key: &str) -> Result<LogSigner, String> {
+    let key = sealed::open(master, sealed::LOG_KEY, sealed_key.trim())?;
+    LogSigner::from_pkcs8(origin, &key).map_err(|e| chain(&e))
+}
+
+/// The log's key and the one that is to take its place, which is made if none is prepared. A broker may be using the folder.
+pub(crate) fn prepare_key(dir: &Path, master: &MasterKey) -> Result<(LogSigner, LogSigner), CommandError> {
+    let (installation, signer) = identity(dir, master)?;
+    if let Some(next) = successor(dir, &installation, master)? {
+        return Ok((signer, next));
+    }
+    let failed = |why: String| CommandError::unavailable("The new key could not be made.").because(why);
+    let key = LogSigner::generate_pkcs8().map_err(|e| failed(chain(&e)))?;
+    let next = LogSigner::from_pkcs8(&installation.origin, &key).map_err(|e| failed(chain(&e)))?;
+    let sealed_key = sealed::seal(master, sealed::LOG_KEY, &key).map_err(failed)?;
+    write_note(&dir.join(LOG_KEY_NEXT), &format!("{sealed_key}\n")).map_err(|e| failed(format!("{LOG_KEY_NEXT}: {}", e.kind())))?;
+    Ok((signer, next))
+}
+
+/// Puts the prepared key in the place of the log's key, once the log says that it is. The old one is gone with that.
+pub(crate) fn settle_key(dir: &Path) -> Result<(), CommandError> {
+    let settle = || {
+        std::fs::rename(dir.join(LOG_KEY_NEXT), dir.join(LOG_KEY))?;
+        File::open(dir)?.sync_all()
+    };
+    settle().map_err(|e| unusable(dir, &format!("{LOG_KEY_NEXT} cannot take the place of {LOG_KEY}: {}", e.kind())))
 }
 
 fn unusable(dir: &Path, what: &str) -> CommandError {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chunk_broker::args::{Args, Command};
-use chunk_broker::commands::{about, check, init, keys};
+use chunk_broker::args::{Args, Command, KeyStep};
+use chunk_broker::commands::{about, check, init, keys, rotate};
 use chunk_broker::config::Env;
 use chunk_broker::error::CommandError;
 use chunk_broker::ports::Ports;
@@ -43,6 +43,12 @@ fn run(command: Command, env: &Env) -> Result<(), CommandError> {
             block_on(async { serve::serve(config, ports(), env.clone(), serve::stop_on_signal()?, || ()).await })
         }
         Command::Keygen { kind, output } => keys::keygen(kind, output.as_deref(), env),
+        Command::Key {
+            step: KeyStep::Prepare { config },
+        } => rotate::prepare(&config.file, env),
+        Command::Key {
+            step: KeyStep::Rotate { config },
+        } => block_on(rotate::rotate(&config.file, &ports(), env)),
         Command::Seal { config } => keys::seal(config.as_deref(), env),
         Command::Dev(asked) => {
             telemetry::start(env);

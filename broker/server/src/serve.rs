@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use chunk_core::broker::{Broker, Parts};
 use chunk_core::settings::Settings;
+use chunk_log::LogSigner;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -213,6 +214,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
             .next("chunk-broker check"));
     }
     let data = data_dir::open(&config.broker.data_dir, &master)?;
+    let (data_folder, prepared) = (config.broker.data_dir.clone(), data.successor.as_ref().map(LogSigner::vkey));
     let scanner =
         (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
     let http = IssuerHttp::new(config.token_issuers())
@@ -248,6 +250,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         journal: Box::new(data.journal),
         data_keys: data.data_keys,
         signer: data.signer,
+        successor: data.successor,
         scanner,
         http: Arc::new(http),
         recordings: Arc::new(data.recordings),
@@ -258,13 +261,18 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         token_seed: *master.derive(&[b"tokens/v1"]),
         nonce_key: *master.derive(&[b"nonces/v1"]),
     };
-    Broker::start(parts).await.map_err(|fault| {
+    let broker = Broker::start(parts).await.map_err(|fault| {
         let failed = CommandError::unavailable("The broker cannot start.").because(chain(&fault));
         match fault.hint {
             Some(next) => failed.next(next),
             None => failed,
         }
-    })
+    })?;
+    if prepared.is_some_and(|prepared| prepared == broker.info().log_key) {
+        // The log said that its key was replaced, and whoever wrote that did not live to do the rest.
+        data_dir::settle_key(&data_folder)?;
+    }
+    Ok(broker)
 }
 
 #[cfg(test)]

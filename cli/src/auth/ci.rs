@@ -97,7 +97,7 @@ impl Source {
 pub(crate) async fn open_session(cx: &Context<'_>, broker: &Broker, source: &Source) -> Result<(Credentials, BrokerInfo)> {
     let info: BrokerInfo = broker.json(&broker.get(&["v1", "info"]), Proof::None).await?;
     login::check_address(&broker.url, &info)?;
-    login::check_log_key(cx, broker.url.as_str(), &info)?;
+    login::check_log_key(cx, broker, &info).await?;
     let audience = broker.url.as_str();
     let token = source.token(audience, cx.ca_file()).await?;
     let (key, seed) = Key::generate()?;

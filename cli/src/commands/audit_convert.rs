@@ -225,6 +225,7 @@ fn believed(cx: &Context<'_>, trust: Option<&Path>) -> Result<(TrustPolicy, Stri
     let log = cx.pinned_log().ok_or_else(none)?;
     let key = VerifierKey::parse(&log.key).map_err(|_| Failure::usage("the pinned log key is damaged").hint("chunkctl config unpin"))?;
     let mut policy = TrustPolicy::of_key(&key);
+    policy.log_keys.extend(log.earlier.iter().map(|earlier| earlier.key.clone()));
     // What this machine has seen of the log must be in the bundle's history, where the bundle reaches so far.
     let seen = Memory::new(&cx.paths.state, &key).recall()?;
     policy.last_checkpoint = seen.map(|seen| seen.text().to_owned());

@@ -125,6 +125,7 @@ async fn ask(cx: &Context<'_>) -> Result<PinnedLog> {
         origin: info.origin,
         key: info.log_key,
         pinned_ms: figures::now_ms(),
+        earlier: Vec::new(),
     })
 }
 
@@ -183,6 +184,7 @@ mod tests {
             origin: "o/d/1".into(),
             key: key.to_text(),
             pinned_ms: 0,
+            earlier: Vec::new(),
         };
         let last = SignedCheckpoint::sign(
             &Checkpoint {

@@ -10,7 +10,7 @@ use crate::client::session::Session;
 use crate::client::{Broker, Proof};
 use crate::context::{Context, block_on};
 use crate::error::{Failure, Result};
-use crate::{figures, memory, text};
+use crate::{figures, text};
 
 #[derive(Serialize)]
 struct Check<'a> {
@@ -190,18 +190,25 @@ async fn log(cx: &Context<'_>, broker: &Broker, info: &BrokerInfo) -> Result<(()
     let Some(pinned) = cx.pinned_log() else {
         return Ok(((), format!("{} (not pinned yet: that happens at the first sign-in)", info.origin)));
     };
-    if pinned.key != info.log_key || pinned.origin != info.origin {
+    if pinned.origin != info.origin {
         return Err(Failure::no("log_key", "the broker shows another evidence log than the pinned one")
             .why("ask its operator, by another way than this broker, whether the log was replaced")
             .hint("chunkctl config unpin"));
     }
-    let signed = memory::meet(&cx.paths.state, pinned, broker).await?;
+    let signed = cx.meet(broker).await?;
+    if cx.pinned_log().is_some_and(|pinned| pinned.key != info.log_key) {
+        return Err(Failure::no(
+            "log_key",
+            "the broker names another log key than the one that signs its checkpoints",
+        )
+        .hint("chunkctl config"));
+    }
     Ok((
         (),
         format!(
             "{}, {} entries, consistent with what was seen before",
             info.origin,
-            figures::count(signed.unverified().size)
+            figures::count(signed.map_or(0, |signed| signed.unverified().size))
         ),
     ))
 }

@@ -16,7 +16,7 @@ use crate::auth::{browser, ci, device};
 use crate::client::{Broker, Proof};
 use crate::config::{BrokerUrl, Config, PinnedLog};
 use crate::context::{Context, block_on};
-use crate::error::{Failure, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::output::Ui;
 use crate::{figures, text};
 
@@ -155,7 +155,7 @@ pub(crate) async fn open_session(
 ) -> Result<(Credentials, BrokerInfo)> {
     let info: BrokerInfo = broker.json(&broker.get(&["v1", "info"]), Proof::None).await?;
     check_address(&broker.url, &info)?;
-    check_log_key(cx, broker.url.as_str(), &info)?;
+    check_log_key(cx, broker, &info).await?;
     let issuer = choose_issuer(&info.issuers, issuer)?;
     let way = choose_way(issuer, way)?;
     if issuer.insecure_development {
@@ -301,23 +301,41 @@ pub(crate) fn check_address(typed: &BrokerUrl, info: &BrokerInfo) -> Result<()> 
     }
 }
 
-/// The log key is believed at the first meeting only. Afterwards another key is somebody else's log.
-pub(crate) fn check_log_key(cx: &Context<'_>, broker: &str, info: &BrokerInfo) -> Result<()> {
+/// The log key is believed at the first meeting only. Afterwards another key is somebody else's log, unless the log proves that it took
+/// the old one's place.
+pub(crate) async fn check_log_key(cx: &Context<'_>, broker: &Broker, info: &BrokerInfo) -> Result<()> {
     let named = VerifierKey::parse(&info.log_key).ok().filter(|key| key.name() == info.origin);
     if named.is_none() {
         return Err(Failure::cannot_tell("log_key", "the broker's log key is none")
             .why("it must be a C2SP verifier key named after the log's origin"));
     }
-    match cx.config.logs.get(broker) {
-        Some(pinned) if pinned.origin != info.origin || pinned.key != info.log_key => Err(Failure::no(
+    let is_other = |pinned: &PinnedLog| pinned.origin != info.origin || pinned.key != info.log_key;
+    let Some(pinned) = cx.pinned_log().filter(|pinned| is_other(pinned)) else {
+        return Ok(());
+    };
+    let other = |why: Option<String>| {
+        let failure = Failure::no(
             "log_key",
-            format!("{broker} shows another evidence log than the one pinned at your first sign-in"),
-        )
-        .why(format!("pinned {}: {}", figures::time(pinned.pinned_ms), pinned.key))
-        .why(format!("shown now: {}", info.log_key))
-        .why("ask the operator, by another way than this broker, whether the log was replaced; only then forget the old key")
-        .hint("chunkctl config unpin")),
-        _ => Ok(()),
+            format!(
+                "{} shows another evidence log than the one pinned at your first sign-in",
+                broker.url.as_str()
+            ),
+        );
+        why.into_iter()
+            .fold(failure, Failure::why)
+            .why(format!("pinned {}: {}", figures::time(pinned.pinned_ms), pinned.key))
+            .why(format!("shown now: {}", info.log_key))
+            .why("ask the operator, by another way than this broker, whether the log was replaced; only then forget the old key")
+            .hint("chunkctl config unpin")
+    };
+    if pinned.origin != info.origin {
+        return Err(other(None));
+    }
+    match cx.meet(broker).await {
+        Ok(_) if cx.pinned_log().is_some_and(is_other) => Err(other(None)),
+        Ok(_) => Ok(()),
+        Err(failure) if failure.exit == Exit::No && failure.code == "evidence_false" => Err(other(failure.why.into_iter().next())),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -355,6 +373,7 @@ fn shown_log(info: &BrokerInfo) -> PinnedLog {
         origin: info.origin.clone(),
         key: info.log_key.clone(),
         pinned_ms: figures::now_ms(),
+        earlier: Vec::new(),
     }
 }
 
@@ -373,7 +392,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::client::scripted::{Scripted, answer};
-    use crate::error::Exit;
 
     fn issuer(name: &str) -> IssuerInfo {
         IssuerInfo {

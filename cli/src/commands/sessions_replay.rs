@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chunk_evidence::checkpoint::SignedCheckpoint;
 use chunk_wire::audit::{EntryPage, EntryQuery, EntryView};
 use chunk_wire::fetch::Format;
 use chunk_wire::id::{RequestId, SessionId};
@@ -22,11 +21,10 @@ use crate::client::{connection, read_bytes};
 use crate::commands::{approval_wait, sessions};
 use crate::context::Context;
 use crate::error::{Failure, Result};
-use crate::memory::Memory;
 use crate::output::Table;
 use crate::proof::{self, Believed};
 use crate::sink::{Arrived, Sink, Target};
-use crate::{figures, progress, text};
+use crate::{figures, progress, receipts, text};
 
 /// Arguments of `sessions replay`.
 #[derive(Debug, Args)]
@@ -337,11 +335,7 @@ async fn check(cx: &Context<'_>, session: &Session<'_>, believed: &Believed, del
     if story.intent != delivery.intent || story.request != delivery.request.as_str() {
         return Err(other(format!("the proof is of the delivery #{}", story.intent)));
     }
-    let signed =
-        SignedCheckpoint::parse(&receipt.checkpoint).map_err(|_| Failure::no("evidence_false", "the receipt holds no checkpoint"))?;
-    let key = believed.keys.iter().find(|key| key.to_text() == story.log_key);
-    let key = key.ok_or_else(|| Failure::bug("a verified receipt names an unknown key"))?;
-    Memory::new(&cx.paths.state, key).observe(&session.broker, &signed).await?;
+    receipts::meet(cx, session, &receipt, &story).await?;
     Ok(Standing::Proven)
 }
 

@@ -14,6 +14,7 @@ pub mod leaf;
 pub mod merkle;
 pub mod note;
 pub mod receipt;
+pub mod rotation;
 pub mod tile;
 pub mod timestamp;
 pub mod trust;

@@ -13,6 +13,7 @@ use crate::merkle::tests::{mth, path, subproof};
 use crate::merkle::{Frontier, Hash};
 use crate::note::VerifierKey;
 use crate::receipt::{Receipt, ReceiptEntry, ReceiptFile, entries_needed};
+use crate::rotation::Rotation;
 
 pub(crate) const ORIGIN: &str = "example.org/prod/7f3a";
 pub(crate) const FILE: &[u8] = b"email,total\n***,12\n";
@@ -44,6 +45,8 @@ pub(crate) struct Log {
     pub(crate) documents: Vec<String>,
     pub(crate) hashes: Vec<Hash>,
     pub(crate) t: i64,
+    /// Entries that replaced the key.
+    pub(crate) rotated: Vec<u64>,
     /// Index of the policy in force.
     policy: u64,
 }
@@ -63,6 +66,7 @@ impl Log {
             documents: Vec::new(),
             hashes: Vec::new(),
             t: 1_764_000_000_000,
+            rotated: Vec::new(),
             policy: 0,
         }
     }
@@ -146,6 +150,28 @@ impl Log {
         let what = json!({"datasets": ["orders"], "digest": sha256_hex(b"config")});
         self.append(Header::new(Kind::ConfigLoad), &Body::new().with(Group::What, what));
         self.load("permit(principal, action, resource);");
+    }
+
+    /// Puts the key of this seed in the place of the log's, and gives the old one.
+    pub(crate) fn rotate(&mut self, seed: u8) -> Ed25519KeyPair {
+        let new = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        let statement = Rotation::sign(ORIGIN, &self.key, &new).unwrap();
+        self.rotate_saying(&statement);
+        std::mem::replace(&mut self.key, new)
+    }
+
+    /// Appends an entry that replaces the key by whatever it says.
+    pub(crate) fn rotate_saying(&mut self, statement: &str) -> u64 {
+        let what = json!({"rotation": statement});
+        let index = self.append(Header::new(Kind::KeyRotate), &Body::new().with(Group::What, what));
+        self.rotated.push(index);
+        index
+    }
+
+    /// The entries that replaced the key, proven under the tree of this size.
+    pub(crate) fn rotations(&self, size: u64) -> Vec<ReceiptEntry> {
+        let below = self.rotated.iter().filter(|index| **index < size);
+        below.map(|index| self.receipt_entry(*index, size)).collect()
     }
 
     /// Loads a policy.
@@ -555,17 +581,23 @@ impl Log {
     pub(crate) fn receipt(&self, delivery: &Delivery, size: u64) -> Receipt {
         let header = |index: u64| Ok::<_, ()>(Leaf::parse(&self.leaves[index as usize]).unwrap().header);
         let indices = entries_needed(delivery.outcome, header).unwrap();
-        let entry = |index: u64| {
-            let (leaf, document) = (&self.leaves[index as usize], &self.documents[index as usize]);
-            ReceiptEntry::new(index, leaf, document, &self.inclusion(index, size)).unwrap()
-        };
         let file = ReceiptFile {
             bytes: FILE.len() as u64,
             format: "csv".into(),
             name: None,
             sha256: sha256_hex(FILE),
         };
-        Receipt::new(&self.checkpoint(size), file, indices.into_iter().map(entry).collect())
+        Receipt::new(
+            &self.checkpoint(size),
+            file,
+            indices.into_iter().map(|index| self.receipt_entry(index, size)).collect(),
+        )
+        .with_rotations(self.rotations(size))
+    }
+
+    pub(crate) fn receipt_entry(&self, index: u64, size: u64) -> ReceiptEntry {
+        let (leaf, document) = (&self.leaves[index as usize], &self.documents[index as usize]);
+        ReceiptEntry::new(index, leaf, document, &self.inclusion(index, size)).unwrap()
     }
 }
 

@@ -166,6 +166,7 @@ impl History {
             consistency: vec![from_nothing],
             tail: &[],
             stamped: &[],
+            rotations: &[],
         };
         let signed = |kind: &str, payload: &[u8]| dsse::sign(key, kind, payload, &dsse::key_id(public.public_key()));
         let mut bundle = Vec::new();

@@ -87,7 +87,7 @@ pub fn extends(broker: &Broker, kept: &str) -> Result<u64, Error> {
     let refused = |what: String| Error::new(Code::EvidenceUnavailable, what);
     let foreign = || refused("It is no checkpoint of this log.".to_owned()).hint("give each broker a mirror folder of its own");
     let kept = SignedCheckpoint::parse(kept).map_err(|_| foreign())?;
-    let keys = [broker.signer.verifier().clone()];
+    let keys = broker.log_keys();
     let (kept, _) = kept.verify(&keys).map_err(|_| foreign())?;
     let published = broker.log.published();
     let head = published.checkpoint.unverified();

@@ -31,7 +31,7 @@ pub use mirror::{Shown, TILE_ENTRIES, extends, full_tiles, partial_tiles, root, 
 pub use recordings::recording;
 pub use search::{entry, search};
 pub use sessions::{session, sessions};
-pub use tree::{checkpoint, consistency, entries_tile, tile};
+pub use tree::{ReceiptEntry, checkpoint, consistency, entries_tile, rotations, tile};
 
 async fn record_read(broker: &Broker, caller: &Caller, query: Value, entries: usize) -> Result<(), Error> {
     let event = Event::AuditRead {

@@ -1,5 +1,6 @@
 //! The log itself as others see it: checkpoint, tiles, proofs of consistency.
 
+pub use chunk_evidence::receipt::ReceiptEntry;
 use chunk_evidence::tile::{TILE_WIDTH, Tile, entry_bundle};
 use chunk_wire::problem::Code;
 
@@ -8,6 +9,7 @@ use crate::authorize::demand;
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
+use crate::evidence::proofs;
 use crate::identity::Caller;
 use crate::policy::Action;
 
@@ -37,6 +39,18 @@ pub fn consistency(broker: &Broker, from: u64, to: u64) -> Option<Vec<[u8; 32]>>
             None
         }
     })
+}
+
+/// The entries that replaced the log's key below this size, each proven under the tree of that size; `None` when there is no such tree.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn rotations(broker: &Broker, size: u64) -> Result<Option<Vec<ReceiptEntry>>, Error> {
+    let published = broker.log.published();
+    if size > published.state.size {
+        return Ok(None);
+    }
+    proofs::rotations(&broker.log, &published.state, size).await.map(Some)
 }
 
 /// The entry bundle of this C2SP path, `tile/entries/x001/234.p/5`.

@@ -13,7 +13,7 @@ use chunk_log::signer::LogSigner;
 use tokio::runtime::Handle;
 
 use super::log::{Log, Opened, Published, requests_named};
-use super::proofs::{broken, document};
+use super::proofs::{broken, document, rotations};
 use super::spool::SealedSpool;
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -160,7 +160,8 @@ impl Job {
     /// later; where others vouched for the log or stamped it, one that was a head before.
     fn settle(&mut self) -> Result<(), Error> {
         let kept = self.wanted.seen.iter().copied().filter(|size| *size <= self.head.state.size);
-        self.last = kept.fold(self.last, u64::max);
+        // A head is signed by the key in force, which says so below it to those who know an older one.
+        self.last = kept.fold(self.last, u64::max).max(self.head.state.rotated());
         if self.decided.is_none() {
             self.decided = Some(self.decide()?);
         }
@@ -212,6 +213,7 @@ impl Job {
             None => self.decide()?,
         };
         let stamped = self.stamps(&decided);
+        let rotations = self.runtime.block_on(rotations(&self.log, &self.head.state, size))?;
         // The first proof is that of the start. Sizes beyond the head cannot be met; the auditor's verifier says so.
         let mut sizes: Vec<u64> = self.wanted.seen.clone();
         sizes.extend(stamped.iter().map(|stamped| stamped.checkpoint.unverified().size));
@@ -233,6 +235,7 @@ impl Job {
             consistency,
             tail: &tail,
             stamped: &stamped,
+            rotations: &rotations,
         };
         writer
             .finish(&head, |payload_type, payload| self.signer.statement(payload_type, payload))

@@ -101,7 +101,7 @@ pub(crate) struct Stored {
 }
 
 impl Log {
-    /// Replays the journal and starts the writer.
+    /// Replays the journal and starts the writer, which signs with the key that is chosen for what the journal says.
     ///
     /// Beside the log, it gives the entries whose bodies should be gone and are not, because a broker died before it was through.
     ///
@@ -110,12 +110,13 @@ impl Log {
     pub(crate) fn open(
         journal: Box<dyn Journal>,
         data_keys: DataKeys,
-        signer: Arc<LogSigner>,
+        signer: impl FnOnce(&State) -> Arc<LogSigner>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Vec<u64>), Box<dyn std::error::Error + Send + Sync>> {
         let data_keys = Arc::new(data_keys);
         let reader = journal.reader()?;
         let Replayed { state, tree, index, left } = replay(reader.as_ref(), &data_keys)?;
+        let signer = signer(&state);
         let checkpoint = signer.sign(tree.size(), root_of(&tree)?)?;
         let (size, _) = watch::channel(state.size);
         let shared = Arc::new(Shared {

@@ -82,6 +82,7 @@ pub(crate) fn narrate(event: &Event) -> String {
         ),
         Event::AuditRead { entries, .. } => format!("{entries} entries read"),
         Event::AuditExport { from, to, level, .. } => format!("entries {from} to {to} exported at level {level}"),
+        Event::KeyRotate(rotation) => format!("the log's key is `{}` from here on", rotation.to().to_text()),
         Event::Anchor(observed) => match observed.kind {
             AnchorKind::Rfc3161 => format!("entries before {} have a time stamp", observed.size),
             AnchorKind::Witness => format!("witnesses vouch for the entries before {}", observed.size),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use chunk_evidence::receipt::{Receipt, ReceiptEntry, ReceiptFile, entries_needed};
 use chunk_wire::problem::Code;
 
-use super::log::{Opened, Published};
+use super::log::{Log, Opened, Published};
 use crate::approval::wrong_state;
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::state::Request;
+use crate::state::{Request, State};
 
 /// The receipt of the newest complete delivery of a chunk: the entries its story rests on, each proven under one checkpoint.
 pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Request, chunk: u32) -> Result<String, Error> {
@@ -24,6 +24,7 @@ pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Re
     let cosigned = broker.witness.covering(outcome_index + 1, broker.clock.now_ms()).await;
     let checkpoint = cosigned.as_deref().unwrap_or(&head.checkpoint);
     let entries = receipt_entries(broker, checkpoint.unverified().size, outcome_index).await?;
+    let rotations = rotations(&broker.log, &head.state, checkpoint.unverified().size).await?;
     let file = ReceiptFile {
         bytes: outcome.bytes,
         format: request.format.as_str().to_owned(),
@@ -31,6 +32,7 @@ pub(crate) async fn receipt(broker: &Broker, head: &Arc<Published>, request: &Re
         sha256,
     };
     Receipt::new(checkpoint, file, entries)
+        .with_rotations(rotations)
         .to_text()
         .map_err(|fault| broken(fault.into()))
 }
@@ -46,7 +48,7 @@ async fn receipt_entries(broker: &Broker, size: u64, outcome: u64) -> Result<Vec
                 return indices
                     .iter()
                     .filter_map(|index| read.get(index))
-                    .map(|entry| receipt_entry(broker, size, entry))
+                    .map(|entry| receipt_entry(&broker.log, size, entry))
                     .collect();
             }
             Err(missing) => {
@@ -56,10 +58,16 @@ async fn receipt_entries(broker: &Broker, size: u64, outcome: u64) -> Result<Vec
     }
 }
 
-fn receipt_entry(broker: &Broker, size: u64, opened: &Opened) -> Result<ReceiptEntry, Error> {
+/// The entries that replaced the log's key below this size, each proven under the tree of that size.
+pub(crate) async fn rotations(log: &Log, state: &State, size: u64) -> Result<Vec<ReceiptEntry>, Error> {
+    let indices = state.rotations.iter().map(|(index, _)| *index).filter(|index| *index < size);
+    let read = log.read_at(indices.collect()).await?;
+    read.iter().map(|entry| receipt_entry(log, size, entry)).collect()
+}
+
+fn receipt_entry(log: &Log, size: u64, opened: &Opened) -> Result<ReceiptEntry, Error> {
     let index = opened.index;
-    let proof = broker
-        .log
+    let proof = log
         .with_tree(|tree| tree.inclusion(index, size))
         .ok_or_else(|| broken(format!("entry {index} is not in the tree").into()))?;
     ReceiptEntry::new(index, &opened.leaf.to_bytes(), &document(opened)?, &proof).map_err(|fault| broken(fault.into()))

@@ -9,6 +9,7 @@ mod stories;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -42,6 +43,7 @@ use crate::notify::Notifying;
 use crate::policy::PolicySet;
 use crate::recording::Keep;
 use crate::retention::Retention;
+use crate::rotate::{RotateParts, rotate};
 use crate::settings::{IssuerSettings, Settings};
 use crate::sinks::Sinking;
 use crate::state::State;
@@ -334,6 +336,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) policies: String,
     pub(crate) log_seed: [u8; 32],
+    /// A key prepared to take its place.
+    pub(crate) next_seed: Option<[u8; 32]>,
 }
 
 impl Default for Setup {
@@ -342,6 +346,7 @@ impl Default for Setup {
             settings: settings(),
             policies: POLICIES.to_owned(),
             log_seed: [1; 32],
+            next_seed: None,
         }
     }
 }
@@ -447,6 +452,33 @@ impl World {
     }
 
     pub(crate) async fn try_restart_with_others(self, others: Others) -> Result<Self, Error> {
+        self.try_restart_after(async |_, _, _, _| Ok(()), others).await
+    }
+
+    /// As [`World::try_restart`], with another log key put in the place of the present one while no broker runs. The key's file is still
+    /// the old one, as after `kill -9` before it was replaced.
+    pub(crate) async fn try_rotate(mut self, seed: u8, witness: Option<Witnessing>, others: Others) -> Result<Self, Error> {
+        self.setup.next_seed = Some([seed; 32]);
+        let rotate = async |setup: &Setup, journal: &MemJournal, clock: &Arc<StillClock>, keys: &Path| {
+            let signer = |seed| LogSigner::from_seed(&setup.settings.origin, &seed).unwrap();
+            let parts = RotateParts {
+                clock: Arc::clone(clock) as Arc<dyn Clock>,
+                journal: Box::new(journal.clone()),
+                data_keys: DataKeys::open(keys, &[9; 32]).unwrap(),
+                signer: signer(setup.log_seed),
+                successor: signer([seed; 32]),
+                witness,
+            };
+            rotate(parts).await.map(|_| ())
+        };
+        self.try_restart_after(rotate, others).await
+    }
+
+    async fn try_restart_after(
+        self,
+        meanwhile: impl AsyncFnOnce(&Setup, &MemJournal, &Arc<StillClock>, &Path) -> Result<(), Error>,
+        others: Others,
+    ) -> Result<Self, Error> {
         let Self {
             broker,
             setup,
@@ -467,13 +499,9 @@ impl World {
         drop(broker);
         journal.broken.store(false, Ordering::SeqCst);
         let keys = dir.path().join("keys.db");
-        for _ in 0..1000 {
-            // The log's thread lets go of the key file when its last command is done.
-            if DataKeys::open(&keys, &[9; 32]).is_ok() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        let_go(&keys).await;
+        meanwhile(&setup, &journal, &clock, &keys).await?;
+        let_go(&keys).await;
         let broker = start(&setup, &journal, &scanner, &clock, &provider, &dir, &recordings, others).await?;
         Ok(Self {
             broker,
@@ -589,6 +617,16 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     tokio::time::timeout(std::time::Duration::from_secs(20), became).await.expect(what);
 }
 
+/// Waits until the log's thread lets go of the key file, which it does when its last command is done.
+async fn let_go(keys: &Path) {
+    for _ in 0..1000 {
+        if DataKeys::open(keys, &[9; 32]).is_ok() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
 /// Whom a broker talks to about its log.
 #[derive(Default)]
 pub(crate) struct Others {
@@ -617,6 +655,9 @@ async fn start(
         journal: Box::new(journal.clone()),
         data_keys: DataKeys::open(dir.path().join("keys.db"), &[9; 32]).unwrap(),
         signer: LogSigner::from_seed(&setup.settings.origin, &setup.log_seed).unwrap(),
+        successor: setup
+            .next_seed
+            .map(|seed| LogSigner::from_seed(&setup.settings.origin, &seed).unwrap()),
         scanner: Arc::clone(scanner) as Arc<dyn Scanner>,
         http: Arc::new(Provider { jwks: jwks.to_string() }),
         recordings: Arc::new(recordings.clone()),

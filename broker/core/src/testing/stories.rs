@@ -9,6 +9,7 @@ mod log;
 mod once;
 mod recording;
 mod retention;
+mod rotating;
 mod sign_in;
 mod standing;
 mod upheld;

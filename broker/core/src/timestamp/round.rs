@@ -24,11 +24,15 @@ pub(crate) fn recall(broker: &Broker, memory: TimestampMemory) -> Result<(), Err
     let mut sizes = memory.sizes;
     sizes.sort_unstable();
     sizes.dedup();
-    let held = broker.log.published().state.size;
+    let keys = broker.log_keys();
+    let (held, rotated) = {
+        let state = &broker.log.published().state;
+        (state.size, state.rotated())
+    };
     let newest = loop {
         let Some(size) = sizes.last().copied() else { break None };
         let newest = stamps.read(size);
-        let newest = newest.filter(|newest| newest.checkpoint.verify(std::slice::from_ref(broker.signer.verifier())).is_ok());
+        let newest = newest.filter(|newest| newest.checkpoint.verify(&keys).is_ok());
         if newest.is_some() || size <= held {
             break newest;
         }
@@ -50,9 +54,12 @@ pub(crate) fn recall(broker: &Broker, memory: TimestampMemory) -> Result<(), Err
     let mut heads = Vec::new();
     for noted in memory.heads {
         let signed = SignedCheckpoint::parse(&noted.checkpoint).ok();
-        let ours = |signed: &SignedCheckpoint| signed.verify(std::slice::from_ref(broker.signer.verifier())).is_ok();
-        if let Some(checkpoint) = signed.filter(ours) {
+        if let Some(checkpoint) = signed.filter(|signed| signed.verify(&keys).is_ok()) {
             fits(broker, &checkpoint)?;
+            // Bundles have no heads that an earlier key signed.
+            if checkpoint.unverified().size < rotated {
+                continue;
+            }
             heads.push(Head {
                 checkpoint: Arc::new(checkpoint),
                 stamped: noted.stamped,

@@ -24,7 +24,7 @@ use crate::error::Error;
 
 pub use chunk_evidence::cosignature::WitnessKey;
 pub use round::{WitnessMemory, WitnessPort};
-pub(crate) use round::{attend, contradicted, meet};
+pub(crate) use round::{attend, contradicted, meet, would_follow};
 
 /// Witnesses, and what the broker does without them.
 #[derive(Debug, Clone)]

@@ -9,9 +9,10 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::MissedTickBehavior;
 
 use super::ask::{self, Meaning};
-use super::{Contradiction, Known, OnLost, Standing, View, Witness, WitnessSettings, Witnesses, quorum_time_ms, standing};
+use super::{Contradiction, Known, OnLost, Standing, View, Witness, WitnessSettings, Witnesses, Witnessing, quorum_time_ms, standing};
 use crate::broker::Broker;
 use crate::error::Error;
+use crate::evidence::log::Log;
 
 /// The way to the witnesses, and to the file in which the broker notes what they vouched for.
 #[async_trait]
@@ -64,6 +65,30 @@ pub(crate) async fn meet(broker: &Broker, port: &dyn WitnessPort, memory: Witnes
             Ok(())
         }
     }
+}
+
+/// Whether every witness would vouch for the log under the key that signed this head, a new one: whoever does not would be lost with
+/// the rotation, and nothing would be released any more once it is.
+///
+/// # Errors
+/// When one of them does not, or contradicts the log.
+pub(crate) async fn would_follow(log: &Log, witnessing: &Witnessing) -> Result<(), Error> {
+    let head = log.published().checkpoint.clone();
+    for witness in &witnessing.settings.witnesses {
+        match question(log, witnessing.port.as_ref(), witness, None, &head).await {
+            Meaning::Cosigned(_) => {}
+            Meaning::Contradicts(says) => return Err(contradicted(&format!("Witness `{}`", witness.name), says)),
+            Meaning::Refused(why) => {
+                return Err(Error::new(
+                    Code::EvidenceUnavailable,
+                    format!("Witness `{}` would not follow: {why}.", witness.name),
+                )
+                .hint("have it started with both keys of the log, `chunkctl witness serve --log OLD --log NEW`, then try again"));
+            }
+            Meaning::AskFrom(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Asks the witnesses whenever the log has grown, until the broker stops.
@@ -122,7 +147,7 @@ async fn round(broker: &Broker, port: &dyn WitnessPort) {
         .filter_map(|(n, size)| Some((n, size, settings.witnesses.get(n)?)))
         .map(|(n, size, witness)| {
             let head = &head;
-            async move { (n, question(broker, port, witness, size, head).await) }
+            async move { (n, question(&broker.log, port, witness, size, head).await) }
         })
         .collect();
     let mut vouched: Vec<(usize, String)> = Vec::new();
@@ -141,11 +166,11 @@ async fn round(broker: &Broker, port: &dyn WitnessPort) {
 }
 
 /// Asks one witness, and once more from where it says it is.
-async fn question(broker: &Broker, port: &dyn WitnessPort, witness: &Witness, size: Option<u64>, head: &SignedCheckpoint) -> Meaning {
+async fn question(log: &Log, port: &dyn WitnessPort, witness: &Witness, size: Option<u64>, head: &SignedCheckpoint) -> Meaning {
     let held = head.unverified().size;
     let mut old = size.unwrap_or(held).min(held);
     for _ in 0..QUESTIONS_MAX {
-        let Some(proof) = broker.log.with_tree(|tree| tree.consistency(old, held)) else {
+        let Some(proof) = log.with_tree(|tree| tree.consistency(old, held)) else {
             return Meaning::Refused("the tree does not reach the head".to_owned());
         };
         match port.add_checkpoint(&witness.name, ask::body(old, &proof, head)).await {
@@ -230,10 +255,10 @@ fn note(noted: Result<(), String>) {
 /// Takes up what was noted in earlier runs, as far as it is signed by witnesses that are still believed.
 fn recall(broker: &Broker, memory: WitnessMemory) -> Result<(), Error> {
     let Some(policy) = broker.witness.policy() else { return Ok(()) };
-    let keys = std::slice::from_ref(broker.signer.verifier());
+    let keys = broker.log_keys();
     let believed = |text: &str| {
         let signed = SignedCheckpoint::parse(text).ok()?;
-        signed.verify(keys).ok()?;
+        signed.verify(&keys).ok()?;
         Some((quorum_time_ms(&policy, &signed)?, signed))
     };
     let held = broker.log.published().state.size;
@@ -257,10 +282,17 @@ fn recall(broker: &Broker, memory: WitnessMemory) -> Result<(), Error> {
         fits(&head)?;
         heads.push(Arc::new(head));
     }
+    // What an earlier key signed tells what others have seen; it is shown to nobody as the log's newest any more.
+    let rotated = broker.log.published().state.rotated();
+    let current = |signed: &SignedCheckpoint| signed.unverified().size >= rotated;
+    heads.retain(|head| current(head));
     let mut known = broker.witness.known();
     known.heads = heads;
     if let Some((time_ms, signed)) = newest {
         known.quorum_ms = time_ms.min(known.quorum_ms);
+        if !current(&signed) {
+            return Ok(());
+        }
         broker.witness.cosigned.send_modify(|size| *size = signed.unverified().size);
         known.newest = Some(Arc::new(signed));
     }

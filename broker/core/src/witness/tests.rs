@@ -6,8 +6,9 @@ use chunk_evidence::checkpoint::Checkpoint;
 use chunk_evidence::cosignature::{cosign, read_head, read_size};
 use chunk_evidence::dsse::public_key;
 use chunk_evidence::merkle::{Hash, empty_root, verify_consistency};
-use chunk_evidence::note::Note;
+use chunk_evidence::note::{Note, VerifierKey};
 use chunk_evidence::receipt::Receipt;
+use chunk_log::journal::{Journal, Record};
 use chunk_wire::audit::ExportRequest;
 use chunk_wire::fetch::{RequestState, RequestView};
 use chunk_wire::review::Verdict;
@@ -17,7 +18,7 @@ use super::ask::{self, Meaning};
 use super::*;
 use crate::audit;
 use crate::identity::Caller;
-use crate::testing::{Setup, Someone, World, cx, drain};
+use crate::testing::{Others, Setup, Someone, World, cx, drain};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -37,6 +38,8 @@ enum Mood {
     Away,
     Silent,
     Nonsense,
+    /// It does not know the key that signed.
+    Stranger,
 }
 
 /// Witnesses of tests, and what was noted of them.
@@ -76,6 +79,13 @@ impl Fakes {
 
     fn all(&self, mood: Mood) {
         self.0.lock().unwrap().by_name.values_mut().for_each(|fake| fake.mood = mood);
+    }
+
+    /// They have seen nothing yet.
+    fn forget(&self) {
+        let mut inner = self.0.lock().unwrap();
+        inner.by_name.values_mut().for_each(|fake| fake.seen = (0, empty_root()));
+        (inner.newest, inner.heads) = (None, Vec::new());
     }
 
     fn settings(&self, quorum: usize, on_lost: OnLost) -> WitnessSettings {
@@ -155,6 +165,7 @@ impl WitnessPort for Fakes {
             Mood::Fit => Ok(self.with(witness, |fake| fake.answer(&body))),
             Mood::Away => Err("connection refused".to_owned()),
             Mood::Nonsense => Ok((200, "<html>\n".to_owned())),
+            Mood::Stranger => Ok((403, "no known key of the log signed the checkpoint\n".to_owned())),
             Mood::Silent => std::future::pending().await,
         }
     }
@@ -386,6 +397,78 @@ async fn a_broker_that_meets_a_contradiction_releases_nothing_from_then_on() {
         refused.public
     );
     assert!(refused.source.unwrap().to_string().contains("1000 entries"));
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_only_when_every_witness_would_follow() {
+    let fakes = Fakes::new(&["w1", "w2"]);
+    let rotate = async |world: World| {
+        let others = Others {
+            witness: fakes.witnessing(1, OnLost::Refuse),
+            ..Others::default()
+        };
+        world.try_rotate(2, fakes.witnessing(1, OnLost::Refuse), others).await
+    };
+    for (mood, why) in [
+        (Mood::Stranger, "it knows this log under another key (403)"),
+        (Mood::Away, "connection refused"),
+        (Mood::Nonsense, "no cosignature"),
+    ] {
+        let world = fakes.world(1, OnLost::Refuse).await;
+        until_witnessed(&world).await;
+        fakes.with("w2", |fake| fake.mood = mood);
+        let journal = world.journal.clone();
+        let refused = rotate(world).await.err().unwrap();
+        assert!(
+            refused.public.contains("Witness `w2` would not follow") && refused.public.contains(why),
+            "{refused}"
+        );
+        assert!(refused.hint.unwrap().contains("--log OLD --log NEW"));
+        let records = Journal::read(&journal, 0, usize::MAX).unwrap();
+        let rotates = |record: &Record| String::from_utf8_lossy(&record.leaf).contains("key.rotate");
+        assert!(!records.iter().any(rotates), "nothing was recorded");
+        fakes.all(Mood::Fit);
+        fakes.forget();
+    }
+    let world = fakes.world(1, OnLost::Refuse).await;
+    until_witnessed(&world).await;
+    let old = world.broker.info().log_key;
+    let world = rotate(world).await.unwrap();
+    assert_ne!(world.broker.info().log_key, old);
+    // What is shown is the new key's, and the witnesses vouch for it: for the old one's nobody is asked any more.
+    until_witnessed(&world).await;
+    let shown = SignedCheckpoint::parse(&audit::checkpoint(&world.broker)).unwrap();
+    let key = VerifierKey::parse(&world.broker.info().log_key).unwrap();
+    assert!(shown.verify(&[key]).is_ok());
+    assert_eq!(fakes.policy(2).judge(&shown), Witnessed::Yes);
+}
+
+#[tokio::test]
+async fn what_witnesses_vouched_for_under_the_old_key_is_remembered_and_shown_to_nobody() {
+    let fakes = Fakes::new(&["w1"]);
+    let world = fakes.world(1, OnLost::Warn).await;
+    until_witnessed(&world).await;
+    let seen = size_of(&world);
+    let others = |memory: bool| {
+        let mut witness = fakes.witnessing(1, OnLost::Warn).unwrap();
+        if !memory {
+            witness.memory = WitnessMemory::default();
+        }
+        Others {
+            witness: Some(witness),
+            ..Others::default()
+        }
+    };
+    // The broker comes back with the new key, and the witness does not answer: the old key's checkpoint would be the newest with a quorum.
+    let noted = fakes.0.lock().unwrap().newest.clone().unwrap();
+    assert_eq!(SignedCheckpoint::parse(&noted).unwrap().unverified().size, seen);
+    let world = world.try_rotate(2, None, others(false)).await.unwrap();
+    fakes.0.lock().unwrap().newest = Some(noted);
+    fakes.all(Mood::Away);
+    let world = world.try_restart_with_others(others(true)).await.unwrap();
+    let shown = SignedCheckpoint::parse(&audit::checkpoint(&world.broker)).unwrap();
+    let key = VerifierKey::parse(&world.broker.info().log_key).unwrap();
+    assert!(shown.verify(&[key]).is_ok(), "{}", shown.text());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ pub mod about;
 pub mod check;
 pub mod init;
 pub mod keys;
+pub mod rotate;
 
 use std::io::Write as _;
 

@@ -204,6 +204,35 @@ pub(super) async fn consistency(State(gateway): State<Arc<Gateway>>, Params(size
     }
 }
 
+/// Query of the entries that replaced the log's key.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfSize {
+    /// Size of the tree under which they are proven.
+    size: u64,
+}
+
+/// The entries that replaced the log's key.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Replaced {
+    /// The entries in log order, as receipts hold them.
+    #[schema(value_type = Vec<Object>)]
+    rotations: Vec<audit::ReceiptEntry>,
+}
+
+/// The entries below `size` that replaced the log's key, each signed by the key before it and the key in its place.
+#[utoipa::path(
+    get, operation_id = "logKeys", path = "/rotations", tag = "log", security(()), params(OfSize),
+    responses((status = 200, body = Replaced), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn rotations(State(gateway): State<Arc<Gateway>>, Params(of): Params<OfSize>) -> Result<Answer<Replaced>, Refusal> {
+    match audit::rotations(&gateway.broker, of.size).await? {
+        Some(rotations) => Ok(Answer::ok(Replaced { rotations })),
+        None => Err(Refusal::new(Code::InvalidRequest, "`size` must not be larger than the log.")),
+    }
+}
+
 fn typed(media_type: &'static str, bytes: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static(media_type))], bytes).into_response()
 }

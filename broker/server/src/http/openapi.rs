@@ -37,7 +37,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,
         review::review, review::cancel, review::revoke, review::acknowledge, review::events, review::all_events,
         evidence::search, evidence::entry, evidence::export, evidence::erase, evidence::recording, evidence::receipt,
-        evidence::checkpoint, evidence::tile, evidence::entries_tile, evidence::consistency,
+        evidence::checkpoint, evidence::tile, evidence::entries_tile, evidence::consistency, evidence::rotations,
         health::healthz, health::readyz, health::metrics_for_loopback, serve, page::request,
     ),
     components(schemas(chunk_wire::fetch::RequestDocument, chunk_wire::review::ReviewDocument, chunk_wire::review::InboxListed)),

@@ -128,6 +128,7 @@ fn table() -> Table {
     .add(get(), "/tile/{level}/{*index}", Public, evidence::tile)
     .add(get(), "/tile/entries/{*index}", Session, evidence::entries_tile)
     .add(get(), "/consistency", Public, evidence::consistency)
+    .add(get(), "/rotations", Public, evidence::rotations)
     .add(get(), "/healthz", Public, health::healthz)
     .add(get(), "/readyz", Public, health::readyz)
     .add(get(), "/metrics", Public, health::metrics_for_loopback)

@@ -218,7 +218,7 @@ impl Delivery<'_> {
         if story.request != self.view.id.as_str() || story.digest != self.view.digest {
             return Err(Failure::no("evidence_false", "the receipt is of another request").why(format!("it is of {}", story.request)));
         }
-        receipts::meet(self.cx, self.session, &self.believed, &receipt, &story).await?;
+        receipts::meet(self.cx, self.session, &receipt, &story).await?;
         Ok(story)
     }
 

@@ -98,6 +98,7 @@ fn write(log: &Log, level: u8, views: bool) -> Cursor<Vec<u8>> {
         }],
         tail: &[],
         stamped: &[],
+        rotations: &[],
     };
     let keyid = dsse::key_id(&dsse::public_key(&log.key));
     let bundle = writer.finish(&head, |payload_type, payload| dsse::sign(&log.key, payload_type, payload, &keyid));

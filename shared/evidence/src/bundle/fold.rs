@@ -18,7 +18,7 @@ use super::member::{PLAIN_BYTES_MAX, inflate};
 use super::pool::Pool;
 use super::rows::{MEMBER_BYTES_MAX, ROWS_MAX, Rows, context_name, rows_name};
 use super::stamps::Brackets;
-use super::verdict::{CLOSURE, COMPLETE, Counts, Findings, LISTED_MAX, SIGNATURES, VIEWS};
+use super::verdict::{CLOSURE, COMPLETE, Counts, Findings, HEAD, LISTED_MAX, SIGNATURES, VIEWS};
 use super::verify::{Job, SMALL, ViewSink, hashes_of, json, number_of};
 use super::views::{View, always, render};
 use super::write::attached;
@@ -78,6 +78,7 @@ impl Job {
             disposed: BTreeMap::new(),
             disposers: BTreeMap::new(),
             kinds: vec![0; Kind::ALL.len()],
+            rotations: self.rotations.indices().collect(),
         };
         let seen = trust.and_then(|trust| trust.last.as_ref()).map(|last| last.size);
         let mut root_seen = None;
@@ -430,6 +431,8 @@ struct Walk<'a, 's> {
     /// What entries say that was disposed of: kinds, and indices before which bodies are gone. Absent where that is not opened.
     disposers: BTreeMap<u64, Option<Vec<(Kind, u64)>>>,
     kinds: Vec<u64>,
+    /// Entries that replaced the log's key, as the bundle tells beside its rows.
+    rotations: BTreeSet<u64>,
 }
 
 impl Walk<'_, '_> {
@@ -500,6 +503,14 @@ impl Walk<'_, '_> {
             }
             Kind::RetentionDispose => {
                 self.disposers.insert(entry.index, disposes(entry));
+            }
+            // A head under a key that was replaced here would pass for the log's, were this left out.
+            Kind::KeyRotate if !self.rotations.contains(&entry.index) => {
+                findings.fault(
+                    HEAD,
+                    Some(entry.index),
+                    "it replaces the log's key, and the bundle does not tell so beside its rows",
+                );
             }
             _ => {}
         }

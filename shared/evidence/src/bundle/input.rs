@@ -11,6 +11,7 @@ use crate::encode::EncodeError;
 use crate::leaf::{Header, LeafError};
 use crate::merkle::{Frontier, Hash};
 use crate::note::VerifierKey;
+use crate::receipt::ReceiptEntry;
 
 /// What an export is of. The rows are entries `range`, and come one after the other.
 pub struct BundlePlan<'a> {
@@ -40,6 +41,8 @@ pub struct BundleHead<'a> {
     pub tail: &'a [Hash],
     /// Stamped checkpoints at or below the head, each once; a proof in `consistency` begins at each that is not the head.
     pub stamped: &'a [StampedCheckpoint],
+    /// Every entry below the head that replaced the log's key, in log order.
+    pub rotations: &'a [ReceiptEntry],
 }
 
 /// A checkpoint and the time stamp over its text.

@@ -7,12 +7,15 @@ use super::format::Format;
 use super::stamps::{Brackets, Stamped, Stamps};
 use super::verdict::{APPEND_ONLY, Answer, CLAIMS, Claim, Counts, FORMAT, Findings, HEAD, STAMPED, Verification, WITNESSED};
 use super::views::View;
+use super::write::ROTATIONS;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cosignature::Witnessed;
 use crate::dsse::{EXPORT_PAYLOAD_TYPE, Envelope};
-use crate::encode::{from_hex_32, unb64_32};
+use crate::encode::{canonical_of, from_hex_32, unb64_32};
 use crate::merkle::{Hash, verify_consistency};
 use crate::note::{NoteError, VerifierKey};
+use crate::receipt::ReceiptEntry;
+use crate::rotation::Rotations;
 use crate::scan::Raw;
 use crate::trust::{Trust, TrustPolicy};
 
@@ -76,6 +79,8 @@ pub(super) struct Job {
     asks_witnesses: bool,
     asks_authorities: bool,
     stamps: Stamps,
+    /// How the log's key was replaced below the head.
+    pub(super) rotations: Rotations,
     pub(super) origin: String,
     pub(super) threads: usize,
 }
@@ -95,6 +100,7 @@ impl Job {
             asks_witnesses: false,
             asks_authorities: false,
             stamps: Stamps::default(),
+            rotations: Rotations::default(),
             origin: String::new(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -146,6 +152,7 @@ impl Job {
         let own_key = own_key
             .filter(|key| key.name() == head_says.origin)
             .ok_or("the bundle's own log key is malformed")?;
+        self.rotations(&mut archive, head_says, &own_key)?;
         let stamped = Stamped::take_all(&mut archive)?;
         self.signatures(&start, &head, &stamped, &statement, &own_key, trust);
         self.witnessed(&head, trust);
@@ -219,8 +226,15 @@ impl Job {
         }
         let own = std::slice::from_ref(own_key);
         let stamped = stamped.iter().map(|stamped| ("stamped", &stamped.checkpoint));
+        let mut trusted = self.rotations.follow(trust.map_or(&[], |trust| &trust.keys));
+        let named: Vec<VerifierKey> = own.iter().chain(self.rotations.keys()).cloned().collect();
+        if head.verify(&trusted).is_ok() {
+            // Whoever signed the head vouches for what stands below it: which keys came before.
+            trusted.extend(named.iter().filter(|key| !trusted.contains(key)).cloned().collect::<Vec<_>>());
+        }
         for (name, signed) in [("head", head), ("start", start)].into_iter().chain(stamped) {
-            match signed.verify(trust.map_or(&[], |trust| &trust.keys)) {
+            let early = |key| self.rotations.retired(key).is_none_or(|at| signed.unverified().size <= at);
+            match signed.verify(&trusted) {
                 // The statement is held against the bundle's own key below, so that must be the trusted one.
                 Ok((_, key)) if name == "head" && key != own_key => {
                     self.findings.fault(
@@ -229,8 +243,12 @@ impl Job {
                         "the bundle names another log key than the trusted one that signed its head",
                     );
                 }
+                Ok((_, key)) if !early(key) => {
+                    let what = format!("the {name} is signed by a key of the log that had been replaced before");
+                    self.findings.fault(HEAD, None, what);
+                }
                 Ok(_) => {}
-                Err(NoteError::UnknownKey) if signed.verify(own).is_ok() => {
+                Err(NoteError::UnknownKey) if signed.verify(&named).is_ok() => {
                     self.findings.unknown(
                         HEAD,
                         format!(
@@ -250,6 +268,41 @@ impl Job {
             self.findings
                 .fault(FORMAT, None, format!("the statement is not signed by the log's key: {error}"));
         }
+    }
+
+    /// Reads how the log's key was replaced: the head is signed by the key that was in force last.
+    fn rotations<S: Read + Seek>(&mut self, archive: &mut Archive<S>, head: &Checkpoint, own_key: &VerifierKey) -> Result<(), Stop> {
+        if !archive.members().iter().any(|member| &*member.name == ROTATIONS) {
+            return Ok(());
+        }
+        let text = archive.take_text(ROTATIONS, SMALL)?;
+        let lines = text.strip_suffix('\n').ok_or("`keys/rotations.jsonl` is malformed")?.split('\n');
+        let entry = |line| {
+            let entry: ReceiptEntry = serde_json::from_str(line).ok()?;
+            canonical_of(&entry).ok().filter(|text| text == line).map(|_| entry)
+        };
+        let entries: Option<Vec<ReceiptEntry>> = lines.map(entry).collect();
+        let rotations = match Rotations::read(&entries.ok_or("`keys/rotations.jsonl` is malformed")?) {
+            Ok(rotations) => rotations,
+            Err(what) => {
+                self.findings.fault(HEAD, None, what);
+                return Ok(());
+            }
+        };
+        if let Err(index) = rotations.are_under(head) {
+            self.findings.fault(
+                HEAD,
+                Some(index),
+                "it is said to replace the log's key, and is not under the signed head",
+            );
+            return Ok(());
+        }
+        if rotations.last() != Some(own_key) {
+            self.findings
+                .fault(HEAD, None, "the head is not signed by the key that the log had by then");
+        }
+        self.rotations = rotations;
+        Ok(())
     }
 
     /// The head carries the cosignatures that the auditor asks for.

@@ -26,6 +26,8 @@ use crate::encode::{b64, canonical, canonical_of, sha256_hex, to_hex};
 use crate::leaf::{Kind, Leaf};
 use crate::merkle::Hash;
 
+/// Name of the member that holds the entries that replaced the log's key.
+pub(super) const ROTATIONS: &str = "keys/rotations.jsonl";
 /// Compressed bytes of a member that wait in memory.
 const READY_BYTES: usize = 128 * 1024;
 
@@ -151,6 +153,7 @@ impl<S: Spool> BundleWriter<S> {
             return Err(BundleError::Parts("the first proof does not begin at the start"));
         }
         self.stamps(head)?;
+        self.rotations(head)?;
         self.turn()?;
         self.members.put("head.checkpoint", head.checkpoint.text().as_bytes())?;
         self.members.put("proof/consistency", consistency(head)?.as_bytes())?;
@@ -190,6 +193,19 @@ impl<S: Spool> BundleWriter<S> {
             self.members.put(&token_name(size), &stamped.token)?;
         }
         Ok(())
+    }
+
+    /// Stores the entries that replaced the log's key.
+    fn rotations(&mut self, head: &BundleHead<'_>) -> Result<(), BundleError> {
+        if head.rotations.is_empty() {
+            return Ok(());
+        }
+        let mut lines = String::new();
+        for entry in head.rotations {
+            lines.push_str(&canonical_of(entry)?);
+            lines.push('\n');
+        }
+        self.members.put(ROTATIONS, lines.as_bytes())
     }
 
     fn line(&mut self, entry: &BundleEntry<'_>, proof: Option<&[Hash]>) -> Result<(), BundleError> {

@@ -24,6 +24,7 @@ use crate::leaf::{Header, Kind, Leaf, LeafError};
 use crate::merkle::Hash;
 
 pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson, StoryStanding};
+pub(crate) use verify::given;
 pub use verify::{ReceiptError, verify};
 
 /// The `format` member of every receipt of this version.
@@ -42,6 +43,9 @@ pub struct Receipt {
     pub file: ReceiptFile,
     /// [`RECEIPT_FORMAT`].
     pub format: String,
+    /// The entries below the checkpoint that replaced the log's key, in log order; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<ReceiptEntry>,
 }
 
 /// The file a receipt is about.
@@ -124,7 +128,14 @@ impl Receipt {
             entries,
             file,
             format: RECEIPT_FORMAT.to_owned(),
+            rotations: Vec::new(),
         }
+    }
+
+    /// The same with the entries that replaced the log's key, in log order.
+    #[must_use]
+    pub fn with_rotations(self, rotations: Vec<ReceiptEntry>) -> Self {
+        Self { rotations, ..self }
     }
 
     /// The canonical text, as it is stored beside the file.
@@ -140,9 +151,11 @@ impl Receipt {
     /// # Errors
     /// When the text is anything else.
     pub fn parse(text: &str) -> Result<Self, EncodeError> {
-        let value = parse_canonical(text.strip_suffix('\n').unwrap_or(text))?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let value = parse_canonical(text)?;
         let receipt: Self = serde_json::from_value(value).map_err(|_| EncodeError::NotJson)?;
-        if receipt.format == RECEIPT_FORMAT {
+        // What may be left out has one form where it is: that it does not stand there.
+        if receipt.format == RECEIPT_FORMAT && receipt.to_text()? == text {
             Ok(receipt)
         } else {
             Err(EncodeError::NotJson)
@@ -178,6 +191,7 @@ pub fn groups_for(kind: Kind) -> &'static [Group] {
         Kind::GrantTake => &[Group::What],
         Kind::FetchIntent => &[Group::What, Group::Obj, Group::Mask],
         Kind::FetchOutcome => &[Group::Out, Group::Mask],
+        Kind::KeyRotate => &[Group::What],
         _ => &[],
     }
 }

@@ -11,6 +11,7 @@ use crate::encode::{to_hex, unb64_32};
 use crate::leaf::Kind;
 use crate::merkle::{Hash, ProofError, verify_inclusion};
 use crate::note::{NoteError, VerifierKey};
+use crate::rotation::{Rotations, SignerError};
 use crate::scan::Raw;
 use crate::signed::{Holder, SignedRequest, check_review, is_subset, masks};
 
@@ -26,6 +27,9 @@ pub enum ReceiptError {
     /// A signature by the known log key is wrong, or the checkpoint malformed.
     #[error("the receipt's checkpoint was not signed by the log: {0}")]
     Checkpoint(NoteError),
+    /// The log's key was replaced, and what is to prove that does not.
+    #[error("the receipt does not prove that the log's key was replaced: {0}")]
+    Rotations(String),
     /// An entry is malformed, or opens to other than it commits to.
     #[error("entry {index} of the receipt: {what}")]
     Entry {
@@ -58,7 +62,7 @@ impl ReceiptError {
     }
 }
 
-/// Verifies a receipt for a file with this digest and length, under these log keys.
+/// Verifies a receipt for a file with this digest and length, under these log keys and those that the log itself put in their place.
 ///
 /// # Errors
 /// [`ReceiptError::UnknownLogKey`] when none of the keys signed it (the reader cannot tell); any other error means no.
@@ -70,12 +74,15 @@ pub fn verify(receipt: &Receipt, file_sha256: &[u8; 32], file_bytes: u64, keys: 
         return Err(ReceiptError::File("its length is another than the receipt's"));
     }
     let signed = SignedCheckpoint::parse(&receipt.checkpoint).map_err(ReceiptError::Checkpoint)?;
-    let (checkpoint, key) = signed.verify(keys).map_err(|error| match error {
-        NoteError::UnknownKey => ReceiptError::UnknownLogKey {
+    let rotations = Rotations::read(&receipt.rotations).map_err(|what| ReceiptError::Rotations(what.to_owned()))?;
+    let key = rotations.signer(&signed, keys).map_err(|error| match error {
+        SignerError::Unknown => ReceiptError::UnknownLogKey {
             origin: signed.unverified().origin.clone(),
         },
-        other => ReceiptError::Checkpoint(other),
+        SignerError::Note(other) => ReceiptError::Checkpoint(other),
+        other => ReceiptError::Rotations(other.to_string()),
     })?;
+    let checkpoint = signed.unverified();
     let page = read(receipt, checkpoint)?;
     let by_index = page.iter().map(|entry| (entry.index, entry)).collect();
     let mut story = Entries { by_index }.story(receipt)?;
@@ -315,7 +322,7 @@ pub(super) struct Asked<'e, 'p> {
     pub(super) holder: &'e Holder,
 }
 
-fn given(entry: &ReceiptEntry) -> Result<Given<'_>, &'static str> {
+pub(crate) fn given(entry: &ReceiptEntry) -> Result<Given<'_>, &'static str> {
     let slot = |name: &str| Group::parse(name).map(|group| usize::from(group.number()));
     let (mut disclosures, mut digests) = ([const { None }; GROUPS], [None; GROUPS]);
     for (name, disclosure) in &entry.g {

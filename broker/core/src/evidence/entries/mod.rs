@@ -13,6 +13,7 @@ mod session;
 
 use chunk_evidence::body::{Body, Group};
 use chunk_evidence::leaf::{Decision, Header, Kind};
+use chunk_evidence::rotation::Rotation;
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,8 @@ pub(crate) enum Event {
     },
     /// Others said something of the log.
     Anchor(Observed),
+    /// The log's key is another from here on.
+    KeyRotate(Rotation),
 }
 
 /// Where entries are sent to, as a configuration says.
@@ -316,6 +319,7 @@ impl Event {
                 body.set(Group::Out, json!({ "from": from, "level": level, "to": to }));
             }
             Event::Anchor(observed) => anchor::write(observed, &mut body),
+            Event::KeyRotate(rotation) => body.set(Group::What, json!({ "rotation": rotation.text() })),
         }
         (header, body)
     }
@@ -355,6 +359,7 @@ impl Event {
             Event::AuditRead { .. } => Kind::AuditRead,
             Event::AuditExport { .. } => Kind::AuditExport,
             Event::Anchor(_) => Kind::AnchorObserve,
+            Event::KeyRotate(_) => Kind::KeyRotate,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chunk_evidence::body::{Body, Group};
 use chunk_evidence::leaf::{Header, Kind};
+use chunk_evidence::rotation::Rotation;
 use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
@@ -122,6 +123,10 @@ impl Event {
                 level: read.member(Group::Out, "level")?,
             },
             Kind::AnchorObserve => Event::Anchor(super::anchor::read(&read)?),
+            Kind::KeyRotate => {
+                let statement: String = read.member(Group::What, "rotation")?;
+                Event::KeyRotate(Rotation::parse(&statement).map_err(|what| read.fault(what))?)
+            }
             _ => return Err(read.fault("this version does not write entries of this kind")),
         })
     }

@@ -2,6 +2,7 @@
 mod agreement;
 mod forged;
 mod mutants;
+mod rotated;
 mod stamped;
 mod standing;
 mod vectors;
@@ -112,6 +113,7 @@ impl Export {
             consistency: consistency.collect(),
             tail: &log.consistency(self.to, self.head),
             stamped: &self.stamped,
+            rotations: &log.rotations(self.head),
         };
         let mut bundle = writer.finish(&head, |payload_type, payload| sign(log, payload_type, payload))?;
         let (length, mut bytes) = (bundle.length(), Vec::new());

@@ -16,6 +16,7 @@ use crate::encode::{b64, parse_canonical, to_hex, unb64};
 use crate::merkle::leaf_hash;
 use crate::merkle::tests::{mth, path, subproof};
 use crate::receipt::{Receipt, verify};
+use crate::rotation::Rotation;
 use crate::testing::{FILE, ORIGIN};
 use crate::timestamp::tests::authority::Authority;
 use crate::timestamp::{Certificate, Token};
@@ -253,6 +254,21 @@ fn receipts(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     let mut other = receipt;
     other.checkpoint = other.checkpoint.replace(ORIGIN, "example.org/other");
     put("other-log.csv", FILE, &other, 2);
+
+    // The log's key was replaced: the reader knows the first one, and somebody has it still.
+    let (mut rotated, delivery) = Log::story();
+    let old = rotated.rotate(NEW_KEY);
+    rotated.sign_in("ada", 1);
+    let receipt = rotated.receipt(&delivery, rotated.size());
+    put("rotated.csv", FILE, &receipt, 0);
+    let mut retired = receipt.clone();
+    retired.checkpoint = SignedCheckpoint::sign(rotated.checkpoint(rotated.size()).unverified(), &old)
+        .unwrap()
+        .text()
+        .to_owned();
+    put("retired-key.csv", FILE, &retired, 1);
+    let unproven = receipt.with_rotations(Vec::new());
+    put("unproven-key.csv", FILE, &unproven, 2);
 }
 
 fn toml(log: &Log, reviewer_keys: &str, last: Option<u64>) -> Vec<u8> {
@@ -432,6 +448,24 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         &["closure"],
     );
 
+    // An emergency, granted before anybody approved it, and judged afterwards.
+    let mut urgent = Log::new();
+    urgent.begin();
+    let (ada, bob) = (urgent.sign_in("ada", 1), urgent.sign_in("bob", 2));
+    let (request, document) = urgent.request_of(&ada, 0, true, true);
+    let open = urgent.break_glass(&ada, request, &document);
+    let grant = urgent.grant(&ada, request, &document, &[]);
+    urgent.take(&ada, grant, request);
+    let intent = urgent.intent(&ada, grant, request, "redact");
+    urgent.outcome(intent, "done");
+    urgent.review_afterwards(&bob, open, request, &document, "reject");
+    let urgent_export = Export {
+        views: false,
+        ..Export::all(&urgent)
+    };
+    put("emergency.bundle", urgent_export.write(&urgent), trusted, &[], Answer::True);
+
+    rotations(&mut put, trusted);
     let authority = Authority::new(1);
     let (mut observed, _) = Log::story();
     let mut tokens = Vec::new();
@@ -501,7 +535,62 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     files.insert("pinned.toml".into(), toml(&log, "pinned", None));
     files.insert("seen.toml".into(), toml(&log, "session", Some(log.size())));
     files.insert("before.toml".into(), toml(&log, "session", Some(2)));
+    let mut rotated = Log::new();
+    rotated.rotate(NEW_KEY);
+    files.insert("new-key.toml".into(), toml(&rotated, "session", None));
 }
+
+/// Adds a bundle, the trust it is judged with, the claims that fail, and the answer.
+type Put<'p> = &'p mut dyn FnMut(&str, Vec<u8>, (&str, &TrustPolicy), &[&str], Answer);
+
+/// Bundles of a log whose key was replaced, for auditors who know the first key, or the second.
+fn rotations(put: Put<'_>, first: (&str, &TrustPolicy)) {
+    let (mut log, _) = Log::story();
+    let old = log.rotate(NEW_KEY);
+    log.sign_in("ada", 1);
+    let second_trust = trust(&log);
+    let second = ("new-key.toml", &second_trust);
+    let all = Export {
+        level: 2,
+        views: false,
+        ..Export::all(&log)
+    };
+    let bundle = all.write(&log);
+    put("rotated.bundle", bundle.clone(), first, &[], Answer::True);
+    put("rotated.bundle", bundle, second, &[], Answer::True);
+    let (before, _) = Log::story();
+    let export = Export {
+        level: 2,
+        views: false,
+        ..Export::all(&before)
+    };
+    put("before-rotation.bundle", export.write(&before), second, &[], Answer::CannotTell);
+
+    // Somebody who has the old key goes on signing with it, and tells of the new one, or does not.
+    let new = std::mem::replace(&mut log.key, old);
+    put("retired-key.bundle", all.write(&log), first, &["head"], Answer::False);
+    let rotated = std::mem::take(&mut log.rotated);
+    put("untold-rotation.bundle", all.write(&log), first, &["head"], Answer::False);
+    (log.key, log.rotated) = (new, rotated);
+
+    // Somebody who has the new key, and no word of the old one.
+    let (mut forged, _) = Log::story();
+    let stranger = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let statement = Rotation::sign(ORIGIN, &forged.key, &log.key).unwrap();
+    let others = Rotation::sign(ORIGIN, &forged.key, &stranger).unwrap();
+    let line = |text: &str| text.rsplit_once("\n\n").unwrap().1.lines().next().unwrap().to_owned();
+    forged.rotate_saying(&statement.replacen(&line(&statement), &line(&others), 1));
+    forged.key = log.key;
+    let export = Export {
+        level: 2,
+        views: false,
+        ..Export::all(&forged)
+    };
+    put("forged-rotation.bundle", export.write(&forged), first, &["head"], Answer::False);
+}
+
+/// Seed of the key that takes the place of the log's, 32 times.
+const NEW_KEY: u8 = 43;
 
 /// A signature by ECDSA is another each time, so the token of a vector is the one that lies there, as long as it says what it should.
 fn kept(tokens: &mut Vec<(String, Vec<u8>)>, name: &str, authority: &Authority, made: StampedCheckpoint) -> StampedCheckpoint {

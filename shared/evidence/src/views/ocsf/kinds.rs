@@ -8,6 +8,7 @@ use super::{
 };
 use crate::body::Group;
 use crate::leaf::Kind;
+use crate::rotation::Rotation;
 use crate::views::known::{Known, Person, query_text};
 use crate::views::row::Row;
 use crate::views::text::object;
@@ -64,7 +65,11 @@ pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Draft {
             entity(&scene, (10, "Activate"), "A configuration took effect", "Configuration", uid)
         }
         Kind::KeyEnroll => entity(&scene, (6, "Enroll"), "A key was enrolled", "Key", key(row)),
-        Kind::KeyRotate => entity(&scene, (3, "Update"), "A key was replaced", "Key", key(row)),
+        Kind::KeyRotate => {
+            let rotation = row.text(Group::What, "rotation").and_then(|text| Rotation::parse(text).ok());
+            let now = rotation.map_or_else(|| WITHHELD.to_owned(), |rotation| rotation.to().to_text());
+            entity(&scene, (3, "Update"), "The log's key was replaced", "Key", &now)
+        }
         Kind::BreakglassOpen => access(&scene, known, row, (1, "Assign Privileges"), "An emergency grant was opened")
             .severity(Severity::High)
             .with("is_alert", true)
@@ -322,7 +327,7 @@ fn log_event(scene: &Scene<'_>, origin: &str, kind: Kind) -> Draft {
 }
 
 fn key(row: &Row) -> &str {
-    let named = ["key", "thumbprint", "new", "log_key"].into_iter();
+    let named = ["key", "thumbprint", "log_key"].into_iter();
     let mut found = named.filter_map(|name| row.text(Group::What, name).or(row.text(Group::Who, name)));
     found.next().unwrap_or(WITHHELD)
 }

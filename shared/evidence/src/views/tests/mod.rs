@@ -84,12 +84,7 @@ pub(super) fn log() -> Log {
         what(json!({ "datasets": ["orders"], "digest": "ee" })),
     );
     alone(&mut log, Kind::KeyEnroll, Vec::new(), what(json!({ "key": "thumb" })));
-    alone(
-        &mut log,
-        Kind::KeyRotate,
-        Vec::new(),
-        what(json!({ "new": "thumb2", "old": "thumb" })),
-    );
+    log.rotate(43);
     let glass = log.append(
         Header {
             refs: vec![eve.open],

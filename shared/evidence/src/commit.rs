@@ -5,19 +5,19 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
 
 use crate::body::{BodyError, EntryKey, GROUP_DEPTH_MAX, GROUPS, Group};
-use crate::encode::{sha256, unb64};
+use crate::encode::{sha256, unb64, unb64_of};
 use crate::merkle::Hash;
+use crate::salts::Salts;
 use crate::scan::{Raw, Scanner};
 
 /// The groups of a body by number; absent ones are not there.
 pub(crate) type Groups<'a> = [Option<Raw<'a>>; GROUPS];
 
-/// Computes commitments.
+/// Computes commitments. It is nothing but buffers that are used again.
 #[derive(Default)]
-pub(crate) struct Committer {
+pub struct Committer {
     json: String,
     base64: Vec<u8>,
 }
@@ -25,10 +25,10 @@ pub(crate) struct Committer {
 impl Committer {
     /// The digests of all groups in schema order.
     pub(crate) fn digests(&mut self, rk: &EntryKey, groups: &Groups<'_>) -> [Hash; GROUPS] {
-        let key = mac_key(rk);
+        let salts = Salts::of(rk);
         let mut digests = [[0; 32]; GROUPS];
         for ((group, value), digest) in Group::ALL.into_iter().zip(groups).zip(&mut digests) {
-            *digest = sha256(self.disclose(&key, group, *value));
+            *digest = sha256(self.disclose(&salts, group, *value));
         }
         digests
     }
@@ -40,13 +40,13 @@ impl Committer {
 
     /// The disclosure that opens a group, base64url.
     pub(crate) fn disclosure(&mut self, rk: &EntryKey, group: Group, value: Option<Raw<'_>>) -> String {
-        String::from_utf8_lossy(self.disclose(&mac_key(rk), group, value)).into_owned()
+        String::from_utf8_lossy(self.disclose(&Salts::of(rk), group, value)).into_owned()
     }
 
-    fn disclose(&mut self, key: &hmac::Key, group: Group, value: Option<Raw<'_>>) -> &[u8] {
+    fn disclose(&mut self, salts: &Salts, group: Group, value: Option<Raw<'_>>) -> &[u8] {
         self.json.clear();
         self.json.push_str("[\"");
-        URL_SAFE_NO_PAD.encode_string(salt(key, group), &mut self.json);
+        URL_SAFE_NO_PAD.encode_string(salts.salt(group), &mut self.json);
         self.json.push_str("\",\"");
         self.json.push_str(group.as_str());
         self.json.push_str("\",");
@@ -88,7 +88,7 @@ pub(crate) fn open(text: &str) -> Result<(Group, Option<Raw<'_>>), BodyError> {
     scanner.list(GROUP_DEPTH_MAX + 1, |scanner| {
         at += 1;
         match at {
-            1 if unb64(scanner.string()?)?.len() == 16 => {}
+            1 if unb64_of::<16>(scanner.string()?).is_ok() => {}
             2 => group = Group::parse(scanner.string()?),
             3 => value = group_value(scanner.value(GROUP_DEPTH_MAX)?, true)?,
             _ => return Err(BodyError::Disclosure),
@@ -109,20 +109,4 @@ pub(crate) fn group_value(value: Raw<'_>, may_be_null: bool) -> Result<Option<Ra
         value if value.is_null() && may_be_null => Ok(None),
         _ => Err(BodyError::Document),
     }
-}
-
-fn mac_key(rk: &EntryKey) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, rk.bytes())
-}
-
-fn salt(key: &hmac::Key, group: Group) -> [u8; 16] {
-    let mut input = *b"chunkctl.dev/salt/v1\0";
-    if let Some(last) = input.last_mut() {
-        *last = group.number();
-    }
-    let mut out = [0; 16];
-    for (to, from) in out.iter_mut().zip(hmac::sign(key, &input).as_ref()) {
-        *to = *from;
-    }
-    out
 }

@@ -8,6 +8,7 @@ pub mod body;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cosignature;
+pub mod draft;
 pub mod dsse;
 pub mod encode;
 pub mod leaf;
@@ -24,6 +25,7 @@ mod civil;
 mod commit;
 mod disclosed;
 mod kind;
+mod salts;
 mod scan;
 mod signed;
 

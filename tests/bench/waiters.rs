@@ -43,7 +43,10 @@ pub(crate) fn measure(json: bool, people: usize) {
         .map(|n| {
             let part = u8::try_from(1 + n / PEOPLE_AN_ADDRESS).unwrap();
             let api = client(Ipv4Addr::new(127, 0, 1, part));
-            api.keep(api.open(&id_token(&servers::issuer(), "chunkctl", &format!("developer_{n}"))).json());
+            api.keep(
+                api.open(&id_token(&servers::issuer(), "chunkctl", &format!("developer_{n}")))
+                    .json(),
+            );
             let request = api.request(&slice("people", None, Some(10)), Format::Csv);
             Arc::new(Waiter { api, request })
         })

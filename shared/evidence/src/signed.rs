@@ -121,7 +121,11 @@ impl Shape {
 
 /// The standing grant that a document names: request id and digest of what was approved.
 pub(crate) fn under(document: Raw<'_>) -> Option<(String, String)> {
-    let under = document.get("under")?;
+    grant_named(document.get("under")?)
+}
+
+/// The same of the value of `under`.
+fn grant_named(under: Raw<'_>) -> Option<(String, String)> {
     let text = |name| Some(under.get(name)?.as_str()?.into_owned());
     Some((text("request")?, text("digest")?))
 }
@@ -169,8 +173,9 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.member(Group::Out, "standing") != terms {
             return Err("the standing grant on record is not the one in the signed request");
         }
-        let used = under(document).map(|(request, _)| request);
-        if document.get("under").is_some() != used.is_some() {
+        let under = document.get("under");
+        let used = under.and_then(grant_named).map(|(request, _)| request);
+        if under.is_some() != used.is_some() {
             return Err("a signed request does not say which standing grant it is a use of");
         }
         if entry.shows(Group::Out) && entry.text(Group::Out, "under").as_deref() != used.as_deref() {

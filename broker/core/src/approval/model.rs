@@ -538,6 +538,8 @@ fn session_open(session: usize, now_ms: i64) -> SessionOpen {
         },
         amr: Vec::new(),
         auth_time: None,
+        flow: None,
+        key_attested: None,
         key: SESSIONS[session].1.to_string(),
         public_key: String::new(),
         ip: "127.0.0.1".into(),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::median;
 use crate::support::servers::Postgres;
 use crate::support::{Person, Setup, World};
+use crate::{median, memory_kib};
 
 const COLUMNS: &str = "id, full_name, email, ssn, city, balance, created_at, mark";
 
@@ -199,10 +199,7 @@ fn run(command: &mut Command) -> (f64, u64) {
     }
 }
 
+/// Of a process that may have ended.
 fn peak_of(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0)
-        / 1024
+    memory_kib(child.id(), "VmHWM:").unwrap_or(0) / 1024
 }

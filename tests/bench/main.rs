@@ -40,6 +40,13 @@ fn main() {
     }
 }
 
+/// What the system says of a process's memory, KiB; nothing once it has ended.
+fn memory_kib(pid: u32, what: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(what))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// The middle of what was measured.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

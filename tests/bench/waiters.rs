@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use chunk_wire::fetch::{Format, RequestState, RequestView};
 use serde_json::json;
 
-use crate::percentile;
 use crate::support::api::{id_token, slice};
 use crate::support::{Api, Setup, World, servers, wait};
+use crate::{memory_kib, percentile};
 
 /// A broker accepts so many connections from one address, and a bit more than these.
 const PEOPLE_AN_ADDRESS: usize = 150;
@@ -36,7 +36,7 @@ pub(crate) fn measure(json: bool, people: usize) {
         Api::over(&world.url, builder.local_address(std::net::IpAddr::from(address)))
     };
     let rita = client(Ipv4Addr::LOCALHOST).sign_in("rita");
-    let rss_before = world.broker().resident_kib();
+    let rss_before = resident_kib(&world);
 
     eprintln!("{people} people sign in and ask …");
     let waiters: Vec<Arc<Waiter>> = (0..people)
@@ -51,8 +51,9 @@ pub(crate) fn measure(json: bool, people: usize) {
             Arc::new(Waiter { api, request })
         })
         .collect();
-    let rss_asked = world.broker().resident_kib();
+    let rss_asked = resident_kib(&world);
 
+    let runtime = wait(async { tokio::runtime::Handle::current() });
     let waiting: Vec<_> = waiters
         .iter()
         .map(|waiter| {
@@ -73,13 +74,13 @@ pub(crate) fn measure(json: bool, people: usize) {
                 }
                 first_byte(&waiter).await
             };
-            (heard, wait(async { tokio::spawn(follow) }))
+            (heard, runtime.spawn(follow))
         })
         .collect();
     let (heard, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     // Everybody was told once: everybody waits.
     heard.into_iter().for_each(|heard| wait(heard).unwrap());
-    let rss_waiting = world.broker().resident_kib();
+    let rss_waiting = resident_kib(&world);
 
     let begun = Instant::now();
     let mut verdicts = Vec::new();
@@ -113,6 +114,10 @@ pub(crate) fn measure(json: bool, people: usize) {
             "from verdict to first byte, p50 and p99       {p50:.1} ms, {p99:.1} ms ({VERDICTS_A_SECOND} verdicts a second; asked again {asked_again} times)"
         );
     }
+}
+
+fn resident_kib(world: &World) -> u64 {
+    memory_kib(world.broker().pid(), "VmRSS:").unwrap()
 }
 
 /// Fetches; when the first byte arrived, and how often the broker was too busy.

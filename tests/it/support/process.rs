@@ -53,18 +53,9 @@ impl Running {
 
     /// Greatest resident set so far, in MiB (`VmHWM`).
     pub(crate) fn peak_mib(&self) -> u64 {
-        self.memory_kib("VmHWM:") / 1024
-    }
-
-    /// Resident set now, in KiB (`VmRSS`).
-    pub(crate) fn resident_kib(&self) -> u64 {
-        self.memory_kib("VmRSS:")
-    }
-
-    fn memory_kib(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 }
 

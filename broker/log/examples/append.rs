@@ -16,12 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chunk_evidence::body::{Body, EntryKey, Group};
+use chunk_evidence::draft::Draft;
 use chunk_evidence::encode::sha256;
 use chunk_evidence::leaf::{Header, Kind, Leaf};
-use chunk_evidence::merkle::leaf_hash;
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 use chunk_log::index::{Index, Question};
-use chunk_log::journal::{Journal as _, JournalReader, Record, Urgency};
+use chunk_log::journal::{Journal as _, JournalReader, Urgency};
+use chunk_log::seal::{Unsealed, seal_all};
 use chunk_log::signer::LogSigner;
 use chunk_log::sqlite::SqliteJournal;
 use chunk_log::tree::Tree;
@@ -65,16 +66,18 @@ fn measure(folder: &Path, commit: u64, entries: u64) {
     while tree.size() < entries {
         let began = Instant::now();
         let first = tree.size();
-        let records: Vec<Record> = (first..first + commit).map(|index| record(&keys, index)).collect();
+        let (entries, headers): (Vec<_>, Vec<_>) = (first..first + commit).map(|index| entry(&keys, index)).unzip();
+        let sealed = seal_all(entries).unwrap();
+        let (records, hashes): (Vec<_>, Vec<_>) = sealed.into_iter().map(|sealed| (sealed.record, sealed.hash)).unzip();
         let size = journal.append(first, &records, Urgency::Normal).unwrap();
-        for record in &records {
-            tree.push(leaf_hash(&record.leaf));
-            // The broker has the header at hand; reading it back is what this measurement pays for it.
-            index.push(&Leaf::parse(&record.leaf).unwrap().header, []);
+        for (header, hash) in headers.iter().zip(hashes) {
+            tree.push(hash);
+            index.push(header, []);
         }
         signer.sign(size, tree.root(size).unwrap()).unwrap();
+        let edge = tree.edge(size).unwrap();
         for index in first..size {
-            assert!(tree.inclusion(index, size).is_some());
+            assert!(edge.inclusion(index).is_some());
         }
         ours += began.elapsed();
 
@@ -174,9 +177,10 @@ fn search(journal: &dyn JournalReader, index: &Index, keys: &DataKeys) {
 const ROUNDS: usize = 21;
 
 /// An entry of about the length that an intent has.
-fn record(keys: &DataKeys, index: u64) -> Record {
+fn entry(keys: &DataKeys, index: u64) -> (Unsealed, Header) {
+    let random = SystemRandom::new();
     let mut bits = [0; 16];
-    SystemRandom::new().fill(&mut bits).unwrap();
+    random.fill(&mut bits).unwrap();
     let rk = EntryKey::from_random(bits);
     let body = Body::new()
         .with(
@@ -201,12 +205,7 @@ fn record(keys: &DataKeys, index: u64) -> Record {
     header.sid = Some(format!("ses_{:016}", index % 120));
     header.ds = Some(if index % 100_000 == 7 { "rare" } else { "customers" }.to_owned());
     header.refs = vec![0, 1];
-    let leaf = Leaf::new(header.clone(), body.root(&rk).unwrap()).unwrap().to_bytes();
-    let document = body.to_document(&rk).unwrap();
-    let key = keys.key_for(header.act.as_deref().unwrap(), "2026-09").unwrap();
-    Record {
-        sealed: keys.seal(&key, &sha256(&leaf), document.as_bytes()).unwrap(),
-        leaf,
-        data_key: Some(key.to_string()),
-    }
+    let key = keys.data_key(header.act.as_deref().unwrap(), "2026-09").unwrap();
+    let draft = Draft::new(&header, &body, rk).unwrap();
+    (Unsealed::new(draft, key, &random).unwrap(), header)
 }

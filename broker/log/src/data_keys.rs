@@ -46,6 +46,31 @@ impl std::fmt::Display for DataKeyId {
     }
 }
 
+/// A data key at hand, to seal with and nothing else.
+pub struct DataKey {
+    id: DataKeyId,
+    secret: Secret,
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DataKey").field(&self.id.0).finish()
+    }
+}
+
+impl DataKey {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &DataKeyId {
+        &self.id
+    }
+
+    /// Seals a body document as [`DataKeys::seal`] does. The nonce is 12 random bytes that were never used before.
+    pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, DataKeyError> {
+        seal_under(&aead(&self.secret)?, nonce, aad, plaintext)
+    }
+}
+
 /// Why sealing or unsealing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DataKeyError {
@@ -202,6 +227,16 @@ impl DataKeys {
         inner.stored(&owner)
     }
 
+    /// As [`DataKeys::key_for`], and gives the key itself.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or the key was destroyed since.
+    pub fn data_key(&self, subject: &str, month: &str) -> Result<DataKey, DataKeyError> {
+        let id = self.key_for(subject, month)?;
+        let secret = self.unwrap_key(&id)?.ok_or(DataKeyError::Destroyed)?;
+        Ok(DataKey { id, secret })
+    }
+
     /// The key for a person (or any other subject) and a month such as `2026-01`; made, and durable, when there is none.
     ///
     /// # Errors
@@ -217,7 +252,7 @@ impl DataKeys {
             None => {
                 let id = DataKeyId(format!("dk_{}", to_hex(&*self.fill::<16>()?)));
                 let key = self.fill::<32>()?;
-                let wrapped = self.seal_under(&self.wrapping, id.as_str().as_bytes(), key.as_slice())?;
+                let wrapped = seal_under(&self.wrapping, *self.fill()?, id.as_str().as_bytes(), key.as_slice())?;
                 inner.write(
                     "INSERT INTO keys (id, owner, wrapped) VALUES (?1, ?2, ?3)",
                     params![id.0, owner, wrapped],
@@ -239,7 +274,7 @@ impl DataKeys {
     /// When the key is unknown or destroyed.
     pub fn seal(&self, id: &DataKeyId, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, DataKeyError> {
         let key = self.unwrap_key(id)?.ok_or(DataKeyError::Destroyed)?;
-        self.seal_under(&aead(&key)?, aad, plaintext)
+        seal_under(&aead(&key)?, *self.fill()?, aad, plaintext)
     }
 
     /// Opens a sealed body document; absent when its key was destroyed.
@@ -295,20 +330,6 @@ impl DataKeys {
         Ok(Some(key))
     }
 
-    fn seal_under(&self, key: &LessSafeKey, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, DataKeyError> {
-        // Random nonces are safe for 2^32 messages a key; a person does not do that much in a month.
-        let nonce = self.fill::<NONCE_LEN>()?;
-        let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
-        sealed.extend_from_slice(nonce.as_slice());
-        let mut text = Vec::with_capacity(plaintext.len() + AES_256_GCM.tag_len());
-        text.extend_from_slice(plaintext);
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        key.seal_in_place_append_tag(nonce, Aad::from(aad), &mut text)
-            .map_err(|_| DataKeyError::Damaged)?;
-        sealed.append(&mut text);
-        Ok(sealed)
-    }
-
     fn fill<const N: usize>(&self) -> Result<Zeroizing<[u8; N]>, DataKeyError> {
         let mut bytes = Zeroizing::new([0; N]);
         self.random.fill(bytes.as_mut_slice()).map_err(|_| DataKeyError::Random)?;
@@ -350,6 +371,19 @@ impl Inner {
         }
         self.unwrapped.insert(id, key);
     }
+}
+
+/// Random nonces are safe for 2^32 messages a key; a person does not do that much in a month.
+fn seal_under(key: &LessSafeKey, nonce: [u8; NONCE_LEN], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, DataKeyError> {
+    let mut sealed = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plaintext);
+    let text = sealed.get_mut(NONCE_LEN..).unwrap_or_default();
+    let tag = key
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text)
+        .map_err(|_| DataKeyError::Damaged)?;
+    sealed.extend_from_slice(tag.as_ref());
+    Ok(sealed)
 }
 
 fn open_under(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DataKeyError> {

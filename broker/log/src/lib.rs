@@ -6,6 +6,7 @@
 pub mod data_keys;
 pub mod index;
 pub mod journal;
+pub mod seal;
 pub mod signer;
 pub mod sqlite;
 pub mod tree;

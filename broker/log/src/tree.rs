@@ -53,23 +53,34 @@ impl Tree {
     /// Proof that leaf `index` is in the tree of the first `size` leaves.
     #[must_use]
     pub fn inclusion(&self, index: u64, size: u64) -> Option<Vec<Hash>> {
-        if index >= size || size > self.size() {
+        self.edge(size)?.inclusion(index)
+    }
+
+    /// The tree of the first `size` leaves, for proofs of many of them; absent when there are fewer.
+    #[must_use]
+    pub fn edge(&self, size: u64) -> Option<Edge<'_>> {
+        if size > self.size() {
             return None;
         }
-        let (mut from, mut to) = (0, size);
-        let mut proof = Vec::new();
-        while to - from > 1 {
-            let middle = from + split(to - from);
-            if index < middle {
-                proof.push(self.range(middle, to)?);
-                to = middle;
-            } else {
-                proof.push(self.range(from, middle)?);
-                from = middle;
-            }
+        let (mut peaks, mut from) = (Vec::new(), 0);
+        for level in (0..64).rev().filter(|level| size >> level & 1 == 1) {
+            let root = self.node(level, from >> level)?;
+            peaks.push(Peak {
+                from,
+                level,
+                root,
+                rest: root,
+            });
+            from += 1 << level;
         }
-        proof.reverse();
-        Some(proof)
+        let mut right: Option<Hash> = None;
+        for peak in peaks.iter_mut().rev() {
+            if let Some(right) = &right {
+                peak.rest = node_hash(&peak.root, right);
+            }
+            right = Some(peak.rest);
+        }
+        Some(Edge { tree: self, size, peaks })
     }
 
     /// Proof that the tree of `to` leaves extends the tree of `from` leaves.
@@ -105,15 +116,7 @@ impl Tree {
     /// The frontier of the first `size` leaves: what a range proof starts from.
     #[must_use]
     pub fn frontier(&self, size: u64) -> Option<Frontier> {
-        if size > self.size() {
-            return None;
-        }
-        let mut nodes = Vec::new();
-        let mut from = 0;
-        for level in (0..64).rev().filter(|level| size >> level & 1 == 1) {
-            nodes.push(self.node(level, from >> level)?);
-            from += 1 << level;
-        }
+        let nodes = self.edge(size)?.peaks.iter().map(|peak| peak.root).collect();
         Frontier::from_parts(size, nodes).ok()
     }
 
@@ -140,6 +143,46 @@ impl Tree {
 
     fn node(&self, level: u32, index: u64) -> Option<Hash> {
         self.levels.get(level as usize)?.get(usize::try_from(index).ok()?).copied()
+    }
+}
+
+/// A tree of a certain size: the complete subtrees that it consists of, from the left. Whatever is not among the stored nodes lies
+/// along its right edge and is hashed once, so that a proof only picks hashes out.
+#[derive(Debug)]
+pub struct Edge<'t> {
+    tree: &'t Tree,
+    size: u64,
+    peaks: Vec<Peak>,
+}
+
+/// A complete subtree.
+#[derive(Debug)]
+struct Peak {
+    /// Its first leaf.
+    from: u64,
+    level: u32,
+    root: Hash,
+    /// Root of this one and all to its right.
+    rest: Hash,
+}
+
+impl Edge<'_> {
+    /// Proof that leaf `index` is in the tree.
+    #[must_use]
+    pub fn inclusion(&self, index: u64) -> Option<Vec<Hash>> {
+        if index >= self.size {
+            return None;
+        }
+        let at = self.peaks.partition_point(|peak| peak.from <= index).checked_sub(1)?;
+        let (left, rest) = self.peaks.split_at(at);
+        let (peak, right) = rest.split_first()?;
+        let mut proof = Vec::with_capacity(peak.level as usize + left.len() + 1);
+        for level in 0..peak.level {
+            proof.push(self.tree.node(level, index >> level ^ 1)?);
+        }
+        proof.extend(right.first().map(|peak| peak.rest));
+        proof.extend(left.iter().rev().map(|peak| peak.root));
+        Some(proof)
     }
 }
 

@@ -3,10 +3,12 @@
 //! Each group is committed by a salted digest (RFC 9901's disclosure rule); the salts come from one key per entry, so the
 //! whole body opens with one value. Absent groups commit to null: whether a group is there shows only to those it is opened to.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use crate::commit::{Committer, Groups, group_value, root_of};
-use crate::encode::{DEPTH_MAX, EncodeError, b64, canonical_within, unb64};
+use crate::encode::{DEPTH_MAX, EncodeError, b64, unb64, write_value};
 use crate::merkle::Hash;
 use crate::scan::{Raw, Scanner};
 
@@ -181,8 +183,8 @@ impl Body {
     /// # Errors
     /// When a value has no canonical text.
     pub fn digests(&self, rk: &EntryKey) -> Result<[Hash; GROUPS], BodyError> {
-        let texts = self.texts()?;
-        Ok(Committer::default().digests(rk, &groups(&texts)?))
+        let written = self.write(rk)?;
+        Ok(Committer::default().digests(rk, &written.groups()))
     }
 
     /// The commitment to this body under this entry key.
@@ -198,13 +200,7 @@ impl Body {
     /// # Errors
     /// When a value has no canonical text, or the document is longer than [`BODY_BYTES_MAX`].
     pub fn to_document(&self, rk: &EntryKey) -> Result<String, BodyError> {
-        let mut map = self.present();
-        map.insert("rk".into(), rk.to_text().into());
-        let document = canonical_within(&Value::Object(map), GROUP_DEPTH_MAX + 1)?;
-        if document.len() > BODY_BYTES_MAX {
-            return Err(BodyError::Length);
-        }
-        Ok(document)
+        Ok(self.write(rk)?.document()?.to_owned())
     }
 
     /// Reads a plaintext document.
@@ -232,13 +228,69 @@ impl Body {
             .collect()
     }
 
-    /// The canonical text of each group; of absent ones nothing.
-    fn texts(&self) -> Result<[Option<String>; GROUPS], BodyError> {
-        let mut texts = [const { None }; GROUPS];
-        for (text, value) in texts.iter_mut().zip(&self.0).filter(|(_, value)| !value.is_null()) {
-            *text = Some(canonical_within(value, GROUP_DEPTH_MAX)?);
+    /// Writes the document: each group once, at its place among the others.
+    pub(crate) fn write(&self, rk: &EntryKey) -> Result<Written, BodyError> {
+        let mut text = String::with_capacity(512);
+        let mut groups = [const { 0..0 }; GROUPS];
+        let mut put = |text: &mut String, group: Group, (before, behind): (&str, &str)| {
+            let value = self.get(group);
+            if !value.is_null() {
+                text.push_str(before);
+                text.push('"');
+                text.push_str(group.as_str());
+                text.push_str("\":");
+                let from = text.len();
+                write_value(text, value, GROUP_DEPTH_MAX)?;
+                if let Some(place) = groups.get_mut(usize::from(group.number())) {
+                    *place = from..text.len();
+                }
+                text.push_str(behind);
+            }
+            Ok::<_, BodyError>(())
+        };
+        // In order of the names.
+        text.push('{');
+        for group in [Group::Env, Group::Mask, Group::Net, Group::Obj, Group::Out] {
+            put(&mut text, group, ("", ","))?;
         }
-        Ok(texts)
+        text.push_str("\"rk\":\"");
+        text.push_str(&rk.to_text());
+        text.push('"');
+        for group in [Group::What, Group::Who, Group::Why] {
+            put(&mut text, group, (",", ""))?;
+        }
+        text.push('}');
+        Ok(Written { text, groups })
+    }
+}
+
+/// A body as its document, and where its groups stand in it.
+pub(crate) struct Written {
+    text: String,
+    groups: [Range<usize>; GROUPS],
+}
+
+impl Written {
+    /// The groups that are there.
+    pub(crate) fn groups(&self) -> Groups<'_> {
+        let mut groups = [None; GROUPS];
+        for (group, place) in groups.iter_mut().zip(&self.groups).filter(|(_, place)| !place.is_empty()) {
+            *group = self.text.get(place.clone()).map(Raw::known);
+        }
+        groups
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The document, unless it is too long.
+    pub(crate) fn document(&self) -> Result<&str, BodyError> {
+        if self.text.len() > BODY_BYTES_MAX {
+            Err(BodyError::Length)
+        } else {
+            Ok(&self.text)
+        }
     }
 }
 
@@ -264,14 +316,6 @@ pub(crate) fn read_group<'a>(name: &str, value: Raw<'a>, groups: &mut Groups<'a>
         *slot = group_value(value, false)?;
     }
     Ok(())
-}
-
-fn groups(texts: &[Option<String>; GROUPS]) -> Result<Groups<'_>, BodyError> {
-    let mut groups = [None; GROUPS];
-    for (group, text) in groups.iter_mut().zip(texts) {
-        *group = text.as_deref().map(Raw::parse).transpose()?;
-    }
-    Ok(groups)
 }
 
 #[cfg(test)]
@@ -345,8 +389,8 @@ mod tests {
     #[test]
     fn a_disclosure_opens_to_its_value_under_the_digest_of_its_group() {
         let body = Body::new().with(Group::Why, json!({"reason": "churn é"}));
-        let (digests, texts) = (body.digests(&rk()).unwrap(), body.texts().unwrap());
-        for (group, value) in Group::ALL.into_iter().zip(groups(&texts).unwrap()) {
+        let (digests, written) = (body.digests(&rk()).unwrap(), body.write(&rk()).unwrap());
+        for (group, value) in Group::ALL.into_iter().zip(written.groups()) {
             let disclosure = Committer::default().disclosure(&rk(), group, value);
             let text = decode_disclosure(&disclosure).unwrap();
             assert_eq!(open(&text).unwrap(), (group, value));

@@ -15,9 +15,9 @@ use crate::scan::{Raw, Scanner};
 /// The groups of a body by number; absent ones are not there.
 pub(crate) type Groups<'a> = [Option<Raw<'a>>; GROUPS];
 
-/// Computes commitments.
+/// Computes commitments. It is nothing but buffers that are used again.
 #[derive(Default)]
-pub(crate) struct Committer {
+pub struct Committer {
     json: String,
     base64: Vec<u8>,
 }

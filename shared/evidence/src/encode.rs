@@ -153,7 +153,8 @@ pub fn from_hex_32(text: &str) -> Result<[u8; 32], EncodeError> {
     Ok(out)
 }
 
-fn write_value(text: &mut String, value: &Value, depth: usize) -> Result<(), EncodeError> {
+/// Appends the canonical text of a value that nests at most so many levels.
+pub(crate) fn write_value(text: &mut String, value: &Value, depth: usize) -> Result<(), EncodeError> {
     let depth = depth.checked_sub(1).ok_or(EncodeError::Depth)?;
     match value {
         Value::Null => text.push_str("null"),

@@ -4,9 +4,7 @@
 //! text, and never serialised again for a proof. The header names people by pseudonym only, so that bodies can be withheld or
 //! erased while every proof still verifies.
 
-use serde_json::{Map, Value};
-
-use crate::encode::{DEPTH_MAX, EncodeError, INTEGER_BOUND, b64, canonical, unb64_32};
+use crate::encode::{DEPTH_MAX, EncodeError, INTEGER_BOUND, b64, unb64_32, write_string};
 use crate::merkle::{Hash, leaf_hash};
 use crate::scan::{Scanner, unescape};
 
@@ -107,18 +105,42 @@ impl Header {
         if !(0..=T_MAX).contains(&self.t) {
             return Err(LeafError::Member("t"));
         }
-        let mut map = Map::new();
-        let mut put = |key: &str, value: Option<Value>| value.map(|value| map.insert(key.to_owned(), value));
-        put("act", self.act.clone().map(Value::from));
-        put("dec", self.dec.map(|dec| dec.as_str().into()));
-        put("ds", self.ds.clone().map(Value::from));
-        put("k", Some(self.kind.as_str().into()));
-        put("pol", self.pol.map(Value::from));
-        put("refs", (!self.refs.is_empty()).then(|| self.refs.clone().into()));
-        put("sid", self.sid.clone().map(Value::from));
-        put("t", Some(self.t.into()));
-        put("v", Some(VERSION.into()));
-        let text = canonical(&Value::Object(map))?;
+        let mut text = String::with_capacity(192);
+        let string = |text: &mut String, name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                text.push_str(name);
+                write_string(text, value);
+                text.push(',');
+            }
+        };
+        let number = |text: &mut String, number: u64| {
+            if number >= INTEGER_BOUND.cast_unsigned() {
+                return Err(EncodeError::Integer);
+            }
+            text.push_str(&number.to_string());
+            text.push(',');
+            Ok(())
+        };
+        // In order of the names; each member brings its comma.
+        text.push('{');
+        string(&mut text, "\"act\":", self.act.as_deref());
+        string(&mut text, "\"dec\":", self.dec.map(Decision::as_str));
+        string(&mut text, "\"ds\":", self.ds.as_deref());
+        string(&mut text, "\"k\":", Some(self.kind.as_str()));
+        if let Some(pol) = self.pol {
+            text.push_str("\"pol\":");
+            number(&mut text, pol)?;
+        }
+        if !self.refs.is_empty() {
+            text.push_str("\"refs\":[");
+            for index in &self.refs {
+                number(&mut text, *index)?;
+            }
+            text.pop();
+            text.push_str("],");
+        }
+        string(&mut text, "\"sid\":", self.sid.as_deref());
+        text.push_str(&format!("\"t\":{},\"v\":{VERSION}}}", self.t));
         if text.len() > HEADER_BYTES_MAX {
             Err(LeafError::Length)
         } else {
@@ -262,7 +284,7 @@ impl Leaf {
     /// The bytes that are stored and hashed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        format!("{}\n{}", self.header_text, b64(&self.body_root)).into_bytes()
+        leaf_bytes(&self.header_text, &self.body_root)
     }
 
     /// Reads stored bytes strictly.
@@ -280,6 +302,11 @@ impl Leaf {
     pub fn hash(&self) -> Hash {
         leaf_hash(&self.to_bytes())
     }
+}
+
+/// The bytes of the leaf with this header and body root.
+pub(crate) fn leaf_bytes(header_text: &str, body_root: &Hash) -> Vec<u8> {
+    format!("{header_text}\n{}", b64(body_root)).into_bytes()
 }
 
 // Indices and times are written as JSON integers, so they stay below the encoder's bound.
@@ -313,6 +340,38 @@ mod tests {
         let bare = Leaf::new(Header::new(Kind::LogGenesis), [1; 32]).unwrap();
         assert_eq!(bare.header_text, "{\"k\":\"log.genesis\",\"t\":0,\"v\":1}");
         assert_eq!(Leaf::parse(&bare.to_bytes()).unwrap(), bare);
+    }
+
+    #[test]
+    fn a_header_reads_back_whatever_it_holds() {
+        let texts = [None, Some("p_1"), Some("a\"b\\c\u{1}\n\u{e9}")].map(|text| text.map(ToOwned::to_owned));
+        for (act, refs) in texts.iter().zip([vec![], vec![0], vec![7, 1, 9_007_199_254_740_991]]) {
+            for (sid, dec) in texts.iter().zip([None, Some(Decision::Allow), Some(Decision::Deny)]) {
+                for (ds, pol) in texts.iter().zip([None, Some(0), Some(12)]) {
+                    let (act, sid, ds) = (act.clone(), sid.clone(), ds.clone());
+                    let (kind, t) = (Kind::AuditRead, T_MAX);
+                    let refs = refs.clone();
+                    let header = Header {
+                        act,
+                        dec,
+                        ds,
+                        kind,
+                        pol,
+                        refs,
+                        sid,
+                        t,
+                    };
+                    let text = header.to_text().unwrap();
+                    assert_eq!(Header::parse(&text).unwrap(), header);
+                    let value = crate::encode::parse_canonical(&text).unwrap();
+                    assert_eq!(crate::encode::canonical(&value).unwrap(), text);
+                }
+            }
+        }
+        let number = LeafError::Encoding(EncodeError::Integer);
+        let far = |refs, pol| Header { refs, pol, ..header() }.to_text().unwrap_err();
+        assert_eq!(far(vec![1 << 53], None), number);
+        assert_eq!(far(vec![1], Some(u64::MAX)), number);
     }
 
     #[test]

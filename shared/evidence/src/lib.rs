@@ -8,6 +8,7 @@ pub mod body;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cosignature;
+pub mod draft;
 pub mod dsse;
 pub mod encode;
 pub mod leaf;

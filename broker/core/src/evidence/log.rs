@@ -308,6 +308,7 @@ impl Log {
     }
 }
 
+/// The month (UTC) of a time, `2026-01`: data keys and recordings go by it.
 pub(crate) fn month(time_ms: i64) -> String {
     let date = jiff::Timestamp::from_millisecond(time_ms)
         .unwrap_or_default()

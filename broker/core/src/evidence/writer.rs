@@ -1,19 +1,20 @@
 //! The only writer of the log: orders commands, commits their entries, publishes the state.
 //!
 //! One thread owns the journal. Whatever queued while it was syncing is the next batch (adaptive group commit, no timer). Each
-//! command is *decided* against a speculative state that holds the batch so far; its events are drafted, sealed and folded in;
-//! then the batch is appended with one durable sync. Only after that is the state published and anybody told. If the append fails, the
-//! speculative state is forgotten and every command of the batch is refused; nothing happened that the log does not show.
+//! command is *decided* against a speculative state that holds the batch so far; its events are drafted and folded in. Then the
+//! batch is sealed, by every processor there is when it is large, and appended with one durable sync. Only after that is the state
+//! published and anybody told. If that fails, the speculative state is forgotten and every command of the batch is refused;
+//! nothing happened that the log does not show.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, mpsc};
 
-use chunk_evidence::body::{Body, EntryKey};
-use chunk_evidence::encode::sha256;
-use chunk_evidence::leaf::{Header, Kind, Leaf};
-use chunk_evidence::merkle::{Hash, leaf_hash};
-use chunk_log::data_keys::DataKeys;
-use chunk_log::journal::{AppendError, Journal, Record, Urgency};
+use chunk_evidence::body::EntryKey;
+use chunk_evidence::draft;
+use chunk_evidence::leaf::{Header, Kind};
+use chunk_evidence::merkle::Hash;
+use chunk_log::journal::{AppendError, Journal, Urgency};
+use chunk_log::seal::{Sealed, Unsealed, seal_all};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
 use chunk_wire::problem::Code;
@@ -183,7 +184,17 @@ impl Writer {
         if drafts.is_empty() {
             return answer(decided, &before);
         }
-        match self.append(&before, state, drafts, weight) {
+        let (entries, terms): (Vec<_>, Vec<_>) = drafts.into_iter().map(|draft| (draft.entry, draft.terms)).unzip();
+        // Whatever an entry can lack it lacked as a draft. Should one still not be sealed, then what was decided after it rests on
+        // something that will never be: nothing of the batch is written, and the log goes on from where it was.
+        let sealed = match seal_all(entries) {
+            Ok(sealed) => sealed,
+            Err(fault) => {
+                tracing::error!(error = %fault, "a commit could not be sealed");
+                return answer_unwritten(decided, &fault);
+            }
+        };
+        match self.append(&before, state, sealed, &terms, weight) {
             Ok(published) => answer(decided, &published),
             Err(fault) => {
                 self.broke(&before, &fault);
@@ -192,8 +203,15 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, before: &Published, state: State, drafts: Vec<Draft>, weight: Urgency) -> Result<Arc<Published>, AppendError> {
-        let (records, terms): (Vec<_>, Vec<_>) = drafts.into_iter().map(|draft| (draft.record, draft.terms)).unzip();
+    fn append(
+        &mut self,
+        before: &Published,
+        state: State,
+        sealed: Vec<Sealed>,
+        terms: &[Terms],
+        weight: Urgency,
+    ) -> Result<Arc<Published>, AppendError> {
+        let (records, hashes): (Vec<_>, Vec<_>) = sealed.into_iter().map(|Sealed { record, hash }| (record, hash)).unzip();
         let size = self.journal.append(before.state.size, &records, weight)?;
         if size != state.size {
             return Err(AppendError::Conflict {
@@ -203,14 +221,14 @@ impl Writer {
         }
         let root = {
             let mut tree = self.shared.tree.write().unwrap_or_else(PoisonError::into_inner);
-            for record in &records {
-                tree.push(leaf_hash(&record.leaf));
+            for hash in hashes {
+                tree.push(hash);
             }
             root_of(&tree).map_err(AppendError::Failed)?
         };
         {
             let mut index = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
-            for Terms { header, requests } in &terms {
+            for Terms { header, requests } in terms {
                 index.push(header, requests.iter().map(String::as_str));
             }
         }
@@ -226,25 +244,35 @@ impl Writer {
         Ok(published)
     }
 
-    /// Makes the record of one event: header with its time, committed body, sealed body.
+    /// Writes one event down: header with its time, body, and what it will be sealed with.
     fn draft(&self, event: &Event, now_ms: i64) -> Result<Draft, Error> {
         let (mut header, body) = event.draft();
         #[cfg(test)]
         super::inventory::check(&header, &body);
         header.t = now_ms;
-        let record = seal(&header, &body, &self.shared.data_keys, &self.random).map_err(|fault| match fault {
-            SealError::Form(fault) => Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault),
-            SealError::Keys(fault) => unavailable(&fault.to_string()),
-        })?;
+        let mut bits = [0_u8; 16];
+        self.random
+            .fill(&mut bits)
+            .map_err(|_| unavailable("the random generator failed"))?;
+        // It has no text e.g. for a number beyond 2^53: a bug, and no fault of the log's.
+        let entry = draft::Draft::new(&header, &body, EntryKey::from_random(bits))
+            .map_err(|fault| Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault))?;
+        // What says that somebody was erased must not go when whoever did it is erased in turn.
+        let own = header.kind == Kind::Erase;
+        let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
+        let key = self.shared.data_keys.data_key(subject, &month(header.t));
+        let entry = key
+            .and_then(|key| Unsealed::new(entry, key, &self.random))
+            .map_err(|fault| unavailable(&fault.to_string()))?;
         let requests = requests_named(&body).map(ToOwned::to_owned).collect();
         let terms = Terms { header, requests };
-        Ok(Draft { record, terms })
+        Ok(Draft { entry, terms })
     }
 }
 
-/// An entry as it will be stored, and what it will be found by.
+/// An entry that is to be sealed, and what it will be found by.
 struct Draft {
-    record: Record,
+    entry: Unsealed,
     terms: Terms,
 }
 
@@ -253,43 +281,10 @@ struct Terms {
     requests: Vec<String>,
 }
 
-/// Why an entry has no record.
-enum SealError {
-    /// It has no text, e.g. for a number beyond 2^53: a bug, and no fault of the log's.
-    Form(Box<dyn std::error::Error + Send + Sync>),
-    /// Random bits or data keys cannot be had.
-    Keys(Box<dyn std::error::Error + Send + Sync>),
-}
-
-fn seal(header: &Header, body: &Body, data_keys: &DataKeys, random: &SystemRandom) -> Result<Record, SealError> {
-    fn form(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
-        SealError::Form(fault.into())
-    }
-    fn keys(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SealError {
-        SealError::Keys(fault.into())
-    }
-    let mut bits = [0_u8; 16];
-    random.fill(&mut bits).map_err(|_| keys("the random generator failed"))?;
-    let key = EntryKey::from_random(bits);
-    let leaf = Leaf::new(header.clone(), body.root(&key).map_err(form)?).map_err(form)?.to_bytes();
-    let document = body.to_document(&key).map_err(form)?;
-    // What says that somebody was erased must not go when whoever did it is erased in turn.
-    let own = header.kind == Kind::Erase;
-    let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
-    let data_key = data_keys.key_for(subject, &month(header.t)).map_err(keys)?;
-    let sealed = data_keys.seal(&data_key, &sha256(&leaf), document.as_bytes()).map_err(keys)?;
-    Ok(Record {
-        leaf,
-        sealed,
-        data_key: Some(data_key.to_string()),
-    })
-}
-
 pub(super) fn root_of(tree: &Tree) -> Result<Hash, Box<dyn std::error::Error + Send + Sync>> {
     tree.root(tree.size()).ok_or_else(|| "the tree does not hold its own size".into())
 }
 
-/// The month (UTC) of a time, `2026-01`: data keys and recordings go by it.
 /// Tells everybody in the batch, now that what was decided is durable.
 fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
     for Decided { reply, what } in decided {
@@ -302,7 +297,7 @@ fn answer(decided: Vec<Decided>, published: &Arc<Published>) {
 }
 
 /// Tells everybody that nothing was written. A refusal stands if it rests on nothing that was lost with the batch.
-fn answer_unwritten(decided: Vec<Decided>, fault: &AppendError) {
+fn answer_unwritten(decided: Vec<Decided>, fault: &dyn std::error::Error) {
     for Decided { reply, what } in decided {
         drop(reply.send(Err(match what {
             Err(Refusal { fault, speculative: false }) => fault,

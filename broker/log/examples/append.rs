@@ -15,18 +15,18 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chunk_evidence::body::{Body, EntryKey, Group};
+use chunk_evidence::body::{Body, Group};
 use chunk_evidence::draft::Draft;
 use chunk_evidence::encode::sha256;
 use chunk_evidence::leaf::{Header, Kind, Leaf};
 use chunk_log::data_keys::{DataKeyId, DataKeys};
 use chunk_log::index::{Index, Question};
 use chunk_log::journal::{Journal as _, JournalReader, Urgency};
-use chunk_log::seal::{Unsealed, seal_all};
+use chunk_log::seal::{Drawn, Unsealed, seal_all};
 use chunk_log::signer::LogSigner;
 use chunk_log::sqlite::SqliteJournal;
 use chunk_log::tree::Tree;
-use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::rand::SystemRandom;
 
 /// Entries of a commit: alone, a few people at once, and as many as one commit takes.
 const COMMITS: [u64; 3] = [1, 32, 1024];
@@ -178,10 +178,7 @@ const ROUNDS: usize = 21;
 
 /// An entry of about the length that an intent has.
 fn entry(keys: &DataKeys, index: u64) -> (Unsealed, Header) {
-    let random = SystemRandom::new();
-    let mut bits = [0; 16];
-    random.fill(&mut bits).unwrap();
-    let rk = EntryKey::from_random(bits);
+    let drawn = Drawn::from(&SystemRandom::new()).unwrap();
     let body = Body::new()
         .with(
             Group::What,
@@ -206,6 +203,6 @@ fn entry(keys: &DataKeys, index: u64) -> (Unsealed, Header) {
     header.ds = Some(if index % 100_000 == 7 { "rare" } else { "customers" }.to_owned());
     header.refs = vec![0, 1];
     let key = keys.data_key(header.act.as_deref().unwrap(), "2026-09").unwrap();
-    let draft = Draft::new(&header, &body, rk).unwrap();
-    (Unsealed::new(draft, key, &random).unwrap(), header)
+    let draft = Draft::new(&header, &body, drawn.rk()).unwrap();
+    (Unsealed::new(draft, key, drawn), header)
 }

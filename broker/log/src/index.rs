@@ -49,16 +49,17 @@ impl Index {
         self.size += 1;
         self.kinds.entry(header.kind).or_default().push(index);
         if let Some(actor) = header.act.as_deref() {
-            named(&mut self.actors, actor).push(index);
+            named(&mut self.actors, actor, |entries| entries.push(index));
         }
         for dataset in header.ds.iter().flat_map(|names| names.split(',')) {
-            named(&mut self.datasets, dataset).push(index);
+            named(&mut self.datasets, dataset, |entries| entries.push(index));
         }
         for request in requests {
-            let entries = named(&mut self.requests, request);
-            if entries.last() != Some(&index) {
-                entries.push(index);
-            }
+            named(&mut self.requests, request, |entries| {
+                if entries.last() != Some(&index) {
+                    entries.push(index);
+                }
+            });
         }
         let intent = header.refs.first().filter(|_| header.sid.is_none());
         let of_intent = match header.kind {
@@ -67,7 +68,7 @@ impl Index {
             _ => None,
         };
         if let Some(session) = header.sid.as_deref().or(of_intent.as_deref()) {
-            named(&mut self.sessions, session).push(index);
+            named(&mut self.sessions, session, |entries| entries.push(index));
         }
         if let (Kind::FetchIntent, Some(session)) = (header.kind, header.sid.as_deref()) {
             self.running.insert(index, session.into());
@@ -169,12 +170,12 @@ impl Set<'_> {
     }
 }
 
-/// The postings under a name; the name is copied only when it is new.
-fn named<'a, T: Default>(map: &'a mut HashMap<Box<str>, T>, name: &str) -> &'a mut T {
-    if !map.contains_key(name) {
-        map.insert(name.into(), T::default());
+/// Adds to what is under a name; the name is copied only when it is new.
+fn named<T: Default>(map: &mut HashMap<Box<str>, T>, name: &str, add: impl FnOnce(&mut T)) {
+    if let Some(known) = map.get_mut(name) {
+        return add(known);
     }
-    map.entry(name.into()).or_default()
+    add(map.entry(name.into()).or_default());
 }
 
 /// The place of an entry in its bitmap.

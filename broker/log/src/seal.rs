@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+use chunk_evidence::body::EntryKey;
 use chunk_evidence::draft::{Committer, Draft};
 use chunk_evidence::encode::sha256;
 use chunk_evidence::merkle::{Hash, leaf_hash};
@@ -16,23 +17,49 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::data_keys::{DataKey, DataKeyError};
 use crate::journal::Record;
 
+/// The random numbers of one entry. Whoever seals with them uses them up.
+pub struct Drawn {
+    rk: EntryKey,
+    /// Random ones are safe for 2^32 messages a key; a person does not do that much in a month.
+    nonce: [u8; NONCE_LEN],
+}
+
+impl Drawn {
+    /// Asks the system, once for both.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn from(random: &SystemRandom) -> Result<Self, DataKeyError> {
+        let (mut bits, mut rk, mut nonce) = ([0; 16 + NONCE_LEN], [0; 16], [0; NONCE_LEN]);
+        random.fill(&mut bits).map_err(|_| DataKeyError::Random)?;
+        let (first, second) = bits.split_at(16);
+        rk.copy_from_slice(first);
+        nonce.copy_from_slice(second);
+        Ok(Self {
+            rk: EntryKey::from_random(rk),
+            nonce,
+        })
+    }
+
+    /// The key that the entry's body is committed to under.
+    #[must_use]
+    pub fn rk(&self) -> EntryKey {
+        self.rk
+    }
+}
+
 /// An entry with all that it will be sealed with.
 pub struct Unsealed {
     draft: Draft,
     key: DataKey,
-    /// Of this entry and no other. Random ones are safe for 2^32 messages a key; a person does not do that much in a month.
-    nonce: [u8; NONCE_LEN],
+    drawn: Drawn,
 }
 
 impl Unsealed {
     /// An entry that is to be sealed under this key.
-    ///
-    /// # Errors
-    /// When the system gives no random numbers.
-    pub fn new(draft: Draft, key: DataKey, random: &SystemRandom) -> Result<Self, DataKeyError> {
-        let mut nonce = [0; NONCE_LEN];
-        random.fill(&mut nonce).map_err(|_| DataKeyError::Random)?;
-        Ok(Self { draft, key, nonce })
+    #[must_use]
+    pub fn new(draft: Draft, key: DataKey, drawn: Drawn) -> Self {
+        Self { draft, key, drawn }
     }
 
     fn seal(&self, committer: &mut Committer) -> Result<Sealed, DataKeyError> {
@@ -40,7 +67,7 @@ impl Unsealed {
         Ok(Sealed {
             hash: leaf_hash(&leaf),
             record: Record {
-                sealed: self.key.seal(self.nonce, &sha256(&leaf), self.draft.document().as_bytes())?,
+                sealed: self.key.seal(self.drawn.nonce, &sha256(&leaf), self.draft.document().as_bytes())?,
                 leaf,
                 data_key: Some(self.key.id().to_string()),
             },
@@ -98,7 +125,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::data_keys::DataKeys;
-    use chunk_evidence::body::{Body, EntryKey, Group};
+    use chunk_evidence::body::{Body, Group};
     use chunk_evidence::leaf::{Header, Kind, Leaf};
     use std::collections::HashSet;
 
@@ -111,8 +138,9 @@ mod tests {
             let body = |n: usize| Body::new().with(Group::What, serde_json::json!({ "n": n }));
             let entry = |n: usize| {
                 let header = Header::new(Kind::FetchIntent).at(i64::try_from(n).unwrap());
-                let draft = Draft::new(&header, &body(n), EntryKey::from_random([3; 16])).unwrap();
-                Unsealed::new(draft, keys.data_key(who(n), "2026-01").unwrap(), &SystemRandom::new()).unwrap()
+                let drawn = Drawn::from(&SystemRandom::new()).unwrap();
+                let draft = Draft::new(&header, &body(n), drawn.rk()).unwrap();
+                Unsealed::new(draft, keys.data_key(who(n), "2026-01").unwrap(), drawn)
             };
             let sealed = seal_all((0..count).map(entry).collect()).unwrap();
             assert_eq!(sealed.len(), count);

@@ -9,16 +9,15 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, mpsc};
 
-use chunk_evidence::body::EntryKey;
 use chunk_evidence::draft;
 use chunk_evidence::leaf::{Header, Kind};
 use chunk_evidence::merkle::Hash;
 use chunk_log::journal::{AppendError, Journal, Urgency};
-use chunk_log::seal::{Sealed, Unsealed, seal_all};
+use chunk_log::seal::{Drawn, Sealed, Unsealed, seal_all};
 use chunk_log::signer::LogSigner;
 use chunk_log::tree::Tree;
 use chunk_wire::problem::Code;
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 use tokio::sync::oneshot;
 
 use super::entries::Event;
@@ -250,22 +249,18 @@ impl Writer {
         #[cfg(test)]
         super::inventory::check(&header, &body);
         header.t = now_ms;
-        let mut bits = [0_u8; 16];
-        self.random
-            .fill(&mut bits)
-            .map_err(|_| unavailable("the random generator failed"))?;
+        let drawn = Drawn::from(&self.random).map_err(|fault| unavailable(&fault.to_string()))?;
         // It has no text e.g. for a number beyond 2^53: a bug, and no fault of the log's.
-        let entry = draft::Draft::new(&header, &body, EntryKey::from_random(bits))
+        let entry = draft::Draft::new(&header, &body, drawn.rk())
             .map_err(|fault| Error::new(Code::Internal, "What happened cannot be written down as an entry.").operator(fault))?;
         // What says that somebody was erased must not go when whoever did it is erased in turn.
         let own = header.kind == Kind::Erase;
         let subject = header.act.as_deref().filter(|_| !own).unwrap_or("broker");
         let key = self.shared.data_keys.data_key(subject, &month(header.t));
-        let entry = key
-            .and_then(|key| Unsealed::new(entry, key, &self.random))
-            .map_err(|fault| unavailable(&fault.to_string()))?;
+        let key = key.map_err(|fault| unavailable(&fault.to_string()))?;
         let requests = requests_named(&body).map(ToOwned::to_owned).collect();
         let terms = Terms { header, requests };
+        let entry = Unsealed::new(entry, key, drawn);
         Ok(Draft { entry, terms })
     }
 }

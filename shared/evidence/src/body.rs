@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use crate::commit::{Committer, Groups, group_value, root_of};
-use crate::encode::{DEPTH_MAX, EncodeError, b64, unb64, write_value};
+use crate::encode::{DEPTH_MAX, EncodeError, b64, unb64_of, write_value};
 use crate::merkle::Hash;
 use crate::scan::{Raw, Scanner};
 
@@ -72,7 +72,17 @@ impl Group {
     /// The group with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.as_str() == name)
+        Some(match name {
+            "who" => Group::Who,
+            "net" => Group::Net,
+            "what" => Group::What,
+            "obj" => Group::Obj,
+            "why" => Group::Why,
+            "out" => Group::Out,
+            "mask" => Group::Mask,
+            "env" => Group::Env,
+            _ => return None,
+        })
     }
 
     /// Position in schema order, from 0.
@@ -121,7 +131,7 @@ impl EntryKey {
     /// # Errors
     /// When it is not exactly 16 bytes.
     pub fn parse(text: &str) -> Result<Self, EncodeError> {
-        unb64(text)?.try_into().map(Self).map_err(|_| EncodeError::Base64)
+        unb64_of(text).map(Self)
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 16] {
@@ -333,6 +343,7 @@ mod tests {
     #[test]
     fn the_groups_count_from_zero_in_schema_order() {
         let names: Vec<_> = Group::ALL.into_iter().map(|g| (g.number(), g.as_str())).collect();
+        assert!(Group::ALL.into_iter().all(|g| Group::parse(g.as_str()) == Some(g)));
         assert_eq!(
             names,
             [

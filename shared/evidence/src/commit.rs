@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
 use crate::body::{BodyError, EntryKey, GROUP_DEPTH_MAX, GROUPS, Group};
-use crate::encode::{sha256, unb64};
+use crate::encode::{sha256, unb64, unb64_of};
 use crate::merkle::Hash;
 use crate::scan::{Raw, Scanner};
 
@@ -88,7 +88,7 @@ pub(crate) fn open(text: &str) -> Result<(Group, Option<Raw<'_>>), BodyError> {
     scanner.list(GROUP_DEPTH_MAX + 1, |scanner| {
         at += 1;
         match at {
-            1 if unb64(scanner.string()?)?.len() == 16 => {}
+            1 if unb64_of::<16>(scanner.string()?).is_ok() => {}
             2 => group = Group::parse(scanner.string()?),
             3 => value = group_value(scanner.value(GROUP_DEPTH_MAX)?, true)?,
             _ => return Err(BodyError::Disclosure),

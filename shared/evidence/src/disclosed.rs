@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::body::{EntryKey, GROUPS, Group};
 use crate::commit::{Committer, Groups, decode_disclosure, open, root_of};
-use crate::encode::{b64, sha256};
+use crate::encode::{b64_onto, sha256};
 use crate::leaf::{Decision, Kind, ReadHeader};
 use crate::merkle::{Hash, leaf_hash};
 use crate::scan::{Raw, unescape_into};
@@ -28,7 +28,9 @@ pub(crate) struct Disclosed<'a> {
     pub(crate) opened: Opened,
     /// Of the leaf.
     pub(crate) hash: &'a Hash,
-    groups: Groups<'a>,
+    /// Opened groups are slices of this text.
+    text: &'a str,
+    groups: &'a [Span; GROUPS],
 }
 
 /// What of the body is opened.
@@ -81,7 +83,8 @@ impl<'a> Disclosed<'a> {
 
     /// An opened group; others read as absent.
     pub(crate) fn group(&self, group: Group) -> Option<Raw<'a>> {
-        self.groups.get(usize::from(group.number())).copied().flatten()
+        let span = self.groups.get(usize::from(group.number()))?;
+        self.text.get(span.from..span.to).filter(|text| !text.is_empty()).map(Raw::known)
     }
 
     /// A member of an opened group.
@@ -113,7 +116,7 @@ pub(crate) struct Page {
     refs: Vec<u64>,
     entries: Vec<Entry>,
     committer: Committer,
-    leaf: Vec<u8>,
+    leaf: String,
 }
 
 /// An entry in its page, as places in the page's text.
@@ -161,6 +164,14 @@ pub(crate) enum Given<'r> {
 }
 
 impl Page {
+    /// An empty page for entries that stand in a text of this length.
+    pub(crate) fn for_text(length: usize) -> Self {
+        Self {
+            text: String::with_capacity(length),
+            ..Self::default()
+        }
+    }
+
     /// Entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -170,10 +181,6 @@ impl Page {
     pub(crate) fn get(&self, at: usize) -> Option<Disclosed<'_>> {
         let entry = self.entries.get(at)?;
         let text = |span: Span| self.text.get(span.from..span.to).filter(|text| !text.is_empty());
-        let mut groups = [None; GROUPS];
-        for (group, span) in groups.iter_mut().zip(entry.groups) {
-            *group = text(span).map(Raw::known);
-        }
         Some(Disclosed {
             index: entry.index,
             kind: entry.kind,
@@ -186,7 +193,8 @@ impl Page {
             refs: self.refs.get(entry.refs.clone()).unwrap_or_default(),
             opened: entry.opened,
             hash: &entry.hash,
-            groups,
+            text: &self.text,
+            groups: &entry.groups,
         })
     }
 
@@ -215,9 +223,9 @@ impl Page {
         let first = self.refs.len();
         let read = ReadHeader::parse(header, &mut self.refs).map_err(|_| "the header is malformed")?;
         self.leaf.clear();
-        self.leaf.extend_from_slice(header.as_bytes());
-        self.leaf.push(b'\n');
-        self.leaf.extend_from_slice(b64(&root).as_bytes());
+        self.leaf.push_str(header);
+        self.leaf.push('\n');
+        b64_onto(&mut self.leaf, &root);
         let entry = Entry {
             index,
             t: read.t,
@@ -230,7 +238,7 @@ impl Page {
             ds: self.keep_unescaped(read.ds),
             refs: first..self.refs.len(),
             groups,
-            hash: leaf_hash(&self.leaf),
+            hash: leaf_hash(self.leaf.as_bytes()),
         };
         self.entries.push(entry);
         Ok(())

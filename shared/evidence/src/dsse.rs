@@ -3,10 +3,13 @@
 //! The signature covers the payload's type and length, so a verdict can never be read as a request. Base64 is accepted in
 //! its one canonical form only: an envelope has no byte that could change unnoticed.
 
+use std::borrow::Cow;
+
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{b64, b64_std, sha256, unb64_std};
+use crate::encode::{b64, b64_std, sha256, unb64_std, unb64_std_onto};
+use crate::scan::Raw;
 
 /// Payload type of a request document.
 pub const REQUEST_PAYLOAD_TYPE: &str = "application/vnd.chunkctl.request.v1+json";
@@ -60,8 +63,16 @@ pub enum DsseError {
 /// The pre-authentication encoding: exactly these bytes are signed.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut bytes = pae_head(payload_type, payload.len());
     bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// What stands before a payload of this length, with room for it.
+fn pae_head(payload_type: &str, length: usize) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {payload_type} {length} ", payload_type.len());
+    let mut bytes = Vec::with_capacity(head.len() + length + 2);
+    bytes.extend_from_slice(head.as_bytes());
     bytes
 }
 
@@ -73,10 +84,12 @@ pub fn thumbprint(public_key: &[u8; 32]) -> String {
     ))
 }
 
+const KEY_ID_PREFIX: &str = "ed25519:";
+
 /// The key id of an Ed25519 public key: `ed25519:<RFC 7638 thumbprint>`.
 #[must_use]
 pub fn key_id(public_key: &[u8; 32]) -> String {
-    format!("ed25519:{}", thumbprint(public_key))
+    format!("{KEY_ID_PREFIX}{}", thumbprint(public_key))
 }
 
 /// The public half of a key pair.
@@ -107,21 +120,16 @@ impl Envelope {
     /// # Errors
     /// When the envelope is malformed, of another type, by another key, or does not verify.
     pub fn verify(&self, public_key: &[u8; 32], payload_type: &str) -> Result<Vec<u8>, DsseError> {
-        if self.payload_type != payload_type {
-            return Err(DsseError::PayloadType);
-        }
-        let [signature] = self.signatures.as_slice() else {
-            return Err(DsseError::Signatures);
+        let signature = match self.signatures.as_slice() {
+            [one] => Some((one.keyid.as_str().into(), one.sig.as_str().into())),
+            _ => None,
         };
-        if signature.keyid != key_id(public_key) {
-            return Err(DsseError::Key);
-        }
-        let payload = unb64_std(&self.payload).map_err(|_| DsseError::Base64)?;
-        let sig = unb64_std(&signature.sig).map_err(|_| DsseError::Base64)?;
-        UnparsedPublicKey::new(&ED25519, public_key)
-            .verify(&pae(payload_type, &payload), &sig)
-            .map_err(|_| DsseError::Signature)?;
-        Ok(payload)
+        let sealed = Sealed {
+            payload: self.payload.as_str().into(),
+            payload_type: self.payload_type.as_str().into(),
+            signature,
+        };
+        sealed.verify(public_key, &thumbprint(public_key), payload_type)
     }
 
     /// The payload, decoded; nothing about its signature is checked.
@@ -131,6 +139,64 @@ impl Envelope {
     pub fn payload_bytes(&self) -> Result<Vec<u8>, DsseError> {
         unb64_std(&self.payload).map_err(|_| DsseError::Base64)
     }
+}
+
+/// An envelope where it stands.
+pub(crate) struct Sealed<'a> {
+    payload: Cow<'a, str>,
+    payload_type: Cow<'a, str>,
+    /// Key id and signature, when there is exactly one.
+    signature: Option<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Sealed<'a> {
+    /// Reads an envelope; it has the members of [`Envelope`] and no others.
+    pub(crate) fn read(envelope: Raw<'a>) -> Option<Self> {
+        let [payload, payload_type, signatures] = exactly(envelope, ["payload", "payloadType", "signatures"])?;
+        let mut signatures = signatures.items()?.map(|signature| {
+            let [keyid, sig] = exactly(signature, ["keyid", "sig"])?;
+            Some((keyid.as_str()?, sig.as_str()?))
+        });
+        let first = signatures.next();
+        Some(Self {
+            payload: payload.as_str()?,
+            payload_type: payload_type.as_str()?,
+            signature: first.flatten().filter(|_| signatures.next().is_none()),
+        })
+    }
+
+    /// Checks the one signature by this key, whose thumbprint is known, and gives the payload.
+    pub(crate) fn verify(&self, public_key: &[u8; 32], thumbprint: &str, payload_type: &str) -> Result<Vec<u8>, DsseError> {
+        if self.payload_type != payload_type {
+            return Err(DsseError::PayloadType);
+        }
+        let (keyid, sig) = self.signature.as_ref().ok_or(DsseError::Signatures)?;
+        if keyid.strip_prefix(KEY_ID_PREFIX) != Some(thumbprint) {
+            return Err(DsseError::Key);
+        }
+        // The payload is decoded behind what stands before it in what was signed; its length follows from its text.
+        let padding = self.payload.bytes().rev().take_while(|byte| *byte == b'=').count();
+        let length = (self.payload.len() / 4 * 3).checked_sub(padding).ok_or(DsseError::Base64)?;
+        let mut signed = pae_head(payload_type, length);
+        let head = signed.len();
+        unb64_std_onto(&mut signed, &self.payload).map_err(|_| DsseError::Base64)?;
+        let sig = unb64_std(sig).map_err(|_| DsseError::Base64)?;
+        UnparsedPublicKey::new(&ED25519, public_key)
+            .verify(&signed, &sig)
+            .map_err(|_| DsseError::Signature)?;
+        signed.drain(..head);
+        Ok(signed)
+    }
+}
+
+/// The members of an object that has exactly these.
+fn exactly<'a, const N: usize>(object: Raw<'a>, names: [&str; N]) -> Option<[Raw<'a>; N]> {
+    let mut members = object.members();
+    let found = names.map(|name| members.next().filter(|(key, _)| key == name).map(|(_, value)| value));
+    if members.next().is_some() || found.iter().any(Option::is_none) {
+        return None;
+    }
+    Some(found.map(|value| value.unwrap_or(Raw::known(""))))
 }
 
 #[cfg(test)]

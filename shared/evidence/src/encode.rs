@@ -86,6 +86,11 @@ pub fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Appends base64url without padding.
+pub(crate) fn b64_onto(text: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// Decodes base64url without padding; the one canonical form only.
 ///
 /// # Errors
@@ -99,15 +104,18 @@ pub fn unb64(text: &str) -> Result<Vec<u8>, EncodeError> {
 /// # Errors
 /// When the text is anything else.
 pub fn unb64_32(text: &str) -> Result<[u8; 32], EncodeError> {
-    let mut out = [0; 32];
+    unb64_of(text)
+}
+
+/// Decodes so many bytes of base64url, at most 48.
+pub(crate) fn unb64_of<const N: usize>(text: &str) -> Result<[u8; N], EncodeError> {
     // The buffer is longer than any accepted text needs, so that a longer text is told from a malformed one.
-    let mut buffer = [0; 48];
-    if text.len() != 43 {
+    let mut buffer = [0; 64];
+    if text.len() != (N * 4).div_ceil(3) {
         return Err(EncodeError::Base64);
     }
     let n = URL_SAFE_NO_PAD.decode_slice(text, &mut buffer).map_err(|_| EncodeError::Base64)?;
-    out.copy_from_slice(buffer.get(..n).filter(|b| b.len() == 32).ok_or(EncodeError::Base64)?);
-    Ok(out)
+    buffer.get(..n).and_then(|bytes| bytes.try_into().ok()).ok_or(EncodeError::Base64)
 }
 
 /// Standard base64 with padding, as DSSE and C2SP notes use it.
@@ -118,6 +126,11 @@ pub(crate) fn b64_std(bytes: &[u8]) -> String {
 /// Decodes standard base64 with padding; the one canonical form only.
 pub(crate) fn unb64_std(text: &str) -> Result<Vec<u8>, EncodeError> {
     STANDARD.decode(text).map_err(|_| EncodeError::Base64)
+}
+
+/// As [`unb64_std`], and appends the bytes.
+pub(crate) fn unb64_std_onto(bytes: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
+    STANDARD.decode_vec(text, bytes).map_err(|_| EncodeError::Base64)
 }
 
 /// SHA-256.

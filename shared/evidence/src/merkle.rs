@@ -34,11 +34,12 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
 /// Hash of two children.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(&[1]);
-    context.update(left);
-    context.update(right);
-    finish(context)
+    let mut bytes = [1; 65];
+    let (_, children) = bytes.split_at_mut(1);
+    let (first, second) = children.split_at_mut(32);
+    first.copy_from_slice(left);
+    second.copy_from_slice(right);
+    sha256(&bytes)
 }
 
 /// Root of the tree without leaves.

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use crate::body::Group;
 use crate::disclosed::Disclosed;
-use crate::dsse::{Envelope, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, thumbprint};
-use crate::encode::{DEPTH_MAX, EncodeError, sha256_hex, unb64_32};
+use crate::dsse::{REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, Sealed, thumbprint};
+use crate::encode::{DEPTH_MAX, EncodeError, from_hex_32, sha256, unb64_32};
 use crate::leaf::{Decision, Kind};
 use crate::scan::{Raw, Scanner, unescape};
 
@@ -75,10 +75,11 @@ impl SignedRequest {
         let id = entry.text(Group::What, "id").ok_or("a request has no id")?.into_owned();
         let digest = entry.text(Group::What, "digest").ok_or("a request has no digest")?.into_owned();
         let payload = payload(entry, requester, REQUEST_PAYLOAD_TYPE).map_err(|()| "the requester's signature does not verify")?;
-        if sha256_hex(payload.as_bytes()) != digest {
+        if from_hex_32(&digest) != Ok(sha256(payload.as_bytes())) {
             return Err("a request's digest is not that of the signed document");
         }
         let document = Raw::parse(&payload).map_err(|_| "a signed request is not canonical JSON")?;
+        let document = Members::of(document);
         if document.get("v").and_then(Raw::as_u64) != Some(1) {
             return Err("a signed request is of an unknown version");
         }
@@ -119,15 +120,43 @@ impl SignedRequest {
 
     /// What was approved for each column.
     pub(crate) fn masks(&self) -> Option<Vec<PlannedMask<'_>>> {
-        masks(Raw::known(&self.document).get("columns")?, "name")
+        masks(Raw::known(&self.document), "name")
     }
 }
 
-/// The masks of a list of columns, sorted, each once; `name` is the member that names the column.
-pub(crate) fn masks<'a>(columns: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<'a>>> {
+/// The masks that an object lists as its `columns`, sorted, each once; `name` is the member that names the column.
+pub(crate) fn masks<'a>(object: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<'a>>> {
     let mut masks = Vec::new();
-    let mut scanner = Scanner::new(columns.text());
-    let read = scanner.list::<EncodeError>(DEPTH_MAX, |scanner| {
+    each_mask(object, name, |mask| masks.push(mask))?;
+    Some(sorted(masks))
+}
+
+/// Masks in order, each once.
+pub(crate) fn sorted(mut masks: Vec<PlannedMask<'_>>) -> Vec<PlannedMask<'_>> {
+    masks.sort_unstable();
+    masks.dedup();
+    masks
+}
+
+/// Passes on the masks that an object lists as its `columns`, in their order. What was passed on counts only if there is an answer.
+pub(crate) fn each_mask<'a>(object: Raw<'a>, name: &str, mut sink: impl FnMut(PlannedMask<'a>)) -> Option<()> {
+    let mut listed = false;
+    let mut scanner = Scanner::new(object.text());
+    let read = scanner.object::<EncodeError>(DEPTH_MAX, |scanner, key| {
+        match key {
+            "columns" => {
+                listed = true;
+                masks_listed(scanner, name, &mut sink)?;
+            }
+            _ => drop(scanner.value(DEPTH_MAX)?),
+        }
+        Ok(())
+    });
+    (read.is_ok() && listed).then_some(())
+}
+
+fn masks_listed<'a>(scanner: &mut Scanner<'a>, name: &str, sink: &mut impl FnMut(PlannedMask<'a>)) -> Result<(), EncodeError> {
+    scanner.list::<EncodeError>(DEPTH_MAX, |scanner| {
         let (mut dataset, mut of, mut mask) = (None, None, None);
         scanner.object::<EncodeError>(DEPTH_MAX, |scanner, key| {
             match key {
@@ -139,17 +168,13 @@ pub(crate) fn masks<'a>(columns: Raw<'a>, name: &str) -> Option<Vec<PlannedMask<
             Ok(())
         })?;
         // Something that is not canonical cannot stand here; something that is missing is as bad.
-        masks.push((
+        sink((
             dataset.ok_or(EncodeError::NotJson)?,
             of.ok_or(EncodeError::NotJson)?,
             mask.ok_or(EncodeError::NotJson)?,
         ));
         Ok(())
-    });
-    read.ok()?;
-    masks.sort_unstable();
-    masks.dedup();
-    Some(masks)
+    })
 }
 
 /// Whether all of these masks are among those; both sorted.
@@ -165,6 +190,7 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
     }
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
     let document = Raw::parse(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
+    let document = Members::of(document);
     let says = |name: &str, text: &str| document.get(name).and_then(Raw::as_str).as_deref() == Some(text);
     let approves = match entry.kind {
         Kind::BreakglassReview => entry.dec == Some(Decision::Allow),
@@ -198,8 +224,23 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
     Ok(reason.into_owned())
 }
 
+/// The members of an object that is asked for most of them: looking for each anew would walk over it each time.
+struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
+
+impl<'a> Members<'a> {
+    fn of(object: Raw<'a>) -> Self {
+        Self(object.members().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<Raw<'a>> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
 fn payload(entry: &Disclosed<'_>, signer: &Holder, payload_type: &str) -> Result<String, ()> {
     let envelope = entry.member(Group::What, "envelope").ok_or(())?;
-    let envelope: Envelope = serde_json::from_str(envelope.text()).map_err(|_| ())?;
-    String::from_utf8(envelope.verify(&signer.public_key, payload_type).map_err(|_| ())?).map_err(|_| ())
+    let envelope = Sealed::read(envelope).ok_or(())?;
+    // That the thumbprint is the key's was found when the holder was read.
+    let payload = envelope.verify(&signer.public_key, &signer.key, payload_type);
+    String::from_utf8(payload.map_err(|_| ())?).map_err(|_| ())
 }

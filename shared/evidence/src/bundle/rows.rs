@@ -132,20 +132,22 @@ pub(super) struct Rows {
 impl Rows {
     /// Reads a member whose first entry is of this index. Rows of the range are numbered by their order; context has numbers.
     pub(super) fn parse(text: &str, first: u64, context: bool) -> Result<Self, &'static str> {
-        let mut rows = Self::default();
-        let mut rest = text;
-        let mut header = String::new();
-        while !rest.is_empty() {
-            let done = text.len() - rest.len();
-            if is_full(rows.page.len(), done) {
+        let mut rows = Self {
+            page: Page::for_text(text.len()),
+            ..Self::default()
+        };
+        let mut scanner = Scanner::new(text);
+        let mut header = Vec::new();
+        while scanner.at() < text.len() {
+            let from = scanner.at();
+            if is_full(rows.page.len(), from) {
                 return Err("a member holds too many rows");
             }
-            let (line, after) = rest.split_once('\n').ok_or("a row is cut short")?;
-            if line.len() >= LINE_BYTES_MAX {
+            rows.read(&mut scanner, first + rows.page.len() as u64, context, &mut header)?;
+            if scanner.at() - from >= LINE_BYTES_MAX {
                 return Err("a row is too long");
             }
-            rows.read(line, first + rows.page.len() as u64, context, &mut header)?;
-            rest = after;
+            scanner.line_break().map_err(|_| "a row is cut short")?;
         }
         if rows.page.get(0).is_none_or(|entry| entry.index != first) {
             return Err("a member of rows does not begin with the entry that it is named after");
@@ -155,13 +157,11 @@ impl Rows {
     }
 
     /// Reads a line strictly, with index and inclusion proof where they are expected.
-    fn read(&mut self, line: &str, index: u64, context: bool, header: &mut String) -> Result<(), &'static str> {
+    fn read(&mut self, scanner: &mut Scanner<'_>, index: u64, context: bool, header: &mut Vec<u8>) -> Result<(), &'static str> {
         let mut found = Line::default();
-        let mut scanner = Scanner::new(line);
-        scanner.object(DEPTH_MAX, |scanner, name| found.member(scanner, name))?;
-        scanner.end().map_err(LineFault::from)?;
-        header.clear();
-        crate::scan::unescape_into(found.header.ok_or(MALFORMED)?, header);
+        scanner.object(DEPTH_MAX, |scanner, name| found.member(scanner, name, header))?;
+        let header = found.header.then_some(header.as_slice()).ok_or(MALFORMED)?;
+        let header = std::str::from_utf8(header).map_err(|_| MALFORMED)?;
         let index = match (context, found.index, found.proof) {
             (false, None, None) => index,
             (true, Some(index), Some(proof)) => {
@@ -204,7 +204,8 @@ struct Line<'l> {
     disclosures: Option<[Option<Cow<'l, str>>; GROUPS]>,
     erased: Option<u64>,
     disposed: Option<u64>,
-    header: Option<&'l str>,
+    /// Whether it was there; its text stands apart.
+    header: bool,
     index: Option<u64>,
     proof: Option<Vec<Hash>>,
     root: Option<Hash>,
@@ -212,7 +213,7 @@ struct Line<'l> {
 }
 
 impl<'l> Line<'l> {
-    fn member(&mut self, scanner: &mut Scanner<'l>, name: &str) -> Result<(), LineFault> {
+    fn member(&mut self, scanner: &mut Scanner<'l>, name: &str, header: &mut Vec<u8>) -> Result<(), LineFault> {
         match name {
             "b" => {
                 let mut groups = [None; GROUPS];
@@ -225,7 +226,10 @@ impl<'l> Line<'l> {
             "g" => self.disclosures = Some(by_group(scanner, |text| Ok(unescape(text)))?),
             "e" => self.erased = Some(number(scanner)?),
             "x" => self.disposed = Some(number(scanner)?),
-            "h" => self.header = Some(scanner.string()?),
+            "h" => {
+                scanner.unescaped(header)?;
+                self.header = true;
+            }
             "i" => self.index = Some(number(scanner)?),
             "p" => {
                 let mut proof = Vec::new();

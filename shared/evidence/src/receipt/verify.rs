@@ -233,13 +233,13 @@ impl Entries<'_> {
             return Err(ReceiptError::File("its format is not the one asked for"));
         }
         let approved = request.masks().ok_or(no("the signed request lists no columns"))?;
-        let planned = intent.member(Group::Mask, "columns").and_then(|columns| masks(columns, "column"));
+        let planned = intent.group(Group::Mask).and_then(|group| masks(group, "column"));
         if planned.as_ref() != Some(&approved) {
             return Err(no("the masks in force were not the ones approved"));
         }
-        let columns = outcome.member(Group::Mask, "columns");
-        if !columns
-            .and_then(|columns| masks(columns, "column"))
+        let applied = outcome.group(Group::Mask);
+        if !applied
+            .and_then(|group| masks(group, "column"))
             .is_some_and(|applied| is_subset(&applied, &approved))
         {
             return Err(no("the masks applied were not the ones approved"));
@@ -277,7 +277,7 @@ impl Entries<'_> {
             bytes: receipt.file.bytes,
             sha256: receipt.file.sha256.clone(),
             format: receipt.file.format.clone(),
-            columns: story_columns(columns),
+            columns: story_columns(applied.and_then(|group| group.get("columns"))),
             request: request.id,
             digest: request.digest,
         })

@@ -6,10 +6,8 @@ use super::{Check, Grant, Ledger, Report, Request, Review, Signed, is_withheld, 
 use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, Counts, PEOPLE, SIGNATURES, TERMS};
 use crate::disclosed::Disclosed;
-use crate::encode::sha256;
 use crate::leaf::{Decision, Kind};
-use crate::merkle::Hash;
-use crate::signed::{Holder, PlannedMask};
+use crate::signed::Holder;
 use crate::trust::Vouched;
 
 impl Ledger<'_> {
@@ -43,7 +41,7 @@ impl Ledger<'_> {
         let emergency = entry.shows(Group::Out).then(|| entry.member(Group::Out, "break_glass"));
         let fits = emergency.flatten().is_none_or(|value| value.text() == "true");
         report.check(fits, TERMS, "it says something else of an emergency than that it is one");
-        let masks = masks_of(entry, Group::Obj, report, |columns| self.approved_masks.read(columns));
+        let masks = masks_of(entry, Group::Obj, report, |group| self.approved_masks.read(group));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
         self.requests.push(
@@ -53,7 +51,7 @@ impl Ledger<'_> {
                 holder,
                 dataset,
                 quorum,
-                masks: masks.map(|masks| hash_of(&masks)),
+                masks: masks.map(|masks| masks.hash),
                 signed,
                 emergency: emergency.map(|value| value.is_some()),
                 opened: false,
@@ -219,16 +217,4 @@ impl Ledger<'_> {
             withheld(entry, grant.withheld, report);
         }
     }
-}
-
-/// A hash that sorted masks share only with themselves.
-pub(super) fn hash_of(masks: &[PlannedMask<'_>]) -> Hash {
-    let mut bytes = Vec::new();
-    for (dataset, column, mask) in masks {
-        for text in [dataset, column, mask] {
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-    }
-    sha256(&bytes)
 }

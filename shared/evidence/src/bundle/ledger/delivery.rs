@@ -1,18 +1,19 @@
 //! Intents, progress, outcomes and acknowledgements: was it granted, were the approved masks applied, do the figures add up.
 
-use super::approval::hash_of;
+use std::borrow::Cow;
+
 use super::{Intent, Ledger, Outcome, Report, Running, is_withheld, masks_of, reference, withheld};
 use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, Counts, SIGNATURES, TERMS};
 use crate::disclosed::Disclosed;
 use crate::encode::from_hex_32;
-use crate::signed::{is_subset, masks};
+use crate::signed::each_mask;
 
 impl Ledger<'_> {
     pub(super) fn intent(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         self.under(entry, 1, report);
         let of = reference(entry, 0);
-        let planned = masks_of(entry, Group::Mask, report, |columns| self.planned_masks.read(columns));
+        let planned = masks_of(entry, Group::Mask, report, |group| self.planned_masks.read(group));
         let act = entry.act.map(|act| self.names.number(act));
         let dataset = entry.ds.map(|ds| self.names.number(ds));
         if let Some(grant) = self.grants.get(of) {
@@ -24,7 +25,7 @@ impl Ledger<'_> {
             if let Some(request) = self.requests.get(grant.request) {
                 report.check(dataset == request.dataset, CLOSURE, "it reads other datasets than its request");
                 if let (Some(planned), Some(approved)) = (&planned, &request.masks) {
-                    report.check(hash_of(planned) == *approved, TERMS, "its masks are not the ones approved");
+                    report.check(planned.hash == *approved, TERMS, "its masks are not the ones approved");
                 }
                 if let (true, Some(signed)) = (entry.shows(Group::What), &request.signed) {
                     let same = entry.says(Group::What, "request", self.texts.get(signed.id));
@@ -61,7 +62,10 @@ impl Ledger<'_> {
             report.check(digest, TERMS, "it names no digest of what had left");
         }
         if let Some(running) = self.running.get_mut(&of) {
-            figures(entry, running, report);
+            if let Some((rows, bytes, digest)) = figures(entry, running, report) {
+                (running.rows, running.bytes) = (rows, bytes);
+                running.sha256 = digest.map(Into::into);
+            }
         }
     }
 
@@ -69,18 +73,23 @@ impl Ledger<'_> {
         let end = entry.text(Group::Out, "end");
         let done = end.as_deref() == Some("done");
         let sha256 = entry.text(Group::Out, "sha256").and_then(|text| from_hex_32(&text).ok());
-        let applied = masks_of(entry, Group::Mask, report, |columns| masks(columns, "column"));
         let of = reference(entry, 0);
+        let planned = self.running.get(&of).and_then(|running| running.masks.clone());
+        let (mut within, mut at) = (true, 0);
+        let listed = masks_of(entry, Group::Mask, report, |group| {
+            each_mask(group, "column", |mask| {
+                within &= planned.as_ref().is_none_or(|planned| planned.holds(&mask, at));
+                at += 1;
+            })
+        });
         if let Some(intent) = self.intents.get_mut(of) {
             report.check(!intent.ended, CLOSURE, "its intent had an outcome before");
             withheld(entry, intent.withheld, report);
             intent.ended = true;
         }
-        if let Some(mut running) = self.running.remove(&of) {
-            figures(entry, &mut running, report);
-            if let (Some(applied), Some(planned)) = (&applied, &running.masks) {
-                report.check(is_subset(applied, planned), TERMS, "the masks applied are not those of its intent");
-            }
+        if let Some(running) = self.running.remove(&of) {
+            figures(entry, &running, report);
+            report.check(listed.is_none() || within, TERMS, "the masks applied are not those of its intent");
         }
         if entry.shows(Group::Out) {
             let known = ["done", "cut", "source_failed", "interrupted", "limit", "revoked", "failed"];
@@ -127,8 +136,11 @@ impl Ledger<'_> {
     }
 }
 
+/// Rows and bytes that have left, and the digest of these bytes.
+type Figures<'e> = (u64, u64, Option<Cow<'e, str>>);
+
 /// It names the request of its intent; rows and bytes only grow from progress to outcome, and the same bytes have one digest.
-fn figures(entry: &Disclosed<'_>, running: &mut Running, report: &mut Report<'_>) {
+fn figures<'e>(entry: &Disclosed<'e>, running: &Running, report: &mut Report<'_>) -> Option<Figures<'e>> {
     if let (true, Some(request)) = (entry.shows(Group::What), &running.request) {
         report.check(
             entry.says(Group::What, "request", request),
@@ -136,25 +148,24 @@ fn figures(entry: &Disclosed<'_>, running: &mut Running, report: &mut Report<'_>
             "it names another request than its intent",
         );
     }
-    if entry.shows(Group::Out) {
-        match (entry.number(Group::Out, "rows"), entry.number(Group::Out, "bytes")) {
-            (Some(rows), Some(bytes)) => {
-                report.check(
-                    rows >= running.rows && bytes >= running.bytes,
-                    TERMS,
-                    "its figures are below those of an earlier progress",
-                );
-                let digest = entry.text(Group::Out, "sha256");
-                let differs = matches!((&digest, &running.sha256), (Some(now), Some(before)) if **now != **before);
-                report.check(
-                    !differs || bytes != running.bytes,
-                    TERMS,
-                    "it gives the same bytes another digest than before",
-                );
-                (running.rows, running.bytes) = (rows, bytes);
-                running.sha256 = digest.map(Into::into);
-            }
-            _ => report.fault(TERMS, "it gives no rows and bytes"),
-        }
+    if !entry.shows(Group::Out) {
+        return None;
     }
+    let (Some(rows), Some(bytes)) = (entry.number(Group::Out, "rows"), entry.number(Group::Out, "bytes")) else {
+        report.fault(TERMS, "it gives no rows and bytes");
+        return None;
+    };
+    report.check(
+        rows >= running.rows && bytes >= running.bytes,
+        TERMS,
+        "its figures are below those of an earlier progress",
+    );
+    let digest = entry.text(Group::Out, "sha256");
+    let differs = matches!((&digest, &running.sha256), (Some(now), Some(before)) if **now != **before);
+    report.check(
+        !differs || bytes != running.bytes,
+        TERMS,
+        "it gives the same bytes another digest than before",
+    );
+    Some((rows, bytes, digest))
 }

@@ -6,8 +6,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::encode::sha256;
+use crate::merkle::Hash;
 use crate::scan::Raw;
-use crate::signed::{PlannedMask, masks};
+use crate::signed::{PlannedMask, each_mask, sorted};
 
 /// What is remembered of entries, by index. Entries come in order, so a sorted list does; most references are recent, so the
 /// search begins at its end.
@@ -105,20 +107,56 @@ impl Texts {
     }
 }
 
-/// What was planned for each column: dataset, column, mask; sorted.
-pub(super) type Masks = Arc<[PlannedMask<'static>]>;
+/// What was planned for each column: dataset, column, mask.
+pub(super) type Masks = Arc<Planned>;
 
-/// Reads lists of columns with their masks. The same lists come again and again, so a few are remembered by their text.
+/// Masks, and a hash that they share only with themselves.
+pub(super) struct Planned {
+    sorted: Box<[PlannedMask<'static>]>,
+    /// Where each of them stands among the sorted ones, in the order in which they were listed.
+    listed: Box<[usize]>,
+    pub(super) hash: Hash,
+}
+
+impl Planned {
+    fn of(listed: &[PlannedMask<'_>]) -> Self {
+        let sorted = sorted(listed.to_vec());
+        let mut bytes = Vec::new();
+        for (dataset, column, mask) in &sorted {
+            for text in [dataset, column, mask] {
+                bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+        }
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Self {
+            listed: listed.iter().filter_map(|mask| sorted.binary_search(mask).ok()).collect(),
+            sorted: sorted
+                .into_iter()
+                .map(|(dataset, column, mask)| (own(dataset), own(column), own(mask)))
+                .collect(),
+            hash: sha256(&bytes),
+        }
+    }
+
+    /// Whether this mask is among them, wherever it stands. It is looked for first where it stands when all of them are listed again.
+    pub(super) fn holds(&self, mask: &PlannedMask<'_>, at: usize) -> bool {
+        let there = self.listed.get(at).and_then(|at| self.sorted.get(*at));
+        there == Some(mask) || self.sorted.binary_search(mask).is_ok()
+    }
+}
+
+/// Reads the columns that a group lists with their masks. The same come again and again, so a few are remembered by the group's text.
 pub(super) struct MaskReader {
     name: &'static str,
     known: HashMap<Box<str>, Masks>,
 }
 
-/// Lists remembered at most; beyond it the memory starts afresh.
+/// Groups remembered at most; beyond it the memory starts afresh.
 const KNOWN_MAX: usize = 1024;
 
 impl MaskReader {
-    /// A reader of lists in which this member names the column.
+    /// A reader of groups in which this member names the column.
     pub(super) fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -126,19 +164,17 @@ impl MaskReader {
         }
     }
 
-    pub(super) fn read(&mut self, columns: Raw<'_>) -> Option<Masks> {
-        if let Some(masks) = self.known.get(columns.text()) {
+    pub(super) fn read(&mut self, group: Raw<'_>) -> Option<Masks> {
+        if let Some(masks) = self.known.get(group.text()) {
             return Some(Arc::clone(masks));
         }
-        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        let found = masks(columns, self.name)?.into_iter();
-        let found: Masks = found
-            .map(|(dataset, column, mask)| (own(dataset), own(column), own(mask)))
-            .collect();
+        let mut listed = Vec::new();
+        each_mask(group, self.name, |mask| listed.push(mask))?;
+        let found = Arc::new(Planned::of(&listed));
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
-        self.known.insert(columns.text().into(), Arc::clone(&found));
+        self.known.insert(group.text().into(), Arc::clone(&found));
         Some(found)
     }
 }

@@ -441,7 +441,7 @@ fn masks_of<'e, T>(entry: &Disclosed<'e>, group: Group, report: &mut Report<'_>,
     if !entry.shows(group) {
         return None;
     }
-    let found = entry.member(group, "columns").and_then(read);
+    let found = entry.group(group).and_then(read);
     if found.is_none() {
         report.fault(TERMS, "it lists no columns with their masks");
     }

@@ -5,11 +5,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
 
 use crate::body::{BodyError, EntryKey, GROUP_DEPTH_MAX, GROUPS, Group};
 use crate::encode::{sha256, unb64, unb64_of};
 use crate::merkle::Hash;
+use crate::salts::Salts;
 use crate::scan::{Raw, Scanner};
 
 /// The groups of a body by number; absent ones are not there.
@@ -25,10 +25,10 @@ pub struct Committer {
 impl Committer {
     /// The digests of all groups in schema order.
     pub(crate) fn digests(&mut self, rk: &EntryKey, groups: &Groups<'_>) -> [Hash; GROUPS] {
-        let key = mac_key(rk);
+        let salts = Salts::of(rk);
         let mut digests = [[0; 32]; GROUPS];
         for ((group, value), digest) in Group::ALL.into_iter().zip(groups).zip(&mut digests) {
-            *digest = sha256(self.disclose(&key, group, *value));
+            *digest = sha256(self.disclose(&salts, group, *value));
         }
         digests
     }
@@ -40,13 +40,13 @@ impl Committer {
 
     /// The disclosure that opens a group, base64url.
     pub(crate) fn disclosure(&mut self, rk: &EntryKey, group: Group, value: Option<Raw<'_>>) -> String {
-        String::from_utf8_lossy(self.disclose(&mac_key(rk), group, value)).into_owned()
+        String::from_utf8_lossy(self.disclose(&Salts::of(rk), group, value)).into_owned()
     }
 
-    fn disclose(&mut self, key: &hmac::Key, group: Group, value: Option<Raw<'_>>) -> &[u8] {
+    fn disclose(&mut self, salts: &Salts, group: Group, value: Option<Raw<'_>>) -> &[u8] {
         self.json.clear();
         self.json.push_str("[\"");
-        URL_SAFE_NO_PAD.encode_string(salt(key, group), &mut self.json);
+        URL_SAFE_NO_PAD.encode_string(salts.salt(group), &mut self.json);
         self.json.push_str("\",\"");
         self.json.push_str(group.as_str());
         self.json.push_str("\",");
@@ -109,20 +109,4 @@ pub(crate) fn group_value(value: Raw<'_>, may_be_null: bool) -> Result<Option<Ra
         value if value.is_null() && may_be_null => Ok(None),
         _ => Err(BodyError::Document),
     }
-}
-
-fn mac_key(rk: &EntryKey) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, rk.bytes())
-}
-
-fn salt(key: &hmac::Key, group: Group) -> [u8; 16] {
-    let mut input = *b"chunkctl.dev/salt/v1\0";
-    if let Some(last) = input.last_mut() {
-        *last = group.number();
-    }
-    let mut out = [0; 16];
-    for (to, from) in out.iter_mut().zip(hmac::sign(key, &input).as_ref()) {
-        *to = *from;
-    }
-    out
 }

@@ -24,6 +24,7 @@ mod civil;
 mod commit;
 mod disclosed;
 mod kind;
+mod salts;
 mod scan;
 mod signed;
 

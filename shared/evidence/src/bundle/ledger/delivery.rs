@@ -61,11 +61,11 @@ impl Ledger<'_> {
             let digest = digest.is_some_and(|text| from_hex_32(&text).is_ok());
             report.check(digest, TERMS, "it names no digest of what had left");
         }
-        if let Some(running) = self.running.get_mut(&of) {
-            if let Some((rows, bytes, digest)) = figures(entry, running, report) {
-                (running.rows, running.bytes) = (rows, bytes);
-                running.sha256 = digest.map(Into::into);
-            }
+        if let Some(running) = self.running.get_mut(&of)
+            && let Some((rows, bytes, digest)) = figures(entry, running, report)
+        {
+            (running.rows, running.bytes) = (rows, bytes);
+            running.sha256 = digest.map(Into::into);
         }
     }
 

@@ -1603,7 +1603,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__fetch)
-            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --ticket --format --output --wait --no-wait --request --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --standing --standing-rows --standing-bytes --ticket --format --output --wait --no-wait --request --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1630,6 +1630,18 @@ _chunkctl() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing-rows)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2615,7 +2627,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__plan)
-            opts="-q -h -V --sql --columns --where --order-by --limit --format --reason --ticket --break-glass --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --sql --columns --where --order-by --limit --format --reason --ticket --break-glass --standing --standing-rows --standing-bytes --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2650,6 +2662,18 @@ _chunkctl() {
                     return 0
                     ;;
                 --ticket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing-rows)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --standing-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

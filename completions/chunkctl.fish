@@ -125,6 +125,9 @@ ndjson\t'One JSON object a line'
 arrow\t'Arrow IPC stream'"
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l reason -d 'Why you would ask; policy may decide by it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ticket -d 'Ticket this belongs to' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing -d 'Ask for a standing grant: once approved, the same fetch needs no approval for so long (`8h`), also with a smaller limit' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing-rows -d 'Rows that it may carry in all; as many as one fetch without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing-bytes -d 'Bytes that it may carry in all; as many as one fetch without it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -142,6 +145,9 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l where -d 'A 
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l limit -d 'Rows at most' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l reason -d 'Why you need it. Reviewers and auditors read it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing -d 'Ask for a standing grant: once approved, the same fetch needs no approval for so long (`8h`), also with a smaller limit' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing-rows -d 'Rows that it may carry in all; as many as one fetch without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing-bytes -d 'Bytes that it may carry in all; as many as one fetch without it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l ticket -d 'Ticket this belongs to' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l format -d 'Encoding; without it, what the file\'s name says, or Parquet' -r -f -a "parquet\t'Apache Parquet'
 csv\t'RFC 4180, with a header line'

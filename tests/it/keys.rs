@@ -192,7 +192,8 @@ fn killed_at_any_write_a_rotation_leaves_a_broker_that_starts_and_a_log_that_ver
             assert!(now == old || now == new, "{calls} {n}: {now}");
             before += usize::from(now == old);
             after += usize::from(now == new);
-            anna.run(&["audit", "export", "--trust", "trust.toml", "-o", "now.bundle"]).exits(0);
+            anna.run(&["audit", "export", "--trust", "trust.toml", "-o", "now.bundle", "--force"])
+                .exits(0);
             both(&anna, "now.bundle", "trust.toml", 0);
             // Asked again, it goes through, or there is nothing left to do.
             assert_eq!(world.stop(), 0);

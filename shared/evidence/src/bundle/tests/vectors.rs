@@ -261,14 +261,12 @@ fn receipts(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     rotated.sign_in("ada", 1);
     let receipt = rotated.receipt(&delivery, rotated.size());
     put("rotated.csv", FILE, &receipt, 0);
-    let mut retired = receipt.clone();
+    let mut retired = receipt;
     retired.checkpoint = SignedCheckpoint::sign(rotated.checkpoint(rotated.size()).unverified(), &old)
         .unwrap()
         .text()
         .to_owned();
     put("retired-key.csv", FILE, &retired, 1);
-    let unproven = receipt.with_rotations(Vec::new());
-    put("unproven-key.csv", FILE, &unproven, 2);
 }
 
 fn toml(log: &Log, reviewer_keys: &str, last: Option<u64>) -> Vec<u8> {
@@ -545,22 +543,27 @@ type Put<'p> = &'p mut dyn FnMut(&str, Vec<u8>, (&str, &TrustPolicy), &[&str], A
 
 /// Bundles of a log whose key was replaced, for auditors who know the first key, or the second.
 fn rotations(put: Put<'_>, first: (&str, &TrustPolicy)) {
-    let (mut log, _) = Log::story();
+    let begun = || {
+        let mut log = Log::new();
+        log.begin();
+        log
+    };
+    let mut log = begun();
     let old = log.rotate(NEW_KEY);
     log.sign_in("ada", 1);
     let second_trust = trust(&log);
     let second = ("new-key.toml", &second_trust);
     let all = Export {
-        level: 2,
+        level: 1,
         views: false,
         ..Export::all(&log)
     };
     let bundle = all.write(&log);
     put("rotated.bundle", bundle.clone(), first, &[], Answer::True);
     put("rotated.bundle", bundle, second, &[], Answer::True);
-    let (before, _) = Log::story();
+    let before = begun();
     let export = Export {
-        level: 2,
+        level: 1,
         views: false,
         ..Export::all(&before)
     };
@@ -574,7 +577,7 @@ fn rotations(put: Put<'_>, first: (&str, &TrustPolicy)) {
     (log.key, log.rotated) = (new, rotated);
 
     // Somebody who has the new key, and no word of the old one.
-    let (mut forged, _) = Log::story();
+    let mut forged = begun();
     let stranger = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
     let statement = Rotation::sign(ORIGIN, &forged.key, &log.key).unwrap();
     let others = Rotation::sign(ORIGIN, &forged.key, &stranger).unwrap();
@@ -582,7 +585,7 @@ fn rotations(put: Put<'_>, first: (&str, &TrustPolicy)) {
     forged.rotate_saying(&statement.replacen(&line(&statement), &line(&others), 1));
     forged.key = log.key;
     let export = Export {
-        level: 2,
+        level: 1,
         views: false,
         ..Export::all(&forged)
     };
@@ -614,7 +617,7 @@ fn the_vectors_are_those_that_this_program_makes() {
         }
     }
     let total: usize = made.values().map(Vec::len).sum();
-    assert!(total < 400 * 1024, "{total} bytes of vectors");
+    assert!(total < 480 * 1024, "{total} bytes of vectors");
     let found: BTreeMap<String, Vec<u8>> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap())

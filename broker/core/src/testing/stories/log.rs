@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use chunk_evidence::body::Group;
 use chunk_log::journal::Urgency;
 use chunk_wire::fetch::{PlanRequest, Query, RequestState};
+use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
 
 use super::approved;
@@ -98,6 +99,28 @@ async fn what_cannot_be_written_down_is_a_bug_and_no_fault_of_the_log() {
         .err()
         .unwrap();
     assert_eq!(fault.code, Code::Internal);
+    assert!(world.broker.ready().is_ok());
+}
+
+#[tokio::test]
+async fn where_a_key_cannot_be_made_what_needs_it_is_refused_and_nothing_else() {
+    let world = World::new().await;
+    let size = world.broker.log.published().state.size;
+    // Keys that were used before are at hand; whoever is new needs one from the file.
+    std::fs::write(world.dir.path().join("keys.db"), "no longer a key file").unwrap();
+    let log = &world.broker.log;
+    let somebody_new = Event::AuditRead {
+        actor: ActorId::from_random([1; 10]),
+        session: SessionId::from_random([1; 10]),
+        open: 0,
+        query: serde_json::json!({}),
+        entries: 0,
+    };
+    let refused = log.commit(Urgency::Normal, |_, _| Ok(vec![stop("with it"), somebody_new])).await;
+    assert_eq!(refused.err().unwrap().code, Code::EvidenceUnavailable);
+    assert_eq!(log.published().state.size, size, "all events of a command or none");
+    let written = log.commit(Urgency::Normal, |_, _| Ok(vec![stop("after it")])).await.unwrap();
+    assert_eq!(written.events, size..size + 1);
     assert!(world.broker.ready().is_ok());
 }
 

@@ -171,3 +171,12 @@ fn the_guide_to_emergencies_works_as_typed() {
         "{said}"
     );
 }
+
+#[test]
+fn the_guide_to_standing_grants_works_as_typed() {
+    let said = follow("docs/guides/standing-grants.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("asks for a standing grant: 1,000 rows") && said.contains("later.parquet: genuine") && said.contains("200 rows"),
+        "{said}"
+    );
+}

@@ -28,10 +28,6 @@ use crate::anchor::Observed;
 
 /// One log entry before it has an index and a time.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "events live for one commit; boxing the largest would cost every reader a hop"
-)]
 pub(crate) enum Event {
     /// First entry of every log.
     Genesis { origin: String, version: String, log_key: String },

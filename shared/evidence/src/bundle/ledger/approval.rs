@@ -9,8 +9,7 @@ use crate::disclosed::Disclosed;
 use crate::encode::sha256;
 use crate::leaf::{Decision, Kind};
 use crate::merkle::Hash;
-use crate::signed::{Holder, PlannedMask};
-use crate::trust::Vouched;
+use crate::signed::PlannedMask;
 
 impl Ledger<'_> {
     pub(super) fn request_create(&mut self, at: usize, entry: &Disclosed<'_>, report: &mut Report<'_>, counts: &mut Counts) {
@@ -130,30 +129,12 @@ impl Ledger<'_> {
         }
         if let (true, Some(reviewer), Some(signed)) = (entry.shows(Group::What), reviewer, signed) {
             counts.signatures += 1;
-            self.vouch(&reviewer, report);
+            self.vouch(holder, &reviewer, report);
             self.checks.push(Check {
                 at,
                 holder: reviewer,
                 about: Some((self.texts.get(signed.id).to_owned(), self.texts.get(signed.digest).to_owned())),
             });
-        }
-    }
-
-    /// Whether the auditor knows that this key is the reviewer's.
-    pub(super) fn vouch(&self, reviewer: &Holder, report: &mut Report<'_>) {
-        match self
-            .trust
-            .map(|trust| trust.vouches(&reviewer.issuer, &reviewer.subject, &reviewer.key))
-        {
-            Some(Vouched::Yes) | None => {}
-            Some(Vouched::OtherKey) => report.fault(SIGNATURES, "the trust policy knows other keys of this reviewer"),
-            Some(Vouched::ByOperatorOnly) => report.findings.unknown(
-                SIGNATURES,
-                format!(
-                    "only the log itself says that key {} is {}'s ({})",
-                    reviewer.key, reviewer.subject, reviewer.issuer
-                ),
-            ),
         }
     }
 

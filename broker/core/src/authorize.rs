@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use chunk_wire::fetch::Stage;
 use chunk_wire::problem::Code;
 
 use crate::broker::Broker;
+use crate::catalog::Dataset;
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
@@ -63,8 +65,8 @@ impl<'a> Asking<'a> {
 #[must_use]
 pub(crate) struct Permit {
     plan: Plan,
-    /// People who must approve; 0 with `fetch_unapproved`, and in an emergency.
-    quorum: u32,
+    /// Who must approve; nobody with `fetch_unapproved`, and in an emergency.
+    rule: Rule,
     /// Policies that determined it.
     policies: Vec<String>,
 }
@@ -75,7 +77,11 @@ impl Permit {
     }
 
     pub(crate) fn quorum(&self) -> u32 {
-        self.quorum
+        self.rule.quorum
+    }
+
+    pub(crate) fn rule(&self) -> &Rule {
+        &self.rule
     }
 
     pub(crate) fn policies(&self) -> &[String] {
@@ -84,6 +90,43 @@ impl Permit {
 
     pub(crate) fn into_plan(self) -> Plan {
         self.plan
+    }
+}
+
+/// Who must approve: so many distinct people, and where it matters who they are, in stages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Rule {
+    /// People in all.
+    pub(crate) quorum: u32,
+    /// One after the other; together they are `quorum`. Empty where anybody who may review counts.
+    pub(crate) stages: Vec<Stage>,
+}
+
+impl Rule {
+    /// The rule for reading these datasets together: each stage of each, once with the most people that one of them asks for, and whoever
+    /// is missing to the largest quorum may be anybody.
+    pub(crate) fn of<'a>(datasets: impl IntoIterator<Item = &'a Dataset>) -> Self {
+        let mut rule = Self::default();
+        for dataset in datasets {
+            rule.quorum = rule.quorum.max(dataset.quorum.max(1));
+            for stage in &dataset.stages {
+                match rule.stages.iter_mut().find(|known| known.group == stage.group) {
+                    Some(known) => known.quorum = known.quorum.max(stage.quorum),
+                    None => rule.stages.push(stage.clone()),
+                }
+            }
+        }
+        if !rule.stages.is_empty() {
+            let named: u32 = rule.stages.iter().map(|stage| stage.quorum).sum();
+            if let Some(missing) = rule.quorum.checked_sub(named).filter(|missing| *missing > 0) {
+                rule.stages.push(Stage {
+                    group: None,
+                    quorum: missing,
+                });
+            }
+            rule.quorum = rule.quorum.max(named);
+        }
+        rule
     }
 }
 
@@ -108,17 +151,17 @@ impl Denial {
 /// Asks policy about every dataset of the plan: may it be fetched, and does somebody have to approve?
 pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, Box<(Plan, Denial)>> {
     match judge(broker, cx, &plan) {
-        Ok((quorum, policies)) => Ok(Permit { plan, quorum, policies }),
+        Ok((rule, policies)) => Ok(Permit { plan, rule, policies }),
         Err(denial) => Err(Box::new((plan, denial))),
     }
 }
 
-/// The people who must approve a plan, and the policies that say so.
+/// Who must approve a plan, and the policies that say so.
 ///
 /// # Errors
 /// The denial.
-pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>), Denial> {
-    let mut quorum = 0;
+pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(Rule, Vec<String>), Denial> {
+    let mut approved = Vec::new();
     let mut policies = Vec::new();
     let circumstances = plan.circumstances(broker, cx);
     let asked = plan.policies();
@@ -143,10 +186,10 @@ pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, 
         if unapproved.allowed {
             add(&mut policies, unapproved.policies);
         } else {
-            quorum = quorum.max(dataset.quorum.max(1));
+            approved.push(dataset);
         }
     }
-    Ok((quorum, policies))
+    Ok((Rule::of(approved), policies))
 }
 
 /// Asks the policies in force one question about something that is not a planned fetch.

@@ -9,7 +9,7 @@ use chunk_wire::catalog::ColumnView;
 use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under};
 use chunk_wire::problem::Code;
 
-use crate::authorize::{self, Asking};
+use crate::authorize::{self, Asking, Rule};
 use crate::broker::Broker;
 use crate::catalog::{self, Dataset, govern, scan_error, schema, visible};
 use crate::context::Context;
@@ -151,7 +151,7 @@ impl Plan {
     }
 
     /// The document that the requester would sign.
-    pub(crate) fn document(&self, quorum: u32, nonce: String, not_after_ms: i64) -> RequestDocument {
+    pub(crate) fn document(&self, rule: &Rule, nonce: String, not_after_ms: i64) -> RequestDocument {
         let mut connections: Vec<_> = self.datasets.iter().map(|d| d.connection.clone()).collect();
         connections.sort();
         connections.dedup();
@@ -181,7 +181,8 @@ impl Plan {
             policy: self.policies.digest().to_owned(),
             budget: self.budget,
             grant_s: self.standing.map_or_else(|| self.grant_s(), |terms| terms.duration_s),
-            quorum,
+            quorum: rule.quorum,
+            stages: rule.stages.clone(),
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
                 subject: self.caller.person().subject.clone(),

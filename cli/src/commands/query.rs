@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chunk_wire::fetch::{Format, Query, StandingRequest, StandingTerms, StandingView};
+use chunk_wire::fetch::{Format, Query, Stage, StandingRequest, StandingTerms, StandingView};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
@@ -133,6 +133,15 @@ pub(crate) fn terms(terms: &StandingTerms) -> String {
         figures::bytes(terms.bytes),
         figures::duration(Duration::from_secs(u64::from(terms.duration_s)))
     )
+}
+
+/// Stages of a review, for people: `1 of owners, then 2 of security`.
+pub(crate) fn stages(stages: &[Stage]) -> String {
+    let words: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} of {}", stage.quorum, stage.group.as_deref().unwrap_or("whoever may review")))
+        .collect();
+    words.join(", then ")
 }
 
 /// What is left of a standing grant, for people.

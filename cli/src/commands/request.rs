@@ -1,6 +1,6 @@
 //! `chunkctl request show|cancel`: one request, whole, as a reviewer must be able to read it.
 
-use chunk_wire::fetch::{RequestDocument, RequestView};
+use chunk_wire::fetch::{RequestDocument, RequestState, RequestView, stage_after};
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{Verdict, Withdraw};
 use clap::{Args, Subcommand};
@@ -147,6 +147,14 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
             format!("{} people", document.quorum)
         },
     );
+    if !document.stages.is_empty() {
+        facts.add("", query::stages(&document.stages));
+        let given = view.reviews.iter().filter(|review| review.verdict == Verdict::Approve).count();
+        let turn = stage_after(&document.stages, given).and_then(|stage| stage.group.as_ref());
+        if let (Some(group), RequestState::Pending) = (turn, view.state) {
+            facts.add("", format!("next: somebody of {group}"));
+        }
+    }
     facts.add("policy", &document.policy);
     facts.add("digest", &view.digest);
     facts

@@ -192,6 +192,10 @@ impl Log {
     }
 
     pub(crate) fn sign_in(&mut self, name: &'static str, seed: u8) -> Actor {
+        self.sign_in_as(name, seed, &["data"])
+    }
+
+    pub(crate) fn sign_in_as(&mut self, name: &'static str, seed: u8, groups: &[&str]) -> Actor {
         let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
         let mut actor = Actor {
             key,
@@ -201,7 +205,7 @@ impl Log {
             open: self.size(),
         };
         let who = json!({
-            "amr": ["pwd"], "groups": ["data"], "issuer": "https://idp.example", "key": actor.thumbprint(), "name": name,
+            "amr": ["pwd"], "groups": groups, "issuer": "https://idp.example", "key": actor.thumbprint(), "name": name,
             "public_key": b64(&dsse::public_key(&actor.key)), "subject": name,
         });
         let body = Body::new()
@@ -237,6 +241,18 @@ impl Log {
             let terms = json!({"bytes": bytes, "duration_s": 3600, "rows": rows});
             document["standing"] = terms.clone();
             out["standing"] = terms;
+        })
+    }
+
+    /// A request that is reviewed in stages: of each group so many.
+    pub(crate) fn request_staged(&mut self, by_whom: &Actor, quorum: u64, stages: &[(&str, u64)]) -> (u64, String) {
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(group, quorum)| json!({"group": group, "quorum": quorum}))
+            .collect();
+        self.request_with(by_whom, quorum, |document, out| {
+            document["stages"] = stages.clone().into();
+            out["stages"] = stages.into();
         })
     }
 

@@ -163,6 +163,9 @@ pub struct RequestDocument {
     pub grant_s: u32,
     /// Distinct people who must approve.
     pub quorum: u32,
+    /// Where it matters who they are and in which order: so many of each, one stage after the other. Together they are `quorum`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     /// Who asks, and with which key.
     pub requester: Requester,
     /// After this, ms since 1970, the document can no longer be submitted. How long reviewers have is up to the broker, which
@@ -170,6 +173,30 @@ pub struct RequestDocument {
     pub not_after_ms: i64,
     /// 128 random bits in lower-case hex, so that the same question asked twice is two requests.
     pub nonce: String,
+}
+
+/// One stage of a review: so many people of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Group that they are in, as the identity provider names it; anybody who may review where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// How many.
+    pub quorum: u32,
+}
+
+/// The stage that the next approval is for, after so many.
+#[must_use]
+pub fn stage_after(stages: &[Stage], approvals: usize) -> Option<&Stage> {
+    let mut left = approvals;
+    stages.iter().find(|stage| {
+        let size = usize::try_from(stage.quorum).unwrap_or(usize::MAX);
+        let found = left < size;
+        left = left.saturating_sub(size);
+        found
+    })
 }
 
 /// Terms of a standing grant: the same person may fetch what has the document's shape, again and again, within these.
@@ -291,6 +318,9 @@ pub struct PlanAnswer {
     pub bytes_estimated: Option<u64>,
     /// Distinct people who must approve; 0 for none.
     pub quorum: u32,
+    /// Where it matters who they are: so many of each, one stage after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     /// What runs where, a line each, for people (`plan --verbose`).
     pub explain: Vec<String>,
     /// The request document, canonical: sign exactly these bytes. Absent when denied.
@@ -493,6 +523,20 @@ pub struct Acknowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn approvals_fill_one_stage_after_the_other() {
+        let stage = |group: &str, quorum| Stage {
+            group: Some(group.to_owned()),
+            quorum,
+        };
+        let stages = [stage("owners", 2), stage("security", 1)];
+        let next: Vec<_> = (0..4)
+            .map(|n| stage_after(&stages, n).and_then(|stage| stage.group.as_deref()))
+            .collect();
+        assert_eq!(next, [Some("owners"), Some("owners"), Some("security"), None]);
+        assert_eq!(stage_after(&[], 0), None);
+    }
 
     #[test]
     fn a_query_is_within_another_only_by_a_smaller_limit() {

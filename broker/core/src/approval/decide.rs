@@ -2,7 +2,7 @@
 //!
 //! They run inside the log's writer, one after another, so each sees the effect of the one before.
 
-use chunk_wire::fetch::{RequestDocument, RequestState};
+use chunk_wire::fetch::{RequestDocument, RequestState, stage_after};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
@@ -168,6 +168,13 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     }
     if entry.afterwards {
         return Ok(judge_afterwards(request, entry));
+    }
+    let given = request.reviews.iter().filter(|r| approves(r.verdict)).count();
+    let turn = stage_after(&request.stages, given).and_then(|stage| stage.group.as_ref());
+    if let (true, Some(group)) = (approves(entry.verdict), turn)
+        && !reviewer.is_some_and(|reviewer| reviewer.groups.contains(group))
+    {
+        return refuse(&format!("The next approval of this request is for somebody of `{group}` to give."));
     }
     let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
     approvals.push(state.size);

@@ -345,6 +345,7 @@ impl Place {
                 Asks::One(quorum) => quorum,
                 _ => 1,
             },
+            stages: Vec::new(),
             requester: Requester {
                 issuer: "i".into(),
                 subject: SESSIONS[session].0.into(),

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use chunk_wire::fetch::stage_after;
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
@@ -64,8 +65,10 @@ fn look(broker: &Broker, policies: &PolicySet, state: &State, request: &Request)
     let mut left = 0;
     let mut lost = Vec::new();
     let mut forbids = Vec::new();
-    for review in request.reviews.iter().filter(|review| approves(review.verdict)) {
-        match counts(broker, policies, state, request, review) {
+    let approvals = request.reviews.iter().filter(|review| approves(review.verdict));
+    for (given, review) in approvals.enumerate() {
+        let group = stage_after(&request.stages, given).and_then(|stage| stage.group.as_deref());
+        match counts(broker, policies, state, request, review, group) {
             Ok(()) => left += 1,
             Err(why) => {
                 lost.push(format!("`{}`", review.reviewer.person.name));
@@ -88,8 +91,15 @@ fn look(broker: &Broker, policies: &PolicySet, state: &State, request: &Request)
     Some(denial(sentence, forbids))
 }
 
-/// Whether one approval counts; if not, the policies that say so.
-fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Request, review: &Review) -> Result<(), Vec<String>> {
+/// Whether one approval counts, in a stage of this group; if not, the policies that say so.
+fn counts(
+    broker: &Broker,
+    policies: &PolicySet,
+    state: &State,
+    request: &Request,
+    review: &Review,
+    group: Option<&str>,
+) -> Result<(), Vec<String>> {
     let given_under = state
         .sessions
         .get(&review.reviewer.session)
@@ -100,6 +110,9 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
         .get(&review.actor)
         .and_then(|theirs| theirs.claims.as_ref())
         .unwrap_or(&review.reviewer);
+    if group.is_some_and(|group| claims.person.groups.iter().all(|theirs| theirs != group)) {
+        return Err(Vec::new());
+    }
     // Who they are now, in the circumstances in which they gave the verdict.
     let ip = review.reviewer.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let circumstances = Circumstances {

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
-use chunk_wire::fetch::StandingTerms;
+use chunk_wire::fetch::{Stage, StandingTerms};
 use chunk_wire::problem::Code;
 
-use crate::authorize::Asking;
+use crate::authorize::{Asking, Rule};
 use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
@@ -52,6 +52,8 @@ pub struct Dataset {
     pub row_filter: Option<String>,
     /// Distinct people who must approve a fetch.
     pub quorum: u32,
+    /// Who they are, where that matters: one stage after the other.
+    pub stages: Vec<Stage>,
     /// Labels that policies may refer to.
     pub labels: Vec<String>,
     /// Rows one fetch may carry.
@@ -220,7 +222,13 @@ pub(crate) fn scan_error(error: ScanError) -> Error {
 
 fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
     let may = |action| asking.may(action, &dataset.resource());
-    let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { dataset.quorum.max(1) });
+    let approvals = may(Action::Fetch).then(|| {
+        if may(Action::FetchUnapproved) {
+            0
+        } else {
+            Rule::of([dataset]).quorum
+        }
+    });
     DatasetSummary {
         name: dataset.name.clone(),
         description: dataset.description.clone(),

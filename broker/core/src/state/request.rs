@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chunk_wire::fetch::{Format, RequestDocument, RequestState, StandingTerms};
+use chunk_wire::fetch::{Format, RequestDocument, RequestState, Stage, StandingTerms};
 use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
 
@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) format: Format,
     /// Distinct people who must approve.
     pub(crate) quorum: u32,
+    /// Who they are, in order; empty where that does not matter.
+    pub(crate) stages: Arc<[Stage]>,
     /// The signed document, until nothing can happen any more.
     pub(crate) document: Option<Arc<RequestDocument>>,
     /// Its digest, hex.
@@ -126,6 +128,7 @@ impl Request {
             datasets: create.document.datasets.clone().into(),
             format: create.document.format,
             quorum: create.document.quorum,
+            stages: create.document.stages.clone().into(),
             document: Some(Arc::new(create.document.clone())),
             digest: create.digest.clone(),
             state: RequestState::Pending,

@@ -9,6 +9,7 @@ mod log;
 mod once;
 mod recording;
 mod retention;
+mod stages;
 mod standing;
 mod upheld;
 mod watching;

@@ -10,11 +10,15 @@ use chunk_core::limits::{
 };
 use chunk_core::recording::Keep;
 use chunk_port::{PostgresTarget, Source};
+use chunk_wire::fetch::Stage;
 use toml::Spanned;
 
 use super::check::{Check, nearest};
-use super::raw::{At, Named, RawDataset};
+use super::raw::{At, Named, RawDataset, RawStage};
 use super::{Connection, MaskConfig};
+
+/// Stages of one dataset.
+const STAGES_MAX: usize = 8;
 
 /// Words that SQL would not take as a table's name.
 const SQL_WORDS: &[&str] = &[
@@ -128,6 +132,14 @@ fn dataset(
         Some(field.into_inner())
     });
     let labels = labels(check, raw.labels, &path);
+    if !raw.stages.is_empty() {
+        check.not_here(
+            &raw.quorum,
+            &format!("{path}.quorum"),
+            "is for datasets without stages; each stage has its own",
+        );
+    }
+    let stages = stages(check, raw.stages, &path);
     let quorum = check.number(raw.quorum, &format!("{path}.quorum"), 1..=10, 1);
     let rows_max = check.number(
         raw.rows_max,
@@ -215,6 +227,7 @@ fn dataset(
         unclassified,
         row_filter,
         quorum: u32::try_from(quorum).ok()?,
+        stages,
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,
@@ -225,6 +238,35 @@ fn dataset(
         standing_bytes_max: u64::try_from(standing_bytes_max).ok()?,
         recording: recording.unwrap_or_default(),
     })
+}
+
+fn stages(check: &mut Check<'_>, raw: Vec<Spanned<RawStage>>, path: &str) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for (number, raw) in raw.into_iter().enumerate() {
+        let (path, section) = (format!("{path}.stages[{number}]"), raw.span());
+        if number >= STAGES_MAX {
+            check
+                .faults
+                .at(&section, format!("`{path}` is one stage too many: there may be {STAGES_MAX}"));
+            break;
+        }
+        let raw = raw.into_inner();
+        let quorum = check.number(raw.quorum, &format!("{path}.quorum"), 1..=10, 1);
+        let Some(group) = check.text(raw.group, &section, &format!("{path}.group")) else {
+            continue;
+        };
+        if group.len() > REASON_BYTES_MAX || stages.iter().any(|stage| stage.group.as_ref() == Some(&group)) {
+            check.faults.at(
+                &section,
+                format!("`{path}.group` must be a group that no other stage names, of at most {REASON_BYTES_MAX} bytes"),
+            );
+        }
+        stages.push(Stage {
+            group: Some(group),
+            quorum: u32::try_from(quorum).unwrap_or(1),
+        });
+    }
+    stages
 }
 
 fn labels(check: &mut Check<'_>, field: At<Vec<String>>, path: &str) -> Vec<String> {

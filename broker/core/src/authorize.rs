@@ -78,6 +78,11 @@ impl Permit {
         self.quorum
     }
 
+    /// Whether nobody has to approve any more: policy asks for nobody, or it was done with the standing grant that this is a use of.
+    pub(crate) fn needs_nobody(&self) -> bool {
+        self.quorum == 0 || self.plan.under().is_some()
+    }
+
     pub(crate) fn policies(&self) -> &[String] {
         &self.policies
     }

@@ -85,16 +85,8 @@ pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Pre
 async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &RequestId, chunk: u32) -> Result<Delivery, Error> {
     fresh_claims(broker, &caller)?;
     let approved = delivery::approved(broker, &caller, id, chunk)?;
-    let request = PlanRequest {
-        query: approved.document().query.clone(),
-        format: approved.document().format,
-        reason: approved.document().reason.clone(),
-        ticket: approved.document().ticket.clone(),
-        break_glass: approved.document().break_glass,
-        standing: None,
-    };
     let under = approved.document().under.clone();
-    let mut plan = plan_or_record(broker, cx, caller, request).await?;
+    let mut plan = plan_or_record(broker, cx, caller, approved.document().asked()).await?;
     if let Some(under) = &under {
         plan = standing::use_of(broker, plan, under)?;
     }
@@ -125,12 +117,7 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
             let text =
                 canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
             Ok(PlanAnswer {
-                decision: if permit.quorum() == 0 || plan.under().is_some() {
-                    "allowed"
-                } else {
-                    "needs_approval"
-                }
-                .to_owned(),
+                decision: if permit.needs_nobody() { "allowed" } else { "needs_approval" }.to_owned(),
                 policies: permit.policies().to_vec(),
                 reasons: Vec::new(),
                 columns,

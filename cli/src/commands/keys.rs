@@ -9,6 +9,7 @@ use chunk_wire::session::SessionView;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::commands::sessions;
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -65,11 +66,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &KeysArgs) -> Result<()> {
 
 fn list(cx: &Context<'_>, all: bool) -> Result<()> {
     cx.with_session(async |session| {
-        let mut call = session.broker.get(&["v1", "sessions"]);
-        if all {
-            call = call.query("all", "true");
-        }
-        let views: Vec<SessionView> = session.json(&call).await?;
+        let views = sessions::listed(session, all).await?;
         let keys = open_keys(&views, &session.id());
         if cx.ui.is_json() {
             return keys.iter().try_for_each(|key| cx.ui.event("key", key));
@@ -92,7 +89,7 @@ fn list(cx: &Context<'_>, all: bool) -> Result<()> {
 
 fn revoke(cx: &Context<'_>, key: &str) -> Result<()> {
     cx.with_session(async |session| {
-        let views: Vec<SessionView> = session.get(&["v1", "sessions"]).await?;
+        let views = sessions::listed(session, false).await?;
         let keys = open_keys(&views, &session.id());
         let found = keys
             .iter()

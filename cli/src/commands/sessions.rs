@@ -4,6 +4,7 @@ use chunk_wire::id::SessionId;
 use chunk_wire::session::SessionView;
 use clap::{Args, Subcommand};
 
+use crate::client::session::Session;
 use crate::commands::sessions_replay;
 use crate::context::Context;
 use crate::error::Result;
@@ -57,13 +58,18 @@ pub(crate) fn run(cx: &Context<'_>, args: &SessionsArgs) -> Result<()> {
     }
 }
 
+/// Sessions of whoever is signed in, or everybody's.
+pub(crate) async fn listed(session: &Session<'_>, all: bool) -> Result<Vec<SessionView>> {
+    let mut call = session.broker.get(&["v1", "sessions"]);
+    if all {
+        call = call.query("all", "true");
+    }
+    session.json(&call).await
+}
+
 fn list(cx: &Context<'_>, all: bool) -> Result<()> {
     cx.with_session(async |session| {
-        let mut call = session.broker.get(&["v1", "sessions"]);
-        if all {
-            call = call.query("all", "true");
-        }
-        let views: Vec<SessionView> = session.json(&call).await?;
+        let views = listed(session, all).await?;
         if cx.ui.is_json() {
             return views.iter().try_for_each(|view| cx.ui.event("session", view));
         }

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use crate::body::{EntryKey, GROUPS, Group};
 use crate::commit::{Committer, Groups, decode_disclosure, open, root_of};
-use crate::encode::{b64_onto, sha256};
-use crate::leaf::{Decision, Kind, ReadHeader};
+use crate::encode::sha256;
+use crate::leaf::{Decision, Kind, ReadHeader, write_leaf};
 use crate::merkle::{Hash, leaf_hash};
 use crate::scan::{Raw, unescape_into};
 
@@ -223,9 +223,7 @@ impl Page {
         let first = self.refs.len();
         let read = ReadHeader::parse(header, &mut self.refs).map_err(|_| "the header is malformed")?;
         self.leaf.clear();
-        self.leaf.push_str(header);
-        self.leaf.push('\n');
-        b64_onto(&mut self.leaf, &root);
+        write_leaf(&mut self.leaf, header, &root);
         let entry = Entry {
             index,
             t: read.t,

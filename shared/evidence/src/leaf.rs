@@ -4,7 +4,7 @@
 //! text, and never serialised again for a proof. The header names people by pseudonym only, so that bodies can be withheld or
 //! erased while every proof still verifies.
 
-use crate::encode::{DEPTH_MAX, EncodeError, INTEGER_BOUND, b64, unb64_32, write_string};
+use crate::encode::{DEPTH_MAX, EncodeError, INTEGER_BOUND, b64_onto, unb64_32, write_string};
 use crate::merkle::{Hash, leaf_hash};
 use crate::scan::{Scanner, unescape};
 
@@ -306,7 +306,16 @@ impl Leaf {
 
 /// The bytes of the leaf with this header and body root.
 pub(crate) fn leaf_bytes(header_text: &str, body_root: &Hash) -> Vec<u8> {
-    format!("{header_text}\n{}", b64(body_root)).into_bytes()
+    let mut text = String::with_capacity(header_text.len() + 44);
+    write_leaf(&mut text, header_text, body_root);
+    text.into_bytes()
+}
+
+/// Appends the text of the leaf with this header and body root.
+pub(crate) fn write_leaf(text: &mut String, header_text: &str, body_root: &Hash) {
+    text.push_str(header_text);
+    text.push('\n');
+    b64_onto(text, body_root);
 }
 
 // Indices and times are written as JSON integers, so they stay below the encoder's bound.

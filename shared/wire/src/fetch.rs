@@ -214,6 +214,23 @@ impl Query {
 }
 
 impl RequestDocument {
+    /// What is asked for to be offered this document: by whoever plans it again.
+    #[must_use]
+    pub fn asked(&self) -> PlanRequest {
+        PlanRequest {
+            query: self.query.clone(),
+            format: self.format,
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+            break_glass: self.break_glass,
+            standing: self.standing.map(|terms| StandingRequest {
+                duration_s: terms.duration_s,
+                rows: Some(terms.rows),
+                bytes: Some(terms.bytes),
+            }),
+        }
+    }
+
     /// Whether this reads nothing that `other` does not, and looks the same: query, datasets, columns, masks, row filters, format.
     /// Only the limit may be smaller. Why it is asked, by which key and under which policies is not part of the shape.
     #[must_use]

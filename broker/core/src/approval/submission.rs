@@ -2,7 +2,7 @@
 
 use chunk_evidence::encode::sha256_hex;
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{PlanRequest, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, StandingRequest, SubmitRequest};
+use chunk_wire::fetch::{REQUEST_PAYLOAD_TYPE, RequestDocument, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
@@ -80,19 +80,7 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
     if document.not_after_ms <= now_ms || document.not_after_ms > not_after_ms(now_ms) {
         return Err(Error::new(Code::DocumentMismatch, "The plan is too old to be submitted.").hint("run the same command again"));
     }
-    let request = PlanRequest {
-        query: document.query.clone(),
-        format: document.format,
-        reason: document.reason.clone(),
-        ticket: document.ticket.clone(),
-        break_glass: document.break_glass,
-        standing: document.standing.map(|terms| StandingRequest {
-            duration_s: terms.duration_s,
-            rows: Some(terms.rows),
-            bytes: Some(terms.bytes),
-        }),
-    };
-    let mut plan = plan_or_record(broker, cx, caller, request).await?;
+    let mut plan = plan_or_record(broker, cx, caller, document.asked()).await?;
     if let Some(under) = &document.under {
         plan = standing::use_of(broker, plan, under)?;
     }
@@ -119,12 +107,7 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         envelope: serde_json::to_value(&submit.envelope)
             .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
         rows_estimated: plan.scan().rows_estimated,
-        state: if permit.quorum() == 0 || document.under.is_some() {
-            "approved"
-        } else {
-            "pending"
-        }
-        .to_owned(),
+        state: if permit.needs_nobody() { "approved" } else { "pending" }.to_owned(),
         expires_ms: 0,
         document,
     };

@@ -75,18 +75,18 @@ pub(crate) async fn meet(broker: &Broker, port: &dyn WitnessPort, memory: Witnes
 pub(crate) async fn would_follow(log: &Log, witnessing: &Witnessing) -> Result<(), Error> {
     let head = log.published().checkpoint.clone();
     for witness in &witnessing.settings.witnesses {
-        match question(log, witnessing.port.as_ref(), witness, None, &head).await {
-            Meaning::Cosigned(_) => {}
+        let why = match question(log, witnessing.port.as_ref(), witness, None, &head).await {
+            Meaning::Cosigned(_) => continue,
             Meaning::Contradicts(says) => return Err(contradicted(&format!("Witness `{}`", witness.name), says)),
-            Meaning::Refused(why) => {
-                return Err(Error::new(
-                    Code::EvidenceUnavailable,
-                    format!("Witness `{}` would not follow: {why}.", witness.name),
-                )
-                .hint("have it started with both keys of the log, `chunkctl witness serve --log OLD --log NEW`, then try again"));
-            }
-            Meaning::AskFrom(_) => {}
-        }
+            Meaning::Refused(why) => why,
+            // It was asked again from there already.
+            Meaning::AskFrom(size) => format!("it wants to be asked from entry {size}"),
+        };
+        return Err(Error::new(
+            Code::EvidenceUnavailable,
+            format!("Witness `{}` would not follow: {why}.", witness.name),
+        )
+        .hint("have it started with both keys of the log, `chunkctl witness serve --log OLD --log NEW`, then try again"));
     }
     Ok(())
 }

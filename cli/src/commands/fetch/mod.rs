@@ -101,12 +101,8 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
     target.check_with_receipt(args.force, format)?;
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
-        let mut view = submit(cx, session, &asked).await?;
-        let mut pick_up = pick_up(&view.id, &target);
-        view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        if view.standing.is_some() {
-            (view, pick_up) = first_use(cx, session, &view, asked, &target).await?;
-        }
+        let view = submit(cx, session, &asked).await?;
+        let (view, pick_up) = until_deliverable(cx, session, view, asked, &target, patience).await?;
         Delivery {
             cx,
             session,
@@ -152,6 +148,24 @@ async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) ->
     }
     cx.ui.event("request", &view)?;
     Ok(view)
+}
+
+/// Waits until a request may be delivered, and gives it with the command that picks it up; where what was approved is a standing grant,
+/// its first use.
+async fn until_deliverable(
+    cx: &Context<'_>,
+    session: &Session<'_>,
+    view: RequestView,
+    asked: PlanRequest,
+    target: &Target,
+    patience: Patience,
+) -> Result<(RequestView, String)> {
+    let pick_up = pick_up(&view.id, target);
+    let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
+    match view.standing {
+        Some(_) => first_use(cx, session, &view, asked, target).await,
+        None => Ok((view, pick_up)),
+    }
 }
 
 /// The first delivery under a standing grant that was just given.
@@ -208,20 +222,7 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         let target = Target::choose(args.output.as_deref(), name_of(&document.query), document.format);
         target.check_with_receipt(args.force, document.format)?;
         cx.ui.event("request", &view)?;
-        let pick_up = pick_up(id, &target);
-        let mut view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
-        let mut pick_up = pick_up;
-        if view.standing.is_some() {
-            let asked = PlanRequest {
-                query: document.query,
-                format: document.format,
-                reason: document.reason,
-                ticket: document.ticket,
-                break_glass: false,
-                standing: None,
-            };
-            (view, pick_up) = first_use(cx, session, &view, asked, &target).await?;
-        }
+        let (view, pick_up) = until_deliverable(cx, session, view, document.asked(), &target, patience).await?;
         let delivery = Delivery {
             cx,
             session,

@@ -5,6 +5,7 @@ mod connect;
 mod decode;
 mod fault;
 mod kind;
+mod pool;
 mod select;
 mod snapshot;
 mod table;

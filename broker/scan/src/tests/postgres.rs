@@ -480,3 +480,41 @@ async fn a_server_is_not_flooded_with_sessions() {
     drop(frames);
     open().await.unwrap();
 }
+
+/// Signing in is not paid twice, and nothing that an order did to its session is there for the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_used_again_and_nothing_is_left_in_it() {
+    let pg = pg();
+    pg.server.sql(
+        "CREATE VIEW leaves AS SELECT set_config('app.who', 'ada', false) AS who, pg_try_advisory_lock(42) AS locked, pg_backend_pid() AS pid;
+         CREATE VIEW finds AS SELECT coalesce(current_setting('app.who', true), '') AS who,
+           (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS locks, current_setting('application_name') AS name, pg_backend_pid() AS pid",
+    );
+    let idle = || {
+        pg.server.sql(
+            "SELECT count(*), string_agg(DISTINCT application_name, ',') FROM pg_stat_activity WHERE usename = 'reader' AND state = 'idle'",
+        )
+    };
+    let all = |name: &str| slice(name, None, None, None, None);
+    let leaves = pg.governed("leaves", &[]).await;
+    wait_for(|| idle() == "1|chunk-broker\n").await;
+    let finds = pg.governed("finds", &[]).await;
+    wait_for(|| idle() == "1|chunk-broker\n").await;
+    let left = pg.csv(all("leaves"), vec![leaves]).await.unwrap();
+    let pid = left.trim().rsplit(',').next().unwrap().to_owned();
+    assert_eq!(left, format!("who,locked,pid\nada,true,{pid}\n"));
+    wait_for(|| idle() == "1|chunk-broker\n").await;
+    let found = pg.csv(all("finds"), vec![finds.clone()]).await.unwrap();
+    assert_eq!(found, format!("who,locks,name,pid\n\"\",0,test,{pid}\n"));
+    // One that died in the meantime is not noticed by whoever asks next.
+    wait_for(|| idle() == "1|chunk-broker\n").await;
+    pg.server
+        .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'");
+    let found = pg.csv(all("finds"), vec![finds]).await.unwrap();
+    assert!(
+        found.starts_with("who,locks,name,pid\n\"\",0,test,") && !found.contains(&pid),
+        "{found}"
+    );
+    // And none stays for ever.
+    wait_for(|| idle() == "0|\n").await;
+}

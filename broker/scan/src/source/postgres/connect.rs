@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chunk_port::{PostgresTarget, ScanError, Secrets};
 use futures::StreamExt;
@@ -12,13 +12,14 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault;
+use super::pool::{Link, Pool};
+use super::select::text;
 use crate::engine::fault as public;
 
 /// Opens sessions.
@@ -27,6 +28,7 @@ pub(crate) struct Connector {
     system_roots: OnceLock<Arc<RootCertStore>>,
     /// By connection.
     seats: Mutex<HashMap<String, Seats>>,
+    pool: Arc<Pool>,
 }
 
 /// How many sessions the broker may still open to a server. Orders and readers are counted apart: were they one number,
@@ -53,6 +55,7 @@ impl Connector {
             secrets,
             system_roots: OnceLock::new(),
             seats: Mutex::new(HashMap::new()),
+            pool: Arc::default(),
         }
     }
 
@@ -70,8 +73,8 @@ impl Connector {
         self.seats(connection).readers.available_permits() == 0
     }
 
-    /// Connects and signs in, as soon as there is a seat and within a time limit. `tag` becomes `application_name`.
-    pub(super) async fn session(&self, target: &PostgresTarget, tag: &str, wanted: Use) -> Result<Session, ScanError> {
+    /// A session, as soon as there is a seat and within a time limit: one that was kept, or a new one. `tag` becomes `application_name`.
+    pub(super) async fn session(&self, target: &Arc<PostgresTarget>, tag: &str, wanted: Use) -> Result<Session, ScanError> {
         let seats = self.seats(&target.connection);
         let seat = match wanted {
             Use::Order => seats.orders,
@@ -90,16 +93,34 @@ impl Connector {
                 ));
             }
         };
+        // A statement of its own: a log of statements shows the name that was set when the message came.
+        let tagged = format!("SET application_name = {}", text(tag));
+        while let Some(link) = self.pool.take(target) {
+            // Not everything that is dead says so: a firewall forgets without a word.
+            if let Ok(Ok(())) = timeout(WAKE_TIMEOUT, link.client.batch_execute(&tagged)).await {
+                return Ok(self.seated(target, link, seat));
+            }
+        }
         // The driver's own limit is for the TCP connection; a server that accepts and then says nothing has none.
-        timeout(SIGN_IN_TIMEOUT, self.sign_in(target, tag, seat)).await.unwrap_or_else(|_| {
+        let link = timeout(SIGN_IN_TIMEOUT, self.sign_in(target, &tagged)).await.unwrap_or_else(|_| {
             Err(public::source(
                 format!("the source behind `{}` did not answer in time", target.connection),
                 format!("signing in took longer than {SIGN_IN_TIMEOUT:?}"),
             ))
-        })
+        })?;
+        Ok(self.seated(target, link, seat))
     }
 
-    async fn sign_in(&self, target: &PostgresTarget, tag: &str, seat: OwnedSemaphorePermit) -> Result<Session, ScanError> {
+    fn seated(&self, target: &Arc<PostgresTarget>, link: Link, seat: OwnedSemaphorePermit) -> Session {
+        Session {
+            target: Arc::clone(target),
+            inner: Some((link, seat)),
+            busy: false,
+            pool: Arc::clone(&self.pool),
+        }
+    }
+
+    async fn sign_in(&self, target: &PostgresTarget, tagged: &str) -> Result<Link, ScanError> {
         let password = self
             .secrets
             .password(&target.connection)
@@ -111,7 +132,7 @@ impl Connector {
             .dbname(&target.database)
             .user(&target.user)
             .password(password.as_bytes())
-            .application_name(tag)
+            .application_name(NAME)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30));
@@ -128,16 +149,15 @@ impl Connector {
             let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
             (client, tokio::spawn(async move { drop(connection.await) }), Some(tls))
         };
-        let cancel = client.cancel_token();
-        Ok(Session {
-            connection: target.connection.clone(),
+        let link = Link {
+            cancel: client.cancel_token(),
             client,
             driver: driver.abort_handle(),
-            cancel,
             tls,
-            busy: false,
-            _seat: seat,
-        })
+            born: Instant::now(),
+        };
+        link.client.batch_execute(tagged).await.map_err(failed)?;
+        Ok(link)
     }
 
     fn tls(&self, target: &PostgresTarget) -> Result<MakeRustlsConnect, ScanError> {
@@ -171,40 +191,39 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// A signed-in connection. Dropping it while a statement runs cancels the statement at the server: closing the socket alone
-/// would leave a sort or an index build of a view running until it next tries to write.
+/// A signed-in connection, for one order. Dropping it while a statement runs cancels the statement at the server: closing the socket
+/// alone would leave a sort or an index build of a view running until it next tries to write. Dropped idle, it is kept for another.
 pub(super) struct Session {
-    connection: String,
-    client: Client,
-    driver: AbortHandle,
-    cancel: CancelToken,
-    tls: Option<MakeRustlsConnect>,
+    target: Arc<PostgresTarget>,
+    /// Taken only when dropped.
+    inner: Option<(Link, OwnedSemaphorePermit)>,
     busy: bool,
-    _seat: OwnedSemaphorePermit,
+    pool: Arc<Pool>,
 }
 
 impl Session {
     /// Runs statements; rows come as texts.
     pub(super) async fn texts(&mut self, what: &str, sql: &str) -> Result<Vec<SimpleQueryMessage>, ScanError> {
-        self.run(sql).await.map_err(|e| fault::driver(&self.connection, what, &e))
+        let answer = self.run(sql).await?;
+        answer.map_err(|e| fault::driver(&self.target.connection, what, &e))
     }
 
     /// The same, with the driver's error.
-    pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+    pub(super) async fn run(&mut self, sql: &str) -> Result<Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>, ScanError> {
         self.busy = true;
-        let result = self.client.simple_query(sql).await;
+        let result = self.link()?.client.simple_query(sql).await;
         self.busy = false;
-        result
+        Ok(result)
     }
 
     /// Starts a COPY. [`Session::idle`] is to be called when the stream has ended.
     pub(super) async fn copy(&mut self, sql: &str) -> Result<BoxStream<'static, Result<bytes::Bytes, tokio_postgres::Error>>, ScanError> {
         self.busy = true;
-        match self.client.copy_out(sql).await {
+        match self.link()?.client.copy_out(sql).await {
             Ok(stream) => Ok(stream.boxed()),
             Err(error) => {
                 self.busy = false;
-                Err(fault::driver(&self.connection, "starting to read", &error))
+                Err(fault::driver(&self.target.connection, "starting to read", &error))
             }
         }
     }
@@ -213,44 +232,59 @@ impl Session {
     pub(super) fn idle(&mut self) {
         self.busy = false;
     }
+
+    fn link(&self) -> Result<&Link, ScanError> {
+        let (link, _) = self
+            .inner
+            .as_ref()
+            .ok_or_else(|| public::internal("a session without a connection"))?;
+        Ok(link)
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // An idle session says goodbye by itself, once the client is gone.
+        let Some((link, seat)) = self.inner.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            link.driver.abort();
+            return;
+        };
         if !self.busy {
+            runtime.spawn(Arc::clone(&self.pool).keep(Arc::clone(&self.target), link, seat));
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (cancel, tls) = (self.cancel.clone(), self.tls.clone());
-            runtime.spawn(async move {
-                let done = async {
-                    match tls {
-                        Some(tls) => cancel.cancel_query(tls).await,
-                        None => cancel.cancel_query(NoTls).await,
-                    }
-                };
-                if !matches!(tokio::time::timeout(CONNECT_TIMEOUT, done).await, Ok(Ok(()))) {
-                    tracing::warn!("a statement could not be cancelled at its source; its own time limit ends it");
+        link.driver.abort();
+        runtime.spawn(async move {
+            let done = async {
+                match link.tls {
+                    Some(tls) => link.cancel.cancel_query(tls).await,
+                    None => link.cancel.cancel_query(NoTls).await,
                 }
-            });
-        }
-        self.driver.abort();
+            };
+            if !matches!(timeout(CONNECT_TIMEOUT, done).await, Ok(Ok(()))) {
+                tracing::warn!("a statement could not be cancelled at its source; its own time limit ends it");
+            }
+            drop(seat);
+        });
     }
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
-            .field("connection", &self.connection)
+            .field("connection", &self.target.connection)
             .field("busy", &self.busy)
             .finish_non_exhaustive()
     }
 }
 
+/// `application_name` of a session that serves no order.
+const NAME: &str = "chunk-broker";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(60);
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
+/// How long a kept session may take to answer before it is given up.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const SEAT_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
 const PATIENCE_S: u64 = if cfg!(test) { 3 } else { 20 };
 /// Sessions with one server, of orders and of their further readers; a server allows a hundred by default.

@@ -52,7 +52,7 @@ impl Snapshot {
     ) -> Result<(Arc<Self>, Vec<Option<PgFound>>), ScanError> {
         let mut first = connector.session(target, tag, Use::Order).await?;
         let begin = |locked: &[&PgName]| format!("{}; {}{}", settings(target, limit_s, None), lock(locked), catalog::query(names));
-        let answer = match first.run(&begin(&names.iter().collect::<Vec<_>>())).await {
+        let answer = match first.run(&begin(&names.iter().collect::<Vec<_>>())).await? {
             Ok(answer) => answer,
             // One of them is missing, a materialized view, a foreign table, or not the role's to lock: lock the others.
             Err(error)

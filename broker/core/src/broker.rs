@@ -20,7 +20,7 @@ use crate::approval;
 use crate::audit;
 use crate::catalog::Schemas;
 use crate::clock::Clock;
-use crate::delivery;
+use crate::delivery::{self, Cuts};
 use crate::error::Error;
 use crate::evidence::entries::Event;
 use crate::evidence::log::Log;
@@ -107,6 +107,7 @@ pub struct Broker {
     pub(crate) jobs: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) delivery_slots: Arc<Semaphore>,
+    pub(crate) cuts: Cuts,
     pub(crate) replay_slots: Arc<Semaphore>,
     pub(crate) totals: Totals,
     random: SystemRandom,
@@ -196,6 +197,7 @@ impl Broker {
             timestamps: Arc::new(timestamps),
             jobs: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            cuts: Cuts::default(),
             delivery_slots: Arc::new(Semaphore::new(DELIVERIES_RUNNING_MAX)),
             replay_slots: Arc::new(Semaphore::new(REPLAYS_RUNNING_MAX)),
             totals: Totals::default(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chunk_evidence::encode::{canonical_of, sha256_hex};
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestView, SubmitRequest};
+use chunk_wire::fetch::{ChunkQuery, PlanAnswer, PlanRequest, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
@@ -28,12 +28,19 @@ use crate::state::State;
 /// # Errors
 /// When any step says no. After the intent is recorded nothing fails here any more: the delivery tells how it ends, and the
 /// log says so too.
-pub async fn fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, id: RequestId, chunk: u32) -> Result<Delivery, Error> {
+pub async fn fetch(
+    broker: &Arc<Broker>,
+    cx: &Context,
+    presented: Presented,
+    id: RequestId,
+    chunk: u32,
+    asked: ChunkQuery,
+) -> Result<Delivery, Error> {
     let caller = authenticate(broker, cx, presented).await?;
-    match deliver(broker, cx, caller.clone(), &id, chunk).await {
+    match deliver(broker, cx, caller.clone(), &id, chunk, &asked).await {
         Err(fault) if moved(&fault) => {
             broker.reloaded().await;
-            deliver(broker, cx, caller, &id, chunk).await
+            deliver(broker, cx, caller, &id, chunk, &asked).await
         }
         delivered => delivered,
     }
@@ -82,7 +89,14 @@ pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Pre
 }
 
 /// The road of a known caller, under one set of policies.
-async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &RequestId, chunk: u32) -> Result<Delivery, Error> {
+async fn deliver(
+    broker: &Arc<Broker>,
+    cx: &Context,
+    caller: Caller,
+    id: &RequestId,
+    chunk: u32,
+    asked: &ChunkQuery,
+) -> Result<Delivery, Error> {
     fresh_claims(broker, &caller)?;
     let approved = delivery::approved(broker, &caller, id, chunk)?;
     let under = approved.document().under.clone();
@@ -95,6 +109,7 @@ async fn deliver(broker: &Arc<Broker>, cx: &Context, caller: Caller, id: &Reques
     let upheld = or_record(broker, approval::upheld(broker, permit, approved_as)).await?;
     let grant = delivery::require(broker, upheld, approved)?;
     let slot = delivery::slot(broker)?;
+    let grant = delivery::cut(broker, grant, asked).await?;
     let recorded = delivery::record_intent(broker, grant).await?; // durable before the source is contacted
     Ok(delivery::start(broker, recorded, slot))
 }

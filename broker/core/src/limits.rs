@@ -60,6 +60,8 @@ pub const ASKED_PER_MINUTE_MAX: i64 = 600;
 pub const ASKED_AT_ONCE_MAX: i64 = 200;
 /// Deliveries of one person that run at once.
 pub const DELIVERIES_PER_PERSON_MAX: usize = 8;
+/// A result that is being delivered in chunks is held at its source for this long after the last of them ended.
+pub const CUT_HELD_MS: i64 = 2 * 60 * 1000;
 /// Deliveries that run at once.
 pub const DELIVERIES_RUNNING_MAX: usize = 64;
 /// Recordings that are read at once. Reading one lasts as long as a delivery at most.

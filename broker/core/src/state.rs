@@ -23,7 +23,7 @@ use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, 
 use crate::recording::Recording;
 use remembered::Remembered;
 
-pub(crate) use request::{Delivered, Ended, Request, Review};
+pub(crate) use request::{Chunks, Ended, Request, Review};
 
 /// Everything folded so far.
 #[derive(Debug, Clone, Default)]
@@ -218,15 +218,7 @@ impl State {
                         bytes: 0,
                     },
                 );
-                self.change(&intent.request, |request| {
-                    request.state = RequestState::Running;
-                    request.deliveries.push(Delivered {
-                        chunk: intent.chunk,
-                        intent: index,
-                        outcome: None,
-                        ack: None,
-                    });
-                });
+                self.change(&intent.request, |request| request.begin(index, intent));
             }
             Event::Progress { intent, rows, bytes, .. } => {
                 if let Some(open) = self.open_intents.get_mut(intent) {
@@ -283,6 +275,11 @@ impl State {
     /// The session that the `session.open` of this index began.
     pub(crate) fn session_at(&self, index: u64) -> Option<&Arc<Session>> {
         self.sessions.get(self.opened.get(&index)?)
+    }
+
+    /// Deliveries of a request that have not ended.
+    pub(crate) fn delivering(&self, id: &RequestId) -> impl Iterator<Item = &OpenIntent> {
+        self.open_intents.values().filter(move |open| open.request == *id)
     }
 
     /// Whether this was done in an emergency, and nobody has reviewed it yet.
@@ -391,17 +388,13 @@ impl State {
             };
             self.recordings.insert(outcome.intent, kept);
         }
+        let others = self.delivering(&open.request).next().is_some();
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {
                 delivered.outcome = Some((index, Arc::new(Ended::from(outcome))));
             }
             if request.state == RequestState::Running {
-                request.state = match outcome.end.as_str() {
-                    "done" => RequestState::Completed,
-                    "limit" | "failed" => RequestState::Failed,
-                    "revoked" => RequestState::Revoked,
-                    _ => RequestState::Paused,
-                };
+                request.end(open.intent.chunk, &outcome.end, others);
             }
         });
         let standing = self.requests.get(&open.request).and_then(|request| request.under.clone());

@@ -35,6 +35,24 @@ pub trait Scanner: Send + Sync + 'static {
 
     /// Starts reading. Dropping the stream stops the scan and cancels the statement at the source.
     async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError>;
+
+    /// Prepares to read in chunks, all of them of one moment of the source. Reads no row.
+    async fn cut(&self, order: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError>;
+}
+
+/// A result that is read in chunks: one after another, they are what [`Scanner::open`] would give, each encoded by itself. While it is
+/// there, the source is held at one moment; dropping it lets go of the source.
+#[async_trait]
+pub trait Chunked: Send + Sync + 'static {
+    /// Chunks; one where the result cannot be cut or is small.
+    fn count(&self) -> u32;
+
+    /// What the source was when it was cut, where that can be told apart from any other time: another cut of the same order with the same
+    /// state has the same chunks, byte for byte. Nothing where only this cut knows.
+    fn state(&self) -> Option<[u8; 32]>;
+
+    /// Starts reading one chunk. Of `order`, the budget, tag and metadata may differ from chunk to chunk.
+    async fn open(&self, chunk: u32, order: ScanOrder) -> Result<Frames, ScanError>;
 }
 
 /// Hands out the credential of a connection at the moment it is needed; the scanner drops (and so wipes) it after use.

@@ -4,6 +4,7 @@
 //! and sign-ins are answered by another. One pool bounds the memory of all queries together, and what does not fit goes to
 //! a private folder on disk: masked values only, for everything that sorts or groups is above the barrier.
 
+mod cut;
 mod deliver;
 pub(crate) mod fault;
 mod template;
@@ -13,15 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chunk_port::{Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
+use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::execution::SessionState;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::plan;
+use crate::plan::{self, Extent};
 use crate::source::postgres::Connector;
-use crate::source::{self, RawTable};
+use crate::source::{self, RawTable, Size};
 
 /// How much the engine may use.
 #[derive(Debug, Clone)]
@@ -36,6 +37,10 @@ pub struct Settings {
     pub threads: usize,
     /// Parts of one table read at once, each over a connection of its own.
     pub readers: usize,
+    /// Rows of the source that a chunk is made of, about.
+    pub chunk_rows: u64,
+    /// Bytes at the source that a chunk is made of, about.
+    pub chunk_bytes: u64,
 }
 
 impl Default for Settings {
@@ -47,6 +52,8 @@ impl Default for Settings {
             spill_bytes: 16 * 1024 * 1024 * 1024,
             threads: cores.clamp(2, 16),
             readers: cores.clamp(1, 2),
+            chunk_rows: 1_000_000,
+            chunk_bytes: 128 * 1024 * 1024,
         }
     }
 }
@@ -64,6 +71,7 @@ struct Core {
     template: Arc<SessionState>,
     connector: Arc<Connector>,
     readers: usize,
+    chunk: Size,
 }
 
 impl Engine {
@@ -84,6 +92,10 @@ impl Engine {
             template,
             connector: Arc::new(Connector::new(secrets)),
             readers: settings.readers.max(1),
+            chunk: Size {
+                rows: Some(settings.chunk_rows),
+                bytes: Some(settings.chunk_bytes),
+            },
         };
         Ok(Arc::new(Self {
             runtime: Some(runtime),
@@ -171,6 +183,17 @@ impl Scanner for Engine {
         })
         .await
     }
+
+    async fn cut(&self, order: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+        let cut = self
+            .run(|core| async move {
+                let meter = crate::budget::Meter::start(order.budget);
+                let cut = cut::cut(core, order, Handle::current());
+                tokio::time::timeout_at(meter.deadline, cut).await.map_err(|_| meter.late())?
+            })
+            .await?;
+        Ok(Arc::new(cut))
+    }
 }
 
 /// A source that accepts a connection and then says nothing must not keep a caller, or its connection, for ever.
@@ -192,10 +215,13 @@ impl Core {
     }
 
     async fn prepare(&self, order: &ScanOrder, limit_s: u32) -> Result<plan::Prepared, ScanError> {
-        let tables = plan::tables_of(order);
-        let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
+        let opened = self.open(&plan::tables_of(order), &order.tag, limit_s).await?;
+        self.plan(order, opened, Extent::WHOLE).await
+    }
+
+    async fn plan(&self, order: &ScanOrder, opened: Vec<Arc<dyn RawTable>>, extent: Extent) -> Result<plan::Prepared, ScanError> {
+        let known: Vec<&str> = order.tables.iter().map(|t| t.table.dataset.as_str()).collect();
         let (parsed, _) = plan::parse(&self.template, &order.query, &known)?;
-        let opened = self.open(&tables, &order.tag, limit_s).await?;
-        plan::prepare(&self.template, order, &parsed, opened, self.readers).await
+        plan::prepare(&self.template, order, &parsed, opened, self.readers, extent).await
     }
 }

@@ -29,6 +29,7 @@ use crate::source::{RawTable, Want, WantColumn};
 
 pub(crate) use barrier::MaskedScan;
 pub(crate) use ledger::Ledger;
+pub(crate) use units::Part;
 
 /// A policy's row filter, planned over raw columns.
 #[derive(Debug, Clone)]
@@ -49,6 +50,7 @@ pub(crate) struct MaskedTable {
     schema: SchemaRef,
     ledger: Arc<Ledger>,
     workers: usize,
+    part: Part,
 }
 
 impl MaskedTable {
@@ -60,6 +62,7 @@ impl MaskedTable {
         row_filter: Option<RowFilter>,
         ledger: Arc<Ledger>,
         workers: usize,
+        part: Part,
     ) -> Self {
         let raw_schema = raw.schema();
         let fields: Vec<Field> = raw_schema
@@ -80,6 +83,7 @@ impl MaskedTable {
             schema: Arc::new(Schema::new(fields)),
             ledger,
             workers,
+            part,
         }
     }
 
@@ -203,6 +207,7 @@ impl MaskedTable {
             note,
             self.raw.size(),
             self.workers,
+            self.part,
         ))
     }
 

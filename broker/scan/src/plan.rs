@@ -1,6 +1,7 @@
 //! From a query and governed tables to something that can run.
 
 mod estimate;
+mod cut;
 mod expanded;
 mod guard;
 mod output;
@@ -10,6 +11,7 @@ mod slice;
 use std::sync::Arc;
 
 use chunk_port::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
+use chrono::{DateTime, Utc};
 use chunk_wire::fetch::Query;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -23,8 +25,8 @@ use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{ExprWithAlias, Statement};
 
 use crate::engine::fault;
-use crate::masked::{Ledger, MaskedTable, RowFilter, row_filter, type_name};
-use crate::source::RawTable;
+use crate::masked::{Ledger, MaskedTable, Part, RowFilter, row_filter, type_name};
+use crate::source::{RawTable, Size};
 use crate::sql::sized::Room;
 use crate::sql::{self, Named, Touched, named, touched};
 
@@ -222,6 +224,23 @@ pub(crate) struct Prepared {
     pub(crate) ledger: Arc<Ledger>,
 }
 
+/// How much of a result to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// Other than the whole only for a query of which [`Prepared::chunks`] says that it can be cut.
+    pub(crate) part: Part,
+    /// What the query takes for now, where that is not this moment: the chunks of a result have one.
+    pub(crate) now: Option<DateTime<Utc>>,
+}
+
+impl Extent {
+    /// All of it, now.
+    pub(crate) const WHOLE: Self = Self {
+        part: Part::WHOLE,
+        now: None,
+    };
+}
+
 /// Plans an order over its opened tables.
 pub(crate) async fn prepare(
     template: &SessionState,
@@ -229,9 +248,13 @@ pub(crate) async fn prepare(
     parsed: &Parsed,
     opened: Vec<Arc<dyn RawTable>>,
     workers: usize,
+    extent: Extent,
 ) -> Result<Prepared, ScanError> {
     let mut state = template.clone();
     state.mark_start_execution();
+    if extent.now.is_some() {
+        state.execution_props_mut().query_execution_start_time = extent.now;
+    }
     let room = Room::shared_by(parsed.named.growing);
     state.config_mut().options_mut().extensions.insert(room);
     let ledger = Arc::new(Ledger::default());
@@ -261,7 +284,7 @@ pub(crate) async fn prepare(
             .transpose()?;
         tables.push((
             dataset.to_owned(),
-            Arc::new(MaskedTable::new(dataset, raw, treatments, filter, Arc::clone(&ledger), workers)),
+            Arc::new(MaskedTable::new(dataset, raw, treatments, filter, Arc::clone(&ledger), workers, extent.part)),
         ));
     }
     let logical = logical(&state, &order.query, parsed, &tables)
@@ -278,6 +301,16 @@ pub(crate) async fn prepare(
 }
 
 impl Prepared {
+    /// What the query takes for now.
+    pub(crate) fn now(&self) -> Option<DateTime<Utc>> {
+        self.state.execution_props().query_execution_start_time
+    }
+
+    /// Into how many chunks of about this size the result can be cut.
+    pub(crate) fn chunks(&self, about: Size) -> u32 {
+        cut::chunks(&self.physical, &self.ledger.scans(), about)
+    }
+
     /// What running it would give.
     pub(crate) async fn describe(&self) -> ScanPlan {
         let scans = self.ledger.scans();

@@ -39,6 +39,11 @@ pub(crate) trait RawTable: Debug + Send + Sync {
     /// Whether a column's values may stay at the source, sending only whether they are null.
     fn can_blank(&self, column: usize) -> bool;
 
+    /// Which rows the table has, where that can be told apart from any other time.
+    fn state(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// Prepares a read. Nothing is sent to the source yet.
     fn read(&self, want: Want) -> Result<Arc<dyn RawScan>, DataFusionError>;
 }

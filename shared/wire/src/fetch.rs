@@ -498,6 +498,26 @@ pub struct DeliveryView {
 /// Response header of a delivery: index of the intent under which the bytes leave.
 pub const INTENT_HEADER: &str = "chunk-intent";
 
+/// Header of a delivery of one chunk of several: how many there are.
+pub const COUNT_HEADER: &str = "chunk-count";
+
+/// Header of a delivery of one chunk of several: which moment of the source they are of. Chunks with another are not of the same result.
+pub const SNAPSHOT_HEADER: &str = "chunk-snapshot";
+
+/// Query of `POST /v1/requests/{id}/chunks/{n}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
+pub struct ChunkQuery {
+    /// The result may come in several chunks, each encoded by itself. Without it, chunk 0 is the whole.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cut: bool,
+    /// The moment that the chunk has to be of, as an earlier chunk's `chunk-snapshot` named it. Chunks other than 0 need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+}
+
 /// `POST /v1/requests/{id}/ack`: the client has the bytes on disk.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

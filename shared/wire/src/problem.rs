@@ -95,6 +95,8 @@ codes! {
     NotFound = "not_found", 404, 1, "There is no such thing, or it is not yours to see.";
     /// The request is in a state in which this cannot happen.
     WrongState = "wrong_state", 409, 1, "The request is no longer in a state that permits this.";
+    /// The moment that earlier chunks are of is no longer held at the source.
+    SnapshotGone = "snapshot_gone", 409, 1, "The source is no longer held at the moment that the earlier chunks are of.";
     /// The request waits for its reviewers.
     ApprovalPending = "approval_pending", 409, 5, "The request waits for approval.";
     /// The signed document does not match what the broker would do.

@@ -236,7 +236,7 @@ pub(crate) fn revoke(state: &State, id: &RequestId, by: &By, reason: &str, now_m
     }
 }
 
-/// Records the client's acknowledgement of its newest complete delivery, once.
+/// Records the client's acknowledgement of a complete delivery, the newest of these bytes, once.
 pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, now_ms: i64) -> Result<Vec<Event>, Error> {
     session_open(state, &by.session, now_ms)?;
     let request = state
@@ -244,19 +244,20 @@ pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, 
         .get(id)
         .filter(|r| r.actor == by.actor)
         .ok_or_else(|| not_found(id))?;
-    let done = request.deliveries.iter().rev().find_map(|d| {
+    let mut done = request.deliveries.iter().rev().filter_map(|d| {
         let (index, outcome) = d.outcome.as_ref()?;
         outcome.sha256.as_ref().map(|digest| (d, *index, digest))
     });
-    let Some((delivery, outcome, digest)) = done else {
+    let mut any = done.clone();
+    if any.next().is_none() {
         return Err(wrong_state(request, "be acknowledged"));
-    };
-    if digest != sha256 {
+    }
+    let Some((delivery, outcome, _)) = done.find(|(_, _, digest)| *digest == sha256) else {
         return Err(Error::new(
             Code::DocumentMismatch,
             "The acknowledged bytes are not the bytes that were delivered.",
         ));
-    }
+    };
     if delivery.ack.is_some() {
         return Ok(Vec::new());
     }

@@ -399,6 +399,7 @@ impl Place {
 
     fn intent(&self, session: usize, request: usize) -> IntentEntry {
         IntentEntry {
+            cut: None,
             request: self.requests[request].0.clone(),
             fetch: FetchId::from_random([0; 10]),
             chunk: 0,

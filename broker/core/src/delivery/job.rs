@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
-use chunk_port::{Frame, MaskCount, MaskCounts, ScanErrorKind, ScanOrder};
+use chunk_port::{Frame, MaskCount, MaskCounts, ScanErrorKind};
 use chunk_wire::id::{RequestId, SessionId};
 use futures::{FutureExt as _, StreamExt as _};
 use ring::digest::{Context as Hasher, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use super::Ending;
+use super::{Ending, Read};
 use super::guard::Guard;
 use crate::broker::Broker;
 use crate::error::{Error, chain};
@@ -75,9 +75,9 @@ impl Job {
     }
 
     /// Delivers, and records how it ended before the client is told of a good end.
-    pub(super) async fn run(mut self, order: ScanOrder, out: mpsc::Sender<Bytes>, ending: Arc<Ending>, _slot: OwnedSemaphorePermit) {
+    pub(super) async fn run(mut self, read: Read, out: mpsc::Sender<Bytes>, ending: Arc<Ending>, _slot: OwnedSemaphorePermit) {
         // A panic of ours or of the scanner's must not leave an intent without an outcome.
-        let mut end = match AssertUnwindSafe(self.carry(order, &out)).catch_unwind().await {
+        let mut end = match AssertUnwindSafe(self.carry(read, &out)).catch_unwind().await {
             Ok(Ok(())) => End::done(),
             Ok(Err(end)) => end,
             Err(_) => {
@@ -121,8 +121,8 @@ impl Job {
         });
     }
 
-    async fn carry(&mut self, order: ScanOrder, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
-        let budget = order.budget;
+    async fn carry(&mut self, read: Read, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
+        let Read { order, allowance, cut } = read;
         let deadline_ms = self.started_ms + i64::from(order.budget.duration_s) * 1000;
         let mut guard = Guard::new(&self.broker, &self.id, &self.session, deadline_ms, out.clone());
         if let Some(recorder) = &mut self.recorder {
@@ -131,7 +131,10 @@ impl Job {
         // What changed before the guard looked out is not told by it.
         guard.still_allowed()?;
         let scanner = Arc::clone(&self.broker.scanner);
-        let opened = guard.until(scanner.open(order)).await?;
+        let opened = match cut {
+            Some((cut, chunk)) => guard.until(cut.open(chunk, order)).await?,
+            None => guard.until(scanner.open(order)).await?,
+        };
         let mut frames = opened.map_err(|fault| scan_end(&self.id, fault))?;
         self.counts = Some(Arc::clone(&frames.counts));
         while let Some(frame) = guard.until(frames.stream.next()).await? {
@@ -139,7 +142,7 @@ impl Job {
             guard.still_allowed()?;
             let length = bytes.len() as u64;
             // The scanner keeps to the budget; what is counted over many deliveries does not rest on that alone.
-            if self.rows.saturating_add(rows) > budget.rows || self.bytes.saturating_add(length) > budget.bytes {
+            if !allowance.take(rows, length) {
                 return Err(End::cut("limit", "the delivery has more rows or bytes than it may carry"));
             }
             self.leave_trace(&mut guard, length).await?;

@@ -5,6 +5,7 @@
 //! signal before each frame, and records the outcome however the body ends. The stream ends cleanly only after the outcome
 //! `done` is durable; every other end is an error that the gateway must turn into a broken connection.
 
+mod cut;
 mod guard;
 mod job;
 
@@ -16,18 +17,21 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
-use chunk_port::ScanOrder;
-use chunk_wire::fetch::{Budget, Format, RequestDocument, RequestState};
+use chunk_port::{Chunked, ScanOrder};
+use chunk_wire::fetch::{Budget, ChunkQuery, Format, RequestDocument, RequestState};
 use chunk_wire::id::{FetchId, RequestId};
 use chunk_wire::problem::Code;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+pub(crate) use self::cut::Cuts;
+use self::cut::{Allowance, Held};
 use self::job::Job;
 use crate::approval::{self, Create, Upheld, not_found, session_open, standing, wrong_state};
 use crate::authorize::{Permit, in_force};
 use crate::broker::Broker;
+use crate::catalog::scan_error;
 use crate::error::Error;
-use crate::evidence::entries::{Event, IntentEntry, MaskColumn, OutcomeEntry};
+use crate::evidence::entries::{CutInto, Event, IntentEntry, MaskColumn, OutcomeEntry};
 use crate::evidence::log::Committed;
 use crate::identity::Caller;
 use crate::limits::{DELIVERIES_PER_PERSON_MAX, FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
@@ -64,6 +68,8 @@ pub(crate) struct Grant {
     fetch: FetchId,
     /// Digest of the policies that permit it.
     policies: String,
+    /// The result that this is a chunk of.
+    held: Option<Arc<Held>>,
 }
 
 /// Proof that the intent is durable in the log.
@@ -78,12 +84,22 @@ pub(crate) struct Recorded {
     time_ms: i64,
 }
 
+/// What a delivery reads, and how much of it.
+struct Read {
+    order: ScanOrder,
+    /// Shared by the chunks of one result.
+    allowance: Arc<Allowance>,
+    /// The result and the chunk of it, where it is one of several.
+    cut: Option<(Arc<dyn Chunked>, u32)>,
+}
+
 /// A delivery under way: a stream of the encoded bytes.
 ///
 /// The body is complete only when the stream ends without an error.
 pub struct Delivery {
     intent: u64,
     format: Format,
+    cut: Option<CutInto>,
     frames: mpsc::Receiver<Bytes>,
     ending: Arc<Ending>,
     told: bool,
@@ -128,6 +144,12 @@ impl Delivery {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// How many chunks the result has, and the name of the moment of the source that they are of; nothing where this is the whole.
+    #[must_use]
+    pub fn cut(&self) -> Option<(u32, &str)> {
+        self.cut.as_ref().map(|cut| (cut.chunks, cut.snapshot.as_str()))
     }
 }
 
@@ -178,10 +200,7 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
         )
         .hint("run the same `chunkctl fetch` again"));
     }
-    if chunk != 0 {
-        return Err(Error::new(Code::NotFound, format!("Request `{id}` has one chunk, number 0.")));
-    }
-    may_start(request)?;
+    may_start(request, chunk, &published.state)?;
     let document = request.document.as_ref().ok_or_else(|| wrong_state(request, "be fetched"))?;
     Ok(Approved {
         id: id.clone(),
@@ -234,8 +253,70 @@ fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Er
         order,
         fetch,
         policies,
+        held: None,
     })
 }
+
+/// Finds, or makes, the cut of a result of which a chunk is asked for. The source is asked for its metadata and held at one moment; no
+/// row is read.
+///
+/// # Errors
+/// When there is no such chunk, the source is no longer held at the moment that the client's other chunks are of, or it fails.
+pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -> Result<Grant, Error> {
+    let (id, chunk) = (grant.approved.id.clone(), grant.approved.chunk);
+    let now_ms = broker.clock.now_ms();
+    let held = match &asked.snapshot {
+        Some(snapshot) => match broker.cuts.get(&id, snapshot, now_ms) {
+            Some(held) => held,
+            None => {
+                // A source that has not changed is at the same moment still.
+                let held = held_at(broker, &grant).await?;
+                if held.snapshot != *snapshot {
+                    let what = format!("The source is no longer held at the moment that the other chunks of request `{id}` are of.");
+                    return Err(Error::new(Code::SnapshotGone, what).hint(format!("run `chunkctl fetch --request {id}` to begin anew")));
+                }
+                held
+            }
+        },
+        None if chunk > 0 => {
+            let what = format!("Chunk {chunk} belongs to a result that is cut into chunks; say of which moment.");
+            return Err(Error::new(Code::InvalidRequest, what).hint("ask for chunk 0 with `cut=true`; `chunk-snapshot` of its answer names the moment"));
+        }
+        None if asked.cut => held_at(broker, &grant).await?,
+        None => return Ok(grant),
+    };
+    if chunk >= held.cut.count() {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("Request `{id}` has {} chunks, from number 0.", held.cut.count()),
+        ));
+    }
+    grant.held = Some(held);
+    Ok(grant)
+}
+
+async fn held_at(broker: &Broker, grant: &Grant) -> Result<Arc<Held>, Error> {
+    let cut = broker.scanner.cut(grant.order.clone()).await.map_err(scan_error)?;
+    let snapshot = match cut.state() {
+        Some(state) => hex::encode(state.get(..SNAPSHOT_BYTES).unwrap_or(&state)),
+        None => hex::encode(broker.random::<SNAPSHOT_BYTES>()?),
+    };
+    let actor = grant.caller.actor().clone();
+    let budget = {
+        let published = broker.log.published();
+        let request = published.state.requests.get(&grant.approved.id);
+        request.and_then(|request| budget_left(&published.state, request, grant.approved.document.budget))
+    };
+    // Without anything left, recording the intent says so.
+    let budget = budget.unwrap_or(Budget {
+        rows: 0,
+        bytes: 0,
+        ..grant.approved.document.budget
+    });
+    Ok(Held::new(snapshot, cut, budget, actor, broker.clock.now_ms()))
+}
+
+const SNAPSHOT_BYTES: usize = 16;
 
 /// A place among the deliveries that may run at once.
 ///
@@ -287,6 +368,10 @@ fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> 
     // The last of its command's events.
     let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
     grant.order.budget = budget_left(&committed.published.state, request, grant.approved.document.budget).ok_or_else(lost)?;
+    if let Some(held) = &grant.held {
+        // Chunks that run side by side share it.
+        grant.order.budget = held.allowance.narrow(grant.order.budget);
+    }
     let open = committed.published.state.open_intents.get(&intent).ok_or_else(lost)?;
     let time_ms = open.time_ms;
     Ok(Recorded { grant, intent, time_ms })
@@ -311,6 +396,7 @@ fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
         request: grant.approved.id.clone(),
         fetch: grant.fetch.clone(),
         chunk: grant.approved.chunk,
+        cut: grant.held.as_deref().and_then(cut_into),
         session: grant.caller.session().clone(),
         actor: grant.caller.actor().clone(),
         grant: 0,
@@ -323,6 +409,14 @@ fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
     }
 }
 
+/// How the log tells of a cut; a result in one piece is not cut.
+fn cut_into(held: &Held) -> Option<CutInto> {
+    (held.cut.count() > 1).then(|| CutInto {
+        chunks: held.cut.count(),
+        snapshot: held.snapshot.clone(),
+    })
+}
+
 /// Starts the job that owns the delivery.
 pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
     let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
@@ -331,14 +425,38 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
     let delivery = Delivery {
         intent,
         format: grant.order.format,
+        cut: grant.held.as_deref().and_then(cut_into),
         frames,
         ending: Arc::clone(&ending),
         told: false,
     };
     broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
     let recorder = recorder(broker, &grant, intent, time_ms);
-    let job = Job::new(broker, grant.approved.id, grant.caller.session().clone(), intent, recorder);
-    broker.jobs.spawn(job.run(grant.order, frames_out, ending, slot));
+    let job = Job::new(broker, grant.approved.id.clone(), grant.caller.session().clone(), intent, recorder);
+    let Grant { approved, order, held, .. } = grant;
+    let shared = held.filter(|held| held.cut.count() > 1);
+    let read = match &shared {
+        Some(held) => {
+            broker.cuts.begin(&approved.id, held);
+            Read {
+                allowance: Arc::clone(&held.allowance),
+                cut: Some((Arc::clone(&held.cut), approved.chunk)),
+                order,
+            }
+        }
+        None => Read {
+            allowance: Arc::new(Allowance::new(order.budget)),
+            cut: None,
+            order,
+        },
+    };
+    let over = Arc::clone(broker);
+    broker.jobs.spawn(async move {
+        job.run(read, frames_out, ending, slot).await;
+        if shared.is_some() {
+            cut::ended(&over, &approved.id);
+        }
+    });
     delivery
 }
 
@@ -383,13 +501,15 @@ pub(crate) fn decide_intent(state: &State, mut entry: IntentEntry, policies: &st
     entry.policy = in_force(state, policies)?;
     session_open(state, &entry.session, now_ms)?;
     let request = state.requests.get(&entry.request).ok_or_else(|| not_found(&entry.request))?;
-    entry.grant = may_start(request)?;
+    entry.grant = may_start(request, entry.chunk, state)?;
+    same_moment(state, request, &entry)?;
     if now_ms >= request.expires_ms {
         return Err(wrong_state(request, "be fetched"));
     }
     if let Some(under) = &request.under {
         standing::usable(state, under, &entry.actor, now_ms)?;
-        if standing::running(state, under) {
+        // Chunks of one use share what is left of it.
+        if standing::running(state, under) && state.delivering(&entry.request).next().is_none() {
             return Err(Error::new(
                 Code::RateLimited,
                 format!("A delivery under standing grant `{under}` is running; what is left is known when it has ended."),
@@ -447,8 +567,24 @@ pub(crate) fn budget_left(state: &State, request: &Request, budget: Budget) -> O
     }
 }
 
-/// The grant of a request that may be delivered now.
-fn may_start(request: &Request) -> Result<u64, Error> {
+/// Chunks that are delivered side by side are of one moment of the source, and each of them once.
+fn same_moment(state: &State, request: &Request, entry: &IntentEntry) -> Result<(), Error> {
+    let id = &request.id;
+    let Some(chunks) = &request.cut else { return Ok(()) };
+    let same = entry.cut.as_ref().is_some_and(|cut| cut.snapshot == chunks.snapshot && cut.chunks == chunks.count);
+    if !same && state.delivering(id).next().is_some() {
+        let what = format!("Chunks of request `{id}` are being delivered, of another moment of the source.");
+        return Err(Error::new(Code::WrongState, what).hint("let them end, then run the same command again"));
+    }
+    if same && chunks.done.contains(&entry.chunk) {
+        let what = format!("Chunk {} of request `{id}` was delivered.", entry.chunk);
+        return Err(Error::new(Code::WrongState, what).hint(format!("chunkctl request show {id}")));
+    }
+    Ok(())
+}
+
+/// The grant of a request of which this chunk may be delivered now.
+fn may_start(request: &Request, chunk: u32, state: &State) -> Result<u64, Error> {
     if request.standing.is_some() && request.state == RequestState::Approved {
         let what = format!(
             "Request `{}` is a standing grant; each delivery under it is a request of its own.",
@@ -458,6 +594,10 @@ fn may_start(request: &Request) -> Result<u64, Error> {
     }
     match (request.state, request.grant) {
         (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
+        // Other chunks of the same result are being delivered.
+        (RequestState::Running, Some(grant)) if request.cut.is_some() && state.delivering(&request.id).all(|open| open.intent.chunk != chunk) => {
+            Ok(grant)
+        }
         (RequestState::Pending, _) => Err(
             Error::new(Code::ApprovalPending, format!("Request `{}` waits for approval.", request.id))
                 .hint(format!("run `chunkctl fetch --request {}` once it is approved", request.id)),

@@ -3,13 +3,14 @@
 //! A request that is over keeps only what rules and lists need: its document and the reviewers' words are read from the log
 //! when somebody looks at it, or the memory of a busy broker would hold everything that was ever asked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chunk_wire::fetch::{Format, RequestDocument, RequestState, StandingTerms};
 use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
 
-use crate::evidence::entries::{OutcomeEntry, RequestCreate, SessionOpen};
+use crate::evidence::entries::{IntentEntry, OutcomeEntry, RequestCreate, SessionOpen};
 use crate::recording::Recording;
 
 /// A request and all that happened to it.
@@ -57,6 +58,26 @@ pub(crate) struct Request {
     pub(crate) taken: Option<u64>,
     /// Deliveries, in order.
     pub(crate) deliveries: Vec<Delivered>,
+    /// How its result is cut, where the newest delivery is one chunk of several.
+    pub(crate) cut: Option<Chunks>,
+}
+
+/// The chunks of a result, all of one moment of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chunks {
+    /// How many.
+    pub(crate) count: u32,
+    /// The moment's name.
+    pub(crate) snapshot: String,
+    /// Those that were delivered to their end.
+    pub(crate) done: BTreeSet<u32>,
+}
+
+impl Chunks {
+    /// Whether every one was delivered.
+    pub(crate) fn is_whole(&self) -> bool {
+        u32::try_from(self.done.len()).is_ok_and(|done| done >= self.count)
+    }
 }
 
 /// What the uses of a standing grant have carried, as far as their outcomes tell.
@@ -140,7 +161,44 @@ impl Request {
             grant: None,
             taken: None,
             deliveries: Vec::new(),
+            cut: None,
         }
+    }
+
+    /// A delivery begins. What was delivered of another moment is no part of what this one belongs to.
+    pub(super) fn begin(&mut self, index: u64, intent: &IntentEntry) {
+        self.state = RequestState::Running;
+        let same = |chunks: &Chunks| intent.cut.as_ref().is_some_and(|cut| cut.snapshot == chunks.snapshot);
+        if !self.cut.as_ref().is_some_and(same) {
+            self.cut = intent.cut.as_ref().map(|cut| Chunks {
+                count: cut.chunks,
+                snapshot: cut.snapshot.clone(),
+                done: BTreeSet::new(),
+            });
+        }
+        self.deliveries.push(Delivered {
+            chunk: intent.chunk,
+            intent: index,
+            outcome: None,
+            ack: None,
+        });
+    }
+
+    /// A delivery has ended, of a request that is running. `others`: other chunks of it are being delivered.
+    pub(super) fn end(&mut self, chunk: u32, end: &str, others: bool) {
+        let unfinished = if others { RequestState::Running } else { RequestState::Paused };
+        self.state = match end {
+            "done" => match &mut self.cut {
+                None => RequestState::Completed,
+                Some(chunks) => {
+                    chunks.done.insert(chunk);
+                    if chunks.is_whole() { RequestState::Completed } else { unfinished }
+                }
+            },
+            "limit" | "failed" => RequestState::Failed,
+            "revoked" => RequestState::Revoked,
+            _ => unfinished,
+        };
     }
 
     /// Lets go of what nobody needs to decide anything any more.

@@ -52,7 +52,7 @@ use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
 
 use chunk_port::{
-    Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
+    Chunked, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
     Table,
 };
 
@@ -198,6 +198,27 @@ impl JournalReader for MemJournal {
 /// Gives the frames it was told to, and counts how often it was opened.
 #[derive(Default)]
 pub(crate) struct ScriptedScanner {
+    script: Arc<Script>,
+    pub(crate) rows_estimated: Mutex<Option<u64>>,
+    /// Happens while the next plan is made.
+    pub(crate) meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Chunks of the next cut, and what tells its moment.
+    pub(crate) cut: Mutex<(u32, Option<[u8; 32]>)>,
+    /// Cuts that are held.
+    pub(crate) held: Arc<()>,
+}
+
+impl std::ops::Deref for ScriptedScanner {
+    type Target = Script;
+
+    fn deref(&self) -> &Script {
+        &self.script
+    }
+}
+
+/// What its streams do.
+#[derive(Default)]
+pub(crate) struct Script {
     /// Frames of the next scan, or the fault after them.
     pub(crate) frames: Mutex<Vec<Result<Frame, ScanErrorKind>>>,
     pub(crate) opened: AtomicU64,
@@ -209,9 +230,28 @@ pub(crate) struct ScriptedScanner {
     pub(crate) stuck: AtomicBool,
     /// The stream panics instead of ending.
     pub(crate) panics: Arc<AtomicBool>,
-    pub(crate) rows_estimated: Mutex<Option<u64>>,
-    /// Happens while the next plan is made.
-    pub(crate) meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+struct ScriptedCut {
+    script: Arc<Script>,
+    count: u32,
+    state: Option<[u8; 32]>,
+    _held: Arc<()>,
+}
+
+#[async_trait]
+impl Chunked for ScriptedCut {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn state(&self) -> Option<[u8; 32]> {
+        self.state
+    }
+
+    async fn open(&self, _: u32, order: ScanOrder) -> Result<Frames, ScanError> {
+        self.script.open(order).await
+    }
 }
 
 struct NoCounts;
@@ -276,6 +316,22 @@ impl Scanner for ScriptedScanner {
         })
     }
 
+    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
+        self.script.open(order).await
+    }
+
+    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+        let (count, state) = *self.cut.lock().unwrap();
+        Ok(Arc::new(ScriptedCut {
+            script: Arc::clone(&self.script),
+            count: count.max(1),
+            state,
+            _held: Arc::clone(&self.held),
+        }))
+    }
+}
+
+impl Script {
     async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
         self.opened.fetch_add(1, Ordering::SeqCst);
         *self.order.lock().unwrap() = Some(order);
@@ -891,8 +947,12 @@ impl Someone {
     }
 
     pub(crate) async fn fetch(&self, world: &World, id: &RequestId) -> Result<Delivery, Error> {
-        let presented = self.present(world, "POST", &format!("/v1/requests/{id}/chunks/0"), true);
-        crate::fetch::fetch(&world.broker, &cx(), presented, id.clone(), 0).await
+        self.fetch_chunk(world, id, 0, ChunkQuery::default()).await
+    }
+
+    pub(crate) async fn fetch_chunk(&self, world: &World, id: &RequestId, chunk: u32, asked: ChunkQuery) -> Result<Delivery, Error> {
+        let presented = self.present(world, "POST", &format!("/v1/requests/{id}/chunks/{chunk}"), true);
+        crate::fetch::fetch(&world.broker, &cx(), presented, id.clone(), chunk, asked).await
     }
 }
 

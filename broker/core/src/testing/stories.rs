@@ -2,6 +2,7 @@
 
 mod asking;
 mod changes;
+mod cutting;
 mod emergency;
 mod ending;
 mod erasing;

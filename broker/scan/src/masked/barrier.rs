@@ -35,7 +35,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::ledger::Counter;
-use super::units;
+use super::units::{self, Part};
 use crate::detect::Column;
 use crate::engine::fault;
 use crate::mask::MaskKernel;
@@ -66,6 +66,7 @@ pub(super) struct Work {
     pub(super) schema: SchemaRef,
     pub(super) limit: Option<usize>,
     pub(super) workers: usize,
+    pub(super) part: Part,
 }
 
 impl MaskedScan {
@@ -79,6 +80,7 @@ impl MaskedScan {
         note: String,
         table: Size,
         workers: usize,
+        part: Part,
     ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -94,6 +96,7 @@ impl MaskedScan {
             schema,
             limit,
             workers,
+            part,
         });
         Self {
             work,
@@ -108,6 +111,17 @@ impl MaskedScan {
         &self.note
     }
 
+    /// Into how many chunks of about this size it can be cut: one where rows are counted from the first.
+    pub(crate) fn chunks(&self, about: Size) -> u32 {
+        if self.work.limit.is_some() {
+            return 1;
+        }
+        let wanted = |has: Option<u64>, about: Option<u64>| has.zip(about).map_or(1, |(has, about)| has.div_ceil(about.max(1)));
+        let wanted = wanted(self.table.rows, about.rows).max(wanted(self.table.bytes, about.bytes));
+        let units = u32::try_from(self.work.scan.units()).unwrap_or(u32::MAX);
+        u32::try_from(wanted).unwrap_or(u32::MAX).min(units).clamp(1, CHUNKS_MAX)
+    }
+
     /// Rows and bytes it will read, as the source estimates them; no more rows than its limit.
     pub(crate) async fn size(&self) -> Size {
         let size = self.work.scan.size().await;
@@ -118,6 +132,9 @@ impl MaskedScan {
         }
     }
 }
+
+/// Chunks of one request.
+const CHUNKS_MAX: u32 = 4096;
 
 /// Kernels of one worker.
 pub(super) struct Kernels(Vec<Option<MaskKernel>>);

@@ -3,8 +3,11 @@
 //! Decoding and masking are the expensive part of a scan, so they run in as many tasks as there are workers. Rows leave in
 //! the order of the units, whatever finishes first: the same request gives the same bytes again. What may wait is bounded in
 //! batches and in bytes; a slow reader stops the workers, and they stop the source.
+//!
+//! A chunk is a run of units: the chunks of a table, one after another, are the table.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -22,13 +25,44 @@ const BATCHES_WAITING_MAX: usize = 12;
 /// Bytes of one unit that may wait, in KiB; one batch may be larger, and then waits alone.
 const KIB_WAITING_MAX: u32 = 32 * 1024;
 
-/// All units, in order.
+/// Which of the chunks of a table to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Number of the chunk, from 0.
+    chunk: u32,
+    /// How many there are.
+    of: u32,
+}
+
+impl Part {
+    /// The whole table.
+    pub(crate) const WHOLE: Self = Self { chunk: 0, of: 1 };
+
+    /// Chunk `chunk` of `of`; nothing when there are not so many.
+    pub(crate) fn new(chunk: u32, of: u32) -> Option<Self> {
+        (chunk < of).then_some(Self { chunk, of })
+    }
+
+    /// Its units, of so many.
+    fn units(self, all: usize) -> Range<usize> {
+        let at = |chunk: u32| {
+            // As wide as the product can be.
+            let edge = u128::try_from(all).unwrap_or(u128::MAX).saturating_mul(chunk.into()) / u128::from(self.of.max(1));
+            usize::try_from(edge).unwrap_or(all)
+        };
+        at(self.chunk)..at(self.chunk.saturating_add(1)).min(all)
+    }
+}
+
+/// The units of a part, in order.
 pub(super) fn read(work: Arc<Work>, context: Arc<TaskContext>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
-    let workers = work.workers.max(1).min(work.scan.units());
+    let Range { start: next, end } = work.part.units(work.scan.units());
+    let workers = work.workers.max(1).min(end.saturating_sub(next));
     let left = work.limit;
     let state = Reader {
         workers,
-        next: 0,
+        next,
+        end,
         units: VecDeque::new(),
         left,
         work,
@@ -45,6 +79,8 @@ struct Reader {
     context: Arc<TaskContext>,
     workers: usize,
     next: usize,
+    /// Where the part ends.
+    end: usize,
     units: VecDeque<Unit>,
     /// Rows still wanted.
     left: Option<usize>,
@@ -73,7 +109,7 @@ impl Reader {
             }
             // A unit whose rows all wait here no longer counts as running. The first unit always has a task: were tasks to
             // wait for each other, a later one could fill its channel and stop the one whose turn it is.
-            while self.running() < self.workers && self.units.len() <= self.workers && self.next < self.work.scan.units() {
+            while self.running() < self.workers && self.units.len() <= self.workers && self.next < self.end {
                 self.units.push_back(self.start(self.next));
                 self.next += 1;
             }
@@ -189,6 +225,10 @@ mod tests {
     }
 
     async fn run(scan: Scripted, workers: usize, limit: Option<usize>) -> Result<Vec<i64>> {
+        run_part(scan, workers, limit, Part::WHOLE).await
+    }
+
+    async fn run_part(scan: Scripted, workers: usize, limit: Option<usize>, part: Part) -> Result<Vec<i64>> {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
         let outputs = vec![Output { from: 0, mask: None }];
         let work = Arc::new(Work {
@@ -198,6 +238,7 @@ mod tests {
             schema,
             limit,
             workers,
+            part,
         });
         let rows = read(work, Arc::new(TaskContext::default())).try_collect::<Vec<_>>();
         let batches = tokio::time::timeout(Duration::from_secs(20), rows)
@@ -231,6 +272,22 @@ mod tests {
             let wanted = (total * 2).min(limit.unwrap_or(usize::MAX));
             let expected: Vec<i64> = (0..i64::try_from(total).unwrap()).flat_map(|n| [n, n]).take(wanted).collect();
             prop_assert_eq!(rows, expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn the_chunks_of_a_table_are_the_table(batches in proptest::collection::vec(0_usize..20, 1..14), of in 1_u32..20, workers in 1_usize..4) {
+            let total: usize = batches.iter().sum();
+            let mut rows = Vec::new();
+            for chunk in 0..of {
+                let scan = Scripted { batches: batches.clone(), fails_in: None, panics_in: None };
+                rows.append(&mut runtime(2).block_on(run_part(scan, workers, None, Part::new(chunk, of).unwrap())).unwrap());
+            }
+            let expected: Vec<i64> = (0..i64::try_from(total).unwrap()).flat_map(|n| [n, n]).collect();
+            prop_assert_eq!(rows, expected);
+            prop_assert_eq!(Part::new(of, of), None);
         }
     }
 
@@ -270,6 +327,7 @@ mod tests {
             schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)])),
             limit: None,
             workers: 1,
+            part: Part::WHOLE,
         });
         runtime(2).block_on(async {
             let mut rows = Box::pin(read(work, Arc::new(TaskContext::default())));

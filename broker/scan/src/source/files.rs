@@ -11,9 +11,11 @@ mod list;
 mod parquet;
 mod text;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use chunk_port::ScanError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::listing::PartitionedFile;
@@ -29,6 +31,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 
 use crate::engine::fault;
@@ -186,6 +189,17 @@ impl RawTable for FileTable {
         false
     }
 
+    fn state(&self) -> Option<[u8; 32]> {
+        let mut digest = Context::new(&SHA256);
+        for file in &self.files {
+            for part in [file.path.as_os_str().as_encoded_bytes(), &file.meta.size.to_be_bytes(), &written(&file.meta).to_be_bytes()] {
+                digest.update(&part.len().to_be_bytes());
+                digest.update(part);
+            }
+        }
+        digest.finish().as_ref().try_into().ok()
+    }
+
     fn read(&self, want: Want) -> Result<Arc<dyn RawScan>, DataFusionError> {
         let columns: Vec<usize> = want.columns.iter().map(|c| c.index).collect();
         let read = Arc::new(self.file_schema.project(&columns)?);
@@ -233,6 +247,11 @@ impl FileTable {
     }
 }
 
+/// When a file was last written, ns since 1970.
+fn written(meta: &ObjectMeta) -> i64 {
+    meta.last_modified.timestamp_nanos_opt().unwrap_or(i64::MAX)
+}
+
 /// What stands for "no file" in a folder of files that have no row group.
 fn none() -> ObjectMeta {
     ObjectMeta {
@@ -271,6 +290,15 @@ impl FileScan {
             .ok_or_else(|| fault::carry(fault::internal("unit out of range")))?;
         if unit.file.meta.size == 0 {
             return Ok(stream::empty().boxed());
+        }
+        // Chunks of one request are minutes apart, and must not be of two files.
+        let now = fs::metadata(&unit.file.path);
+        if !now.is_ok_and(|now| now.len() == unit.file.meta.size && now.modified().is_ok_and(|at| DateTime::<Utc>::from(at) == unit.file.meta.last_modified)) {
+            let connection = &self.table.connection;
+            return Err(fault::carry(fault::source(
+                format!("a file behind `{connection}` has changed since the request began to be read; ask again"),
+                unit.file.path.display().to_string(),
+            )));
         }
         match self.table.format {
             FileFormat::Parquet => self.parquet(unit, context),

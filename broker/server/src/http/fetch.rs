@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chunk_core::{approval, fetch};
-use chunk_wire::fetch::{INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SubmitRequest};
+use chunk_wire::fetch::{COUNT_HEADER, ChunkQuery, INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SNAPSHOT_HEADER, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::{Code, Problem};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use tracing::Instrument as _;
@@ -94,10 +94,14 @@ pub(super) async fn show(
 /// Delivers one chunk of an approved request. The body ends cleanly only after the outcome is durable; every other end breaks
 /// the connection.
 #[utoipa::path(
-    post, operation_id = "deliverChunk", path = "/v1/requests/{id}/chunks/{n}", tag = "requests", params(("id" = String, Path), ("n" = u32, Path)),
+    post, operation_id = "deliverChunk", path = "/v1/requests/{id}/chunks/{n}", tag = "requests", params(("id" = String, Path), ("n" = u32, Path), ChunkQuery),
     security(("access_token" = [], "proof" = [])),
     responses(
-        (status = 200, body = Binary, content_type = "application/octet-stream", headers(("chunk-intent" = u64, description = "Index of the intent under which the bytes leave."))),
+        (status = 200, body = Binary, content_type = "application/octet-stream", headers(
+            ("chunk-intent" = u64, description = "Index of the intent under which the bytes leave."),
+            ("chunk-count" = u32, description = "How many chunks the result has; absent where this is the whole."),
+            ("chunk-snapshot" = String, description = "The moment of the source that the chunks are of; absent where this is the whole.")
+        )),
         (status = "default", body = Problem, content_type = "application/problem+json")
     )
 )]
@@ -106,11 +110,12 @@ pub(super) async fn deliver(
     Cx(cx): Cx,
     Credential(presented): Credential,
     Named((id, chunk)): Named<(String, u32)>,
+    Params(asked): Params<ChunkQuery>,
 ) -> Result<Response, Refusal> {
     let id = parse(&id)?;
     // A task of its own: a client that goes away drops this handler wherever it stands, and a grant taken without a delivery
     // would be lost to the requester.
-    let road = async move { fetch::fetch(&gateway.broker, &cx, presented, id, chunk).await };
+    let road = async move { fetch::fetch(&gateway.broker, &cx, presented, id, chunk, asked).await };
     let delivery = tokio::spawn(road.in_current_span()).await.map_err(|_| {
         Refusal::new(
             Code::Internal,
@@ -119,12 +124,15 @@ pub(super) async fn deliver(
     })??;
     let content_type = HeaderValue::from_static(delivery.format().media_type());
     let intent = HeaderValue::from(delivery.intent());
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type), (HeaderName::from_static(INTENT_HEADER), intent)]);
+    if let Some((chunks, snapshot)) = delivery.cut() {
+        headers.insert(HeaderName::from_static(COUNT_HEADER), HeaderValue::from(chunks));
+        if let Ok(snapshot) = HeaderValue::from_str(snapshot) {
+            headers.insert(HeaderName::from_static(SNAPSHOT_HEADER), snapshot);
+        }
+    }
     // An error of the stream becomes an aborted connection: no length was announced, and no last chunk is sent.
-    Ok((
-        [(CONTENT_TYPE, content_type), (http::HeaderName::from_static(INTENT_HEADER), intent)],
-        Body::from_stream(delivery),
-    )
-        .into_response())
+    Ok((headers, Body::from_stream(delivery)).into_response())
 }
 
 pub(super) fn parse(id: &str) -> Result<RequestId, Refusal> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
-use chunk_port::{Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, SourceColumn, Table};
+use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,9 @@ impl Scanner for Down {
         Err(down())
     }
     async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
+        Err(down())
+    }
+    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
         Err(down())
     }
 }

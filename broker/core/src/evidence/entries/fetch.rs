@@ -19,6 +19,8 @@ pub(crate) struct IntentEntry {
     pub(crate) fetch: FetchId,
     /// Chunk number.
     pub(crate) chunk: u32,
+    /// How the result is cut, where this is one chunk of several.
+    pub(crate) cut: Option<CutInto>,
     /// Session.
     pub(crate) session: SessionId,
     /// Pseudonym.
@@ -37,6 +39,15 @@ pub(crate) struct IntentEntry {
     pub(crate) columns: Vec<MaskColumn>,
     /// Instance of the broker that reads.
     pub(crate) instance: String,
+}
+
+/// A result that is delivered in chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CutInto {
+    /// How many; at least two.
+    pub(crate) chunks: u32,
+    /// Names the moment of the source that all of them are of.
+    pub(crate) snapshot: String,
 }
 
 /// A column in an intent or outcome.
@@ -91,10 +102,10 @@ impl IntentEntry {
         header.pol = Some(self.policy);
         header.ds = Some(self.datasets.join(","));
         header.refs = vec![self.grant, self.open];
-        body.set(
-            Group::What,
-            json!({ "chunk": self.chunk, "fetch": self.fetch, "request": self.request }),
-        );
+        let mut what = json!({ "chunk": self.chunk, "fetch": self.fetch, "request": self.request });
+        put(&mut what, "chunks", self.cut.as_ref().map(|cut| cut.chunks));
+        put(&mut what, "snapshot", self.cut.as_ref().map(|cut| cut.snapshot.as_str()));
+        body.set(Group::What, what);
         body.set(Group::Obj, json!({ "connections": self.connections, "datasets": self.datasets }));
         body.set(
             Group::Mask,
@@ -108,6 +119,10 @@ impl IntentEntry {
             request: read.member(Group::What, "request")?,
             fetch: read.member(Group::What, "fetch")?,
             chunk: read.member(Group::What, "chunk")?,
+            cut: match (read.optional(Group::What, "chunks")?, read.optional(Group::What, "snapshot")?) {
+                (Some(chunks), Some(snapshot)) => Some(CutInto { chunks, snapshot }),
+                _ => None,
+            },
             session: read.session()?,
             actor: read.actor()?,
             grant: read.reference(0)?,

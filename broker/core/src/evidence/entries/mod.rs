@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::dispose::{DisposeEntry, Disposed};
 pub(crate) use self::erase::EraseEntry;
-pub(crate) use self::fetch::{IntentEntry, MaskColumn, OutcomeEntry};
+pub(crate) use self::fetch::{CutInto, IntentEntry, MaskColumn, OutcomeEntry};
 pub(crate) use self::request::{BreakglassOpen, RequestCreate, RequestDeny};
 pub(crate) use self::review::ReviewEntry;
 pub(crate) use self::session::SessionOpen;

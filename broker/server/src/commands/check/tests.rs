@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
-use chunk_port::{Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Secrets, SourceColumn, Table};
+use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 
 use super::*;
@@ -39,6 +39,9 @@ impl Scanner for OneColumn {
         Err(fault("not asked"))
     }
     async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
+        Err(fault("not asked"))
+    }
+    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
         Err(fault("not asked"))
     }
 }

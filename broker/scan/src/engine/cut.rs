@@ -1,0 +1,84 @@
+//! A result that is read in chunks, of one moment of its sources.
+//!
+//! The opened tables are what holds the moment: a transaction and its exported snapshot, or files by what they were. Each chunk
+//! is planned anew over them, with the same masks and the same "now", and reads its own run of units.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chunk_port::{Chunked, Frames, ScanError, ScanOrder};
+use chrono::{DateTime, Utc};
+use ring::digest::{Context, SHA256};
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Core, deliver, fault};
+use crate::budget::Meter;
+use crate::masked::Part;
+use crate::plan::{self, Extent};
+use crate::source::RawTable;
+
+/// Opened tables, and how their result is cut.
+pub(super) struct CutScan {
+    core: Core,
+    /// The engine's own threads.
+    threads: Handle,
+    opened: Vec<Arc<dyn RawTable>>,
+    count: u32,
+    now: Option<DateTime<Utc>>,
+    state: Option<[u8; 32]>,
+}
+
+/// Opens the tables of an order and finds out how its result is cut.
+pub(super) async fn cut(core: Core, order: ScanOrder, threads: Handle) -> Result<CutScan, ScanError> {
+    let tables = plan::tables_of(&order);
+    let opened = core.open(&tables, &order.tag, order.budget.duration_s).await?;
+    let prepared = core.plan(&order, opened.clone(), Extent::WHOLE).await?;
+    let count = prepared.chunks(core.chunk);
+    let state = (count > 1).then(|| state(&opened, count)).flatten();
+    Ok(CutScan {
+        now: prepared.now(),
+        core,
+        threads,
+        opened,
+        count,
+        state,
+    })
+}
+
+/// What the tables are, if each can tell, and into how many chunks they are cut.
+fn state(opened: &[Arc<dyn RawTable>], count: u32) -> Option<[u8; 32]> {
+    let mut digest = Context::new(&SHA256);
+    digest.update(&count.to_be_bytes());
+    for table in opened {
+        digest.update(&table.state()?);
+    }
+    digest.finish().as_ref().try_into().ok()
+}
+
+#[async_trait]
+impl Chunked for CutScan {
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn state(&self) -> Option<[u8; 32]> {
+        self.state
+    }
+
+    async fn open(&self, chunk: u32, order: ScanOrder) -> Result<Frames, ScanError> {
+        let part = Part::new(chunk, self.count).ok_or_else(|| fault::internal("a chunk that there is not"))?;
+        let extent = Extent { part, now: self.now };
+        let (core, opened) = (self.core.clone(), self.opened.clone());
+        let work = async move {
+            let meter = Meter::start(order.budget);
+            let prepared = tokio::time::timeout_at(meter.deadline, core.plan(&order, opened, extent))
+                .await
+                .map_err(|_| meter.late())??;
+            deliver::start(prepared, &order, meter)
+        };
+        AbortOnDropHandle::new(self.threads.spawn(work))
+            .await
+            .map_err(|e| fault::internal(e.to_string()))?
+    }
+}

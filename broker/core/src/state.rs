@@ -23,7 +23,7 @@ use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, 
 use crate::recording::Recording;
 use remembered::Remembered;
 
-pub(crate) use request::{Chunks, Ended, Request, Review};
+pub(crate) use request::{Ended, Request, Review};
 
 /// Everything folded so far.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! From a query and governed tables to something that can run.
 
-mod estimate;
 mod cut;
+mod estimate;
 mod expanded;
 mod guard;
 mod output;
@@ -10,8 +10,8 @@ mod slice;
 
 use std::sync::Arc;
 
-use chunk_port::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
 use chrono::{DateTime, Utc};
+use chunk_port::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
@@ -284,7 +284,15 @@ pub(crate) async fn prepare(
             .transpose()?;
         tables.push((
             dataset.to_owned(),
-            Arc::new(MaskedTable::new(dataset, raw, treatments, filter, Arc::clone(&ledger), workers, extent.part)),
+            Arc::new(MaskedTable::new(
+                dataset,
+                raw,
+                treatments,
+                filter,
+                Arc::clone(&ledger),
+                workers,
+                extent.part,
+            )),
         ));
     }
     let logical = logical(&state, &order.query, parsed, &tables)

@@ -148,7 +148,13 @@ impl Cuts {
 /// A chunk has ended: lets go of a request that is over, and of any other once nobody has asked for a chunk of it for a while.
 pub(super) fn ended(broker: &Arc<Broker>, id: &RequestId) {
     let Some(changes) = broker.cuts.end(id) else { return };
-    let over = broker.log.published().state.requests.get(id).is_none_or(|request| request.state.is_final());
+    let over = broker
+        .log
+        .published()
+        .state
+        .requests
+        .get(id)
+        .is_none_or(|request| request.state.is_final());
     if over {
         broker.cuts.forget(id);
         return;
@@ -177,8 +183,22 @@ mod tests {
         let allowance = Allowance::new(budget);
         assert!(allowance.take(4, 60));
         assert!(!allowance.take(1, 41) && !allowance.take(7, 1));
-        assert_eq!(allowance.narrow(budget), Budget { rows: 6, bytes: 40, ..budget });
-        assert_eq!(allowance.narrow(Budget { rows: 3, ..budget }), Budget { rows: 3, bytes: 40, ..budget });
+        assert_eq!(
+            allowance.narrow(budget),
+            Budget {
+                rows: 6,
+                bytes: 40,
+                ..budget
+            }
+        );
+        assert_eq!(
+            allowance.narrow(Budget { rows: 3, ..budget }),
+            Budget {
+                rows: 3,
+                bytes: 40,
+                ..budget
+            }
+        );
         assert!(allowance.take(3, 40) && !allowance.take(1, 0));
     }
 }

@@ -13,8 +13,8 @@ use ring::digest::{Context as Hasher, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Ending, Read};
 use super::guard::Guard;
+use super::{Ending, Read};
 use crate::broker::Broker;
 use crate::error::{Error, chain};
 use crate::evidence::entries::{Event, MaskColumn, OutcomeEntry};

@@ -280,7 +280,8 @@ pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -
         },
         None if chunk > 0 => {
             let what = format!("Chunk {chunk} belongs to a result that is cut into chunks; say of which moment.");
-            return Err(Error::new(Code::InvalidRequest, what).hint("ask for chunk 0 with `cut=true`; `chunk-snapshot` of its answer names the moment"));
+            return Err(Error::new(Code::InvalidRequest, what)
+                .hint("ask for chunk 0 with `cut=true`; `chunk-snapshot` of its answer names the moment"));
         }
         None if asked.cut => held_at(broker, &grant).await?,
         None => return Ok(grant),
@@ -571,7 +572,10 @@ pub(crate) fn budget_left(state: &State, request: &Request, budget: Budget) -> O
 fn same_moment(state: &State, request: &Request, entry: &IntentEntry) -> Result<(), Error> {
     let id = &request.id;
     let Some(chunks) = &request.cut else { return Ok(()) };
-    let same = entry.cut.as_ref().is_some_and(|cut| cut.snapshot == chunks.snapshot && cut.chunks == chunks.count);
+    let same = entry
+        .cut
+        .as_ref()
+        .is_some_and(|cut| cut.snapshot == chunks.snapshot && cut.chunks == chunks.count);
     if !same && state.delivering(id).next().is_some() {
         let what = format!("Chunks of request `{id}` are being delivered, of another moment of the source.");
         return Err(Error::new(Code::WrongState, what).hint("let them end, then run the same command again"));
@@ -595,7 +599,9 @@ fn may_start(request: &Request, chunk: u32, state: &State) -> Result<u64, Error>
     match (request.state, request.grant) {
         (RequestState::Approved | RequestState::Paused, Some(grant)) => Ok(grant),
         // Other chunks of the same result are being delivered.
-        (RequestState::Running, Some(grant)) if request.cut.is_some() && state.delivering(&request.id).all(|open| open.intent.chunk != chunk) => {
+        (RequestState::Running, Some(grant))
+            if request.cut.is_some() && state.delivering(&request.id).all(|open| open.intent.chunk != chunk) =>
+        {
             Ok(grant)
         }
         (RequestState::Pending, _) => Err(

@@ -21,7 +21,7 @@ use chunk_log::data_keys::DataKeys;
 use chunk_log::journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_wire::dpop::{self, ProofClaims};
-use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
+use chunk_wire::fetch::{ChunkQuery, Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
 use chunk_wire::session::{ClientInfo, OpenBrowserSession, OpenSession, RefreshSession, SessionTokens, SignIn};
@@ -52,8 +52,8 @@ use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
 
 use chunk_port::{
-    Chunked, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source, SourceColumn,
-    Table,
+    Chunked, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source,
+    SourceColumn, Table,
 };
 
 pub(crate) const ISSUER: &str = "https://id.example.test";

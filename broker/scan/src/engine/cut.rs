@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chunk_port::{Chunked, Frames, ScanError, ScanOrder};
 use chrono::{DateTime, Utc};
+use chunk_port::{Chunked, Frames, ScanError, ScanOrder};
 use ring::digest::{Context, SHA256};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;

@@ -26,6 +26,8 @@ fn is_row_by_row(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.is::<MaskedScan>() {
         return true;
     }
-    let passes = plan.is::<ProjectionExec>() || plan.downcast_ref::<FilterExec>().is_some_and(|filter| filter.fetch().is_none()) || plan.is::<CooperativeExec>();
+    let passes = plan.is::<ProjectionExec>()
+        || plan.downcast_ref::<FilterExec>().is_some_and(|filter| filter.fetch().is_none())
+        || plan.is::<CooperativeExec>();
     passes && plan.children().into_iter().all(is_row_by_row)
 }

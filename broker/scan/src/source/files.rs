@@ -192,7 +192,11 @@ impl RawTable for FileTable {
     fn state(&self) -> Option<[u8; 32]> {
         let mut digest = Context::new(&SHA256);
         for file in &self.files {
-            for part in [file.path.as_os_str().as_encoded_bytes(), &file.meta.size.to_be_bytes(), &written(&file.meta).to_be_bytes()] {
+            for part in [
+                file.path.as_os_str().as_encoded_bytes(),
+                &file.meta.size.to_be_bytes(),
+                &written(&file.meta).to_be_bytes(),
+            ] {
                 digest.update(&part.len().to_be_bytes());
                 digest.update(part);
             }
@@ -293,7 +297,12 @@ impl FileScan {
         }
         // Chunks of one request are minutes apart, and must not be of two files.
         let now = fs::metadata(&unit.file.path);
-        if !now.is_ok_and(|now| now.len() == unit.file.meta.size && now.modified().is_ok_and(|at| DateTime::<Utc>::from(at) == unit.file.meta.last_modified)) {
+        if !now.is_ok_and(|now| {
+            now.len() == unit.file.meta.size
+                && now
+                    .modified()
+                    .is_ok_and(|at| DateTime::<Utc>::from(at) == unit.file.meta.last_modified)
+        }) {
             let connection = &self.table.connection;
             return Err(fault::carry(fault::source(
                 format!("a file behind `{connection}` has changed since the request began to be read; ask again"),

@@ -6,11 +6,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chunk_core::{approval, fetch};
-use chunk_wire::fetch::{COUNT_HEADER, ChunkQuery, INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SNAPSHOT_HEADER, SubmitRequest};
+use chunk_wire::fetch::{
+    COUNT_HEADER, ChunkQuery, INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SNAPSHOT_HEADER, SubmitRequest,
+};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::{Code, Problem};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tracing::Instrument as _;
 

@@ -6,16 +6,14 @@ use std::sync::atomic::Ordering;
 use chunk_port::Frame;
 use chunk_wire::fetch::{ChunkQuery, RequestState, RequestView};
 use chunk_wire::problem::Code;
+use chunk_wire::review::Withdraw;
 
 use super::{approved, state_of};
 use crate::limits::CUT_HELD_MS;
 use crate::testing::{Someone, World, cx, drain, until};
 
 fn first() -> ChunkQuery {
-    ChunkQuery {
-        cut: true,
-        snapshot: None,
-    }
+    ChunkQuery { cut: true, snapshot: None }
 }
 
 fn of(snapshot: &str) -> ChunkQuery {
@@ -66,7 +64,9 @@ async fn a_result_is_delivered_when_every_chunk_of_it_was() {
     assert_eq!((count("grant.take"), count("fetch.intent"), count("fetch.outcome")), (1, 3, 3));
     let caller = dana.caller(&world).await.unwrap();
     for chunk in 0..3 {
-        let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, chunk).await.unwrap();
+        let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, chunk)
+            .await
+            .unwrap();
         chunk_evidence::receipt::Receipt::parse(&text).unwrap();
     }
     assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::WrongState);
@@ -103,7 +103,9 @@ async fn a_chunk_that_was_cut_is_delivered_again_and_the_others_are_not_asked_fo
     world.scanner.hold.store(false, Ordering::SeqCst);
     assert_eq!(state_of(&world.broker, &request), RequestState::Paused);
     for chunk in [1, 2] {
-        drain(dana.fetch_chunk(&world, &request.id, chunk, of(&snapshot)).await.unwrap()).await.unwrap();
+        drain(dana.fetch_chunk(&world, &request.id, chunk, of(&snapshot)).await.unwrap())
+            .await
+            .unwrap();
     }
     assert_eq!(state_of(&world.broker, &request), RequestState::Completed);
 }
@@ -123,9 +125,17 @@ async fn chunks_of_two_moments_are_never_one_result() {
     drain(delivery).await.unwrap();
     let mixed = dana.fetch_chunk(&world, &request.id, 1, of(&old)).await.err().unwrap();
     assert_eq!(mixed.code, Code::SnapshotGone);
-    drain(dana.fetch_chunk(&world, &request.id, 1, of(&new)).await.unwrap()).await.unwrap();
-    assert_eq!(state_of(&world.broker, &request), RequestState::Paused, "chunk 0 of the old moment does not count");
-    drain(dana.fetch_chunk(&world, &request.id, 2, of(&new)).await.unwrap()).await.unwrap();
+    drain(dana.fetch_chunk(&world, &request.id, 1, of(&new)).await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        state_of(&world.broker, &request),
+        RequestState::Paused,
+        "chunk 0 of the old moment does not count"
+    );
+    drain(dana.fetch_chunk(&world, &request.id, 2, of(&new)).await.unwrap())
+        .await
+        .unwrap();
     assert_eq!(state_of(&world.broker, &request), RequestState::Completed);
 }
 
@@ -146,7 +156,9 @@ async fn a_source_that_has_not_changed_is_at_the_same_moment_after_a_crash() {
     assert_eq!(changed.code, Code::SnapshotGone);
     *world.scanner.cut.lock().unwrap() = (3, Some([7; 32]));
     for chunk in [2, 1] {
-        drain(dana.fetch_chunk(&world, &request.id, chunk, of(&snapshot)).await.unwrap()).await.unwrap();
+        drain(dana.fetch_chunk(&world, &request.id, chunk, of(&snapshot)).await.unwrap())
+            .await
+            .unwrap();
     }
     assert_eq!(state_of(&world.broker, &request), RequestState::Completed);
 }
@@ -183,7 +195,17 @@ async fn a_revocation_ends_every_chunk() {
     let one = dana.fetch_chunk(&world, &request.id, 1, of(&snapshot)).await.unwrap();
     let two = dana.fetch_chunk(&world, &request.id, 2, of(&snapshot)).await.unwrap();
     let by = rey.caller(&world).await.unwrap();
-    crate::approval::revoke(&world.broker, &cx(), by, &request.id, "a mistake".into()).await.unwrap();
+    crate::approval::revoke(
+        &world.broker,
+        &cx(),
+        by,
+        request.id.clone(),
+        Withdraw {
+            reason: "a mistake".into(),
+        },
+    )
+    .await
+    .unwrap();
     assert!(drain(one).await.is_err() && drain(two).await.is_err());
     world.until("both have ended", |state| state.open_intents.is_empty()).await;
     assert_eq!(state_of(&world.broker, &request), RequestState::Revoked);

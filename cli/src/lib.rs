@@ -25,6 +25,7 @@ mod receipts;
 mod reconcile;
 mod review;
 mod sink;
+mod staging;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod testing;

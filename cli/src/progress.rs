@@ -18,6 +18,13 @@ pub(crate) fn delivery(ui: &Ui, target: &Target) -> ProgressBar {
     )
 }
 
+/// A bar of the chunks that are here.
+pub(crate) fn chunks(ui: &Ui, count: u32) -> ProgressBar {
+    let bar = styled(ui.animates(), "{spinner} {bar:30} {pos} of {len} chunks  {elapsed}  {eta} left");
+    bar.set_length(count.into());
+    bar
+}
+
 /// A spinner that waits for somebody.
 pub(crate) fn waiting(ui: &Ui, words: &str) -> ProgressBar {
     let bar = styled(ui.animates(), "{spinner} {msg}  {elapsed}");

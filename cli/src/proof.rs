@@ -238,6 +238,13 @@ pub(crate) fn tell(story: &ReceiptStory) -> String {
             story.format
         ),
     );
+    if let Some(cut) = &story.cut {
+        let of = format!(
+            "{} of {} (they count from 0), all of one moment of the source",
+            story.chunk, cut.chunks
+        );
+        facts.add("chunk", of);
+    }
     facts.add("why", &story.reason);
     if let Some(ticket) = &story.ticket {
         facts.add("ticket", ticket);

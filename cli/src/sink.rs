@@ -125,6 +125,11 @@ impl Target {
                 Failure::usage(format!("`{}` is a folder", receipt.display())).why("the receipt has to go there; name another file")
             );
         }
+        let receipts = receipts_folder(path);
+        if receipts.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("`{}` exists already", receipts.display()))
+                .why("a large result comes in chunks, and their receipts have to go there; `-o` names another file"));
+        }
         if !force && receipt.symlink_metadata().is_ok() {
             return Err(Failure::usage(format!("`{}` exists already", receipt.display()))
                 .why("it is the receipt of another delivery, overwritten only when told to; `-o` names another file")
@@ -311,7 +316,7 @@ impl Aside {
 }
 
 /// A name is durable with its folder; not every file system can do this, and the bytes are safe without.
-fn make_name_durable(path: &Path) {
+pub(crate) fn make_name_durable(path: &Path) {
     std::fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all()).ok();
 }
 
@@ -346,6 +351,25 @@ pub(crate) fn receipt_path(file: &Path) -> PathBuf {
     with_suffix(file, ".receipt")
 }
 
+/// Where the receipts of a folder's files are: beside the folder, so that whoever opens the folder as one table finds nothing else in it.
+pub(crate) fn receipts_folder(folder: &Path) -> PathBuf {
+    with_suffix(folder, ".receipts")
+}
+
+/// The receipt of a file: beside it, or with the others of its folder.
+pub(crate) fn receipt_of(file: &Path) -> PathBuf {
+    let beside = receipt_path(file);
+    let with_others = file
+        .parent()
+        .filter(|folder| folder.file_name().is_some())
+        .zip(beside.file_name())
+        .map(|(folder, name)| receipts_folder(folder).join(name));
+    match with_others {
+        Some(other) if beside.symlink_metadata().is_err() && other.symlink_metadata().is_ok() => other,
+        _ => beside,
+    }
+}
+
 /// How the name of a file ends whose bytes came whole but are not confirmed.
 fn unverified(request: &str) -> String {
     format!(".{request}.unverified")
@@ -371,7 +395,7 @@ fn file_stem(name: Option<&str>) -> &str {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -55,6 +55,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &BreakGlassArgs) -> Result<()> {
         wait: None,
         no_wait: false,
         request: None,
+        resume: false,
+        parallel: 2,
         force: args.force,
         break_glass: true,
         standing: StandingArgs::default(),

@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::figures;
 use crate::proof::{self, Believed};
 use crate::receipts;
-use crate::sink::{receipt_path, sha256_of_file};
+use crate::sink::{receipt_of, sha256_of_file};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -74,12 +74,22 @@ struct Story<'a> {
     intent: u64,
     outcome: u64,
     outcome_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk: Option<Chunk<'a>>,
     rows: u64,
     bytes: u64,
     sha256: &'a str,
     columns: Vec<Column<'a>>,
     origin: &'a str,
     log_key: &'a str,
+}
+
+/// Which chunk of a result that was delivered in several.
+#[derive(Serialize)]
+struct Chunk<'a> {
+    number: u64,
+    of: u64,
+    snapshot: &'a str,
 }
 
 #[derive(Serialize)]
@@ -132,7 +142,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &VerifyArgs) -> Result<()> {
         Some(path) => Believed::file(path)?,
         None => Believed::pinned(cx)?,
     };
-    let receipt = |file: &Path| args.receipt.clone().unwrap_or_else(|| receipt_path(file));
+    let receipt = |file: &Path| args.receipt.clone().unwrap_or_else(|| receipt_of(file));
     let unrenewed = if args.renew {
         renew(cx, &believed, &args.paths, receipt)?
     } else {
@@ -188,7 +198,7 @@ fn many(cx: &Context<'_>, believed: &Believed, paths: &[PathBuf]) -> Result<()> 
         for file in found {
             let checked = file.and_then(|file| {
                 summary.files += 1;
-                one(cx, believed, &file, &receipt_path(&file)).map_err(|failure| named(&file, failure))
+                one(cx, believed, &file, &receipt_of(&file)).map_err(|failure| named(&file, failure))
             });
             match checked {
                 Ok(()) => summary.genuine += 1,
@@ -235,7 +245,7 @@ fn below(folder: &Path, without_receipt: &mut u64) -> Vec<Result<PathBuf>> {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             found.extend(below(&path, without_receipt));
         } else if path.is_file() && !is_receipt(&path) {
-            if receipt_path(&path).symlink_metadata().is_ok() {
+            if receipt_of(&path).symlink_metadata().is_ok() {
                 found.push(Ok(path));
             } else {
                 *without_receipt += 1;
@@ -367,6 +377,11 @@ impl<'a> Story<'a> {
             intent: story.intent,
             outcome: story.outcome,
             outcome_ms: story.outcome_ms,
+            chunk: story.cut.as_ref().map(|cut| Chunk {
+                number: story.chunk,
+                of: cut.chunks,
+                snapshot: &cut.snapshot,
+            }),
             rows: story.rows,
             bytes: story.bytes,
             sha256: &story.sha256,
@@ -428,7 +443,7 @@ mod tests {
     fn foreign(path: &Path) {
         let text = release(FILE).receipt.replace("example.org/test/1", "example.org/else/1");
         std::fs::write(path, FILE).unwrap();
-        std::fs::write(receipt_path(path), text).unwrap();
+        std::fs::write(receipt_of(path), text).unwrap();
     }
 
     fn exit(outcome: Result<()>) -> Exit {

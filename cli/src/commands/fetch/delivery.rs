@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunk_evidence::receipt::ReceiptStory;
-use chunk_wire::fetch::{Acknowledge, INTENT_HEADER, RequestState, RequestView};
+use chunk_wire::fetch::{Acknowledge, ChunkQuery, Format, INTENT_HEADER, RequestState, RequestView};
+use reqwest::Response;
 use serde::Serialize;
 
+use super::chunks;
 use crate::auth::vault::Storage;
 use crate::client::connection;
 use crate::client::session::Session;
@@ -15,6 +17,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::proof::{self, Believed};
 use crate::sink::{Arrived, Aside, Sink, Target, receipt_path};
+use crate::staging::{Moment, Staging};
 use crate::{figures, progress, receipts, text};
 
 /// One delivery to be received.
@@ -27,12 +30,34 @@ pub(super) struct Delivery<'a> {
     pub(super) believed: Believed,
     /// The command that goes on after a cut.
     pub(super) pick_up: String,
+    pub(super) format: Format,
+    /// Chunks received at once.
+    pub(super) parallel: usize,
 }
 
 #[derive(Serialize)]
-struct Started<'a> {
-    request: &'a str,
-    intent: Option<u64>,
+pub(super) struct Started<'a> {
+    pub(super) request: &'a str,
+    pub(super) intent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) chunk: Option<u32>,
+}
+
+/// What came of asking for everything.
+enum Came {
+    /// All bytes.
+    Whole,
+    /// The first of several chunks begins.
+    Cut(Staging, Moment, Response),
+}
+
+/// Index of the intent under which a delivery's bytes leave.
+pub(super) fn intent_of(response: &Response) -> Option<u64> {
+    response
+        .headers()
+        .get(INTENT_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
 }
 
 #[derive(Serialize)]
@@ -53,37 +78,49 @@ impl Delivery<'_> {
     /// Receives the bytes, checks them against their receipt, and names the file.
     pub(super) async fn receive(self) -> Result<()> {
         let id = self.view.id.as_str();
-        let call = self.session.broker.post(&["v1", "requests", id, "chunks", "0"]).stream("*/*");
+        if let Some(staging) = self.staging()
+            && let Some(moment) = staging.moment()?
+        {
+            return chunks::receive(&self, &staging, moment, None).await;
+        }
         let mut sink = Sink::open(&self.target)?;
         let bar = progress::delivery(self.cx.ui, &self.target);
         let mut started = false;
         let body = async {
-            let mut response = self.session.send(&call).await?;
+            let (moment, mut response) = self.begin().await?;
             started = true;
-            let intent = response
-                .headers()
-                .get(INTENT_HEADER)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| value.parse().ok());
-            self.cx.ui.event("fetch.started", &Started { request: id, intent })?;
+            if let (Some(moment), Some(staging)) = (moment, self.staging()) {
+                return Ok(Came::Cut(staging, moment, response));
+            }
+            self.cx.ui.event(
+                "fetch.started",
+                &Started {
+                    request: id,
+                    intent: intent_of(&response),
+                    chunk: None,
+                },
+            )?;
             while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
                 sink.write(&part)?;
                 bar.inc(part.len() as u64);
             }
-            Ok(())
+            Ok(Came::Whole)
         };
         let ended = tokio::select! {
             ended = body => ended,
             () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "the delivery was interrupted")),
         };
         bar.finish_and_clear();
-        if let Err(failure) = ended {
+        match ended {
+            Ok(Came::Whole) => {}
+            Ok(Came::Cut(staging, moment, response)) => {
+                drop(sink);
+                staging.begin(&moment)?;
+                return chunks::receive(&self, &staging, moment, Some(response)).await;
+            }
             // Dropping the sink removes the temporary file: half a delivery is none.
-            return Err(if started {
-                self.was_cut(failure).await
-            } else {
-                self.not_begun(failure)
-            });
+            Err(failure) if started => return Err(self.was_cut(failure).await),
+            Err(failure) => return Err(self.not_begun(failure)),
         }
         let arrived = sink.finish().map_err(|failure| {
             failure
@@ -100,6 +137,49 @@ impl Delivery<'_> {
         }
     }
 
+    /// Where the chunks of this request are, of a format of which each chunk is a file of its own.
+    fn staging(&self) -> Option<Staging> {
+        match (&self.target, self.format) {
+            (Target::File(path), Format::Parquet | Format::Arrow) => Some(Staging::of(path, &self.view.id, self.format)),
+            _ => None,
+        }
+    }
+
+    /// Whether some of it is here already.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(super) fn has_begun(&self) -> Result<bool> {
+        match self.staging() {
+            Some(staging) => Ok(staging.moment()?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// Asks for everything, in chunks where there is a place for them.
+    pub(super) async fn begin(&self) -> Result<(Option<Moment>, Response)> {
+        let asked = ChunkQuery {
+            cut: self.staging().is_some(),
+            snapshot: None,
+        };
+        let response = self.ask(0, &asked).await?;
+        Ok((Moment::of(response.headers())?, response))
+    }
+
+    /// Asks for a chunk.
+    pub(super) async fn ask(&self, chunk: u32, asked: &ChunkQuery) -> Result<Response> {
+        let segments = ["v1", "requests", self.view.id.as_str(), "chunks", &chunk.to_string()];
+        let call = self.session.broker.post(&segments).query_of(asked)?.stream("*/*");
+        self.session.send(&call).await
+    }
+
+    /// The request's state as the broker tells it, if it does soon. Nobody waits long for an explanation, least of all after Ctrl-C.
+    pub(super) async fn now(&self) -> Option<RequestView> {
+        let segments = ["v1", "requests", self.view.id.as_str()];
+        let asked = self.session.get::<RequestView>(&segments);
+        tokio::time::timeout(EXPLANATION_MAX, asked).await.ok()?.ok()
+    }
+
     /// What to say when no byte came: the broker's answer stands, and what could not be told can be asked again.
     fn not_begun(&self, failure: Failure) -> Failure {
         if failure.exit == Exit::CannotTell {
@@ -110,7 +190,7 @@ impl Delivery<'_> {
     }
 
     /// How to go on with a request whose grant is not spent. Only the key that signed it may fetch it.
-    fn to_go_on(&self, failure: Failure) -> Failure {
+    pub(super) fn to_go_on(&self, failure: Failure) -> Failure {
         if self.session.vault().storage == Storage::Memory {
             return failure
                 .why("the key that may fetch this request was kept in memory only and ends with this command; ask anew")
@@ -122,22 +202,17 @@ impl Delivery<'_> {
     /// What to say of a stream that was cut: the broker's own record of it, if it still tells.
     async fn was_cut(&self, failure: Failure) -> Failure {
         let id = self.view.id.as_str();
-        // Nobody waits long for an explanation, least of all after Ctrl-C.
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let segments = ["v1", "requests", id];
-        let asked = self.session.get::<RequestView>(&segments);
-        let now = tokio::time::timeout(PATIENCE, asked).await;
         let failure = Failure {
             exit: Exit::CannotTell,
             ..failure
         };
-        match now {
-            Ok(Ok(now)) if now.state == RequestState::Revoked => {
+        match self.now().await {
+            Some(now) if now.state == RequestState::Revoked => {
                 Failure::no("revoked", format!("request {id} was revoked while it was delivered"))
                     .why("nothing of it was kept")
                     .instead(format!("chunkctl request show {id}"))
             }
-            Ok(Ok(now)) => {
+            Some(now) => {
                 let end = now.deliveries.last().and_then(|delivery| delivery.end.as_deref());
                 let failure = match end {
                     Some(end) => failure.why(format!("the broker recorded `{end}`; the request is now {}", now.state.as_str())),
@@ -149,7 +224,7 @@ impl Delivery<'_> {
                     self.to_go_on(failure)
                 }
             }
-            _ => self.to_go_on(failure.why("nothing of it was kept")),
+            None => self.to_go_on(failure.why("nothing of it was kept")),
         }
     }
 
@@ -212,14 +287,44 @@ impl Delivery<'_> {
     }
 
     /// The receipt must hold, be about this very request, and lead to a log that continues the one seen before.
-    async fn check(&self, sha256: &str, bytes: u64, text: &str) -> Result<ReceiptStory> {
-        let receipt = proof::read_receipt(text)?;
-        let story = self.believed.verify(&receipt, sha256, bytes)?;
+    pub(super) async fn check(&self, sha256: &str, bytes: u64, text: &str) -> Result<ReceiptStory> {
+        let story = self.proven(sha256, bytes, text)?;
+        receipts::meet(self.cx, self.session, &proof::read_receipt(text)?, &story).await?;
+        Ok(story)
+    }
+
+    /// What a receipt says of these bytes, if it holds and is about this very request.
+    pub(super) fn proven(&self, sha256: &str, bytes: u64, text: &str) -> Result<ReceiptStory> {
+        let story = self.believed.verify(&proof::read_receipt(text)?, sha256, bytes)?;
         if story.request != self.view.id.as_str() || story.digest != self.view.digest {
             return Err(Failure::no("evidence_false", "the receipt is of another request").why(format!("it is of {}", story.request)));
         }
-        receipts::meet(self.cx, self.session, &receipt, &story).await?;
         Ok(story)
+    }
+
+    /// Tells the broker that the bytes arrived.
+    pub(super) async fn acknowledge(&self, story: &ReceiptStory) {
+        let body = Acknowledge {
+            sha256: story.sha256.clone(),
+        };
+        let told = async {
+            let call = self
+                .session
+                .broker
+                .post(&["v1", "requests", self.view.id.as_str(), "ack"])
+                .body(&body)?;
+            self.session.send(&call).await.map(drop)
+        };
+        let told = tokio::select! {
+            told = told => told,
+            () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "it was not waited for")),
+        };
+        if let Err(failure) = told {
+            // The file is here and proven; that the broker does not know of its arrival takes nothing from it.
+            self.cx
+                .ui
+                .warn(&format!("the broker could not be told that the file arrived: {}", failure.what));
+        }
     }
 
     /// Bytes that came whole are not thrown away, because the grant is spent: only those that are proven to be wrong.
@@ -268,19 +373,7 @@ impl Delivery<'_> {
 
     async fn done(&self, story: &ReceiptStory, receipt: &Path) -> Result<()> {
         let id = self.view.id.as_str();
-        let call = self.session.broker.post(&["v1", "requests", id, "ack"]).body(&Acknowledge {
-            sha256: story.sha256.clone(),
-        })?;
-        let told = tokio::select! {
-            told = self.session.send(&call) => told.map(drop),
-            () = approval_wait::interrupted() => Err(Failure::cannot_tell("interrupted", "it was not waited for")),
-        };
-        if let Err(failure) = told {
-            // The file is here and proven; that the broker does not know of its arrival takes nothing from it.
-            self.cx
-                .ui
-                .warn(&format!("the broker could not be told that the file arrived: {}", failure.what));
-        }
+        self.acknowledge(story).await;
         let path = match &self.target {
             Target::File(path) => Some(path.display().to_string()),
             Target::Stdout => None,
@@ -317,6 +410,8 @@ impl Delivery<'_> {
         Ok(())
     }
 }
+
+const EXPLANATION_MAX: Duration = Duration::from_secs(5);
 
 /// Whether what came is proven to be wrong. Anything else may be mended, and the bytes be good.
 fn is_false(failure: &Failure) -> bool {

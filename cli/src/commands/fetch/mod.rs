@@ -2,6 +2,7 @@
 //!
 //! Ask, sign, wait, receive, verify, and only then name the file. A file that has its name has been checked.
 
+mod chunks;
 mod delivery;
 
 use std::path::{Path, PathBuf};
@@ -19,13 +20,14 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::proof::Believed;
 use crate::sink::Target;
+use crate::staging::Staging;
 use crate::{document, figures, text};
 
 use self::delivery::Delivery;
 
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["dataset", "sql", "request"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["dataset", "sql", "request", "resume"])))]
 pub(crate) struct FetchArgs {
     /// Dataset to slice.
     pub(crate) dataset: Option<String>,
@@ -35,7 +37,7 @@ pub(crate) struct FetchArgs {
     #[command(flatten)]
     pub(crate) query: SliceArgs,
     /// Why you need it. Reviewers and auditors read it.
-    #[arg(long, value_name = "TEXT", value_parser = words, required_unless_present = "request", conflicts_with = "request")]
+    #[arg(long, value_name = "TEXT", value_parser = words, required_unless_present_any = ["request", "resume"], conflicts_with_all = ["request", "resume"])]
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) standing: StandingArgs,
@@ -57,6 +59,12 @@ pub(crate) struct FetchArgs {
     /// Go on with a request that was made before.
     #[arg(long, value_name = "ID")]
     pub(crate) request: Option<RequestId>,
+    /// Go on with the chunks of a large result that are here, beside what `--output` names.
+    #[arg(long, requires = "output")]
+    pub(crate) resume: bool,
+    /// Chunks of a large result to receive at once. Parquet and Arrow of many chunks come as a folder with a file each.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) parallel: u8,
     /// Overwrite the file.
     #[arg(long)]
     pub(crate) force: bool,
@@ -80,9 +88,15 @@ pub(crate) fn run(cx: &Context<'_>, args: &FetchArgs) -> Result<()> {
             .why("only that key may fetch what is approved, so nobody could pick the request up")
             .hint(cx.login_to_keep()));
     }
-    match &args.request {
-        Some(id) => go_on(cx, args, id, patience),
-        None => ask(cx, args, patience),
+    match (&args.request, &args.output) {
+        (Some(id), _) => go_on(cx, args, id, patience),
+        (None, Some(path)) if args.resume => match Staging::waiting_for(path)? {
+            Some(id) => go_on(cx, args, &id, patience),
+            None => Err(Failure::usage(format!("there are no chunks of `{}` to go on with", path.display()))
+                .why("a result that came in one piece, or of which nothing came, is fetched with `--request`")
+                .hint("chunkctl requests --mine")),
+        },
+        _ => ask(cx, args, patience),
     }
 }
 
@@ -111,6 +125,8 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
             force: args.force,
             believed,
             pick_up,
+            format,
+            parallel: args.parallel.into(),
         }
         .receive()
         .await
@@ -231,8 +247,10 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
             force: args.force,
             believed,
             pick_up,
+            format: document.format,
+            parallel: args.parallel.into(),
         };
-        if delivery.view.state == RequestState::Completed {
+        if delivery.view.state == RequestState::Completed && !delivery.has_begun()? {
             delivery.confirm_aside().await
         } else {
             delivery.receive().await

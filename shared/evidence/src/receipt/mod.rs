@@ -23,7 +23,7 @@ use crate::encode::{EncodeError, b64, canonical_of, parse_canonical};
 use crate::leaf::{Header, Kind, Leaf, LeafError};
 use crate::merkle::Hash;
 
-pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson, StoryStanding};
+pub use story::{ReceiptStory, StoryApproval, StoryColumn, StoryCut, StoryPerson, StoryStanding};
 pub(crate) use verify::given;
 pub use verify::{ReceiptError, verify};
 

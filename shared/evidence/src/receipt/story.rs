@@ -47,6 +47,8 @@ pub struct ReceiptStory {
     pub outcome: u64,
     /// Chunk number.
     pub chunk: u64,
+    /// How the result was cut, where this is one chunk of several.
+    pub cut: Option<StoryCut>,
     /// Rows.
     pub rows: u64,
     /// Bytes.
@@ -57,6 +59,15 @@ pub struct ReceiptStory {
     pub format: String,
     /// What was done to each column that was read.
     pub columns: Vec<StoryColumn>,
+}
+
+/// A result that was delivered in chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoryCut {
+    /// How many there are.
+    pub chunks: u64,
+    /// Names the moment of the source that all of them are of.
+    pub snapshot: String,
 }
 
 /// A person of the story.

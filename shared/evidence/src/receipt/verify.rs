@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::story::{ReceiptStory, StoryApproval, StoryColumn, StoryPerson};
+use super::story::{ReceiptStory, StoryApproval, StoryColumn, StoryCut, StoryPerson};
 use super::{Receipt, ReceiptEntry, groups_for};
 use crate::body::{GROUPS, Group};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -304,6 +304,7 @@ impl Entries<'_> {
             intent: intent.index,
             outcome: outcome.index,
             chunk: intent.number(Group::What, "chunk").ok_or(no("the intent names no chunk"))?,
+            cut: cut(intent).map_err(no)?,
             rows: out("rows")?,
             bytes: receipt.file.bytes,
             sha256: receipt.file.sha256.clone(),
@@ -312,6 +313,19 @@ impl Entries<'_> {
             request: request.id,
             digest: request.digest,
         })
+    }
+}
+
+/// How the result was cut of which an intent reads a chunk.
+fn cut(intent: &Disclosed<'_>) -> Result<Option<StoryCut>, &'static str> {
+    let (chunks, snapshot) = (intent.number(Group::What, "chunks"), intent.text(Group::What, "snapshot"));
+    match (chunks, snapshot) {
+        (None, None) => Ok(None),
+        (Some(chunks), Some(snapshot)) if intent.number(Group::What, "chunk").is_some_and(|chunk| chunk < chunks) => Ok(Some(StoryCut {
+            chunks,
+            snapshot: snapshot.into_owned(),
+        })),
+        _ => Err("the intent does not say which chunk of which result it reads"),
     }
 }
 

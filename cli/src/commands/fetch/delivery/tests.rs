@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chunk_wire::fetch::Format;
 use chunk_wire::problem::Code;
 
 use super::Delivery;
@@ -73,6 +74,8 @@ impl Desk {
                 force: false,
                 believed: Believed::pinned(&cx)?,
                 pick_up: PICK_UP.to_owned(),
+                format: Format::Csv,
+                parallel: 2,
             };
             if state == "completed" {
                 delivery.confirm_aside().await

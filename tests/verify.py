@@ -22,7 +22,7 @@ FAMILIES = {
     "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
     "breakglass": "request=what.id what.digest who.issuer who.subject who.key why.reason why.ticket",
     "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
-    "fetch": "what.request what.fetch what.chunk obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
+    "fetch": "what.request what.fetch what.chunk what.chunks what.snapshot obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
     "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
     "audit": "what.query out.entries out.from out.to out.level", "anchor": "what.anchor what.size what.root what.sha256 what.time_ms", "broker": "env.version env.instance", "log": "env.origin env.version what.log_key"}
 
@@ -732,6 +732,13 @@ def disposes(e):
     return [(x["kind"], x["before"]) for x in bodies]
 
 
+def chunk_of(e):
+    """Whether an intent says which chunk it reads, and of how many of which moment where it is not the whole (section 4)."""
+    chunk, chunks, moment = e.nat_of("what", "chunk"), e.nat_of("what", "chunks"), e.text_of("what", "snapshot")
+    if not {"chunks", "snapshot"} & set(e.body.get("what") or {}): return chunk == 0
+    return None not in (chunk, chunks, moment) and chunks > 1 and chunk < chunks and re.fullmatch("[0-9a-f]{32}", moment)
+
+
 def terms_of(v):
     """Rows and bytes of a standing grant's terms."""
     if not isinstance(v, dict) or not all(is_nat(v.get(k)) for k in ("duration_s", "rows", "bytes")): return None
@@ -906,6 +913,7 @@ class Ledger:
             if a: check(not a.ended and (a.end is None or e.t <= a.end) and (not a.terms or a.rows < a.terms[0] and a.bytes < a.terms[1]), "its standing grant")
             if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
             if "what" in e.shown and g.r.signed: check(e.get("what", "request") == g.r.signed[0], "another request")
+            if "what" in e.shown: check(chunk_of(e), "which chunk of what")
             self.I[e.i] = O(ended=False, rows=0, bytes=0, sha=None, masks=m, request=e.text_of("what", "request"), hidden=hidden, above=a)
         elif e.k == "fetch.progress":
             i = self.I[e.refs[0]]; rests_on(i); check(not i.ended, "after its outcome"); open_ = not i.ended; figures(i)
@@ -1204,7 +1212,7 @@ def receipt(text, data, trust, unknown):
     else: people = approvals(grant, request, signed, asker)
     need(len(people) >= d["quorum"] and used == set(E), "quorum, or entries without a part in it")
     need(out.get("out", "end") == "done" and out.get("out", "sha256") == f["sha256"] and out.nat_of("out", "bytes") == f["bytes"], "the outcome")
-    need(out.nat_of("out", "rows") is not None and intent.nat_of("what", "chunk") is not None and d.get("format") == f["format"], "format or figures")
+    need(out.nat_of("out", "rows") is not None and chunk_of(intent) and d.get("format") == f["format"], "format or figures")
     asked, applied = masks(d.get("columns"), "name"), masks(out.get("mask", "columns"), "column")
     need(asked is not None and masks(intent.get("mask", "columns"), "column") == asked and applied is not None and applied <= asked, "masks")
 

@@ -106,6 +106,21 @@ impl<'a> Disclosed<'a> {
     pub(crate) fn number(&self, group: Group, name: &str) -> Option<u64> {
         self.member(group, name)?.as_u64()
     }
+
+    /// Which chunk an intent reads, and of how many of which moment of the source where it is not the whole; nothing where it does not say
+    /// so in full.
+    pub(crate) fn chunk(&self) -> Option<(u64, Option<(u64, Cow<'a, str>)>)> {
+        let chunk = self.number(Group::What, "chunk")?;
+        match (self.member(Group::What, "chunks"), self.member(Group::What, "snapshot")) {
+            (None, None) => (chunk == 0).then_some((0, None)),
+            (Some(chunks), Some(snapshot)) => {
+                let (chunks, snapshot) = (chunks.as_u64()?, snapshot.as_str()?);
+                let hex = snapshot.len() == 32 && snapshot.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                (hex && chunks > 1 && chunk < chunks).then_some((chunk, Some((chunks, snapshot))))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Many entries, each read and checked.

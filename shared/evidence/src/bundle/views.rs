@@ -247,6 +247,8 @@ pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'
             ("request", What, "request"),
             ("fetch", What, "fetch"),
             ("chunk", What, "chunk"),
+            ("chunks", What, "chunks"),
+            ("snapshot", What, "snapshot"),
             ("datasets", Obj, "datasets"),
             ("connections", Obj, "connections"),
             ("end", Out, "end"),

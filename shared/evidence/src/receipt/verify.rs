@@ -275,6 +275,7 @@ impl Entries<'_> {
             return Err(no("the masks applied were not the ones approved"));
         }
 
+        let (chunk, cut) = intent.chunk().ok_or(no("the intent does not say which chunk of what it reads"))?;
         let list = |name: &str| -> Vec<String> {
             let items = document.get(name).and_then(Raw::items);
             items
@@ -303,8 +304,11 @@ impl Entries<'_> {
             outcome_ms: outcome.t,
             intent: intent.index,
             outcome: outcome.index,
-            chunk: intent.number(Group::What, "chunk").ok_or(no("the intent names no chunk"))?,
-            cut: cut(intent).map_err(no)?,
+            chunk,
+            cut: cut.map(|(chunks, snapshot)| StoryCut {
+                chunks,
+                snapshot: snapshot.into_owned(),
+            }),
             rows: out("rows")?,
             bytes: receipt.file.bytes,
             sha256: receipt.file.sha256.clone(),
@@ -313,19 +317,6 @@ impl Entries<'_> {
             request: request.id,
             digest: request.digest,
         })
-    }
-}
-
-/// How the result was cut of which an intent reads a chunk.
-fn cut(intent: &Disclosed<'_>) -> Result<Option<StoryCut>, &'static str> {
-    let (chunks, snapshot) = (intent.number(Group::What, "chunks"), intent.text(Group::What, "snapshot"));
-    match (chunks, snapshot) {
-        (None, None) => Ok(None),
-        (Some(chunks), Some(snapshot)) if intent.number(Group::What, "chunk").is_some_and(|chunk| chunk < chunks) => Ok(Some(StoryCut {
-            chunks,
-            snapshot: snapshot.into_owned(),
-        })),
-        _ => Err("the intent does not say which chunk of which result it reads"),
     }
 }
 

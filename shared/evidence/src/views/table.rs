@@ -54,6 +54,7 @@ const INTEGERS: [&str; 13] = [
     "rows_estimated",
     "uses",
     "chunk",
+    "chunks",
     "rows",
     "bytes",
     "bytes_max",

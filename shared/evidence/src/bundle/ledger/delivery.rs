@@ -45,6 +45,9 @@ impl Ledger<'_> {
                 }
             }
         }
+        if entry.shows(Group::What) {
+            report.check(entry.chunk().is_some(), TERMS, "it does not say which chunk of what it reads");
+        }
         self.intents.push(
             entry.index,
             Intent {

@@ -1,4 +1,5 @@
-//! Rows a second of a governed fetch, beside `psql \copy` of the same query from the same server.
+//! Rows a second of a governed fetch, beside what people with the password do: `psql \copy` of the same query, ConnectorX, ADBC and pandas into a
+//! Parquet file; and beside what the server itself needs, `COPY … TO '/dev/null'`.
 //!
 //! Governed means everything on: signed in, approved by a second person, TLS on both hops, three masked columns, intent and
 //! outcome durable, the file on disk with its receipt. What is timed is `chunkctl fetch --request ID`; psql writes raw CSV.
@@ -14,6 +15,21 @@ use crate::support::{Person, Setup, World};
 use crate::{median, memory_kib};
 
 const COLUMNS: &str = "id, full_name, email, ssn, city, balance, created_at, mark";
+
+/// In the order in which they take turns.
+const SIDES: [&str; 8] = [
+    "governed_parquet",
+    "connectorx",
+    "governed_csv",
+    "psql_copy_csv",
+    "connectorx2",
+    "adbc",
+    "copy_dev_null",
+    "pandas_1m",
+];
+
+/// What pandas reads: all of it does not fit into the memory of many machines.
+const PANDAS_ROWS: u64 = 1_000_000;
 
 struct Sample {
     seconds: f64,
@@ -37,18 +53,18 @@ pub(crate) fn measure(json: bool, rows: u64, rounds: u64) {
     let world = World::with(setup);
     let (dana, rita) = (world.signed_in("dana"), world.signed_in("rita"));
 
-    let mut samples: [(&str, Vec<Sample>); 3] = [
-        ("governed_parquet", Vec::new()),
-        ("governed_csv", Vec::new()),
-        ("psql_copy_csv", Vec::new()),
-    ];
+    let mut samples = SIDES.map(|name| (name, Vec::new()));
     for round in 1..=rounds {
         for (name, taken) in &mut samples {
             let sample = match *name {
                 "governed_parquet" => governed(&world, &dana, &rita, "parquet", rows),
                 "governed_csv" => governed(&world, &dana, &rita, "csv", rows),
-                _ => copy(&postgres, dana.dir().as_path()),
+                "psql_copy_csv" => copy(&postgres, dana.dir().as_path()),
+                "copy_dev_null" => floor(&postgres),
+                "pandas_1m" => peer(&postgres, "pandas", rows.min(PANDAS_ROWS), dana.dir().as_path()),
+                tool => peer(&postgres, tool, rows, dana.dir().as_path()),
             };
+            let rows = if *name == "pandas_1m" { rows.min(PANDAS_ROWS) } else { rows };
             let event = json!({ "event": "bench.fetch.sample", "round": round, "what": name, "seconds": sample.seconds, "rows_per_s": rows as f64 / sample.seconds,
                 "bytes": sample.bytes, "client_peak_mib": sample.client_mib, "broker_peak_mib": sample.broker_mib });
             if json {
@@ -64,10 +80,24 @@ pub(crate) fn measure(json: bool, rows: u64, rounds: u64) {
 
 fn report(json: bool, rows: u64, rounds: u64, samples: &[(&str, Vec<Sample>)]) {
     let seconds = |taken: &[Sample]| median(&taken.iter().map(|sample| sample.seconds).collect::<Vec<_>>());
-    let yardstick = seconds(&samples[2].1);
+    let of = |name: &str| {
+        samples
+            .iter()
+            .find(|(side, _)| *side == name)
+            .map_or(f64::NAN, |(_, taken)| seconds(taken))
+    };
+    let yardstick = of("psql_copy_csv");
+    let (parquet, csv) = (of("governed_parquet"), of("governed_csv"));
+    let ratios = json!({
+        "governed_parquet_over_best_connectorx": of("connectorx").min(of("connectorx2")) / parquet,
+        "governed_parquet_over_adbc": of("adbc") / parquet,
+        "governed_csv_over_psql_copy": yardstick / csv,
+        "governed_parquet_in_copies_to_dev_null": parquet / of("copy_dev_null"),
+    });
     let mut sides = serde_json::Map::new();
     for (name, taken) in samples {
         let middle = seconds(taken);
+        let rows = if *name == "pandas_1m" { rows.min(PANDAS_ROWS) } else { rows };
         let most = |get: fn(&Sample) -> u64| taken.iter().map(get).max().unwrap_or(0);
         sides.insert(
             (*name).to_owned(),
@@ -78,7 +108,7 @@ fn report(json: bool, rows: u64, rounds: u64, samples: &[(&str, Vec<Sample>)]) {
     if json {
         println!(
             "{}",
-            json!({ "event": "bench.fetch", "rows": rows, "rounds": rounds, "sides": sides })
+            json!({ "event": "bench.fetch", "rows": rows, "rounds": rounds, "sides": sides, "ratios": ratios })
         );
         return;
     }
@@ -99,6 +129,10 @@ fn report(json: bool, rows: u64, rounds: u64, samples: &[(&str, Vec<Sample>)]) {
             side["client_peak_mib"],
             side["broker_peak_mib"]
         );
+    }
+    println!();
+    for (name, ratio) in ratios.as_object().into_iter().flatten() {
+        println!("{name:<42} {:>6.2}", ratio.as_f64().unwrap_or(f64::NAN));
     }
 }
 
@@ -134,11 +168,22 @@ fn governed(world: &World, dana: &Person, rita: &Person, format: &str, rows: u64
         .find(|event| event["event"] == "fetch.done")
         .expect(&done);
     assert_eq!(done["rows"], rows);
+    // One file, or a folder of chunks with their receipts beside it. The next round begins as this one did.
     let file = dana.dir().join(&name);
-    let bytes = std::fs::metadata(&file).unwrap().len();
-    // The next round begins as this one did.
-    std::fs::remove_file(dana.dir().join(format!("{name}.receipt"))).unwrap();
-    std::fs::remove_file(&file).unwrap();
+    let bytes = if file.is_dir() {
+        let bytes = std::fs::read_dir(&file)
+            .unwrap()
+            .map(|part| part.unwrap().metadata().unwrap().len())
+            .sum();
+        std::fs::remove_dir_all(dana.dir().join(format!("{name}.receipts"))).unwrap();
+        std::fs::remove_dir_all(&file).unwrap();
+        bytes
+    } else {
+        let bytes = std::fs::metadata(&file).unwrap().len();
+        std::fs::remove_file(dana.dir().join(format!("{name}.receipt"))).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        bytes
+    };
     Sample {
         seconds,
         bytes,
@@ -147,25 +192,62 @@ fn governed(world: &World, dana: &Person, rita: &Person, format: &str, rows: u64
     }
 }
 
-fn copy(postgres: &Postgres, folder: &Path) -> Sample {
-    let file = folder.join("psql.csv");
-    let mut command = Command::new("psql");
-    command.args([
-        "-qXAt",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-h",
-        &postgres.host,
-        "-p",
-        &postgres.port.to_string(),
-        "-U",
-        &postgres.reader,
-    ]);
+/// A command that reaches the server as the role that may read.
+fn reader(postgres: &Postgres, program: &str) -> Command {
+    let mut command = Command::new(program);
     command
+        .env("PGHOST", &postgres.host)
+        .env("PGPORT", postgres.port.to_string())
+        .env("PGUSER", &postgres.reader)
+        .env("PGDATABASE", &postgres.database)
         .env("PGPASSWORD", &postgres.reader_password)
         .env("PGSSLMODE", "verify-full")
         .env("PGSSLROOTCERT", &postgres.ca);
-    command.args(["-d", &postgres.database]);
+    command
+}
+
+/// Another tool, into a Parquet file.
+fn peer(postgres: &Postgres, tool: &str, rows: u64, folder: &Path) -> Sample {
+    let file = folder.join("peer.parquet");
+    let peers = std::env::var("CHUNK_BENCH_PEERS").expect("tests/bench/run installs the peers");
+    let mut command = reader(postgres, &format!("{peers}/bin/python"));
+    let limit = if tool == "pandas" {
+        format!(" limit {rows}")
+    } else {
+        String::new()
+    };
+    let script = crate::support::world::repository().join("tests/bench/peers.py");
+    command
+        .arg(script)
+        .args([tool, &format!("select {COLUMNS} from bench{limit}")])
+        .arg(&file);
+    let (seconds, client_mib) = run(&mut command);
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    std::fs::remove_file(&file).unwrap();
+    Sample {
+        seconds,
+        bytes,
+        client_mib,
+        broker_mib: 0,
+    }
+}
+
+/// What the server itself needs to read the table and write it down nowhere.
+fn floor(postgres: &Postgres) -> Sample {
+    let started = Instant::now();
+    postgres.sql(&format!("copy (select {COLUMNS} from bench) to '/dev/null' (format binary)"));
+    Sample {
+        seconds: started.elapsed().as_secs_f64(),
+        bytes: 0,
+        client_mib: 0,
+        broker_mib: 0,
+    }
+}
+
+fn copy(postgres: &Postgres, folder: &Path) -> Sample {
+    let file = folder.join("psql.csv");
+    let mut command = reader(postgres, "psql");
+    command.args(["-qXAt", "-v", "ON_ERROR_STOP=1"]);
     command.args([
         "-c",
         &format!(

@@ -88,7 +88,7 @@ impl Scene {
 
 /// Runs a program of the checks' own environment; what it said.
 #[track_caller]
-fn check(program: &str, arguments: &[&Path], folder: &Path) -> String {
+pub(crate) fn check(program: &str, arguments: &[&Path], folder: &Path) -> String {
     let checks = PathBuf::from(servers::required(
         "CHUNK_TEST_EXPORTS_CHECKS",
         "a folder with the schemas of export formats",
@@ -104,7 +104,7 @@ fn check(program: &str, arguments: &[&Path], folder: &Path) -> String {
     said
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     repository().join("tests/exports").join(name)
 }
 

@@ -173,6 +173,19 @@ fn the_guide_to_emergencies_works_as_typed() {
 }
 
 #[test]
+fn the_guide_to_large_results_works_as_typed() {
+    let said = follow("docs/guides/large-results.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("part-00000.parquet\n") && said.contains("part-00002.parquet.receipt\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("files: ") && said.contains(" genuine, 0 not, 0 that nobody can tell"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_guide_to_standing_grants_works_as_typed() {
     let said = follow("docs/guides/standing-grants.md", |line| line.starts_with("chunkctl demo"));
     assert!(

@@ -15,6 +15,7 @@ mod big;
 mod browser;
 mod bundle;
 mod canary;
+mod chunks;
 mod ci;
 mod crash;
 mod demo;

@@ -29,6 +29,8 @@ pub struct Settings {
     /// Whoever reviews or is given data must have signed in within this many seconds; `session_s` or more asks for nothing more
     /// than an open session.
     pub claims_age_max_s: i64,
+    /// Rows of a source that one chunk of a large result is made of, about.
+    pub chunk_rows: u64,
     /// Datasets and classes.
     pub catalog: Catalog,
     /// How long bodies and recordings are kept.

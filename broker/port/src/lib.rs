@@ -36,8 +36,8 @@ pub trait Scanner: Send + Sync + 'static {
     /// Starts reading. Dropping the stream stops the scan and cancels the statement at the source.
     async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError>;
 
-    /// Prepares to read in chunks, all of them of one moment of the source. Reads no row.
-    async fn cut(&self, order: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError>;
+    /// Prepares to read in chunks of about this many rows of the source, all of them of one moment. Reads no row.
+    async fn cut(&self, order: ScanOrder, rows: u64) -> Result<Arc<dyn Chunked>, ScanError>;
 }
 
 /// A result that is read in chunks: one after another, they are what [`Scanner::open`] would give, each encoded by itself. While it is

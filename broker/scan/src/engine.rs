@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::plan::{self, Extent};
 use crate::source::postgres::Connector;
-use crate::source::{self, RawTable, Size};
+use crate::source::{self, RawTable};
 
 /// How much the engine may use.
 #[derive(Debug, Clone)]
@@ -37,10 +37,6 @@ pub struct Settings {
     pub threads: usize,
     /// Parts of one table read at once, each over a connection of its own.
     pub readers: usize,
-    /// Rows of the source that a chunk is made of, about.
-    pub chunk_rows: u64,
-    /// Bytes at the source that a chunk is made of, about.
-    pub chunk_bytes: u64,
 }
 
 impl Default for Settings {
@@ -52,8 +48,6 @@ impl Default for Settings {
             spill_bytes: 16 * 1024 * 1024 * 1024,
             threads: cores.clamp(2, 16),
             readers: cores.clamp(1, 2),
-            chunk_rows: 1_000_000,
-            chunk_bytes: 128 * 1024 * 1024,
         }
     }
 }
@@ -71,7 +65,6 @@ struct Core {
     template: Arc<SessionState>,
     connector: Arc<Connector>,
     readers: usize,
-    chunk: Size,
 }
 
 impl Engine {
@@ -92,10 +85,6 @@ impl Engine {
             template,
             connector: Arc::new(Connector::new(secrets)),
             readers: settings.readers.max(1),
-            chunk: Size {
-                rows: Some(settings.chunk_rows),
-                bytes: Some(settings.chunk_bytes),
-            },
         };
         Ok(Arc::new(Self {
             runtime: Some(runtime),
@@ -184,11 +173,11 @@ impl Scanner for Engine {
         .await
     }
 
-    async fn cut(&self, order: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+    async fn cut(&self, order: ScanOrder, rows: u64) -> Result<Arc<dyn Chunked>, ScanError> {
         let cut = self
             .run(|core| async move {
                 let meter = crate::budget::Meter::start(order.budget);
-                let cut = cut::cut(core, order, Handle::current());
+                let cut = cut::cut(core, order, rows, Handle::current());
                 tokio::time::timeout_at(meter.deadline, cut).await.map_err(|_| meter.late())?
             })
             .await?;

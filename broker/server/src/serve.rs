@@ -238,6 +238,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         issuers: config.issuers.iter().map(|issuer| issuer.settings.clone()).collect(),
         workloads: config.workloads.iter().map(|workload| workload.rule.clone()).collect(),
         session_s: config.broker.session_s,
+        chunk_rows: config.broker.chunk_rows,
         claims_age_max_s: config.broker.session_s,
         catalog: config.catalog(&master),
         retention: config.retention,

@@ -8,6 +8,8 @@ use super::servers::{self, Postgres};
 /// What a story's broker is told. Start from [`Setup::standard`] and change what the story is about.
 pub(crate) struct Setup {
     pub(crate) policies: String,
+    /// Further lines of `[broker]`.
+    pub(crate) broker: String,
     /// Appended to broker.toml.
     pub(crate) more: String,
     pub(crate) issuers: Vec<(String, String)>,
@@ -61,6 +63,7 @@ impl Setup {
         };
         Self {
             policies: POLICIES.to_owned(),
+            broker: String::new(),
             more: String::new(),
             issuers: vec![("provider".into(), servers::issuer())],
             client: "chunkctl".to_owned(),
@@ -127,6 +130,7 @@ impl Setup {
             "[broker]\nname = \"Test broker\"\npublic_url = \"{scheme}://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\ndata_dir = {data:?}\n\
              policies = \"policies\"\nmaster_key_file = \"master.key\"\n"
         );
+        text.push_str(&self.broker);
         if self.tls {
             text.push_str("\n[broker.tls]\ncert_file = \"tls/server.crt\"\nkey_file = \"tls/server.key\"\n");
         }

@@ -297,7 +297,11 @@ pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -
 }
 
 async fn held_at(broker: &Broker, grant: &Grant) -> Result<Arc<Held>, Error> {
-    let cut = broker.scanner.cut(grant.order.clone()).await.map_err(scan_error)?;
+    let cut = broker
+        .scanner
+        .cut(grant.order.clone(), broker.settings.chunk_rows)
+        .await
+        .map_err(scan_error)?;
     let snapshot = match cut.state() {
         Some(state) => hex::encode(state.get(..SNAPSHOT_BYTES).unwrap_or(&state)),
         None => hex::encode(broker.random::<SNAPSHOT_BYTES>()?),

@@ -320,7 +320,7 @@ impl Scanner for ScriptedScanner {
         self.script.open(order).await
     }
 
-    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+    async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {
         let (count, state) = *self.cut.lock().unwrap();
         Ok(Arc::new(ScriptedCut {
             script: Arc::clone(&self.script),
@@ -782,6 +782,7 @@ fn settings() -> Settings {
         }],
         workloads: Vec::new(),
         session_s: 12 * 3600,
+        chunk_rows: 1000,
         claims_age_max_s: 12 * 3600,
         catalog: Catalog {
             datasets: [customers, two].into_iter().map(|d| (d.name.clone(), d)).collect(),

@@ -16,7 +16,7 @@ use super::{Core, deliver, fault};
 use crate::budget::Meter;
 use crate::masked::Part;
 use crate::plan::{self, Extent};
-use crate::source::RawTable;
+use crate::source::{RawTable, Size};
 
 /// Opened tables, and how their result is cut.
 pub(super) struct CutScan {
@@ -30,11 +30,14 @@ pub(super) struct CutScan {
 }
 
 /// Opens the tables of an order and finds out how its result is cut.
-pub(super) async fn cut(core: Core, order: ScanOrder, threads: Handle) -> Result<CutScan, ScanError> {
+pub(super) async fn cut(core: Core, order: ScanOrder, rows: u64, threads: Handle) -> Result<CutScan, ScanError> {
     let tables = plan::tables_of(&order);
     let opened = core.open(&tables, &order.tag, order.budget.duration_s).await?;
     let prepared = core.plan(&order, opened.clone(), Extent::WHOLE).await?;
-    let count = prepared.chunks(core.chunk);
+    let count = prepared.chunks(Size {
+        rows: Some(rows),
+        bytes: Some(rows.saturating_mul(ROW_BYTES)),
+    });
     let state = (count > 1).then(|| state(&opened, count)).flatten();
     Ok(CutScan {
         now: prepared.now(),
@@ -45,6 +48,9 @@ pub(super) async fn cut(core: Core, order: ScanOrder, threads: Handle) -> Result
         state,
     })
 }
+
+/// Rows wider than this at the source make chunks of fewer rows.
+const ROW_BYTES: u64 = 128;
 
 /// What the tables are, if each can tell, and into how many chunks they are cut.
 fn state(opened: &[Arc<dyn RawTable>], count: u32) -> Option<[u8; 32]> {

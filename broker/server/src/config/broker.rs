@@ -50,6 +50,12 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
         .master_key_file
         .and_then(|field| check.checked_text(field, "broker.master_key_file"));
     let session_h = check.number(raw.session_hours, "broker.session_hours", 1..=24, SESSION_S_DEFAULT / 3600);
+    let chunk_rows = check.number(
+        raw.chunk_rows,
+        "broker.chunk_rows",
+        CHUNK_ROWS_MIN..=CHUNK_ROWS_MAX,
+        CHUNK_ROWS_DEFAULT,
+    );
     let tls = tls(check, raw.tls);
     if let (Some(url), Some(listen), Ok(has_tls)) = (&public_url, listen, tls.as_ref().map(Option::is_some)) {
         transport(check, &section, url, listen, has_tls);
@@ -63,9 +69,15 @@ pub(super) fn broker(check: &mut Check<'_>, raw: At<RawBroker>) -> Option<Broker
         master_key_file: master_key_file.map(|path| check.resolve(&path)),
         policies: check.resolve(&policies),
         session_s: session_h * 3600,
+        chunk_rows: chunk_rows.unsigned_abs(),
         tls: tls.ok()?,
     })
 }
+
+const CHUNK_ROWS_DEFAULT: i64 = 1_000_000;
+/// Smaller chunks would be little more than their receipts.
+const CHUNK_ROWS_MIN: i64 = 10_000;
+const CHUNK_ROWS_MAX: i64 = 1_000_000_000;
 
 /// Metrics are plain HTTP that asks nobody who they are: off this machine only where the operator says so in so many words.
 fn metrics_listen(check: &mut Check<'_>, listen: At<String>, public: At<bool>) -> Option<SocketAddr> {

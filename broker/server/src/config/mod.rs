@@ -102,6 +102,8 @@ pub struct BrokerConfig {
     pub policies: PathBuf,
     /// Sessions end after this many seconds.
     pub session_s: i64,
+    /// Rows of a source that one chunk of a large result is made of, about.
+    pub chunk_rows: u64,
     /// Certificate and key; absent only on loopback.
     pub tls: Option<TlsFiles>,
 }

@@ -49,6 +49,7 @@ pub(super) struct RawBroker {
     pub(super) master_key_file: At<String>,
     pub(super) policies: At<String>,
     pub(super) session_hours: At<i64>,
+    pub(super) chunk_rows: At<i64>,
     pub(super) tls: At<RawTls>,
 }
 

@@ -186,7 +186,7 @@ email = "emial"
     broker.toml:2: `broker.name` must be one line of text that is not blank
     broker.toml:3: `broker.public_url` must be https://, or http:// on a loopback address
     broker.toml:4: `broker.listen` must be ADDRESS:PORT, e.g. "0.0.0.0:8443" or "[::]:8443"
-    broker.toml:5: `broker.sesion_hours`: unknown field `sesion_hours`, expected one of `name`, `public_url`, `listen`, `metrics_listen`, `metrics_public`, `data_dir`, `master_key_file`, `policies`, `session_hours`, `tls`
+    broker.toml:5: `broker.sesion_hours`: unknown field `sesion_hours`, expected one of `name`, `public_url`, `listen`, `metrics_listen`, `metrics_public`, `data_dir`, `master_key_file`, `policies`, `session_hours`, `chunk_rows`, `tls`
     broker.toml:6: `broker.session_hours` must be between 1 and 24
     broker.toml:10: `issuer.1.issuer` must be the issuer identifier exactly as the provider writes it: an https:// URL without query (http:// only on loopback)
     broker.toml:11: `issuer.1.client_id`: invalid type: integer `7`, expected a string

@@ -35,7 +35,7 @@ impl Scanner for Down {
     async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
         Err(down())
     }
-    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+    async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {
         Err(down())
     }
 }

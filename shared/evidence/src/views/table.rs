@@ -48,7 +48,7 @@ const COMMON: [(&str, ColumnType); 10] = [
     ("disclosed", ColumnType::Text),
 ];
 const UNTYPED: &str = "untyped";
-const INTEGERS: [&str; 13] = [
+const INTEGERS: [&str; 14] = [
     "count",
     "quorum",
     "rows_estimated",

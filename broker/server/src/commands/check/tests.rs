@@ -41,7 +41,7 @@ impl Scanner for OneColumn {
     async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
         Err(fault("not asked"))
     }
-    async fn cut(&self, _: ScanOrder) -> Result<Arc<dyn Chunked>, ScanError> {
+    async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {
         Err(fault("not asked"))
     }
 }

@@ -64,8 +64,7 @@ pub enum Submitted {
 ///
 /// # Errors
 /// As [`approval::submit`] and [`fetch`]. When delivering is refused nothing was recorded, and the same document can be sent again.
-pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, presented: Presented, submit: SubmitRequest) -> Result<Submitted, Error> {
-    let caller = authenticate(broker, cx, presented).await?;
+pub async fn submit_and_fetch(broker: &Arc<Broker>, cx: &Context, caller: Caller, submit: SubmitRequest) -> Result<Submitted, Error> {
     let Submission { permit, create } = approval::check(broker, cx, caller.clone(), submit).await?;
     let approved = match &create.create.document.under {
         Some(under) => Ok(or_record(broker, approval::upheld(broker, permit, &under.request)).await?),

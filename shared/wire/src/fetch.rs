@@ -498,6 +498,20 @@ pub struct DeliveryView {
 /// Response header of a delivery: index of the intent under which the bytes leave.
 pub const INTENT_HEADER: &str = "chunk-intent";
 
+/// Header of a delivery at once: the request that was made of the document.
+pub const REQUEST_HEADER: &str = "chunk-request";
+
+/// Query of `POST /v1/requests`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
+pub struct SubmitQuery {
+    /// Answer with the bytes, as chunk 0 of the request would be, where nobody has to approve any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deliver: bool,
+}
+
 /// Header of a delivery of one chunk of several: how many there are.
 pub const COUNT_HEADER: &str = "chunk-count";
 

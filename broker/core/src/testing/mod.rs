@@ -897,8 +897,8 @@ impl Someone {
 
     /// Submits a document to be delivered at once.
     pub(crate) async fn submit_and_fetch(&self, world: &World, document: &str) -> Result<Submitted, Error> {
-        let presented = self.present(world, "POST", "/v1/requests", true);
-        crate::fetch::submit_and_fetch(&world.broker, &cx(), presented, self.envelope(document)).await
+        let caller = self.caller(world).await?;
+        crate::fetch::submit_and_fetch(&world.broker, &cx(), caller, self.envelope(document)).await
     }
 
     pub(crate) async fn caller(&self, world: &World) -> Result<Caller, Error> {

@@ -75,8 +75,8 @@ struct Done<'a> {
 }
 
 impl Delivery<'_> {
-    /// Receives the bytes, checks them against their receipt, and names the file.
-    pub(super) async fn receive(self) -> Result<()> {
+    /// Receives the bytes, checks them against their receipt, and names the file. `first`: all of them, if they are on their way already.
+    pub(super) async fn receive(self, first: Option<Response>) -> Result<()> {
         let id = self.view.id.as_str();
         if let Some(staging) = self.staging()
             && let Some(moment) = staging.moment()?
@@ -87,7 +87,10 @@ impl Delivery<'_> {
         let bar = progress::delivery(self.cx.ui, &self.target);
         let mut started = false;
         let body = async {
-            let (moment, mut response) = self.begin().await?;
+            let (moment, mut response) = match first {
+                Some(response) => (None, response),
+                None => self.begin().await?,
+            };
             started = true;
             if let (Some(moment), Some(staging)) = (moment, self.staging()) {
                 return Ok(Came::Cut(staging, moment, response));

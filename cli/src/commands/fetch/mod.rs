@@ -8,11 +8,16 @@ mod delivery;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitRequest};
+use chunk_wire::fetch::{
+    PlanAnswer, PlanRequest, Query, REQUEST_HEADER, REQUEST_PAYLOAD_TYPE, RequestDocument, RequestState, RequestView, SubmitQuery,
+    SubmitRequest,
+};
 use chunk_wire::id::RequestId;
 use clap::{ArgGroup, Args};
+use reqwest::Response;
 
 use crate::args::words;
+use crate::client::read_json;
 use crate::client::session::Session;
 use crate::commands::approval_wait::{self, Patience};
 use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
@@ -115,8 +120,14 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
     target.check_with_receipt(args.force, format)?;
     cx.with_session(async |session| {
         let believed = Believed::pinned(cx)?;
-        let view = submit(cx, session, &asked).await?;
-        let (view, pick_up) = until_deliverable(cx, session, view, asked, &target, patience).await?;
+        let (view, first) = submit(cx, session, &asked).await?;
+        let (view, pick_up, first) = match first {
+            Some(first) => {
+                let pick_up = pick_up(&view.id, &target);
+                (view, pick_up, Some(first))
+            }
+            None => until_deliverable(cx, session, view, asked, &target, patience).await?,
+        };
         Delivery {
             cx,
             session,
@@ -128,13 +139,14 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
             format,
             parallel: args.parallel.into(),
         }
-        .receive()
+        .receive(first)
         .await
     })
 }
 
-/// Plans, checks that the document is what was asked for, signs it and submits it.
-async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) -> Result<RequestView> {
+/// Plans, checks that the document is what was asked for, signs it and submits it. What needs nobody's approval and is not large begins to be
+/// delivered at once.
+async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) -> Result<(RequestView, Option<Response>)> {
     let dataset = name_of(&asked.query);
     let answer: PlanAnswer = session
         .post(&["v1", "plans"], asked)
@@ -155,7 +167,26 @@ async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) ->
     let body = SubmitRequest {
         envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
     };
-    let view: RequestView = session.post(&["v1", "requests"], &body).await?;
+    let at_once = SubmitQuery {
+        deliver: answer.decision == "allowed" && answer.rows_estimated.is_some_and(|rows| rows <= AT_ONCE_ROWS_MAX),
+    };
+    let call = session.broker.post(&["v1", "requests"]).query_of(&at_once)?.body(&body)?;
+    let call = if at_once.deliver { call.stream("*/*") } else { call };
+    let response = session.send(&call).await?;
+    let request = response
+        .headers()
+        .get(REQUEST_HEADER)
+        .map(|value| value.to_str().unwrap_or_default().parse::<RequestId>());
+    let (view, first): (RequestView, _) = match request {
+        Some(Ok(id)) => (session.get(&["v1", "requests", id.as_str()]).await?, Some(response)),
+        Some(Err(_)) => {
+            return Err(Failure::cannot_tell(
+                "unexpected_answer",
+                "the broker delivers for a request without a name",
+            ));
+        }
+        None => (read_json(response).await?, None),
+    };
     if view.document != text {
         return Err(
             Failure::no("document_mismatch", "the broker took another document than the one that was signed")
@@ -163,8 +194,11 @@ async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) ->
         );
     }
     cx.ui.event("request", &view)?;
-    Ok(view)
+    Ok((view, first))
 }
+
+/// Whatever is larger may come in chunks, which one answer cannot hold.
+const AT_ONCE_ROWS_MAX: u64 = 100_000;
 
 /// Waits until a request may be delivered, and gives it with the command that picks it up; where what was approved is a standing grant,
 /// its first use.
@@ -175,12 +209,12 @@ async fn until_deliverable(
     asked: PlanRequest,
     target: &Target,
     patience: Patience,
-) -> Result<(RequestView, String)> {
+) -> Result<(RequestView, String, Option<Response>)> {
     let pick_up = pick_up(&view.id, target);
     let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
     match view.standing {
         Some(_) => first_use(cx, session, &view, asked, target).await,
-        None => Ok((view, pick_up)),
+        None => Ok((view, pick_up, None)),
     }
 }
 
@@ -191,7 +225,7 @@ async fn first_use(
     grant: &RequestView,
     asked: PlanRequest,
     target: &Target,
-) -> Result<(RequestView, String)> {
+) -> Result<(RequestView, String, Option<Response>)> {
     if grant.state != RequestState::Approved {
         return Err(
             Failure::no("wrong_state", format!("standing grant {} is {}", grant.id, grant.state.as_str()))
@@ -199,9 +233,9 @@ async fn first_use(
         );
     }
     let once = PlanRequest { standing: None, ..asked };
-    let view = submit(cx, session, &once).await?;
+    let (view, first) = submit(cx, session, &once).await?;
     let pick_up = pick_up(&view.id, target);
-    if view.state == RequestState::Pending {
+    if first.is_none() && view.state == RequestState::Pending {
         return Err(Failure::new(
             Exit::Pending,
             "approval_pending",
@@ -212,7 +246,7 @@ async fn first_use(
         )
         .hint(pick_up));
     }
-    Ok((view, pick_up))
+    Ok((view, pick_up, first))
 }
 
 /// A request that was made before.
@@ -238,7 +272,7 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         let target = Target::choose(args.output.as_deref(), name_of(&document.query), document.format);
         target.check_with_receipt(args.force, document.format)?;
         cx.ui.event("request", &view)?;
-        let (view, pick_up) = until_deliverable(cx, session, view, document.asked(), &target, patience).await?;
+        let (view, pick_up, first) = until_deliverable(cx, session, view, document.asked(), &target, patience).await?;
         let delivery = Delivery {
             cx,
             session,
@@ -253,7 +287,7 @@ fn go_on(cx: &Context<'_>, args: &FetchArgs, id: &RequestId, patience: Patience)
         if delivery.view.state == RequestState::Completed && !delivery.has_begun()? {
             delivery.confirm_aside().await
         } else {
-            delivery.receive().await
+            delivery.receive(first).await
         }
     })
 }

@@ -80,7 +80,7 @@ impl Desk {
             if state == "completed" {
                 delivery.confirm_aside().await
             } else {
-                delivery.receive().await
+                delivery.receive(None).await
             }
         })
     }

@@ -16,6 +16,7 @@
 mod fetch;
 mod people;
 mod recorded;
+mod small;
 mod startup;
 #[expect(dead_code, unused_imports, reason = "the stories use all of it, the measurements a part")]
 #[path = "../it/support/mod.rs"]
@@ -34,6 +35,7 @@ fn main() {
         Some("fetch") => fetch::measure(json, number("--rows", 5_000_000), number("--rounds", 5)),
         Some("people") => people::measure(json, size("--people", 100), number("--rounds", 3)),
         Some("recorded") => recorded::measure(json, number("--seconds", 10)),
+        Some("small") => small::measure(json),
         Some("startup") => startup::measure(json, number("--rounds", 200)),
         Some("waiters") => waiters::measure(json, size("--people", 1000)),
         other => panic!("no measurement {other:?}"),

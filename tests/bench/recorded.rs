@@ -78,7 +78,7 @@ fn metric(api: &Api, name: &str) -> u64 {
 }
 
 /// What appending an entry's bytes and one sync cost here, ms.
-fn syncs(folder: &Path) -> Vec<f64> {
+pub(crate) fn syncs(folder: &Path) -> Vec<f64> {
     let mut file = tempfile::tempfile_in(folder).unwrap();
     let once = |_| {
         let began = Instant::now();

@@ -39,7 +39,8 @@ pub(crate) fn measure(json: bool) {
     for (round, clients) in CLIENTS.into_iter().enumerate() {
         let callers: Vec<Api> = (0..clients)
             .map(|n| {
-                Api::over(&world.url, reqwest::Client::builder().tls_certs_only([ca.clone()])).sign_in(&format!("developer_{}", round * 100 + n))
+                Api::over(&world.url, reqwest::Client::builder().tls_certs_only([ca.clone()]))
+                    .sign_in(&format!("developer_{}", round * 100 + n))
             })
             .collect();
         callers.iter().for_each(fetch);

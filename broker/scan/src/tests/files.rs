@@ -95,7 +95,13 @@ async fn a_header_is_checked_again_when_the_file_is_read() {
     std::fs::write(house.path("a.csv"), "name,ssn\nAda,078-05-1120\n").unwrap();
     let table = open(&house, "a.csv", FileFormat::Csv).await.unwrap();
     assert_eq!(read(&table).await.unwrap(), 1);
+    let written = std::fs::metadata(house.path("a.csv")).unwrap().modified().unwrap();
     std::fs::write(house.path("a.csv"), "ssn,name\n078-05-1120,Ada\n").unwrap();
+    let error = read(&table).await.unwrap_err();
+    assert!(error.public.contains("has changed since"), "{error:?}");
+    // As long as before, and dated back.
+    let file = std::fs::File::options().write(true).open(house.path("a.csv")).unwrap();
+    file.set_modified(written).unwrap();
     let error = read(&table).await.unwrap_err();
     assert!(error.operator.unwrap().contains("header"));
 }

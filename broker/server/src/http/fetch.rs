@@ -9,7 +9,8 @@ use chunk_core::delivery::Delivery;
 use chunk_core::fetch::Submitted;
 use chunk_core::{approval, fetch};
 use chunk_wire::fetch::{
-    COUNT_HEADER, ChunkQuery, INTENT_HEADER, PlanAnswer, PlanRequest, RequestState, RequestView, SNAPSHOT_HEADER, SubmitRequest,
+    COUNT_HEADER, ChunkQuery, INTENT_HEADER, PlanAnswer, PlanRequest, REQUEST_HEADER, RequestState, RequestView, SNAPSHOT_HEADER,
+    SubmitQuery, SubmitRequest,
 };
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::{Code, Problem};

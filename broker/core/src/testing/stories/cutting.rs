@@ -165,8 +165,7 @@ async fn a_source_that_has_not_changed_is_at_the_same_moment_after_a_crash() {
 
 #[tokio::test]
 async fn chunks_share_one_budget() {
-    let mut world = World::new().await;
-    world.dataset("customers").rows_max = 10;
+    let world = World::new().await;
     let (dana, _, request, snapshot) = begun(&world).await;
     let frame = |rows| {
         Ok(Frame {
@@ -175,12 +174,15 @@ async fn chunks_share_one_budget() {
         })
     };
     world.scanner.hold.store(true, Ordering::SeqCst);
-    world.script_frames([frame(6)]);
+    world.script_frames([frame(600)]);
     let one = dana.fetch_chunk(&world, &request.id, 1, of(&snapshot)).await.unwrap();
-    until("six of the ten are taken", || world.broker.totals.rows.load(Ordering::Relaxed) == 6).await;
-    world.script_frames([frame(5)]);
+    until("six hundred of the thousand are taken", || {
+        world.broker.totals.rows.load(Ordering::Relaxed) == 600
+    })
+    .await;
+    world.script_frames([frame(401)]);
     let two = dana.fetch_chunk(&world, &request.id, 2, of(&snapshot)).await.unwrap();
-    assert!(drain(two).await.is_err(), "there are four left, and five would come");
+    assert!(drain(two).await.is_err(), "there are four hundred left");
     world.scanner.hold.store(false, Ordering::SeqCst);
     assert!(drain(one).await.is_err(), "what has failed is not delivered in part");
     world.until("both have ended", |state| state.open_intents.is_empty()).await;

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::plan;
-use crate::source::postgres::Connector;
+use crate::source::connector::Connector;
 use crate::source::{self, RawTable};
 
 /// How much the engine may use.

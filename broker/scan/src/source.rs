@@ -1,5 +1,9 @@
 //! Where rows come from, as the masked scan sees it: a table with raw columns, cut into units that can be read apart.
 
+pub(crate) mod bridge;
+mod cells;
+pub(crate) mod connector;
+mod extremes;
 pub(crate) mod files;
 pub(crate) mod postgres;
 
@@ -18,9 +22,10 @@ use futures::stream::BoxStream;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
+use connector::Connector;
 use files::{FileFormat, FileTable};
 use postgres::catalog::PgName;
-use postgres::{Connector, PgTable, Snapshot};
+use postgres::{PgTable, Snapshot};
 
 /// A table of a source, its metadata read.
 pub(crate) trait RawTable: Debug + Send + Sync {

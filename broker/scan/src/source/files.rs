@@ -4,9 +4,8 @@
 //! or `_` are skipped (the marks and temporary files of other tools). What is opened is a file below the connection's root
 //! at that moment ([`held`]), whatever its path led to before.
 
-mod cells;
 mod csv;
-mod held;
+pub(crate) mod held;
 mod list;
 mod parquet;
 mod text;
@@ -29,11 +28,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
-use tokio::sync::mpsc;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
-use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+use crate::source::{RawScan, RawStream, RawTable, Size, Want, bridge};
 
 /// Which encoding the files have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,28 +308,9 @@ impl FileScan {
             limit: self.limit,
         };
         let connection = self.table.connection.clone();
-        let (send, receive) = mpsc::channel(BATCHES_WAITING_MAX);
-        let reading = tokio::task::spawn_blocking(move || {
-            let failed = rows.read(|batch| send.blocking_send(Ok(batch)).is_ok()).err();
-            if let Some(error) = failed {
-                // Nobody may be waiting for it any more.
-                drop(send.blocking_send(Err(fault::carry(unreadable(&connection, error)))));
-            }
-        });
-        stream::unfold((receive, Some(reading)), |(mut receive, reading)| async move {
-            if let Some(batch) = receive.recv().await {
-                return Some((batch, (receive, reading)));
-            }
-            // Closed. If the task did not end well, what it sent is not all there was.
-            let error = reading?.await.err()?;
-            Some((Err(fault::carry(fault::internal(error.to_string()))), (receive, None)))
-        })
-        .boxed()
+        bridge::rows(move |_, send| rows.read(send).map_err(|error| unreadable(&connection, error)))
     }
 }
-
-/// Batches of a file that may wait.
-const BATCHES_WAITING_MAX: usize = 2;
 
 fn unreadable(connection: &str, operator: String) -> ScanError {
     fault::source(format!("a file behind `{connection}` cannot be read as it was described"), operator)

@@ -9,6 +9,5 @@ mod select;
 mod snapshot;
 mod table;
 
-pub(crate) use connect::Connector;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::PgTable;

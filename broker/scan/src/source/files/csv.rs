@@ -15,9 +15,9 @@ use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::cells::{self, Guess};
 use super::held;
 use super::list::Listed;
+use crate::source::cells::{self, Guess};
 
 /// The columns' names from the header, their types from what the first lines have in common.
 pub(super) fn metadata(root: &Path, listed: &[Listed]) -> Result<SchemaRef, String> {

@@ -26,7 +26,7 @@ use object_store::{
 };
 
 /// Opens a regular file below `root`, which must be a real path without links.
-pub(super) fn open(root: &Path, path: &Path) -> io::Result<File> {
+pub(crate) fn open(root: &Path, path: &Path) -> io::Result<File> {
     let outside = || {
         io::Error::new(
             io::ErrorKind::PermissionDenied,

@@ -1,174 +1,61 @@
 //! A session with a PostgreSQL server: verified TLS, SCRAM, and a statement that never outlives its reader.
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chunk_port::{PostgresTarget, ScanError, Secrets};
+use chunk_port::{PostgresTarget, ScanError};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault;
-use crate::engine::fault as public;
+use crate::source::connector::{self, Connector, Seat, Use};
 
-/// Opens sessions.
-pub(crate) struct Connector {
-    secrets: Arc<dyn Secrets>,
-    system_roots: OnceLock<Arc<RootCertStore>>,
-    /// By connection.
-    seats: Mutex<HashMap<String, Seats>>,
+/// Connects and signs in, as soon as there is a seat and within a time limit. `tag` becomes `application_name`.
+pub(super) async fn session(connector: &Connector, target: &PostgresTarget, tag: &str, wanted: Use) -> Result<Session, ScanError> {
+    let seat = connector.seat(&target.connection, wanted).await?;
+    // The driver's own limit is for the TCP connection; a server that accepts and then says nothing has none.
+    connector::in_time(&target.connection, sign_in(connector, target, tag, seat)).await
 }
 
-/// How many sessions the broker may still open to a server. Orders and readers are counted apart: were they one number,
-/// sixteen orders could each wait for a reader that none of them has left.
-#[derive(Clone)]
-struct Seats {
-    orders: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
-}
-
-/// What a session is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    /// The first session of an order: it holds the snapshot.
-    Order,
-    /// A further reader of an order.
-    Reader,
-}
-
-impl Connector {
-    /// A connector that asks `secrets` for passwords.
-    pub(crate) fn new(secrets: Arc<dyn Secrets>) -> Self {
-        Self {
-            secrets,
-            system_roots: OnceLock::new(),
-            seats: Mutex::new(HashMap::new()),
-        }
-    }
-
-    fn seats(&self, connection: &str) -> Seats {
-        let mut all = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let seats = all.entry(connection.to_owned()).or_insert_with(|| Seats {
-            orders: Arc::new(Semaphore::new(ORDERS_MAX)),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
-        });
-        seats.clone()
-    }
-
-    /// Whether somebody waits for a reader's session while all are taken.
-    pub(super) fn is_crowded(&self, connection: &str) -> bool {
-        self.seats(connection).readers.available_permits() == 0
-    }
-
-    /// Connects and signs in, as soon as there is a seat and within a time limit. `tag` becomes `application_name`.
-    pub(super) async fn session(&self, target: &PostgresTarget, tag: &str, wanted: Use) -> Result<Session, ScanError> {
-        let seats = self.seats(&target.connection);
-        let seat = match wanted {
-            Use::Order => seats.orders,
-            Use::Reader => seats.readers,
-        };
-        let seat = match timeout(SEAT_TIMEOUT, seat.acquire_owned()).await {
-            Ok(Ok(seat)) => seat,
-            Ok(Err(_)) => return Err(public::internal("the seats of a connection are closed")),
-            Err(_) => {
-                return Err(public::source(
-                    format!(
-                        "the broker has as many sessions with the source behind `{}` as it may; try again later",
-                        target.connection
-                    ),
-                    format!("no session of {ORDERS_MAX} for orders and {READERS_MAX} for readers was free within {SEAT_TIMEOUT:?}"),
-                ));
-            }
-        };
-        // The driver's own limit is for the TCP connection; a server that accepts and then says nothing has none.
-        timeout(SIGN_IN_TIMEOUT, self.sign_in(target, tag, seat)).await.unwrap_or_else(|_| {
-            Err(public::source(
-                format!("the source behind `{}` did not answer in time", target.connection),
-                format!("signing in took longer than {SIGN_IN_TIMEOUT:?}"),
-            ))
-        })
-    }
-
-    async fn sign_in(&self, target: &PostgresTarget, tag: &str, seat: OwnedSemaphorePermit) -> Result<Session, ScanError> {
-        let password = self
-            .secrets
-            .password(&target.connection)
-            .map_err(|e| public::source(format!("the credential of connection `{}` cannot be read", target.connection), e))?;
-        let mut config = Config::new();
-        config
-            .host(&target.host)
-            .port(target.port)
-            .dbname(&target.database)
-            .user(&target.user)
-            .password(password.as_bytes())
-            .application_name(tag)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
-            .keepalives_idle(Duration::from_secs(30));
-        // The driver keeps a copy of its own, which goes with `config`; ours is wiped now.
-        drop(password);
-        let failed = |e: tokio_postgres::Error| fault::driver(&target.connection, "connecting", &e);
-        let (client, driver, tls) = if target.plaintext {
-            config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-            (client, tokio::spawn(async move { drop(connection.await) }), None)
-        } else {
-            config.ssl_mode(SslMode::Require);
-            let tls = self.tls(target)?;
-            let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-            (client, tokio::spawn(async move { drop(connection.await) }), Some(tls))
-        };
-        let cancel = client.cancel_token();
-        Ok(Session {
-            connection: target.connection.clone(),
-            client,
-            driver: driver.abort_handle(),
-            cancel,
-            tls,
-            busy: false,
-            _seat: seat,
-        })
-    }
-
-    fn tls(&self, target: &PostgresTarget) -> Result<MakeRustlsConnect, ScanError> {
-        let roots = match &target.ca_file {
-            Some(path) => Arc::new(read_roots(path).map_err(|e| {
-                public::source(
-                    format!("the certificate authority of connection `{}` cannot be read", target.connection),
-                    format!("{}: {e}", path.display()),
-                )
-            })?),
-            None => Arc::clone(self.system_roots.get_or_init(|| Arc::new(system_roots()))),
-        };
-        if roots.is_empty() {
-            return Err(public::source(
-                format!("no certificate authority is trusted for connection `{}`", target.connection),
-                "neither `ca_file` nor the system has one",
-            ));
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| public::internal(e.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(MakeRustlsConnect::new(config))
-    }
-}
-
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").finish_non_exhaustive()
-    }
+async fn sign_in(connector: &Connector, target: &PostgresTarget, tag: &str, seat: Seat) -> Result<Session, ScanError> {
+    let password = connector.password(&target.connection)?;
+    let mut config = Config::new();
+    config
+        .host(&target.host)
+        .port(target.port)
+        .dbname(&target.database)
+        .user(&target.user)
+        .password(password.as_bytes())
+        .application_name(tag)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(30));
+    // The driver keeps a copy of its own, which goes with `config`; ours is wiped now.
+    drop(password);
+    let failed = |e: tokio_postgres::Error| fault::driver(&target.connection, "connecting", &e);
+    let (client, driver, tls) = if target.plaintext {
+        config.ssl_mode(SslMode::Disable);
+        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+        (client, tokio::spawn(async move { drop(connection.await) }), None)
+    } else {
+        config.ssl_mode(SslMode::Require);
+        let tls = MakeRustlsConnect::new(connector.tls(&target.connection, target.ca_file.as_deref())?);
+        let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+        (client, tokio::spawn(async move { drop(connection.await) }), Some(tls))
+    };
+    let cancel = client.cancel_token();
+    Ok(Session {
+        connection: target.connection.clone(),
+        client,
+        driver: driver.abort_handle(),
+        cancel,
+        tls,
+        busy: false,
+        _seat: seat,
+    })
 }
 
 /// A signed-in connection. Dropping it while a statement runs cancels the statement at the server: closing the socket alone
@@ -180,7 +67,7 @@ pub(super) struct Session {
     cancel: CancelToken,
     tls: Option<MakeRustlsConnect>,
     busy: bool,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Session {
@@ -250,27 +137,3 @@ impl std::fmt::Debug for Session {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(60);
-const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
-const SEAT_TIMEOUT: Duration = Duration::from_secs(PATIENCE_S);
-const PATIENCE_S: u64 = if cfg!(test) { 3 } else { 20 };
-/// Sessions with one server, of orders and of their further readers; a server allows a hundred by default.
-const ORDERS_MAX: usize = 16;
-const READERS_MAX: usize = 8;
-
-fn read_roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| e.to_string())? {
-        roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    }
-    Ok(roots)
-}
-
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a certificate authority of the system cannot be read");
-    }
-    roots.add_parsable_certificates(found.certs);
-    roots
-}

@@ -69,6 +69,15 @@ pub enum Source {
         /// Table or view.
         table: String,
     },
+    /// A table or view in an SQLite file.
+    Sqlite {
+        /// The connection's folder; nothing outside of it is read, wherever links lead.
+        root: PathBuf,
+        /// File below it.
+        path: PathBuf,
+        /// Table or view.
+        table: String,
+    },
     /// Parquet files: one file, or a folder of them with one schema.
     Parquet {
         /// The connection's folder; nothing outside of it is read, wherever links lead.

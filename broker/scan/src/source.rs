@@ -6,8 +6,10 @@ pub(crate) mod connector;
 mod extremes;
 pub(crate) mod files;
 pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -26,6 +28,7 @@ use connector::Connector;
 use files::{FileFormat, FileTable};
 use postgres::catalog::PgName;
 use postgres::{PgTable, Snapshot};
+use sqlite::{Snapshot as SqliteSnapshot, SqliteTable};
 
 /// A table of a source, its metadata read.
 pub(crate) trait RawTable: Debug + Send + Sync {
@@ -107,46 +110,70 @@ pub(crate) async fn open(
     limit_s: u32,
 ) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
     let mut servers: Vec<(&Arc<PostgresTarget>, Vec<(usize, PgName)>)> = Vec::new();
+    let mut files: Vec<(SqliteFile<'_>, Vec<(usize, String)>)> = Vec::new();
     let mut opened: Vec<Option<Arc<dyn RawTable>>> = Vec::new();
     for (n, table) in tables.iter().enumerate() {
+        let connection = table.connection.as_str();
         opened.push(match &table.source {
             Source::Postgres { target, schema, table } => {
                 let name = PgName {
                     schema: schema.clone(),
                     table: table.clone(),
                 };
-                match servers.iter_mut().find(|(t, _)| *t == target) {
-                    Some((_, names)) => names.push((n, name)),
-                    None => servers.push((target, vec![(n, name)])),
-                }
+                add(&mut servers, target, (n, name));
                 None
             }
-            Source::Parquet { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Parquet).await?)),
-            Source::Csv { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Csv).await?)),
+            Source::Sqlite { root, path, table } => {
+                add(&mut files, (connection, root, path), (n, table.clone()));
+                None
+            }
+            Source::Parquet { root, path } => Some(Arc::new(FileTable::open(connection, root, path, FileFormat::Parquet).await?)),
+            Source::Csv { root, path } => Some(Arc::new(FileTable::open(connection, root, path, FileFormat::Csv).await?)),
         });
     }
+    let mut put = |n: usize, table: Arc<dyn RawTable>| {
+        if let Some(place) = opened.get_mut(n) {
+            *place = Some(table);
+        }
+    };
+    let dataset = |n: usize| tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
     for (target, names) in servers {
         let wanted: Vec<PgName> = names.iter().map(|(_, name)| name.clone()).collect();
         let (snapshot, found) = Snapshot::begin(connector, target, tag, limit_s, &wanted).await?;
         let reads = Arc::new(AtomicUsize::new(0));
         for ((n, name), found) in names.into_iter().zip(found) {
-            let found = found.ok_or_else(|| {
-                let dataset = tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
-                fault::source(
-                    format!(
-                        "the source behind `{}` has no table for `{dataset}`, or the broker's role may not see it",
-                        target.connection
-                    ),
-                    format!("{}.{}", name.schema, name.table),
-                )
-            })?;
-            if let Some(place) = opened.get_mut(n) {
-                *place = Some(Arc::new(PgTable::new(&snapshot, name, found, &reads)));
-            }
+            let found = found.ok_or_else(|| missing(&target.connection, dataset(n), format!("{}.{}", name.schema, name.table)))?;
+            put(n, Arc::new(PgTable::new(&snapshot, name, found, &reads)));
+        }
+    }
+    for ((connection, root, path), names) in files {
+        let wanted = names.iter().map(|(_, name)| name.clone()).collect();
+        let (snapshot, found) = SqliteSnapshot::begin(connection, root, path, limit_s, wanted).await?;
+        for ((n, name), found) in names.into_iter().zip(found) {
+            let found = found.ok_or_else(|| missing(connection, dataset(n), format!("{name} of {}", path.display())))?;
+            put(n, Arc::new(SqliteTable::new(&snapshot, found)));
         }
     }
     opened
         .into_iter()
         .map(|t| t.ok_or_else(|| fault::internal("a table was not opened")))
         .collect()
+}
+
+/// A file by connection, root and path.
+type SqliteFile<'a> = (&'a str, &'a PathBuf, &'a PathBuf);
+
+/// Groups what belongs to one snapshot.
+fn add<K: PartialEq, V>(groups: &mut Vec<(K, Vec<V>)>, key: K, value: V) {
+    match groups.iter_mut().find(|(k, _)| *k == key) {
+        Some((_, values)) => values.push(value),
+        None => groups.push((key, vec![value])),
+    }
+}
+
+fn missing(connection: &str, dataset: &str, operator: String) -> ScanError {
+    fault::source(
+        format!("the source behind `{connection}` has no table for `{dataset}`, or the broker may not see it"),
+        operator,
+    )
 }

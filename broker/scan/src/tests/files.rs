@@ -21,19 +21,7 @@ fn csv_table(house: &House, name: &str) -> Table {
 }
 
 async fn governed(house: &House, table: Table, treatments: &[(&str, Treatment)]) -> Result<GovernedTable, ScanError> {
-    let columns = house.engine.describe(&table).await?.into_iter().map(|c| GovernedColumn {
-        treatment: treatments
-            .iter()
-            .find(|(n, _)| *n == c.name)
-            .map_or(Treatment::Open, |(_, t)| t.clone()),
-        class: None,
-        name: c.name,
-    });
-    Ok(GovernedTable {
-        columns: columns.collect(),
-        table,
-        row_filter: None,
-    })
+    govern(&house.engine, table, treatments).await
 }
 
 /// The second file's `ssn` stands where the first one has `name`: read by place, it would leave unmasked.

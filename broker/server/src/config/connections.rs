@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chunk_port::PostgresTarget;
@@ -9,7 +10,7 @@ use toml::Spanned;
 
 use super::broker::is_loopback_host;
 use super::check::Check;
-use super::raw::{Named, RawConnection, RawSecret};
+use super::raw::{At, Named, RawConnection, RawSecret};
 use super::{Connection, SecretRef};
 
 /// Statements run at most this long unless configured shorter.
@@ -25,15 +26,14 @@ pub(super) fn connections(check: &mut Check<'_>, raw: Named<RawConnection>) -> B
         let Some(kind) = check.required(raw.kind.clone(), &section, &format!("{path}.kind")) else {
             continue;
         };
-        let connection = match kind.get_ref().as_str() {
-            "postgres" => postgres(check, name.get_ref(), &section, raw, &path),
-            "files" => files(check, &section, raw, &path),
-            _ => {
-                check
-                    .faults
-                    .at(&kind.span(), format!("`{path}.kind` must be one of `postgres`, `files`"));
-                None
-            }
+        let Some(kind) = check.word(&kind, &format!("{path}.kind"), KINDS) else {
+            continue;
+        };
+        misplaced(check, kind, &raw, &path);
+        let connection = match kind {
+            Kind::Postgres => postgres(check, name.get_ref(), &section, raw, &path),
+            Kind::Sqlite => folder(check, &section, raw, &path).map(|root| Connection::Sqlite { root }),
+            Kind::Files => folder(check, &section, raw, &path).map(|root| Connection::Files { root }),
         };
         if let Some(connection) = connection {
             connections.insert(name.into_inner(), connection);
@@ -42,8 +42,47 @@ pub(super) fn connections(check: &mut Check<'_>, raw: Named<RawConnection>) -> B
     connections
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    Sqlite,
+    Files,
+}
+
+const KINDS: &[(&str, Kind)] = &[("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("files", Kind::Files)];
+
+/// Reports keys that other kinds of connections have.
+fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str) {
+    const SERVERS: &[Kind] = &[Kind::Postgres];
+    const FOLDERS: &[Kind] = &[Kind::Sqlite, Kind::Files];
+    fn at<T>(field: &At<T>) -> Option<Range<usize>> {
+        field.as_ref().map(Spanned::span)
+    }
+    let keys = [
+        ("host", at(&raw.host), SERVERS),
+        ("port", at(&raw.port), SERVERS),
+        ("database", at(&raw.database), SERVERS),
+        ("user", at(&raw.user), SERVERS),
+        ("password", at(&raw.password), SERVERS),
+        ("ca_file", at(&raw.ca_file), SERVERS),
+        ("plaintext", at(&raw.plaintext), SERVERS),
+        ("statement_timeout_s", at(&raw.statement_timeout_s), SERVERS),
+        ("root", at(&raw.root), FOLDERS),
+    ];
+    for (key, span, kinds) in keys {
+        if let Some(span) = span
+            && !kinds.contains(&kind)
+        {
+            let named = KINDS.iter().filter(|(_, k)| kinds.contains(k));
+            let named: Vec<String> = named.map(|(word, _)| format!("\"{word}\"")).collect();
+            check
+                .faults
+                .at(&span, format!("`{path}.{key}` is only for kind = {}", named.join(" or ")));
+        }
+    }
+}
+
 fn postgres(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
-    check.not_here(&raw.root, &format!("{path}.root"), "is only for kind = \"files\"");
     let host = check.text(raw.host, section, &format!("{path}.host"));
     let port = check.number(raw.port, &format!("{path}.port"), 1..=65_535, 5432);
     let database = check.text(raw.database, section, &format!("{path}.database"));
@@ -83,20 +122,12 @@ fn postgres(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawC
     })
 }
 
-fn files(check: &mut Check<'_>, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
-    let why = "is only for kind = \"postgres\"";
-    check.not_here(&raw.host, &format!("{path}.host"), why);
-    check.not_here(&raw.port, &format!("{path}.port"), why);
-    check.not_here(&raw.database, &format!("{path}.database"), why);
-    check.not_here(&raw.user, &format!("{path}.user"), why);
-    check.not_here(&raw.password, &format!("{path}.password"), why);
-    check.not_here(&raw.ca_file, &format!("{path}.ca_file"), why);
-    check.not_here(&raw.plaintext, &format!("{path}.plaintext"), why);
-    check.not_here(&raw.statement_timeout_s, &format!("{path}.statement_timeout_s"), why);
+/// A folder on this machine.
+fn folder(check: &mut Check<'_>, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<PathBuf> {
     let field = check.required(raw.root, section, &format!("{path}.root"))?;
     let root = check.resolve(field.get_ref());
     match root.canonicalize() {
-        Ok(root) if root.is_dir() && root.parent().is_some() => Some(Connection::Files { root }),
+        Ok(root) if root.is_dir() && root.parent().is_some() => Some(root),
         Ok(root) => {
             check.faults.at(
                 &field.span(),

@@ -17,6 +17,7 @@ mod policies;
 mod raw;
 mod retention;
 mod sinks;
+mod sources;
 mod timestamps;
 mod witness;
 mod workload;
@@ -133,6 +134,11 @@ pub enum Connection {
         target: Arc<PostgresTarget>,
         /// Where its password is.
         password: SecretRef,
+    },
+    /// A folder of SQLite files on this machine.
+    Sqlite {
+        /// The folder; datasets are in files below it.
+        root: PathBuf,
     },
     /// A folder of files on this machine.
     Files {

@@ -90,7 +90,7 @@ pub(super) struct RawConnection {
     pub(super) ca_file: At<String>,
     pub(super) plaintext: At<bool>,
     pub(super) statement_timeout_s: At<i64>,
-    // files
+    // sqlite, files
     pub(super) root: At<String>,
 }
 

@@ -70,7 +70,7 @@ fn the_documented_example_is_good() {
         std::fs::write(dir.path().join("policies").join(name), text).unwrap();
     }
     let config = read(dir.path()).unwrap();
-    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (3, 4, 2));
+    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (4, 5, 2));
     let customers = config.datasets.get("customers").unwrap();
     assert_eq!(
         (customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum),
@@ -79,6 +79,9 @@ fn the_documented_example_is_good() {
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
     assert!(matches!(&events.source, Source::Csv { path, .. } if path.ends_with("lake/events/2026")));
+    let tickets = config.datasets.get("tickets").unwrap();
+    assert_eq!(tickets.kind, "sqlite");
+    assert!(matches!(&tickets.source, Source::Sqlite { path, table, .. } if path.ends_with("lake/helpdesk.db") && table == "tickets"));
     assert_eq!(
         (config.datasets.get("orders").unwrap().unclassified, events.unclassified),
         (Unclassified::Open, Unclassified::Scan)
@@ -200,7 +203,7 @@ email = "emial"
     broker.toml:20: `connections.Warehouse.port` must be between 1 and 65535
     broker.toml:24: `connections.files.root`: missing cannot be opened (entity not found)
     broker.toml:25: `connections.files.user` is only for kind = "postgres"
-    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `files`
+    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `sqlite`, `files`
     broker.toml:31: `classes.email.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`
     broker.toml:33: `classes.name.keep_last` or `keep_first` is missing: partial must say what it keeps
     broker.toml:38: `classes.card.keep_last` is only for mask = "partial"
@@ -337,6 +340,30 @@ fn a_dataset_never_leads_out_of_its_folder() {
         "out",
     ] {
         assert!(with(bad).contains("datasets.d.path"), "{bad}");
+    }
+}
+
+#[test]
+fn a_table_of_sqlite_is_a_file_below_the_folder_and_a_name() {
+    let with = |place: &str| {
+        faults(&format!(
+            "{GOOD}\n[connections.app]\nkind = \"sqlite\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"app\"\n{place}\n"
+        ))
+    };
+    assert_eq!(with("path = \"a.db\"\ntable = \"Some table\""), "");
+    for (place, fault) in [
+        ("path = \"a.db\"", "`datasets.d.table` is missing"),
+        ("table = \"t\"", "`datasets.d.path` is missing"),
+        ("path = \"../a.db\"\ntable = \"t\"", "`datasets.d.path` must be below"),
+        ("path = \"a.db\"\ntable = \"SQLITE_schema\"", "none of SQLite's own"),
+        ("path = \"a.db\"\ntable = \"\"", "`datasets.d.table` must be the name"),
+        (
+            "path = \"a.db\"\ntable = \"t\"\nformat = \"csv\"",
+            "`datasets.d.format` is for files",
+        ),
+    ] {
+        let found = with(place);
+        assert!(found.contains(fault) && found.lines().count() == 1, "{place}: {found}");
     }
 }
 

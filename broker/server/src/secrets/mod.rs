@@ -54,7 +54,7 @@ impl Credentials {
     pub fn new(connections: &BTreeMap<String, Connection>, env: Env, master: MasterKey) -> Self {
         let places = connections.iter().filter_map(|(name, connection)| match connection {
             Connection::Postgres { password, .. } => Some((name.clone(), password.clone())),
-            Connection::Files { .. } => None,
+            Connection::Sqlite { .. } | Connection::Files { .. } => None,
         });
         Self {
             places: places.collect(),

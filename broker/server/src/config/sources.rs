@@ -1,0 +1,164 @@
+//! Where the rows of a dataset are: a table or a path, by the kind of its connection.
+
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use chunk_port::{PostgresTarget, Source};
+use toml::Spanned;
+
+use super::Connection;
+use super::check::Check;
+use super::raw::At;
+
+/// What `[datasets.NAME]` says of it.
+pub(super) struct Place {
+    pub(super) table: At<String>,
+    pub(super) path: At<String>,
+    pub(super) format: At<String>,
+}
+
+/// The source, and its kind as the catalog shows it.
+pub(super) fn source(
+    check: &mut Check<'_>,
+    place: Place,
+    reached: &Connection,
+    section: &Range<usize>,
+    path: &str,
+) -> Option<(&'static str, Source)> {
+    match reached {
+        Connection::Postgres { target, .. } => {
+            check.not_here(&place.path, &format!("{path}.path"), "is for files; a table is named by `table`");
+            check.not_here(&place.format, &format!("{path}.format"), "is for files");
+            let table = check.required(place.table, section, &format!("{path}.table"))?;
+            postgres_table(check, &table, target, path)
+        }
+        Connection::Sqlite { root } => {
+            check.not_here(&place.format, &format!("{path}.format"), "is for files");
+            let table = check.required(place.table, section, &format!("{path}.table"));
+            let file = check.required(place.path, section, &format!("{path}.path"));
+            sqlite_table(check, &file?, &table?, root, path)
+        }
+        Connection::Files { root } => {
+            check.not_here(
+                &place.table,
+                &format!("{path}.table"),
+                "is for databases; a file is named by `path`",
+            );
+            let file = check.required(place.path, section, &format!("{path}.path"))?;
+            file_source(check, &file, place.format, root, path)
+        }
+    }
+}
+
+fn postgres_table(
+    check: &mut Check<'_>,
+    field: &Spanned<String>,
+    target: &Arc<PostgresTarget>,
+    path: &str,
+) -> Option<(&'static str, Source)> {
+    let good = |part: &str| !part.is_empty() && part.len() <= 63 && !part.contains('.') && !part.chars().any(char::is_control);
+    match field.get_ref().split_once('.') {
+        Some((schema, table)) if good(schema) && good(table) => Some((
+            "postgres",
+            Source::Postgres {
+                target: Arc::clone(target),
+                schema: schema.to_owned(),
+                table: table.to_owned(),
+            },
+        )),
+        _ => {
+            check.faults.at(
+                &field.span(),
+                format!("`{path}.table` must be SCHEMA.TABLE, e.g. \"public.customers\""),
+            );
+            None
+        }
+    }
+}
+
+fn sqlite_table(
+    check: &mut Check<'_>,
+    file: &Spanned<String>,
+    table: &Spanned<String>,
+    root: &Path,
+    path: &str,
+) -> Option<(&'static str, Source)> {
+    let (_, file) = below_root(check, file, root, path)?;
+    let name = table.get_ref();
+    if name.is_empty() || name.chars().any(char::is_control) || name.to_ascii_lowercase().starts_with("sqlite_") {
+        check.faults.at(
+            &table.span(),
+            format!("`{path}.table` must be the name of a table or view in the file, and none of SQLite's own"),
+        );
+        return None;
+    }
+    Some((
+        "sqlite",
+        Source::Sqlite {
+            root: root.to_owned(),
+            path: file,
+            table: name.clone(),
+        },
+    ))
+}
+
+/// A path below a connection's folder: as it is written, and in full.
+fn below_root(check: &mut Check<'_>, field: &Spanned<String>, root: &Path, path: &str) -> Option<(PathBuf, PathBuf)> {
+    let relative = PathBuf::from(field.get_ref());
+    if field.get_ref().is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.path` must be below the connection's root, without `..` and without a leading `/`"),
+        );
+        return None;
+    }
+    let file = root.join(&relative);
+    // A file may appear later; a link that leads out of the root may not.
+    if file.canonicalize().is_ok_and(|resolved| !resolved.starts_with(root)) {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.path` is a link that leads out of the connection's root"),
+        );
+        return None;
+    }
+    Some((relative, file))
+}
+
+fn file_source(
+    check: &mut Check<'_>,
+    field: &Spanned<String>,
+    format: At<String>,
+    root: &Path,
+    path: &str,
+) -> Option<(&'static str, Source)> {
+    let (relative, file) = below_root(check, field, root, path)?;
+    let named = match format {
+        Some(field) => check.word(&field, &format!("{path}.format"), &[("parquet", "parquet"), ("csv", "csv")])?,
+        None => match relative.extension().and_then(|e| e.to_str()) {
+            Some("parquet") => "parquet",
+            Some("csv") => "csv",
+            _ => {
+                check.faults.at(
+                    &field.span(),
+                    format!("`{path}.path` ends in neither .parquet nor .csv: say `format = \"parquet\"` or `\"csv\"`"),
+                );
+                return None;
+            }
+        },
+    };
+    Some((
+        named,
+        if named == "parquet" {
+            Source::Parquet {
+                root: root.to_owned(),
+                path: file,
+            }
+        } else {
+            Source::Csv {
+                root: root.to_owned(),
+                path: file,
+            }
+        },
+    ))
+}

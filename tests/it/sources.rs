@@ -1,9 +1,13 @@
 //! Further kinds of sources, through the real programs: each is described, fetched from under masks, and verified.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use crate::support::process::Running;
 use crate::support::servers::required;
-use crate::support::{Person, Setup, World};
+use crate::support::world::{free_port, repository};
+use crate::support::{Person, Setup, World, poll};
 
 /// Has `dana` fetch a masked table as CSV and verify the file; what the file holds.
 fn fetched(world: &World, dana: &Person, dataset: &str) -> String {
@@ -79,4 +83,57 @@ fn an_sqlite_file_is_a_source() {
     world.write_config();
     let (code, said) = world.broker_says(&["check", "--connections"]);
     assert!(code != 0 && said.contains("poeple"), "{said}");
+}
+
+#[test]
+fn a_mariadb_server_is_a_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, port) = mariadb(folder.path());
+    let administer = |sql: &str| {
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "-uroot", "-e", sql]);
+        let client = client
+            .arg(format!("--socket={}", folder.path().join("sock").display()))
+            .output()
+            .unwrap();
+        assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stderr));
+    };
+    administer(&format!(
+        "CREATE TABLE shop.people (id INT PRIMARY KEY, email VARCHAR(80), ssn CHAR(11), city VARCHAR(20)); INSERT INTO shop.people VALUES {ROWS}"
+    ));
+    let mut setup = Setup::standard();
+    setup.environment = vec![("SHOP_PASSWORD".into(), "reader-password".into())];
+    setup.more = format!(
+        "\n[connections.shop]\nkind = \"mysql\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"reader\"\npassword = {{ env = \"SHOP_PASSWORD\" }}\nca_file = {:?}\n",
+        folder.path().join("tls/ca.crt")
+    );
+    setup.more.push_str(&people("visitors", "shop", "table = \"shop.people\""));
+    let world = World::with(setup);
+    let dana = world.signed_in("dana");
+    is_masked(&fetched(&world, &dana, "visitors"));
+    // The server's own log names the fetch that the evidence names.
+    let intents = world
+        .signed_in("anna")
+        .json(&["audit", "search", "--kind", "fetch.intent"])
+        .exits(0)
+        .stdout;
+    let fetch = intents.split("\"fetch\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let log = std::fs::read_to_string(folder.path().join("statements.log")).unwrap();
+    assert!(log.contains(&format!("SELECT /* {fetch} */")), "{log}");
+    drop(server);
+}
+
+/// A MariaDB server of the story's own and its port.
+fn mariadb(folder: &Path) -> (Running, u16) {
+    let port = free_port();
+    let script = repository().join("tests/servers/mariadb.sh");
+    let mut server = Running::start(
+        Command::new("bash").arg(script).arg(folder).arg(port.to_string()),
+        &folder.join("server.log"),
+    );
+    poll("MariaDB", Duration::from_secs(60), || {
+        assert!(server.ended().is_none(), "MariaDB ended: {}", server.log_text());
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    (server, port)
 }

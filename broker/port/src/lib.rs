@@ -69,6 +69,15 @@ pub enum Source {
         /// Table or view.
         table: String,
     },
+    /// A table or view in MySQL or MariaDB.
+    Mysql {
+        /// Server.
+        target: Arc<MysqlTarget>,
+        /// Database.
+        database: String,
+        /// Table or view.
+        table: String,
+    },
     /// A table or view in an SQLite file.
     Sqlite {
         /// The connection's folder; nothing outside of it is read, wherever links lead.
@@ -106,6 +115,25 @@ pub struct PostgresTarget {
     /// Database.
     pub database: String,
     /// Role; should be read-only.
+    pub user: String,
+    /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+    /// TLS is required unless this is true, which configuration accepts only for loopback hosts.
+    pub plaintext: bool,
+    /// A statement that runs longer is cancelled by the server.
+    pub statement_timeout_s: u32,
+}
+
+/// How a MySQL or MariaDB server is reached. The password comes from [`Secrets`] under the connection's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlTarget {
+    /// Connection name.
+    pub connection: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Account; should be read-only.
     pub user: String,
     /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
     pub ca_file: Option<PathBuf>,

@@ -5,6 +5,7 @@ mod cells;
 pub(crate) mod connector;
 mod extremes;
 pub(crate) mod files;
+mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use chunk_port::{PostgresTarget, ScanError, Source, Table};
+use chunk_port::{MysqlTarget, PostgresTarget, ScanError, Source, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -26,6 +27,7 @@ use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
 use connector::Connector;
 use files::{FileFormat, FileTable};
+use mysql::{MyName, MyTable, Snapshot as MysqlSnapshot};
 use postgres::catalog::PgName;
 use postgres::{PgTable, Snapshot};
 use sqlite::{Snapshot as SqliteSnapshot, SqliteTable};
@@ -110,6 +112,7 @@ pub(crate) async fn open(
     limit_s: u32,
 ) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
     let mut servers: Vec<(&Arc<PostgresTarget>, Vec<(usize, PgName)>)> = Vec::new();
+    let mut mysqls: Vec<(&Arc<MysqlTarget>, Vec<(usize, MyName)>)> = Vec::new();
     let mut files: Vec<(SqliteFile<'_>, Vec<(usize, String)>)> = Vec::new();
     let mut opened: Vec<Option<Arc<dyn RawTable>>> = Vec::new();
     for (n, table) in tables.iter().enumerate() {
@@ -121,6 +124,14 @@ pub(crate) async fn open(
                     table: table.clone(),
                 };
                 add(&mut servers, target, (n, name));
+                None
+            }
+            Source::Mysql { target, database, table } => {
+                let name = MyName {
+                    database: database.clone(),
+                    table: table.clone(),
+                };
+                add(&mut mysqls, target, (n, name));
                 None
             }
             Source::Sqlite { root, path, table } => {
@@ -144,6 +155,14 @@ pub(crate) async fn open(
         for ((n, name), found) in names.into_iter().zip(found) {
             let found = found.ok_or_else(|| missing(&target.connection, dataset(n), format!("{}.{}", name.schema, name.table)))?;
             put(n, Arc::new(PgTable::new(&snapshot, name, found, &reads)));
+        }
+    }
+    for (target, names) in mysqls {
+        let wanted: Vec<MyName> = names.iter().map(|(_, name)| name.clone()).collect();
+        let (snapshot, found) = MysqlSnapshot::begin(connector, target, tag, limit_s, &wanted).await?;
+        for ((n, name), found) in names.into_iter().zip(found) {
+            let found = found.ok_or_else(|| missing(&target.connection, dataset(n), format!("{}.{}", name.database, name.table)))?;
+            put(n, Arc::new(MyTable::new(&snapshot, name, found, tag)));
         }
     }
     for ((connection, root, path), names) in files {

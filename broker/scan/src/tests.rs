@@ -4,6 +4,7 @@
 mod attacks;
 mod files;
 mod limits;
+mod mysql;
 mod postgres;
 mod queries;
 mod sqlite;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chunk_port::PostgresTarget;
+use chunk_port::{MysqlTarget, PostgresTarget};
 use toml::Spanned;
 
 use super::broker::is_loopback_host;
@@ -32,6 +32,7 @@ pub(super) fn connections(check: &mut Check<'_>, raw: Named<RawConnection>) -> B
         misplaced(check, kind, &raw, &path);
         let connection = match kind {
             Kind::Postgres => postgres(check, name.get_ref(), &section, raw, &path),
+            Kind::Mysql => mysql(check, name.get_ref(), &section, raw, &path),
             Kind::Sqlite => folder(check, &section, raw, &path).map(|root| Connection::Sqlite { root }),
             Kind::Files => folder(check, &section, raw, &path).map(|root| Connection::Files { root }),
         };
@@ -45,15 +46,21 @@ pub(super) fn connections(check: &mut Check<'_>, raw: Named<RawConnection>) -> B
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Postgres,
+    Mysql,
     Sqlite,
     Files,
 }
 
-const KINDS: &[(&str, Kind)] = &[("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("files", Kind::Files)];
+const KINDS: &[(&str, Kind)] = &[
+    ("postgres", Kind::Postgres),
+    ("mysql", Kind::Mysql),
+    ("sqlite", Kind::Sqlite),
+    ("files", Kind::Files),
+];
 
 /// Reports keys that other kinds of connections have.
 fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str) {
-    const SERVERS: &[Kind] = &[Kind::Postgres];
+    const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mysql];
     const FOLDERS: &[Kind] = &[Kind::Sqlite, Kind::Files];
     fn at<T>(field: &At<T>) -> Option<Range<usize>> {
         field.as_ref().map(Spanned::span)
@@ -61,7 +68,7 @@ fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str)
     let keys = [
         ("host", at(&raw.host), SERVERS),
         ("port", at(&raw.port), SERVERS),
-        ("database", at(&raw.database), SERVERS),
+        ("database", at(&raw.database), &[Kind::Postgres]),
         ("user", at(&raw.user), SERVERS),
         ("password", at(&raw.password), SERVERS),
         ("ca_file", at(&raw.ca_file), SERVERS),
@@ -82,10 +89,20 @@ fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str)
     }
 }
 
-fn postgres(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
+/// What every server is reached by.
+struct Server {
+    host: String,
+    port: u16,
+    user: String,
+    password: SecretRef,
+    ca_file: Option<PathBuf>,
+    plaintext: bool,
+    statement_timeout_s: u32,
+}
+
+fn server(check: &mut Check<'_>, section: &Range<usize>, raw: RawConnection, path: &str, port_default: i64) -> Option<Server> {
     let host = check.text(raw.host, section, &format!("{path}.host"));
-    let port = check.number(raw.port, &format!("{path}.port"), 1..=65_535, 5432);
-    let database = check.text(raw.database, section, &format!("{path}.database"));
+    let port = check.number(raw.port, &format!("{path}.port"), 1..=65_535, port_default);
     let user = check.text(raw.user, section, &format!("{path}.user"));
     let password = check
         .required(raw.password, section, &format!("{path}.password"))
@@ -106,19 +123,50 @@ fn postgres(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawC
             format!("`{path}.plaintext` is accepted only for a loopback host; give `ca_file` instead"),
         );
     }
-    let target = PostgresTarget {
-        connection: name.to_owned(),
+    Some(Server {
         host: host?,
         port: u16::try_from(port).ok()?,
-        database: database?,
         user: user?,
+        password: password?,
         ca_file,
         plaintext,
         statement_timeout_s: u32::try_from(timeout).ok()?,
+    })
+}
+
+fn postgres(check: &mut Check<'_>, name: &str, section: &Range<usize>, mut raw: RawConnection, path: &str) -> Option<Connection> {
+    let database = check.text(raw.database.take(), section, &format!("{path}.database"));
+    let server = server(check, section, raw, path, 5432)?;
+    let target = PostgresTarget {
+        connection: name.to_owned(),
+        host: server.host,
+        port: server.port,
+        database: database?,
+        user: server.user,
+        ca_file: server.ca_file,
+        plaintext: server.plaintext,
+        statement_timeout_s: server.statement_timeout_s,
     };
     Some(Connection::Postgres {
         target: Arc::new(target),
-        password: password?,
+        password: server.password,
+    })
+}
+
+fn mysql(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
+    let server = server(check, section, raw, path, 3306)?;
+    let target = MysqlTarget {
+        connection: name.to_owned(),
+        host: server.host,
+        port: server.port,
+        user: server.user,
+        ca_file: server.ca_file,
+        plaintext: server.plaintext,
+        statement_timeout_s: server.statement_timeout_s,
+    };
+    Some(Connection::Mysql {
+        target: Arc::new(target),
+        password: server.password,
     })
 }
 

@@ -31,7 +31,7 @@ use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
 use chunk_core::retention::Retention;
 use chunk_core::settings::IssuerSettings;
-use chunk_port::{DateUnit, Mask, PostgresTarget};
+use chunk_port::{DateUnit, Mask, MysqlTarget, PostgresTarget};
 use url::Url;
 
 pub(crate) use broker::is_loopback;
@@ -132,6 +132,13 @@ pub enum Connection {
     Postgres {
         /// How it is reached.
         target: Arc<PostgresTarget>,
+        /// Where its password is.
+        password: SecretRef,
+    },
+    /// A MySQL or MariaDB server.
+    Mysql {
+        /// How it is reached.
+        target: Arc<MysqlTarget>,
         /// Where its password is.
         password: SecretRef,
     },

@@ -81,7 +81,7 @@ pub(super) struct RawIssuer {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConnection {
     pub(super) kind: At<String>,
-    // postgres
+    // postgres, mysql
     pub(super) host: At<String>,
     pub(super) port: At<i64>,
     pub(super) database: At<String>,

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
-use chunk_port::{PostgresTarget, Source};
+use chunk_port::Source;
 use toml::Spanned;
 
 use super::Connection;
@@ -28,10 +27,14 @@ pub(super) fn source(
 ) -> Option<(&'static str, Source)> {
     match reached {
         Connection::Postgres { target, .. } => {
-            check.not_here(&place.path, &format!("{path}.path"), "is for files; a table is named by `table`");
-            check.not_here(&place.format, &format!("{path}.format"), "is for files");
-            let table = check.required(place.table, section, &format!("{path}.table"))?;
-            postgres_table(check, &table, target, path)
+            let (schema, table) = server_table(check, place, section, path, 63, "SCHEMA.TABLE, e.g. \"public.customers\"")?;
+            let target = target.clone();
+            Some(("postgres", Source::Postgres { target, schema, table }))
+        }
+        Connection::Mysql { target, .. } => {
+            let (database, table) = server_table(check, place, section, path, 64, "DATABASE.TABLE, e.g. \"shop.customers\"")?;
+            let target = target.clone();
+            Some(("mysql", Source::Mysql { target, database, table }))
         }
         Connection::Sqlite { root } => {
             check.not_here(&place.format, &format!("{path}.format"), "is for files");
@@ -51,27 +54,23 @@ pub(super) fn source(
     }
 }
 
-fn postgres_table(
+/// A table of a server by its two names, of this many characters each at most.
+fn server_table(
     check: &mut Check<'_>,
-    field: &Spanned<String>,
-    target: &Arc<PostgresTarget>,
+    place: Place,
+    section: &Range<usize>,
     path: &str,
-) -> Option<(&'static str, Source)> {
-    let good = |part: &str| !part.is_empty() && part.len() <= 63 && !part.contains('.') && !part.chars().any(char::is_control);
+    length_max: usize,
+    form: &str,
+) -> Option<(String, String)> {
+    check.not_here(&place.path, &format!("{path}.path"), "is for files; a table is named by `table`");
+    check.not_here(&place.format, &format!("{path}.format"), "is for files");
+    let field = check.required(place.table, section, &format!("{path}.table"))?;
+    let good = |part: &str| !part.is_empty() && part.len() <= length_max && !part.contains('.') && !part.chars().any(char::is_control);
     match field.get_ref().split_once('.') {
-        Some((schema, table)) if good(schema) && good(table) => Some((
-            "postgres",
-            Source::Postgres {
-                target: Arc::clone(target),
-                schema: schema.to_owned(),
-                table: table.to_owned(),
-            },
-        )),
+        Some((outer, table)) if good(outer) && good(table) => Some((outer.to_owned(), table.to_owned())),
         _ => {
-            check.faults.at(
-                &field.span(),
-                format!("`{path}.table` must be SCHEMA.TABLE, e.g. \"public.customers\""),
-            );
+            check.faults.at(&field.span(), format!("`{path}.table` must be {form}"));
             None
         }
     }

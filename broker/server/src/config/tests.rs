@@ -70,7 +70,7 @@ fn the_documented_example_is_good() {
         std::fs::write(dir.path().join("policies").join(name), text).unwrap();
     }
     let config = read(dir.path()).unwrap();
-    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (4, 5, 2));
+    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (5, 6, 2));
     let customers = config.datasets.get("customers").unwrap();
     assert_eq!(
         (customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum),
@@ -79,6 +79,8 @@ fn the_documented_example_is_good() {
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
     assert!(matches!(&events.source, Source::Csv { path, .. } if path.ends_with("lake/events/2026")));
+    let contacts = config.datasets.get("contacts").unwrap();
+    assert!(matches!(&contacts.source, Source::Mysql { database, table, .. } if database == "crm" && table == "contacts"));
     let tickets = config.datasets.get("tickets").unwrap();
     assert_eq!(tickets.kind, "sqlite");
     assert!(matches!(&tickets.source, Source::Sqlite { path, table, .. } if path.ends_with("lake/helpdesk.db") && table == "tickets"));
@@ -202,8 +204,8 @@ email = "emial"
     broker.toml:19: `connections.Warehouse.password`: a password is written as { env = "VARIABLE" }, { file = "PATH" } or { sealed = "…" } (see `chunk-broker seal`)
     broker.toml:20: `connections.Warehouse.port` must be between 1 and 65535
     broker.toml:24: `connections.files.root`: missing cannot be opened (entity not found)
-    broker.toml:25: `connections.files.user` is only for kind = "postgres"
-    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `sqlite`, `files`
+    broker.toml:25: `connections.files.user` is only for kind = "postgres" or "mysql"
+    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `mysql`, `sqlite`, `files`
     broker.toml:31: `classes.email.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`
     broker.toml:33: `classes.name.keep_last` or `keep_first` is missing: partial must say what it keeps
     broker.toml:38: `classes.card.keep_last` is only for mask = "partial"

@@ -53,7 +53,7 @@ impl Credentials {
     #[must_use]
     pub fn new(connections: &BTreeMap<String, Connection>, env: Env, master: MasterKey) -> Self {
         let places = connections.iter().filter_map(|(name, connection)| match connection {
-            Connection::Postgres { password, .. } => Some((name.clone(), password.clone())),
+            Connection::Postgres { password, .. } | Connection::Mysql { password, .. } => Some((name.clone(), password.clone())),
             Connection::Sqlite { .. } | Connection::Files { .. } => None,
         });
         Self {

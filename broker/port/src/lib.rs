@@ -87,20 +87,51 @@ pub enum Source {
         /// Table or view.
         table: String,
     },
-    /// Parquet files: one file, or a folder of them with one schema.
-    Parquet {
+    /// Files of one schema: one file, or a folder of them.
+    Files {
         /// The connection's folder; nothing outside of it is read, wherever links lead.
         root: PathBuf,
         /// File or folder below it.
         path: PathBuf,
+        /// How they are encoded.
+        format: FileFormat,
     },
-    /// CSV files with one header line each, the same in all: one file, or a folder of them.
-    Csv {
-        /// The connection's folder; nothing outside of it is read, wherever links lead.
-        root: PathBuf,
-        /// File or folder below it.
-        path: PathBuf,
-    },
+}
+
+/// How files are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Parquet.
+    Parquet,
+    /// CSV with one header line each, the same in all.
+    Csv,
+    /// A JSON object on each line.
+    Ndjson,
+    /// Arrow IPC, as a file or as a stream.
+    Arrow,
+}
+
+impl FileFormat {
+    /// The formats and the extensions that their files end in, the first of which is the format's name.
+    pub const ALL: [(FileFormat, &[&str]); 4] = [
+        (FileFormat::Parquet, &["parquet"]),
+        (FileFormat::Csv, &["csv"]),
+        (FileFormat::Ndjson, &["ndjson", "jsonl"]),
+        (FileFormat::Arrow, &["arrow", "feather"]),
+    ];
+
+    /// The extensions of its files.
+    #[must_use]
+    pub fn extensions(self) -> &'static [&'static str] {
+        let found = Self::ALL.iter().find(|(format, _)| *format == self);
+        found.map_or(&[], |(_, extensions)| extensions)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.extensions().first().copied().unwrap_or_default()
+    }
 }
 
 /// How a PostgreSQL server is reached. The password comes from [`Secrets`] under the connection's name.

@@ -26,7 +26,7 @@ use futures::stream::BoxStream;
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
 use connector::Connector;
-use files::{FileFormat, FileTable};
+use files::FileTable;
 use mysql::{MyName, MyTable, Snapshot as MysqlSnapshot};
 use postgres::catalog::PgName;
 use postgres::{PgTable, Snapshot};
@@ -138,8 +138,7 @@ pub(crate) async fn open(
                 add(&mut files, (connection, root, path), (n, table.clone()));
                 None
             }
-            Source::Parquet { root, path } => Some(Arc::new(FileTable::open(connection, root, path, FileFormat::Parquet).await?)),
-            Source::Csv { root, path } => Some(Arc::new(FileTable::open(connection, root, path, FileFormat::Csv).await?)),
+            Source::Files { root, path, format } => Some(Arc::new(FileTable::open(connection, root, path, *format).await?)),
         });
     }
     let mut put = |n: usize, table: Arc<dyn RawTable>| {

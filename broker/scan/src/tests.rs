@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chunk_port::{
-    DateUnit, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan, Scanner,
-    Secrets, Source, Table, Treatment,
+    DateUnit, FileFormat, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan,
+    Scanner, Secrets, Source, Table, Treatment,
 };
 use chunk_wire::fetch::{Budget, Format, Query};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder};
@@ -171,17 +171,20 @@ impl House {
 
     pub(super) fn table(&self, dataset: &str) -> Table {
         let source = match dataset {
-            "towns" => Source::Csv {
+            "towns" => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path("towns.csv"),
+                format: FileFormat::Csv,
             },
-            "sales.orders" => Source::Parquet {
+            "sales.orders" => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path("orders.parquet"),
+                format: FileFormat::Parquet,
             },
-            other => Source::Parquet {
+            other => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path(&format!("{other}.parquet")),
+                format: FileFormat::Parquet,
             },
         };
         Table {

@@ -87,6 +87,11 @@ pub(crate) fn convert(texts: &StringArray, data_type: &DataType) -> Result<Array
     }
 }
 
+/// Whether a text is how a value of the type is written.
+pub(crate) fn fits(data_type: &DataType, text: &str) -> bool {
+    *data_type == DataType::Utf8 || Cell::read(data_type, text).is_some()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Cell {
     Bool(bool),

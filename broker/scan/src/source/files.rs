@@ -1,4 +1,4 @@
-//! Parquet and CSV files of a folder that the operator named.
+//! Parquet, CSV, NDJSON and Arrow files of a folder that the operator named.
 //!
 //! Paths come from configuration alone. Symbolic links inside the folder are not followed, and names that begin with `.`
 //! or `_` are skipped (the marks and temporary files of other tools). What is opened is a file below the connection's root
@@ -6,14 +6,16 @@
 
 mod csv;
 pub(crate) mod held;
+mod ipc;
 mod list;
+mod ndjson;
 mod parquet;
 mod text;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chunk_port::ScanError;
+use chunk_port::{FileFormat, ScanError};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
@@ -32,15 +34,6 @@ use object_store::ObjectMeta;
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
 use crate::source::{RawScan, RawStream, RawTable, Size, Want, bridge};
-
-/// Which encoding the files have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileFormat {
-    /// Parquet.
-    Parquet,
-    /// CSV with a header line.
-    Csv,
-}
 
 /// Files of one schema.
 #[derive(Debug, Clone)]
@@ -65,7 +58,7 @@ struct File {
     groups: Vec<Group>,
 }
 
-/// A row group of Parquet.
+/// A row group of Parquet, a batch of Arrow.
 #[derive(Debug, Clone, Copy)]
 struct Group {
     rows: u64,
@@ -73,8 +66,8 @@ struct Group {
 }
 
 impl FileTable {
-    /// Lists a file or folder below `root` and reads its schema. Reads no row of Parquet; the types of CSV come from its
-    /// first lines.
+    /// Lists a file or folder below `root` and reads its schema. Reads no row of Parquet and Arrow; the types of CSV and NDJSON come
+    /// from their first lines.
     pub(crate) async fn open(connection: &str, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
         let (owner, root, path) = (connection.to_owned(), root.to_owned(), path.to_owned());
         let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &root, &path, format)).await;
@@ -88,22 +81,23 @@ impl FileTable {
                 format!("{}: {e}", path.display()),
             )
         };
-        let extension = match format {
-            FileFormat::Parquet => "parquet",
-            FileFormat::Csv => "csv",
-        };
         let root = root.canonicalize().map_err(|e| failed(e.to_string()))?;
-        let listed = list::files(&root, path, extension).map_err(failed)?;
+        let listed = list::files(&root, path, format.extensions()).map_err(failed)?;
+        let whole = |f: list::Listed| File {
+            path: f.path,
+            meta: f.meta,
+            groups: Vec::new(),
+        };
         let (file_schema, files) = match format {
             FileFormat::Parquet => parquet::metadata(&root, listed).map_err(failed)?,
+            FileFormat::Arrow => ipc::metadata(&root, listed).map_err(failed)?,
             FileFormat::Csv => {
                 let schema = csv::metadata(&root, &listed).map_err(failed)?;
-                let file = |f: list::Listed| File {
-                    path: f.path,
-                    meta: f.meta,
-                    groups: Vec::new(),
-                };
-                (schema, listed.into_iter().map(file).collect())
+                (schema, listed.into_iter().map(whole).collect())
+            }
+            FileFormat::Ndjson => {
+                let schema = ndjson::metadata(&root, &listed).map_err(failed)?;
+                (schema, listed.into_iter().map(whole).collect())
             }
         };
         let fields: Vec<Field> = file_schema
@@ -162,7 +156,7 @@ impl RawTable for FileTable {
     }
 
     fn size(&self) -> Size {
-        let known = self.format == FileFormat::Parquet && self.files.iter().all(|f| !f.groups.is_empty());
+        let known = matches!(self.format, FileFormat::Parquet | FileFormat::Arrow) && self.files.iter().all(|f| !f.groups.is_empty());
         let rows = self.files.iter().flat_map(|f| &f.groups).map(|g| g.rows).sum();
         let bytes = self.files.iter().map(|f| f.meta.size).sum();
         Size {
@@ -272,7 +266,7 @@ impl FileScan {
         }
         match self.table.format {
             FileFormat::Parquet => self.parquet(unit, context),
-            FileFormat::Csv => Ok(self.csv(unit)),
+            FileFormat::Csv | FileFormat::Ndjson | FileFormat::Arrow => Ok(self.lines(unit)),
         }
     }
 
@@ -299,16 +293,46 @@ impl FileScan {
         Ok(rows.map(move |batch| text::convert(&batch?, &read, &schema)).boxed())
     }
 
-    fn csv(&self, unit: &Unit) -> RawStream {
-        let rows = csv::Rows {
-            root: Arc::clone(&self.table.root),
-            path: unit.file.path.clone(),
-            schema: Arc::clone(&self.table.file_schema),
-            columns: self.columns.clone(),
-            limit: self.limit,
-        };
+    /// Of formats whose readers block.
+    fn lines(&self, unit: &Unit) -> RawStream {
+        let (root, path) = (Arc::clone(&self.table.root), unit.file.path.clone());
+        let (described, columns, limit) = (Arc::clone(&self.table.file_schema), self.columns.clone(), self.limit);
         let connection = self.table.connection.clone();
-        bridge::rows(move |_, send| rows.read(send).map_err(|error| unreadable(&connection, error)))
+        let failed = move |error: String| unreadable(&connection, error);
+        match self.table.format {
+            FileFormat::Csv => {
+                let rows = csv::Rows {
+                    root,
+                    path,
+                    schema: described,
+                    columns,
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
+            }
+            FileFormat::Ndjson => {
+                let rows = ndjson::Rows {
+                    root,
+                    path,
+                    schema: described,
+                    columns,
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
+            }
+            FileFormat::Arrow | FileFormat::Parquet => {
+                let rows = ipc::Rows {
+                    root,
+                    path,
+                    batches: unit.groups,
+                    columns,
+                    described,
+                    schema: Arc::clone(&self.table.schema),
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
+            }
+        }
     }
 }
 

@@ -33,9 +33,9 @@ struct My {
     engine: Arc<Engine>,
 }
 
-fn my() -> My {
+async fn my() -> My {
     My {
-        server: Server::start(),
+        server: Server::start().await,
         engine: engine(PASSWORD),
     }
 }
@@ -90,7 +90,7 @@ impl My {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attack_shows_a_raw_value() {
-    let my = my();
+    let my = my().await;
     my.server.sql(&format!(
         "CREATE TABLE shop.people (id BIGINT, name VARCHAR(20), ssn CHAR(11), email TEXT, salary BIGINT, region VARCHAR(2), born DATE, score DOUBLE, \
          `Mixed Case` BIGINT); INSERT INTO shop.people VALUES {}",
@@ -117,7 +117,7 @@ const TYPES: &str = "CREATE TABLE shop.Types (id INT PRIMARY KEY, i8 TINYINT, u8
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_comes_through() {
-    let my = my();
+    let my = my().await;
     my.server.sql(TYPES);
     assert_eq!(
         types(&my.engine, &my.table("Types")).await,
@@ -148,7 +148,7 @@ async fn every_type_comes_through() {
 /// Integers, decimals, texts and times of many rows, by the server's own words.
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_what_the_server_prints() {
-    let my = my();
+    let my = my().await;
     my.server.sql(
         "CREATE TABLE shop.t (i BIGINT, u INT UNSIGNED, n DECIMAL(38, 10), c VARCHAR(40), tm TIME(6), d DATE, y YEAR);
          INSERT INTO shop.t SELECT (seq * 7919) % 1009 - 500 + seq * 922337203685477, seq * 4000, (seq - 5000) * 12345678901234567890.0000000001,
@@ -163,7 +163,7 @@ async fn values_are_what_the_server_prints() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_pushed_down_gives_the_rows_it_would_give_above() {
-    let my = my();
+    let my = my().await;
     my.server.sql(
         "SET sql_mode = ''; CREATE TABLE shop.t (id INT PRIMARY KEY, c VARCHAR(9) COLLATE utf8mb4_general_ci, l VARCHAR(9) CHARACTER SET latin1, n INT, u BIGINT UNSIGNED,
            m DECIMAL(9, 2), d DATE, at DATETIME(6), ts TIMESTAMP NULL, f DOUBLE, e ENUM('b', 'a'), KEY (c), KEY (d)) ;
@@ -243,7 +243,7 @@ async fn what_is_pushed_down_gives_the_rows_it_would_give_above() {
 /// A policy's row filter sees a zero date where the server would put it, and callers see null.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_filter_does_not_take_a_zero_date_for_null() {
-    let my = my();
+    let my = my().await;
     my.server.sql(
         "SET sql_mode = ''; CREATE TABLE shop.t (id INT, until DATE, at TIMESTAMP NULL); INSERT INTO shop.t VALUES (1, NULL, NULL), (2, '0000-00-00', 0), (3, '2024-01-01', '2024-01-01');
          CREATE TABLE shop.u (id INT, until DATE); INSERT INTO shop.u VALUES (1, '2024-00-01')",
@@ -280,7 +280,7 @@ async fn a_row_filter_does_not_take_a_zero_date_for_null() {
 /// Joins and unions read one transaction, by turns; the rows of one state.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_reads_of_one_query_see_one_state() {
-    let my = my();
+    let my = my().await;
     my.server.sql(
         "CREATE TABLE shop.t (n INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO shop.t SELECT seq FROM seq_1_to_20000; CREATE TABLE shop.u LIKE shop.t; INSERT INTO shop.u SELECT n FROM shop.t",
     );
@@ -317,7 +317,7 @@ async fn several_reads_of_one_query_see_one_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_statement_stops_with_its_reader_and_at_its_time_limit() {
-    let my = my();
+    let my = my().await;
     my.server.sql(
         "CREATE TABLE shop.t (n INT); INSERT INTO shop.t SELECT seq FROM seq_1_to_2000;
          CREATE VIEW shop.slow AS SELECT SUM(a.n * b.n * c.n) AS n FROM shop.t a, shop.t b, shop.t c",
@@ -356,7 +356,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_the_server_is_is_verified_before_it_is_told_anything() {
-    let my = my();
+    let my = my().await;
     my.server.sql("CREATE TABLE shop.t (n INT)");
     let refused = async |target: MysqlTarget, password: &'static str| {
         let error = engine(password).describe(&table_of(target, "t")).await.unwrap_err();
@@ -427,7 +427,7 @@ async fn a_server_without_tls_hears_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_told_what_reads_and_nothing_is_written() {
-    let my = my();
+    let my = my().await;
     my.server
         .sql("CREATE TABLE shop.t (id INT, secret VARCHAR(9)); INSERT INTO shop.t VALUES (1, 'abc')");
     let table = my.governed("t", &[("secret", redact())]).await;
@@ -460,7 +460,7 @@ async fn the_server_is_told_what_reads_and_nothing_is_written() {
 /// Whoever alters a table waits for the fetch, and a table altered in between is not read as what it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_altered_table_is_not_read_as_what_it_was() {
-    let my = my();
+    let my = my().await;
     my.server
         .sql("CREATE TABLE shop.t (id INT, n INT) ENGINE=InnoDB; INSERT INTO shop.t VALUES (1, 2)");
     let table = my.governed("t", &[]).await;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use chunk_port::Source;
+use chunk_port::{FileFormat, Source};
 use toml::Spanned;
 
 use super::Connection;
@@ -83,7 +83,7 @@ fn sqlite_table(
     root: &Path,
     path: &str,
 ) -> Option<(&'static str, Source)> {
-    let (_, file) = below_root(check, file, root, path)?;
+    let file = below_root(check, file, root, path)?;
     let name = table.get_ref();
     if name.is_empty() || name.chars().any(char::is_control) || name.to_ascii_lowercase().starts_with("sqlite_") {
         check.faults.at(
@@ -102,8 +102,8 @@ fn sqlite_table(
     ))
 }
 
-/// A path below a connection's folder: as it is written, and in full.
-fn below_root(check: &mut Check<'_>, field: &Spanned<String>, root: &Path, path: &str) -> Option<(PathBuf, PathBuf)> {
+/// A path below a connection's folder, in full.
+fn below_root(check: &mut Check<'_>, field: &Spanned<String>, root: &Path, path: &str) -> Option<PathBuf> {
     let relative = PathBuf::from(field.get_ref());
     if field.get_ref().is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         check.faults.at(
@@ -121,7 +121,7 @@ fn below_root(check: &mut Check<'_>, field: &Spanned<String>, root: &Path, path:
         );
         return None;
     }
-    Some((relative, file))
+    Some(file)
 }
 
 fn file_source(
@@ -131,33 +131,33 @@ fn file_source(
     root: &Path,
     path: &str,
 ) -> Option<(&'static str, Source)> {
-    let (relative, file) = below_root(check, field, root, path)?;
-    let named = match format {
-        Some(field) => check.word(&field, &format!("{path}.format"), &[("parquet", "parquet"), ("csv", "csv")])?,
-        None => match relative.extension().and_then(|e| e.to_str()) {
-            Some("parquet") => "parquet",
-            Some("csv") => "csv",
-            _ => {
-                check.faults.at(
-                    &field.span(),
-                    format!("`{path}.path` ends in neither .parquet nor .csv: say `format = \"parquet\"` or `\"csv\"`"),
-                );
-                return None;
-            }
-        },
-    };
+    let file = below_root(check, field, root, path)?;
+    let format = file_format(check, field, format, path)?;
     Some((
-        named,
-        if named == "parquet" {
-            Source::Parquet {
-                root: root.to_owned(),
-                path: file,
-            }
-        } else {
-            Source::Csv {
-                root: root.to_owned(),
-                path: file,
-            }
+        format.name(),
+        Source::Files {
+            root: root.to_owned(),
+            path: file,
+            format,
         },
     ))
+}
+
+/// The format that is named, or else the one that the path's extension names.
+fn file_format(check: &mut Check<'_>, field: &Spanned<String>, format: At<String>, path: &str) -> Option<FileFormat> {
+    if let Some(format) = format {
+        let words = FileFormat::ALL.map(|(format, _)| (format.name(), format));
+        return check.word(&format, &format!("{path}.format"), &words);
+    }
+    let extension = Path::new(field.get_ref()).extension().and_then(|e| e.to_str());
+    let found = FileFormat::ALL
+        .into_iter()
+        .find(|(_, extensions)| extension.is_some_and(|e| extensions.contains(&e)));
+    if found.is_none() {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.path` ends in no format's extension: say `format = \"parquet\"`, `\"csv\"`, `\"ndjson\"` or `\"arrow\"`"),
+        );
+    }
+    found.map(|(format, _)| format)
 }

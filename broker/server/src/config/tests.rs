@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
-use chunk_port::{Mask, Source};
+use chunk_port::{FileFormat, Mask, Source};
 use chunk_wire::session::SignIn;
 
 use super::{Config, Connection, Faults, load};
@@ -78,7 +78,7 @@ fn the_documented_example_is_good() {
     );
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
-    assert!(matches!(&events.source, Source::Csv { path, .. } if path.ends_with("lake/events/2026")));
+    assert!(matches!(&events.source, Source::Files { path, format: FileFormat::Csv, .. } if path.ends_with("lake/events/2026")));
     let contacts = config.datasets.get("contacts").unwrap();
     assert!(matches!(&contacts.source, Source::Mysql { database, table, .. } if database == "crm" && table == "contacts"));
     let tickets = config.datasets.get("tickets").unwrap();

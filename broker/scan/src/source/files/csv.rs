@@ -109,7 +109,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
-    pub(super) fn read(self, mut send: impl FnMut(RecordBatch) -> bool) -> Result<(), String> {
+    pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
         let failed = |e: String| format!("{}: {e}", self.path.display());
         let mut file = held::open(&self.root, &self.path).map_err(|e| failed(e.to_string()))?;
         let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();

@@ -44,13 +44,15 @@ pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, V
     Ok((Arc::new(schema.ok_or("no file")?), files))
 }
 
-const FOOTERS_MAX: usize = 256;
+/// Footers read to plan.
+pub(super) const FOOTERS_MAX: usize = 256;
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn same(a: &Schema, b: &Schema) -> bool {
+/// Whether the columns are the same, in names, types and order.
+pub(super) fn same(a: &Schema, b: &Schema) -> bool {
     a.fields().len() == b.fields().len()
         && a.fields()
             .iter()
@@ -59,7 +61,7 @@ fn same(a: &Schema, b: &Schema) -> bool {
 }
 
 /// Texts and bytes in one layout each: views hold on to whole pages, and dictionaries are an encoding, not a type.
-fn read_as(schema: &Schema) -> Schema {
+pub(super) fn read_as(schema: &Schema) -> Schema {
     let plain = |data_type: &DataType| match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

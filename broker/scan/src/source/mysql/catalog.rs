@@ -23,7 +23,7 @@ impl MyName {
 
 /// What is known of a table.
 #[derive(Debug, Clone)]
-pub(super) struct Relation {
+pub(crate) struct Relation {
     pub(super) columns: Vec<Column>,
     /// Rows and bytes, about; nothing for views.
     pub(super) rows: Option<u64>,

@@ -20,7 +20,6 @@ use super::auth::Method;
 use super::fault::{Failure, While, malformed};
 use super::kind::ColumnType;
 use super::wire::{Parts, Wire, put_counted};
-use crate::engine::fault as public;
 use crate::source::connector::{self, Connector, Seat, Use};
 
 /// How a server is reached, again if need be.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::process::Running;
+use crate::support::s3::{BUCKET, KEY, S3};
 use crate::support::servers::required;
 use crate::support::world::{free_port, repository};
 use crate::support::{Person, Setup, World, poll};
@@ -136,4 +137,86 @@ fn mariadb(folder: &Path) -> (Running, u16) {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     });
     (server, port)
+}
+
+const LINES: &str = "{\"id\": 1, \"email\": \"ada@people.example\", \"ssn\": \"078-05-1120\", \"city\": \"Ulm\"}\n\
+    {\"id\": 2, \"ssn\": \"219-09-9999\", \"email\": \"bob@people.example\", \"city\": \"Ulm\"}\n\
+    {\"id\": 3, \"email\": \"cyd@people.example\", \"ssn\": \"457-55-5462\", \"city\": \"Ulm\"}\n";
+
+/// Lines of JSON in a folder, and beside them the Arrow file that another program makes of them.
+#[test]
+fn lines_of_json_and_arrow_files_are_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("people.ndjson"), LINES).unwrap();
+    let script = "import pyarrow.json, pyarrow.feather, sys\nt = pyarrow.json.read_json(sys.argv[1] + '/people.ndjson')\n\
+        t = t.select(['id', 'email', 'ssn', 'city'])\npyarrow.feather.write_feather(t, sys.argv[1] + '/people.arrow', compression='zstd')\n";
+    let python = std::path::PathBuf::from(required("CHUNK_TEST_EXPORTS_CHECKS", "PyArrow")).join("bin/python");
+    let made = Command::new(python).arg("-c").arg(script).arg(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut setup = Setup::standard();
+    setup.more = format!("\n[connections.lake]\nkind = \"files\"\nroot = {:?}\n", folder.path());
+    setup.more.push_str(&people("visitors", "lake", "path = \"people.ndjson\""));
+    setup.more.push_str(&people("guests", "lake", "path = \"people.arrow\""));
+    let world = World::with(setup);
+    let dana = world.signed_in("dana");
+    is_masked(&fetched(&world, &dana, "visitors"));
+    is_masked(&fetched(&world, &dana, "guests"));
+}
+
+/// A service that checks each signature with code that is not the broker's.
+#[test]
+fn a_bucket_is_a_source() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("people.ndjson"), LINES).unwrap();
+    let s3 = S3::start(folder.path());
+    s3.ask(&["create"]);
+    let file = folder.path().join("people.ndjson");
+    s3.ask(&["replace", "prod/days/2026-11-30.ndjson", file.to_str().unwrap()]);
+    let mut setup = Setup::standard();
+    setup.environment = vec![("LAKE_KEY".into(), KEY.0.into()), ("LAKE_SECRET".into(), KEY.1.into())];
+    setup.more = format!(
+        "\n[connections.lake]\nkind = \"s3\"\nurl = \"s3://{BUCKET}/prod\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"eu-central-1\"\n\
+         access_key = {{ env = \"LAKE_KEY\" }}\nsecret_key = {{ env = \"LAKE_SECRET\" }}\n",
+        s3.port
+    );
+    setup
+        .more
+        .push_str(&people("visitors", "lake", "path = \"days\"\nformat = \"ndjson\""));
+    let mut world = World::with(setup);
+    let dana = world.signed_in("dana");
+    is_masked(&fetched(&world, &dana, "visitors"));
+    assert!(s3.asked("prod/days/2026-11-30.ndjson") > 0);
+    assert_eq!(s3.refused(), Vec::<String>::new());
+    // With another secret nothing is read, and neither secret nor address is said.
+    assert_eq!(world.stop(), 0);
+    world.setup_mut().environment = vec![("LAKE_KEY".into(), KEY.0.into()), ("LAKE_SECRET".into(), "another-secret".into())];
+    let (code, said) = world.broker_says(&["check", "--connections"]);
+    assert!(code != 0 && said.contains("the credential was refused"), "{said}");
+    assert!(!said.contains("another-secret") && !said.contains("Signature"), "{said}");
+}
+
+/// A plain server of files, which knows no ranges and no ETags.
+#[test]
+fn files_behind_an_address_are_a_source() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("open")).unwrap();
+    std::fs::write(folder.path().join("open/people.ndjson"), LINES).unwrap();
+    let port = free_port();
+    let mut server = Running::start(
+        Command::new(required("CHUNK_TEST_PYTHON", "a Python"))
+            .args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
+            .current_dir(folder.path()),
+        &folder.path().join("server.log"),
+    );
+    poll("the server of files", Duration::from_secs(30), || {
+        assert!(server.ended().is_none(), "it ended: {}", server.log_text());
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    let mut setup = Setup::standard();
+    setup.more = format!("\n[connections.open]\nkind = \"http\"\nurl = \"http://127.0.0.1:{port}/open/\"\n");
+    setup.more.push_str(&people("visitors", "open", "files = [\"people.ndjson\"]"));
+    let world = World::with(setup);
+    let dana = world.signed_in("dana");
+    is_masked(&fetched(&world, &dana, "visitors"));
+    assert!(server.log_text().contains("GET /open/people.ndjson"));
 }

@@ -44,6 +44,15 @@ pub trait Secrets: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read; the text is for the operator.
     fn password(&self, connection: &str) -> Result<Zeroizing<String>, String>;
+
+    /// Another secret of a connection, by the name of its key in the configuration; nothing where none is configured.
+    ///
+    /// # Errors
+    /// When it cannot be read; the text is for the operator.
+    fn key(&self, connection: &str, name: &str) -> Result<Option<Zeroizing<String>>, String> {
+        let _ = (connection, name);
+        Ok(None)
+    }
 }
 
 /// A dataset as the scanner finds it.
@@ -96,6 +105,58 @@ pub enum Source {
         /// How they are encoded.
         format: FileFormat,
     },
+    /// Objects of one schema.
+    Objects {
+        /// Where they are.
+        target: Arc<ObjectTarget>,
+        /// Which they are.
+        names: ObjectNames,
+        /// How they are encoded.
+        format: FileFormat,
+    },
+}
+
+/// How an object store is reached. Its keys come from [`Secrets`] under the connection's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectTarget {
+    /// Connection name.
+    pub connection: String,
+    /// Where the objects are.
+    pub place: ObjectPlace,
+    /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectPlace {
+    /// A bucket of S3 or of a service like it. The keys `access_key`, `secret_key` and perhaps `session_token` sign for it.
+    S3 {
+        /// Address of the service; plain HTTP only on loopback, which configuration sees to.
+        endpoint: String,
+        /// Bucket.
+        bucket: String,
+        /// What every key begins with: empty, or a path that ends with a slash.
+        prefix: String,
+        /// Region that requests are signed for.
+        region: String,
+        /// The bucket stands in the path, not in the host's name.
+        path_style: bool,
+    },
+    /// Files behind an address. The key `token`, if there is one, is sent as a bearer token.
+    Http {
+        /// The address that names are appended to; plain HTTP only on loopback, which configuration sees to.
+        base: String,
+    },
+}
+
+/// Which objects a table is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectNames {
+    /// The object of this name, or those below it; needs a listing.
+    Below(String),
+    /// These, in this order.
+    Listed(Vec<String>),
 }
 
 /// How files are encoded.

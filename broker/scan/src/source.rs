@@ -6,6 +6,7 @@ pub(crate) mod connector;
 mod extremes;
 pub(crate) mod files;
 mod mysql;
+mod objects;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
@@ -139,6 +140,9 @@ pub(crate) async fn open(
                 None
             }
             Source::Files { root, path, format } => Some(Arc::new(FileTable::open(connection, root, path, *format).await?)),
+            Source::Objects { target, names, format } => {
+                Some(Arc::new(FileTable::open_objects(connector, target, names, *format, tag).await?))
+            }
         });
     }
     let mut put = |n: usize, table: Arc<dyn RawTable>| {

@@ -5,6 +5,7 @@ mod attacks;
 mod files;
 mod limits;
 mod mysql;
+mod objects;
 mod postgres;
 mod queries;
 mod sqlite;

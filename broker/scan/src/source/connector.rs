@@ -91,6 +91,11 @@ impl Connector {
             .map_err(|e| fault::source(format!("the credential of connection `{connection}` cannot be read"), e))
     }
 
+    /// Another secret of a connection, as it is now.
+    pub(crate) fn key(&self, connection: &str, name: &str) -> Result<Option<Zeroizing<String>>, String> {
+        self.secrets.key(connection, name)
+    }
+
     /// How a server's certificate is verified: against the authorities of `ca_file`, or the system's.
     pub(crate) fn tls(&self, connection: &str, ca_file: Option<&Path>) -> Result<ClientConfig, ScanError> {
         let roots = match ca_file {

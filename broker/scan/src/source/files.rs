@@ -1,4 +1,4 @@
-//! Parquet, CSV, NDJSON and Arrow files of a folder that the operator named.
+//! Parquet, CSV, NDJSON and Arrow files: of a folder that the operator named, or objects of a store.
 //!
 //! Paths come from configuration alone. Symbolic links inside the folder are not followed, and names that begin with `.`
 //! or `_` are skipped (the marks and temporary files of other tools). What is opened is a file below the connection's root
@@ -10,12 +10,13 @@ mod ipc;
 mod list;
 mod ndjson;
 mod parquet;
+mod place;
 mod text;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chunk_port::{FileFormat, ScanError};
+use chunk_port::{FileFormat, ObjectNames, ObjectTarget, ScanError};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
@@ -33,14 +34,19 @@ use object_store::ObjectMeta;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
+use crate::source::connector::Connector;
+use crate::source::objects::Store;
 use crate::source::{RawScan, RawStream, RawTable, Size, Want, bridge};
+
+pub(crate) use held::refused;
+pub(crate) use list::Listed;
+use place::Place;
 
 /// Files of one schema.
 #[derive(Debug, Clone)]
 pub(crate) struct FileTable {
     connection: String,
-    /// Its real path.
-    root: Arc<PathBuf>,
+    place: Place,
     format: FileFormat,
     /// As the files have it.
     file_schema: SchemaRef,
@@ -58,6 +64,15 @@ struct File {
     groups: Vec<Group>,
 }
 
+impl File {
+    fn listed(&self) -> Listed {
+        Listed {
+            path: self.path.clone(),
+            meta: self.meta.clone(),
+        }
+    }
+}
+
 /// A row group of Parquet, a batch of Arrow.
 #[derive(Debug, Clone, Copy)]
 struct Group {
@@ -70,33 +85,47 @@ impl FileTable {
     /// from their first lines.
     pub(crate) async fn open(connection: &str, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
         let (owner, root, path) = (connection.to_owned(), root.to_owned(), path.to_owned());
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &root, &path, format)).await;
-        opened.map_err(|e| fault::internal(e.to_string()))?
+        let opened = tokio::task::spawn_blocking(move || {
+            let listed = root.canonicalize().map_err(|e| e.to_string()).and_then(|root| {
+                let listed = list::files(&root, &path, format.extensions())?;
+                Ok((Place::Folder(Arc::new(root)), listed))
+            });
+            let (place, listed) = listed.map_err(|e| unlisted(&owner, format!("{}: {e}", path.display())))?;
+            Self::described(owner, place, listed, format)
+        });
+        opened.await.map_err(|e| fault::internal(e.to_string()))?
     }
 
-    fn open_blocking(connection: String, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
-        let failed = |e: String| {
-            fault::source(
-                format!("the files behind `{connection}` cannot be read"),
-                format!("{}: {e}", path.display()),
-            )
-        };
-        let root = root.canonicalize().map_err(|e| failed(e.to_string()))?;
-        let listed = list::files(&root, path, format.extensions()).map_err(failed)?;
-        let whole = |f: list::Listed| File {
+    /// The same for objects, which are held to what they are now.
+    pub(crate) async fn open_objects(
+        connector: &Arc<Connector>,
+        target: &ObjectTarget,
+        names: &ObjectNames,
+        format: FileFormat,
+        tag: &str,
+    ) -> Result<Self, ScanError> {
+        let (store, listed) = Store::open(connector, target, names, format.extensions(), tag).await?;
+        let owner = target.connection.clone();
+        let opened = tokio::task::spawn_blocking(move || Self::described(owner, Place::Store(store), listed, format));
+        opened.await.map_err(|e| fault::internal(e.to_string()))?
+    }
+
+    fn described(connection: String, place: Place, listed: Vec<Listed>, format: FileFormat) -> Result<Self, ScanError> {
+        let failed = |e: String| unlisted(&connection, place.with_trouble(e));
+        let whole = |f: Listed| File {
             path: f.path,
             meta: f.meta,
             groups: Vec::new(),
         };
         let (file_schema, files) = match format {
-            FileFormat::Parquet => parquet::metadata(&root, listed).map_err(failed)?,
-            FileFormat::Arrow => ipc::metadata(&root, listed).map_err(failed)?,
+            FileFormat::Parquet => parquet::metadata(&place, listed).map_err(failed)?,
+            FileFormat::Arrow => ipc::metadata(&place, listed).map_err(failed)?,
             FileFormat::Csv => {
-                let schema = csv::metadata(&root, &listed).map_err(failed)?;
+                let schema = csv::metadata(&place, &listed).map_err(failed)?;
                 (schema, listed.into_iter().map(whole).collect())
             }
             FileFormat::Ndjson => {
-                let schema = ndjson::metadata(&root, &listed).map_err(failed)?;
+                let schema = ndjson::metadata(&place, &listed).map_err(failed)?;
                 (schema, listed.into_iter().map(whole).collect())
             }
         };
@@ -113,7 +142,7 @@ impl FileTable {
             .collect();
         Ok(Self {
             connection,
-            root: Arc::new(root),
+            place,
             format,
             file_schema,
             schema: Arc::new(Schema::new(fields)),
@@ -288,22 +317,23 @@ impl FileScan {
             .with_limit(self.limit)
             .with_preserve_order(true)
             .build();
-        let rows = DataSourceExec::from_data_source(config).execute(0, held::context(&self.table.root, context))?;
+        let rows = DataSourceExec::from_data_source(config).execute(0, place::context(self.table.place.store(), context))?;
         let (read, schema) = (Arc::clone(&self.read), Arc::clone(&self.schema));
         Ok(rows.map(move |batch| text::convert(&batch?, &read, &schema)).boxed())
     }
 
     /// Of formats whose readers block.
     fn lines(&self, unit: &Unit) -> RawStream {
-        let (root, path) = (Arc::clone(&self.table.root), unit.file.path.clone());
+        let (place, file) = (self.table.place.clone(), unit.file.listed());
         let (described, columns, limit) = (Arc::clone(&self.table.file_schema), self.columns.clone(), self.limit);
         let connection = self.table.connection.clone();
-        let failed = move |error: String| unreadable(&connection, error);
+        let trouble = place.clone();
+        let failed = move |error: String| unreadable(&connection, trouble.with_trouble(error));
         match self.table.format {
             FileFormat::Csv => {
                 let rows = csv::Rows {
-                    root,
-                    path,
+                    place,
+                    file,
                     schema: described,
                     columns,
                     limit,
@@ -312,8 +342,8 @@ impl FileScan {
             }
             FileFormat::Ndjson => {
                 let rows = ndjson::Rows {
-                    root,
-                    path,
+                    place,
+                    file,
                     schema: described,
                     columns,
                     limit,
@@ -322,8 +352,8 @@ impl FileScan {
             }
             FileFormat::Arrow | FileFormat::Parquet => {
                 let rows = ipc::Rows {
-                    root,
-                    path,
+                    place,
+                    file,
                     batches: unit.groups,
                     columns,
                     described,
@@ -334,6 +364,10 @@ impl FileScan {
             }
         }
     }
+}
+
+fn unlisted(connection: &str, operator: String) -> ScanError {
+    fault::source(format!("the files behind `{connection}` cannot be read"), operator)
 }
 
 fn unreadable(connection: &str, operator: String) -> ScanError {
@@ -348,10 +382,10 @@ impl RawScan for FileScan {
     fn open(self: Arc<Self>, unit: usize, context: Arc<TaskContext>) -> RawStream {
         // The readers' texts may quote values: the operator's log gets the kind of the error and the file, not the text.
         let path = self.units.get(unit).map(|u| u.file.path.display().to_string()).unwrap_or_default();
-        let connection = self.table.connection.clone();
+        let (connection, place) = (self.table.connection.clone(), self.table.place.clone());
         let failed = move |e: DataFusionError| match fault::own(&e) {
             Some(own) => fault::carry(own),
-            None => fault::carry(unreadable(&connection, format!("{path}: {}", fault::kind(&e)))),
+            None => fault::carry(unreadable(&connection, place.with_trouble(format!("{path}: {}", fault::kind(&e))))),
         };
         match self.rows(unit, &context) {
             Ok(rows) => rows.map_err(failed).boxed(),

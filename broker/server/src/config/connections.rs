@@ -5,10 +5,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chunk_port::{MysqlTarget, PostgresTarget};
+use chunk_port::{MysqlTarget, ObjectPlace, ObjectTarget, PostgresTarget};
 use toml::Spanned;
+use url::Url;
 
-use super::broker::is_loopback_host;
+use super::broker::{is_loopback, is_loopback_host};
+use super::bucket;
 use super::check::Check;
 use super::raw::{At, Named, RawConnection, RawSecret};
 use super::{Connection, SecretRef};
@@ -35,6 +37,8 @@ pub(super) fn connections(check: &mut Check<'_>, raw: Named<RawConnection>) -> B
             Kind::Mysql => mysql(check, name.get_ref(), &section, raw, &path),
             Kind::Sqlite => folder(check, &section, raw, &path).map(|root| Connection::Sqlite { root }),
             Kind::Files => folder(check, &section, raw, &path).map(|root| Connection::Files { root }),
+            Kind::S3 => s3(check, name.get_ref(), &section, raw, &path),
+            Kind::Http => http(check, name.get_ref(), &section, raw, &path),
         };
         if let Some(connection) = connection {
             connections.insert(name.into_inner(), connection);
@@ -49,6 +53,8 @@ enum Kind {
     Mysql,
     Sqlite,
     Files,
+    S3,
+    Http,
 }
 
 const KINDS: &[(&str, Kind)] = &[
@@ -56,12 +62,15 @@ const KINDS: &[(&str, Kind)] = &[
     ("mysql", Kind::Mysql),
     ("sqlite", Kind::Sqlite),
     ("files", Kind::Files),
+    ("s3", Kind::S3),
+    ("http", Kind::Http),
 ];
 
 /// Reports keys that other kinds of connections have.
 fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str) {
     const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mysql];
     const FOLDERS: &[Kind] = &[Kind::Sqlite, Kind::Files];
+    const TRUSTING: &[Kind] = &[Kind::Postgres, Kind::Mysql, Kind::S3, Kind::Http];
     fn at<T>(field: &At<T>) -> Option<Range<usize>> {
         field.as_ref().map(Spanned::span)
     }
@@ -71,10 +80,17 @@ fn misplaced(check: &mut Check<'_>, kind: Kind, raw: &RawConnection, path: &str)
         ("database", at(&raw.database), &[Kind::Postgres]),
         ("user", at(&raw.user), SERVERS),
         ("password", at(&raw.password), SERVERS),
-        ("ca_file", at(&raw.ca_file), SERVERS),
+        ("ca_file", at(&raw.ca_file), TRUSTING),
         ("plaintext", at(&raw.plaintext), SERVERS),
         ("statement_timeout_s", at(&raw.statement_timeout_s), SERVERS),
         ("root", at(&raw.root), FOLDERS),
+        ("url", at(&raw.url), &[Kind::S3, Kind::Http]),
+        ("endpoint", at(&raw.endpoint), &[Kind::S3]),
+        ("region", at(&raw.region), &[Kind::S3]),
+        ("access_key", at(&raw.access_key), &[Kind::S3]),
+        ("secret_key", at(&raw.secret_key), &[Kind::S3]),
+        ("session_token", at(&raw.session_token), &[Kind::S3]),
+        ("token", at(&raw.token), &[Kind::Http]),
     ];
     for (key, span, kinds) in keys {
         if let Some(span) = span
@@ -167,6 +183,75 @@ fn mysql(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConn
     Some(Connection::Mysql {
         target: Arc::new(target),
         password: server.password,
+    })
+}
+
+fn s3(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
+    let address = check
+        .required(raw.url, section, &format!("{path}.url"))
+        .and_then(|url| bucket::address(check, &url, raw.endpoint, raw.region, path));
+    let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
+    let mut keys = Vec::new();
+    for (key, field, needed) in [
+        ("access_key", raw.access_key, true),
+        ("secret_key", raw.secret_key, true),
+        ("session_token", raw.session_token, false),
+    ] {
+        let field = if needed {
+            Some(check.required(field, section, &format!("{path}.{key}"))?)
+        } else {
+            field
+        };
+        if let Some(field) = field {
+            keys.push((key, secret(check, field, &format!("{path}.{key}"))?));
+        }
+    }
+    let address = address?;
+    let target = ObjectTarget {
+        connection: name.to_owned(),
+        place: ObjectPlace::S3 {
+            endpoint: address.endpoint.into(),
+            bucket: address.name,
+            prefix: address.prefix,
+            region: address.region,
+            path_style: address.path_style,
+        },
+        ca_file,
+    };
+    Some(Connection::Objects {
+        target: Arc::new(target),
+        keys,
+    })
+}
+
+fn http(check: &mut Check<'_>, name: &str, section: &Range<usize>, raw: RawConnection, path: &str) -> Option<Connection> {
+    let field = check.required(raw.url, section, &format!("{path}.url"));
+    let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
+    let token = match raw.token {
+        Some(field) => Some(secret(check, field, &format!("{path}.token"))?),
+        None => None,
+    };
+    let field = field?;
+    let base = Url::parse(field.get_ref()).ok().filter(|url| {
+        let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+        let bare = url.query().is_none() && url.fragment().is_none();
+        scheme && bare && url.username().is_empty() && url.password().is_none() && url.host().is_some()
+    });
+    let Some(base) = base else {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.url` must be https://HOST/PATH without query, user and password (http:// only on loopback)"),
+        );
+        return None;
+    };
+    let target = ObjectTarget {
+        connection: name.to_owned(),
+        place: ObjectPlace::Http { base: base.into() },
+        ca_file,
+    };
+    Some(Connection::Objects {
+        target: Arc::new(target),
+        keys: token.map(|place| ("token", place)).into_iter().collect(),
     })
 }
 

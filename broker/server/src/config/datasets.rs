@@ -193,6 +193,7 @@ fn dataset(
     let place = Place {
         table: raw.table,
         path: raw.path,
+        files: raw.files,
         format: raw.format,
     };
     let (kind, source) = sources::source(check, place, reached, &section, &path)?;

@@ -4,6 +4,7 @@
 //! Relative paths are below the folder of the file, never below the working directory.
 
 mod broker;
+mod bucket;
 mod check;
 mod classes;
 mod connections;
@@ -31,7 +32,7 @@ use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
 use chunk_core::retention::Retention;
 use chunk_core::settings::IssuerSettings;
-use chunk_port::{DateUnit, Mask, MysqlTarget, PostgresTarget};
+use chunk_port::{DateUnit, Mask, MysqlTarget, ObjectTarget, PostgresTarget};
 use url::Url;
 
 pub(crate) use broker::is_loopback;
@@ -151,6 +152,13 @@ pub enum Connection {
     Files {
         /// The folder; datasets are below it.
         root: PathBuf,
+    },
+    /// A bucket, or files behind an address.
+    Objects {
+        /// How it is reached.
+        target: Arc<ObjectTarget>,
+        /// Its secrets, by the keys that name them.
+        keys: Vec<(&'static str, SecretRef)>,
     },
 }
 

@@ -92,6 +92,16 @@ pub(super) struct RawConnection {
     pub(super) statement_timeout_s: At<i64>,
     // sqlite, files
     pub(super) root: At<String>,
+    // s3, http
+    pub(super) url: At<String>,
+    // s3
+    pub(super) endpoint: At<String>,
+    pub(super) region: At<String>,
+    pub(super) access_key: At<RawSecret>,
+    pub(super) secret_key: At<RawSecret>,
+    pub(super) session_token: At<RawSecret>,
+    // http
+    pub(super) token: At<RawSecret>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,6 +133,7 @@ pub(super) struct RawDataset {
     pub(super) connection: At<String>,
     pub(super) table: At<String>,
     pub(super) path: At<String>,
+    pub(super) files: At<Vec<String>>,
     pub(super) format: At<String>,
     pub(super) description: At<String>,
     pub(super) unclassified: At<String>,

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use chunk_port::{FileFormat, Source};
+use std::sync::Arc;
+
+use chunk_port::{FileFormat, ObjectNames, ObjectPlace, ObjectTarget, Source};
 use toml::Spanned;
 
 use super::Connection;
@@ -14,6 +16,7 @@ use super::raw::At;
 pub(super) struct Place {
     pub(super) table: At<String>,
     pub(super) path: At<String>,
+    pub(super) files: At<Vec<String>>,
     pub(super) format: At<String>,
 }
 
@@ -25,6 +28,13 @@ pub(super) fn source(
     section: &Range<usize>,
     path: &str,
 ) -> Option<(&'static str, Source)> {
+    if !matches!(reached, Connection::Objects { target, .. } if matches!(target.place, ObjectPlace::Http { .. })) {
+        check.not_here(
+            &place.files,
+            &format!("{path}.files"),
+            "is only for a connection of kind = \"http\"",
+        );
+    }
     match reached {
         Connection::Postgres { target, .. } => {
             let (schema, table) = server_table(check, place, section, path, 63, "SCHEMA.TABLE, e.g. \"public.customers\"")?;
@@ -50,6 +60,14 @@ pub(super) fn source(
             );
             let file = check.required(place.path, section, &format!("{path}.path"))?;
             file_source(check, &file, place.format, root, path)
+        }
+        Connection::Objects { target, .. } => {
+            check.not_here(
+                &place.table,
+                &format!("{path}.table"),
+                "is for databases; an object is named by `path`",
+            );
+            objects(check, place, target, section, path)
         }
     }
 }
@@ -143,21 +161,105 @@ fn file_source(
     ))
 }
 
+fn objects(
+    check: &mut Check<'_>,
+    place: Place,
+    target: &Arc<ObjectTarget>,
+    section: &Range<usize>,
+    path: &str,
+) -> Option<(&'static str, Source)> {
+    let (names, format) = match (place.path, place.files) {
+        (Some(field), None) => {
+            if !is_key(field.get_ref()) {
+                check.faults.at(
+                    &field.span(),
+                    format!("`{path}.path` must be a name below the connection's `url`: no empty part, no `.` and no `..`"),
+                );
+                return None;
+            }
+            let format = file_format(check, &field, place.format, path)?;
+            let name = field.into_inner();
+            let names = match target.place {
+                ObjectPlace::S3 { .. } => ObjectNames::Below(name),
+                ObjectPlace::Http { .. } => ObjectNames::Listed(vec![name]),
+            };
+            (names, format)
+        }
+        (None, Some(field)) => (
+            ObjectNames::Listed(field.get_ref().clone()),
+            listed_format(check, &field, place.format, path)?,
+        ),
+        (Some(_), Some(field)) => {
+            check.faults.at(
+                &field.span(),
+                format!("`{path}.files` stands beside `path`: a dataset is one of them"),
+            );
+            return None;
+        }
+        (None, None) => {
+            check.missing(section, &format!("{path}.path"), "is missing");
+            return None;
+        }
+    };
+    let target = Arc::clone(target);
+    Some((format.name(), Source::Objects { target, names, format }))
+}
+
+/// A name that means the same to every server.
+fn is_key(name: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
+    name.len() <= 1024 && name.split('/').all(part)
+}
+
+/// Listed files are of one format.
+fn listed_format(check: &mut Check<'_>, field: &Spanned<Vec<String>>, format: At<String>, path: &str) -> Option<FileFormat> {
+    let names = field.get_ref();
+    if names.is_empty() || names.len() > FILES_MAX || !names.iter().all(|name| is_key(name)) {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.files` must name 1 to {FILES_MAX} files below the connection's `url`: no empty part, no `.` and no `..`"),
+        );
+        return None;
+    }
+    if let Some(format) = format {
+        return named_format(check, &format, path);
+    }
+    let found = names.first().and_then(|name| format_of(name));
+    if found.is_none() || !names.iter().all(|name| format_of(name) == found) {
+        check.faults.at(
+            &field.span(),
+            format!("`{path}.files` must all end in the extension of one format, or say `format`"),
+        );
+        return None;
+    }
+    found
+}
+
+const FILES_MAX: usize = 10_000;
+
 /// The format that is named, or else the one that the path's extension names.
 fn file_format(check: &mut Check<'_>, field: &Spanned<String>, format: At<String>, path: &str) -> Option<FileFormat> {
     if let Some(format) = format {
-        let words = FileFormat::ALL.map(|(format, _)| (format.name(), format));
-        return check.word(&format, &format!("{path}.format"), &words);
+        return named_format(check, &format, path);
     }
-    let extension = Path::new(field.get_ref()).extension().and_then(|e| e.to_str());
-    let found = FileFormat::ALL
-        .into_iter()
-        .find(|(_, extensions)| extension.is_some_and(|e| extensions.contains(&e)));
+    let found = format_of(field.get_ref());
     if found.is_none() {
         check.faults.at(
             &field.span(),
             format!("`{path}.path` ends in no format's extension: say `format = \"parquet\"`, `\"csv\"`, `\"ndjson\"` or `\"arrow\"`"),
         );
     }
+    found
+}
+
+fn named_format(check: &mut Check<'_>, field: &Spanned<String>, path: &str) -> Option<FileFormat> {
+    let words = FileFormat::ALL.map(|(format, _)| (format.name(), format));
+    check.word(field, &format!("{path}.format"), &words)
+}
+
+/// The format whose extension a name ends in.
+fn format_of(name: &str) -> Option<FileFormat> {
+    let extension = Path::new(name).extension()?.to_str()?;
+    let found = FileFormat::ALL.into_iter().find(|(_, extensions)| extensions.contains(&extension));
     found.map(|(format, _)| format)
 }

@@ -4,7 +4,6 @@
 //! length of the file. A stream is decoded as it comes, and takes no more room than what came.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::buffer::Buffer;
@@ -15,17 +14,18 @@ use datafusion::arrow::record_batch::RecordBatch;
 
 use super::list::Listed;
 use super::parquet::{FOOTERS_MAX, read_as, same};
-use super::{File, Group, held, text};
+use super::place::Place;
+use super::{File, Group, text};
 
 /// The first file's schema, and the batches of the first files, where they are known without reading them.
-pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
+pub(super) fn metadata(place: &Place, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
     let mut schema = None;
     let mut files = Vec::with_capacity(listed.len());
     for (n, entry) in listed.into_iter().enumerate() {
         let mut groups = Vec::new();
         if n < FOOTERS_MAX {
             let failed = |e: String| format!("{}: {e}", entry.path.display());
-            let mut file = held::open(root, &entry.path).map_err(|e| failed(e.to_string()))?;
+            let mut file = place.open(&entry).map_err(|e| failed(e.to_string()))?;
             let streamed = is_stream(&mut file).map_err(failed)?;
             let found = if streamed {
                 Streamed::open(file).map_err(failed)?.schema
@@ -54,10 +54,10 @@ pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, V
 
 /// Batches of a file to read.
 pub(super) struct Rows {
-    /// The connection's root.
-    pub(super) root: Arc<PathBuf>,
+    /// Where the file is.
+    pub(super) place: Place,
     /// The file.
-    pub(super) path: PathBuf,
+    pub(super) file: Listed,
     /// From which batch to before which; all where that is unknown.
     pub(super) batches: Option<(usize, usize)>,
     /// The columns wanted, by index.
@@ -72,8 +72,8 @@ pub(super) struct Rows {
 impl Rows {
     /// Reads the batches, handing each to `send` for as long as it returns true. Errors hold no value.
     pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
-        let failed = |e: String| format!("{}: {e}", self.path.display());
-        let open = || held::open(&self.root, &self.path).map_err(|e| failed(e.to_string()));
+        let failed = |e: String| format!("{}: {e}", self.file.path.display());
+        let open = || self.place.open(&self.file).map_err(|e| failed(e.to_string()));
         let mut file = open()?;
         if is_stream(&mut file).map_err(failed)? {
             let streamed = Streamed::open(file).map_err(failed)?;

@@ -7,9 +7,12 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 
 /// A file found.
-pub(super) struct Listed {
-    pub(super) path: PathBuf,
-    pub(super) meta: ObjectMeta,
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    /// Where it is, as the operator would name it.
+    pub(crate) path: PathBuf,
+    /// How the engine finds it, and how long it is.
+    pub(crate) meta: ObjectMeta,
 }
 
 /// The file itself, or the files with one of these extensions in a folder and its subfolders, sorted by path. `root` is a real path.

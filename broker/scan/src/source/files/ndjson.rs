@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayBuilder, ArrayRef, Float64Builder, StringBuilder};
@@ -17,13 +16,13 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::held;
 use super::list::Listed;
+use super::place::Place;
 use crate::encode::number;
 use crate::source::cells::{self, Guess};
 
 /// The columns' names in the order in which they first appear, their types from what the first lines have in common.
-pub(super) fn metadata(root: &Path, listed: &[Listed]) -> Result<SchemaRef, String> {
+pub(super) fn metadata(place: &Place, listed: &[Listed]) -> Result<SchemaRef, String> {
     let mut columns = Columns::default();
     let mut guesses: Vec<Seen> = Vec::new();
     let mut left = SAMPLE_ROWS;
@@ -32,7 +31,7 @@ pub(super) fn metadata(root: &Path, listed: &[Listed]) -> Result<SchemaRef, Stri
             break;
         }
         let failed = |e: String| format!("{}: {e}", entry.path.display());
-        let file = held::open(root, &entry.path).map_err(|e| failed(e.to_string()))?;
+        let file = place.open(entry).map_err(|e| failed(e.to_string()))?;
         let mut lines = Lines::new(file);
         while left > 0
             && let Some((number, line)) = lines.next().map_err(failed)?
@@ -68,10 +67,10 @@ const COLUMNS_MAX: usize = 2_000;
 
 /// A file to read.
 pub(super) struct Rows {
-    /// The connection's root.
-    pub(super) root: Arc<PathBuf>,
+    /// Where the file is.
+    pub(super) place: Place,
     /// The file.
-    pub(super) path: PathBuf,
+    pub(super) file: Listed,
     /// Every column, as it was described.
     pub(super) schema: SchemaRef,
     /// Those wanted.
@@ -83,8 +82,8 @@ pub(super) struct Rows {
 impl Rows {
     /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
     pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
-        let failed = |e: String| format!("{}: {e}", self.path.display());
-        let file = held::open(&self.root, &self.path).map_err(|e| failed(e.to_string()))?;
+        let failed = |e: String| format!("{}: {e}", self.file.path.display());
+        let file = self.place.open(&self.file).map_err(|e| failed(e.to_string()))?;
         let mut names = Columns::default();
         for field in self.schema.fields() {
             names.add(field.name()).ok_or("more columns than are read")?;

@@ -1,22 +1,22 @@
 //! The schema and row groups of Parquet files, from their footers.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::list::Listed;
-use super::{File, Group, held};
+use super::place::Place;
+use super::{File, Group};
 
 /// The first file's schema, and the row groups of the first files: a folder of thousands is not opened file by file to plan.
-pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
+pub(super) fn metadata(place: &Place, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
     let mut schema = None;
     let mut files = Vec::with_capacity(listed.len());
     for (n, entry) in listed.into_iter().enumerate() {
         let mut groups = Vec::new();
         if n < FOOTERS_MAX {
-            let file = held::open(root, &entry.path).map_err(|e| format!("{}: {e}", entry.path.display()))?;
+            let file = place.open(&entry).map_err(|e| format!("{}: {e}", entry.path.display()))?;
             let footer =
                 ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| format!("{}: {e}", entry.path.display()))?;
             let found = read_as(footer.schema());

@@ -122,4 +122,26 @@ mod tests {
         assert!(opened.is_err());
         assert!(locate(&root, &root.join("a.db")).is_err());
     }
+
+    #[tokio::test]
+    async fn a_statement_stops_when_nobody_wants_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("a.db");
+        Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (n)").unwrap();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (ended, ends) = tokio::sync::oneshot::channel();
+        let rows = crate::source::bridge::rows(move |gone, _| {
+            let db = open(&file).unwrap();
+            stop_at(&db, Instant::now() + Duration::from_secs(600), gone).unwrap();
+            begun.send(()).unwrap();
+            let endless = "WITH RECURSIVE c(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c) SELECT k FROM c WHERE k < 0";
+            let stopped = db.query_row(endless, [], |_| Ok(()));
+            ended.send(stopped.unwrap_err().sqlite_error_code()).unwrap();
+            Ok(())
+        });
+        begins.await.unwrap();
+        drop(rows);
+        let code = tokio::time::timeout(Duration::from_secs(60), ends).await.unwrap().unwrap();
+        assert_eq!(code, Some(rusqlite::ErrorCode::OperationInterrupted));
+    }
 }

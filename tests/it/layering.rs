@@ -66,7 +66,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("cedar-policy", &["chunk-core"], "only chunk-core asks Cedar"),
     ("axum", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
     ("axum-server", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
-    ("rusty-s3", &["chunk-broker"], "only chunk-broker keeps a mirror"),
+    (
+        "rusty-s3",
+        &["chunk-broker", "chunk-scan"],
+        "chunk-broker keeps a mirror in S3, and chunk-scan reads objects of it",
+    ),
     ("keyring-core", &["chunkctl"], "only chunkctl keeps people's keys"),
     ("indicatif", &["chunkctl"], "only chunkctl draws on terminals"),
     ("ratatui", &["chunkctl"], "only chunkctl draws on terminals"),

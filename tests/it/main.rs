@@ -42,6 +42,7 @@ mod second_verifier;
 mod signals;
 mod signin;
 mod sinks;
+mod sources;
 mod standing;
 mod startup;
 mod support;

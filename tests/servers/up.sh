@@ -38,6 +38,8 @@ install_packages() {
   missing=''
   command -v cc >/dev/null || missing+=' build-essential'
   command -v strace >/dev/null || missing+=' strace'
+  # The server's programs alone: nothing that would start one.
+  [ -x /usr/sbin/mariadbd ] && command -v mariadb >/dev/null || missing+=' mariadb-server-core mariadb-client-core'
   command -v python3 >/dev/null || missing+=' python3'
   command -v openssl >/dev/null || missing+=' openssl'
   command -v jq >/dev/null || missing+=' jq'

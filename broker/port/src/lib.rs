@@ -62,6 +62,15 @@ pub trait Secrets: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read; the text is for the operator.
     fn password(&self, connection: &str) -> Result<Zeroizing<String>, String>;
+
+    /// Another secret of a connection, by the name of its key in the configuration; nothing where none is configured.
+    ///
+    /// # Errors
+    /// When it cannot be read; the text is for the operator.
+    fn key(&self, connection: &str, name: &str) -> Result<Option<Zeroizing<String>>, String> {
+        let _ = (connection, name);
+        Ok(None)
+    }
 }
 
 /// A dataset as the scanner finds it.
@@ -87,20 +96,121 @@ pub enum Source {
         /// Table or view.
         table: String,
     },
-    /// Parquet files: one file, or a folder of them with one schema.
-    Parquet {
+    /// A table or view in MySQL or MariaDB.
+    Mysql {
+        /// Server.
+        target: Arc<MysqlTarget>,
+        /// Database.
+        database: String,
+        /// Table or view.
+        table: String,
+    },
+    /// A table or view in an SQLite file.
+    Sqlite {
+        /// The connection's folder; nothing outside of it is read, wherever links lead.
+        root: PathBuf,
+        /// File below it.
+        path: PathBuf,
+        /// Table or view.
+        table: String,
+    },
+    /// Files of one schema: one file, or a folder of them.
+    Files {
         /// The connection's folder; nothing outside of it is read, wherever links lead.
         root: PathBuf,
         /// File or folder below it.
         path: PathBuf,
+        /// How they are encoded.
+        format: FileFormat,
     },
-    /// CSV files with one header line each, the same in all: one file, or a folder of them.
-    Csv {
-        /// The connection's folder; nothing outside of it is read, wherever links lead.
-        root: PathBuf,
-        /// File or folder below it.
-        path: PathBuf,
+    /// Objects of one schema.
+    Objects {
+        /// Where they are.
+        target: Arc<ObjectTarget>,
+        /// Which they are.
+        names: ObjectNames,
+        /// How they are encoded.
+        format: FileFormat,
     },
+}
+
+/// How an object store is reached. Its keys come from [`Secrets`] under the connection's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectTarget {
+    /// Connection name.
+    pub connection: String,
+    /// Where the objects are.
+    pub place: ObjectPlace,
+    /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectPlace {
+    /// A bucket of S3 or of a service like it. The keys `access_key`, `secret_key` and perhaps `session_token` sign for it.
+    S3 {
+        /// Address of the service; plain HTTP only on loopback, which configuration sees to.
+        endpoint: String,
+        /// Bucket.
+        bucket: String,
+        /// What every key begins with: empty, or a path that ends with a slash.
+        prefix: String,
+        /// Region that requests are signed for.
+        region: String,
+        /// The bucket stands in the path, not in the host's name.
+        path_style: bool,
+    },
+    /// Files behind an address. The key `token`, if there is one, is sent as a bearer token.
+    Http {
+        /// The address that names are appended to; plain HTTP only on loopback, which configuration sees to.
+        base: String,
+    },
+}
+
+/// Which objects a table is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectNames {
+    /// The object of this name, or those below it; needs a listing.
+    Below(String),
+    /// These, in this order.
+    Listed(Vec<String>),
+}
+
+/// How files are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Parquet.
+    Parquet,
+    /// CSV with one header line each, the same in all.
+    Csv,
+    /// A JSON object on each line.
+    Ndjson,
+    /// Arrow IPC, as a file or as a stream.
+    Arrow,
+}
+
+impl FileFormat {
+    /// The formats and the extensions that their files end in, the first of which is the format's name.
+    pub const ALL: [(FileFormat, &[&str]); 4] = [
+        (FileFormat::Parquet, &["parquet"]),
+        (FileFormat::Csv, &["csv"]),
+        (FileFormat::Ndjson, &["ndjson", "jsonl"]),
+        (FileFormat::Arrow, &["arrow", "feather"]),
+    ];
+
+    /// The extensions of its files.
+    #[must_use]
+    pub fn extensions(self) -> &'static [&'static str] {
+        let found = Self::ALL.iter().find(|(format, _)| *format == self);
+        found.map_or(&[], |(_, extensions)| extensions)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.extensions().first().copied().unwrap_or_default()
+    }
 }
 
 /// How a PostgreSQL server is reached. The password comes from [`Secrets`] under the connection's name.
@@ -115,6 +225,25 @@ pub struct PostgresTarget {
     /// Database.
     pub database: String,
     /// Role; should be read-only.
+    pub user: String,
+    /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
+    pub ca_file: Option<PathBuf>,
+    /// TLS is required unless this is true, which configuration accepts only for loopback hosts.
+    pub plaintext: bool,
+    /// A statement that runs longer is cancelled by the server.
+    pub statement_timeout_s: u32,
+}
+
+/// How a MySQL or MariaDB server is reached. The password comes from [`Secrets`] under the connection's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlTarget {
+    /// Connection name.
+    pub connection: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Account; should be read-only.
     pub user: String,
     /// PEM file of the CA that signed the server's certificate; the system's roots when absent.
     pub ca_file: Option<PathBuf>,

@@ -21,7 +21,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::plan::{self, Extent};
-use crate::source::postgres::Connector;
+use crate::source::connector::Connector;
 use crate::source::{self, RawTable};
 
 /// How much the engine may use.

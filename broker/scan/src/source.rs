@@ -1,13 +1,21 @@
 //! Where rows come from, as the masked scan sees it: a table with raw columns, cut into units that can be read apart.
 
+pub(crate) mod bridge;
+mod cells;
+pub(crate) mod connector;
+mod extremes;
 pub(crate) mod files;
+mod mysql;
+mod objects;
 pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use chunk_port::{PostgresTarget, ScanError, Source, Table};
+use chunk_port::{MysqlTarget, PostgresTarget, ScanError, Source, Table};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
@@ -18,9 +26,12 @@ use futures::stream::BoxStream;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
-use files::{FileFormat, FileTable};
+use connector::Connector;
+use files::FileTable;
+use mysql::{MyName, MyTable, Snapshot as MysqlSnapshot};
 use postgres::catalog::PgName;
-use postgres::{Connector, PgTable, Snapshot};
+use postgres::{PgTable, Snapshot};
+use sqlite::{Snapshot as SqliteSnapshot, SqliteTable};
 
 /// A table of a source, its metadata read.
 pub(crate) trait RawTable: Debug + Send + Sync {
@@ -107,46 +118,89 @@ pub(crate) async fn open(
     limit_s: u32,
 ) -> Result<Vec<Arc<dyn RawTable>>, ScanError> {
     let mut servers: Vec<(&Arc<PostgresTarget>, Vec<(usize, PgName)>)> = Vec::new();
+    let mut mysqls: Vec<(&Arc<MysqlTarget>, Vec<(usize, MyName)>)> = Vec::new();
+    let mut files: Vec<(SqliteFile<'_>, Vec<(usize, String)>)> = Vec::new();
     let mut opened: Vec<Option<Arc<dyn RawTable>>> = Vec::new();
     for (n, table) in tables.iter().enumerate() {
+        let connection = table.connection.as_str();
         opened.push(match &table.source {
             Source::Postgres { target, schema, table } => {
                 let name = PgName {
                     schema: schema.clone(),
                     table: table.clone(),
                 };
-                match servers.iter_mut().find(|(t, _)| *t == target) {
-                    Some((_, names)) => names.push((n, name)),
-                    None => servers.push((target, vec![(n, name)])),
-                }
+                add(&mut servers, target, (n, name));
                 None
             }
-            Source::Parquet { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Parquet).await?)),
-            Source::Csv { root, path } => Some(Arc::new(FileTable::open(&table.connection, root, path, FileFormat::Csv).await?)),
+            Source::Mysql { target, database, table } => {
+                let name = MyName {
+                    database: database.clone(),
+                    table: table.clone(),
+                };
+                add(&mut mysqls, target, (n, name));
+                None
+            }
+            Source::Sqlite { root, path, table } => {
+                add(&mut files, (connection, root, path), (n, table.clone()));
+                None
+            }
+            Source::Files { root, path, format } => Some(Arc::new(FileTable::open(connection, root, path, *format).await?)),
+            Source::Objects { target, names, format } => {
+                Some(Arc::new(FileTable::open_objects(connector, target, names, *format, tag).await?))
+            }
         });
     }
+    let mut put = |n: usize, table: Arc<dyn RawTable>| {
+        if let Some(place) = opened.get_mut(n) {
+            *place = Some(table);
+        }
+    };
+    let dataset = |n: usize| tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
     for (target, names) in servers {
         let wanted: Vec<PgName> = names.iter().map(|(_, name)| name.clone()).collect();
         let (snapshot, found) = Snapshot::begin(connector, target, tag, limit_s, &wanted).await?;
         let reads = Arc::new(AtomicUsize::new(0));
         for ((n, name), found) in names.into_iter().zip(found) {
-            let found = found.ok_or_else(|| {
-                let dataset = tables.get(n).map(|t| t.dataset.as_str()).unwrap_or_default();
-                fault::source(
-                    format!(
-                        "the source behind `{}` has no table for `{dataset}`, or the broker's role may not see it",
-                        target.connection
-                    ),
-                    format!("{}.{}", name.schema, name.table),
-                )
-            })?;
-            if let Some(place) = opened.get_mut(n) {
-                *place = Some(Arc::new(PgTable::new(&snapshot, name, found, &reads)));
-            }
+            let found = found.ok_or_else(|| missing(&target.connection, dataset(n), format!("{}.{}", name.schema, name.table)))?;
+            put(n, Arc::new(PgTable::new(&snapshot, name, found, &reads)));
+        }
+    }
+    for (target, names) in mysqls {
+        let wanted: Vec<MyName> = names.iter().map(|(_, name)| name.clone()).collect();
+        let (snapshot, found) = MysqlSnapshot::begin(connector, target, tag, limit_s, &wanted).await?;
+        for ((n, name), found) in names.into_iter().zip(found) {
+            let found = found.ok_or_else(|| missing(&target.connection, dataset(n), format!("{}.{}", name.database, name.table)))?;
+            put(n, Arc::new(MyTable::new(&snapshot, name, found, tag)));
+        }
+    }
+    for ((connection, root, path), names) in files {
+        let wanted = names.iter().map(|(_, name)| name.clone()).collect();
+        let (snapshot, found) = SqliteSnapshot::begin(connection, root, path, limit_s, wanted).await?;
+        for ((n, name), found) in names.into_iter().zip(found) {
+            let found = found.ok_or_else(|| missing(connection, dataset(n), format!("{name} of {}", path.display())))?;
+            put(n, Arc::new(SqliteTable::new(&snapshot, found)));
         }
     }
     opened
         .into_iter()
         .map(|t| t.ok_or_else(|| fault::internal("a table was not opened")))
         .collect()
+}
+
+/// A file by connection, root and path.
+type SqliteFile<'a> = (&'a str, &'a PathBuf, &'a PathBuf);
+
+/// Groups what belongs to one snapshot.
+fn add<K: PartialEq, V>(groups: &mut Vec<(K, Vec<V>)>, key: K, value: V) {
+    match groups.iter_mut().find(|(k, _)| *k == key) {
+        Some((_, values)) => values.push(value),
+        None => groups.push((key, vec![value])),
+    }
+}
+
+fn missing(connection: &str, dataset: &str, operator: String) -> ScanError {
+    fault::source(
+        format!("the source behind `{connection}` has no table for `{dataset}`, or the broker may not see it"),
+        operator,
+    )
 }

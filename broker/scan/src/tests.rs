@@ -4,15 +4,18 @@
 mod attacks;
 mod files;
 mod limits;
+mod mysql;
+mod objects;
 mod postgres;
 mod queries;
+mod sqlite;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chunk_port::{
-    DateUnit, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan, Scanner,
-    Secrets, Source, Table, Treatment,
+    DateUnit, FileFormat, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan,
+    Scanner, Secrets, Source, Table, Treatment,
 };
 use chunk_wire::fetch::{Budget, Format, Query};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder};
@@ -169,17 +172,20 @@ impl House {
 
     pub(super) fn table(&self, dataset: &str) -> Table {
         let source = match dataset {
-            "towns" => Source::Csv {
+            "towns" => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path("towns.csv"),
+                format: FileFormat::Csv,
             },
-            "sales.orders" => Source::Parquet {
+            "sales.orders" => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path("orders.parquet"),
+                format: FileFormat::Parquet,
             },
-            other => Source::Parquet {
+            other => Source::Files {
                 root: self.folder.path().to_owned(),
                 path: self.path(&format!("{other}.parquet")),
+                format: FileFormat::Parquet,
             },
         };
         Table {
@@ -191,27 +197,7 @@ impl House {
 
     /// Treatments by column name; the rest is open.
     pub(super) async fn governed(&self, dataset: &str, treatments: &[(&str, Treatment)]) -> GovernedTable {
-        let table = self.table(dataset);
-        let columns = self.engine.describe(&table).await.unwrap();
-        let treatment = |name: &str| {
-            treatments
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map_or(Treatment::Open, |(_, t)| t.clone())
-        };
-        let columns = columns
-            .into_iter()
-            .map(|c| GovernedColumn {
-                treatment: treatment(&c.name),
-                class: None,
-                name: c.name,
-            })
-            .collect();
-        GovernedTable {
-            table,
-            columns,
-            row_filter: None,
-        }
+        govern(&self.engine, self.table(dataset), treatments).await.unwrap()
     }
 
     /// The whole of people, as a caller without any right sees it.
@@ -233,22 +219,78 @@ impl House {
     }
 
     pub(super) async fn csv(&self, query: Query, tables: Vec<GovernedTable>) -> Result<String, ScanError> {
-        let (bytes, _, _) = self.fetch(order(query, tables, Format::Csv)).await?;
-        Ok(String::from_utf8(bytes).unwrap())
+        csv(&self.engine, query, tables).await
     }
 
     /// Bytes, rows and counts.
     pub(super) async fn fetch(&self, order: ScanOrder) -> Result<(Vec<u8>, u64, Vec<MaskCount>), ScanError> {
-        let Frames { mut stream, counts } = self.engine.open(order).await?;
-        let (mut bytes, mut rows) = (Vec::new(), 0);
-        while let Some(frame) = stream.next().await {
-            let frame = frame?;
-            assert!(frame.bytes.len() <= 1024 * 1024);
-            bytes.extend_from_slice(&frame.bytes);
-            rows += frame.rows;
-        }
-        Ok((bytes, rows, counts.counts()))
+        fetch(&self.engine, order).await
     }
+}
+
+/// Describes a table and gives it treatments by column name; the rest is open.
+pub(super) async fn govern(engine: &Engine, table: Table, treatments: &[(&str, Treatment)]) -> Result<GovernedTable, ScanError> {
+    let columns = engine.describe(&table).await?.into_iter().map(|c| GovernedColumn {
+        treatment: treatments
+            .iter()
+            .find(|(n, _)| *n == c.name)
+            .map_or(Treatment::Open, |(_, t)| t.clone()),
+        class: None,
+        name: c.name,
+    });
+    Ok(GovernedTable {
+        columns: columns.collect(),
+        table,
+        row_filter: None,
+    })
+}
+
+pub(super) async fn csv(engine: &Engine, query: Query, tables: Vec<GovernedTable>) -> Result<String, ScanError> {
+    let (bytes, _, _) = fetch(engine, order(query, tables, Format::Csv)).await?;
+    Ok(String::from_utf8(bytes).unwrap())
+}
+
+/// Bytes, rows and counts.
+pub(super) async fn fetch(engine: &Engine, order: ScanOrder) -> Result<(Vec<u8>, u64, Vec<MaskCount>), ScanError> {
+    let Frames { mut stream, counts } = engine.open(order).await?;
+    let (mut bytes, mut rows) = (Vec::new(), 0);
+    while let Some(frame) = stream.next().await {
+        let frame = frame?;
+        assert!(frame.bytes.len() <= 1024 * 1024);
+        bytes.extend_from_slice(&frame.bytes);
+        rows += frame.rows;
+    }
+    Ok((bytes, rows, counts.counts()))
+}
+
+/// The types of a table's columns, as it is described.
+pub(super) async fn types(engine: &Engine, table: &Table) -> String {
+    let types: Vec<String> = engine.describe(table).await.unwrap().into_iter().map(|c| c.data_type).collect();
+    types.join(" ")
+}
+
+/// The rows of people as SQL writes them, for sources that are spoken to in it; NaN is null there.
+pub(super) fn people_values() -> String {
+    let people = [
+        ("'Ada'", "eu", "1970-01-01", "0.5"),
+        ("'Bob'", "us", "1972-09-27", "1.5"),
+        ("'Cyd'", "eu", "1975-06-24", "2.5"),
+        ("'Dee'", "us", "1978-03-20", "-0.5"),
+        ("NULL", "eu", "1980-12-14", "4.5"),
+        ("'Fay'", "ap", "1983-09-10", "NULL"),
+    ];
+    let row = |n: usize| {
+        let (name, region, born, score) = people[n];
+        format!(
+            "({}, {name}, '{}', '{}', {}, '{region}', '{born}', {score}, {})",
+            n + 1,
+            SSNS[n],
+            EMAILS[n],
+            SALARIES[n],
+            (n + 1) * 10
+        )
+    };
+    (0..people.len()).map(row).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn sql(text: &str) -> Query {

@@ -52,8 +52,8 @@ use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
 
 use chunk_port::{
-    Chunked, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, Source,
-    SourceColumn, Table,
+    Chunked, FileFormat, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner,
+    Source, SourceColumn, Table,
 };
 
 pub(crate) const ISSUER: &str = "https://id.example.test";
@@ -737,9 +737,10 @@ fn settings() -> Settings {
         description: "people".into(),
         connection: "crm".into(),
         kind: "parquet",
-        source: Source::Parquet {
+        source: Source::Files {
             root: "/".into(),
             path: "/nowhere".into(),
+            format: FileFormat::Parquet,
         },
         classes: BTreeMap::from([("email".to_owned(), "pii.email".to_owned())]),
         unclassified: Unclassified::Open,

@@ -1,22 +1,22 @@
-//! Parquet and CSV files of a folder that the operator named.
+//! Parquet, CSV, NDJSON and Arrow files: of a folder that the operator named, or objects of a store.
 //!
 //! Paths come from configuration alone. Symbolic links inside the folder are not followed, and names that begin with `.`
 //! or `_` are skipped (the marks and temporary files of other tools). What is opened is a file below the connection's root
 //! at that moment ([`held`]), whatever its path led to before.
 
-mod cells;
 mod csv;
-mod held;
+pub(crate) mod held;
+mod ipc;
 mod list;
+mod ndjson;
 mod parquet;
+mod place;
 mod text;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use chunk_port::ScanError;
+use chunk_port::{FileFormat, ObjectNames, ObjectTarget, ScanError};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
@@ -32,27 +32,22 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use ring::digest::{Context, SHA256};
-use tokio::sync::mpsc;
 
 use crate::engine::fault;
 use crate::pushdown::{Condition, Support};
-use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+use crate::source::connector::Connector;
+use crate::source::objects::Store;
+use crate::source::{RawScan, RawStream, RawTable, Size, Want, bridge};
 
-/// Which encoding the files have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileFormat {
-    /// Parquet.
-    Parquet,
-    /// CSV with a header line.
-    Csv,
-}
+pub(crate) use held::refused;
+pub(crate) use list::Listed;
+use place::Place;
 
 /// Files of one schema.
 #[derive(Debug, Clone)]
 pub(crate) struct FileTable {
     connection: String,
-    /// Its real path.
-    root: Arc<PathBuf>,
+    place: Place,
     format: FileFormat,
     /// As the files have it.
     file_schema: SchemaRef,
@@ -70,7 +65,16 @@ struct File {
     groups: Vec<Group>,
 }
 
-/// A row group of Parquet.
+impl File {
+    fn listed(&self) -> Listed {
+        Listed {
+            path: self.path.clone(),
+            meta: self.meta.clone(),
+        }
+    }
+}
+
+/// A row group of Parquet, a batch of Arrow.
 #[derive(Debug, Clone, Copy)]
 struct Group {
     rows: u64,
@@ -78,37 +82,52 @@ struct Group {
 }
 
 impl FileTable {
-    /// Lists a file or folder below `root` and reads its schema. Reads no row of Parquet; the types of CSV come from its
-    /// first lines.
+    /// Lists a file or folder below `root` and reads its schema. Reads no row of Parquet and Arrow; the types of CSV and NDJSON come
+    /// from their first lines.
     pub(crate) async fn open(connection: &str, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
         let (owner, root, path) = (connection.to_owned(), root.to_owned(), path.to_owned());
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(owner, &root, &path, format)).await;
-        opened.map_err(|e| fault::internal(e.to_string()))?
+        let opened = tokio::task::spawn_blocking(move || {
+            let listed = root.canonicalize().map_err(|e| e.to_string()).and_then(|root| {
+                let listed = list::files(&root, &path, format.extensions())?;
+                Ok((Place::Folder(Arc::new(root)), listed))
+            });
+            let (place, listed) = listed.map_err(|e| unlisted(&owner, format!("{}: {e}", path.display())))?;
+            Self::described(owner, place, listed, format)
+        });
+        opened.await.map_err(|e| fault::internal(e.to_string()))?
     }
 
-    fn open_blocking(connection: String, root: &Path, path: &Path, format: FileFormat) -> Result<Self, ScanError> {
-        let failed = |e: String| {
-            fault::source(
-                format!("the files behind `{connection}` cannot be read"),
-                format!("{}: {e}", path.display()),
-            )
+    /// The same for objects, which are held to what they are now.
+    pub(crate) async fn open_objects(
+        connector: &Arc<Connector>,
+        target: &ObjectTarget,
+        names: &ObjectNames,
+        format: FileFormat,
+        tag: &str,
+    ) -> Result<Self, ScanError> {
+        let (store, listed) = Store::open(connector, target, names, format.extensions(), tag).await?;
+        let owner = target.connection.clone();
+        let opened = tokio::task::spawn_blocking(move || Self::described(owner, Place::Store(store), listed, format));
+        opened.await.map_err(|e| fault::internal(e.to_string()))?
+    }
+
+    fn described(connection: String, place: Place, listed: Vec<Listed>, format: FileFormat) -> Result<Self, ScanError> {
+        let failed = |e: String| unlisted(&connection, place.with_trouble(e));
+        let whole = |f: Listed| File {
+            path: f.path,
+            meta: f.meta,
+            groups: Vec::new(),
         };
-        let extension = match format {
-            FileFormat::Parquet => "parquet",
-            FileFormat::Csv => "csv",
-        };
-        let root = root.canonicalize().map_err(|e| failed(e.to_string()))?;
-        let listed = list::files(&root, path, extension).map_err(failed)?;
         let (file_schema, files) = match format {
-            FileFormat::Parquet => parquet::metadata(&root, listed).map_err(failed)?,
+            FileFormat::Parquet => parquet::metadata(&place, listed).map_err(failed)?,
+            FileFormat::Arrow => ipc::metadata(&place, listed).map_err(failed)?,
             FileFormat::Csv => {
-                let schema = csv::metadata(&root, &listed).map_err(failed)?;
-                let file = |f: list::Listed| File {
-                    path: f.path,
-                    meta: f.meta,
-                    groups: Vec::new(),
-                };
-                (schema, listed.into_iter().map(file).collect())
+                let schema = csv::metadata(&place, &listed).map_err(failed)?;
+                (schema, listed.into_iter().map(whole).collect())
+            }
+            FileFormat::Ndjson => {
+                let schema = ndjson::metadata(&place, &listed).map_err(failed)?;
+                (schema, listed.into_iter().map(whole).collect())
             }
         };
         let fields: Vec<Field> = file_schema
@@ -124,7 +143,7 @@ impl FileTable {
             .collect();
         Ok(Self {
             connection,
-            root: Arc::new(root),
+            place,
             format,
             file_schema,
             schema: Arc::new(Schema::new(fields)),
@@ -167,7 +186,7 @@ impl RawTable for FileTable {
     }
 
     fn size(&self) -> Size {
-        let known = self.format == FileFormat::Parquet && self.files.iter().all(|f| !f.groups.is_empty());
+        let known = matches!(self.format, FileFormat::Parquet | FileFormat::Arrow) && self.files.iter().all(|f| !f.groups.is_empty());
         let rows = self.files.iter().flat_map(|f| &f.groups).map(|g| g.rows).sum();
         let bytes = self.files.iter().map(|f| f.meta.size).sum();
         Size {
@@ -192,11 +211,8 @@ impl RawTable for FileTable {
     fn state(&self) -> Option<[u8; 32]> {
         let mut digest = Context::new(&SHA256);
         for file in &self.files {
-            for part in [
-                file.path.as_os_str().as_encoded_bytes(),
-                &file.meta.size.to_be_bytes(),
-                &written(&file.meta).to_be_bytes(),
-            ] {
+            let (size, state) = (file.meta.size.to_be_bytes(), self.place.state(&file.meta)?);
+            for part in [file.path.as_os_str().as_encoded_bytes(), &size, state.as_bytes()] {
                 digest.update(&part.len().to_be_bytes());
                 digest.update(part);
             }
@@ -251,11 +267,6 @@ impl FileTable {
     }
 }
 
-/// When a file was last written, ns since 1970.
-fn written(meta: &ObjectMeta) -> i64 {
-    meta.last_modified.timestamp_nanos_opt().unwrap_or(i64::MAX)
-}
-
 /// What stands for "no file" in a folder of files that have no row group.
 fn none() -> ObjectMeta {
     ObjectMeta {
@@ -296,13 +307,7 @@ impl FileScan {
             return Ok(stream::empty().boxed());
         }
         // Chunks of one request are minutes apart, and must not be of two files.
-        let now = fs::metadata(&unit.file.path);
-        if !now.is_ok_and(|now| {
-            now.len() == unit.file.meta.size
-                && now
-                    .modified()
-                    .is_ok_and(|at| DateTime::<Utc>::from(at) == unit.file.meta.last_modified)
-        }) {
+        if !self.table.place.is_as_listed(&unit.file.path, &unit.file.meta) {
             let connection = &self.table.connection;
             return Err(fault::carry(fault::source(
                 format!("a file behind `{connection}` has changed since the request began to be read; ask again"),
@@ -311,7 +316,7 @@ impl FileScan {
         }
         match self.table.format {
             FileFormat::Parquet => self.parquet(unit, context),
-            FileFormat::Csv => Ok(self.csv(unit)),
+            FileFormat::Csv | FileFormat::Ndjson | FileFormat::Arrow => Ok(self.lines(unit)),
         }
     }
 
@@ -333,42 +338,58 @@ impl FileScan {
             .with_limit(self.limit)
             .with_preserve_order(true)
             .build();
-        let rows = DataSourceExec::from_data_source(config).execute(0, held::context(&self.table.root, context))?;
+        let rows = DataSourceExec::from_data_source(config).execute(0, place::context(self.table.place.store(), context))?;
         let (read, schema) = (Arc::clone(&self.read), Arc::clone(&self.schema));
         Ok(rows.map(move |batch| text::convert(&batch?, &read, &schema)).boxed())
     }
 
-    fn csv(&self, unit: &Unit) -> RawStream {
-        let rows = csv::Rows {
-            root: Arc::clone(&self.table.root),
-            path: unit.file.path.clone(),
-            schema: Arc::clone(&self.table.file_schema),
-            columns: self.columns.clone(),
-            limit: self.limit,
-        };
+    /// Of formats whose readers block.
+    fn lines(&self, unit: &Unit) -> RawStream {
+        let (place, file) = (self.table.place.clone(), unit.file.listed());
+        let (described, columns, limit) = (Arc::clone(&self.table.file_schema), self.columns.clone(), self.limit);
         let connection = self.table.connection.clone();
-        let (send, receive) = mpsc::channel(BATCHES_WAITING_MAX);
-        let reading = tokio::task::spawn_blocking(move || {
-            let failed = rows.read(|batch| send.blocking_send(Ok(batch)).is_ok()).err();
-            if let Some(error) = failed {
-                // Nobody may be waiting for it any more.
-                drop(send.blocking_send(Err(fault::carry(unreadable(&connection, error)))));
+        let trouble = place.clone();
+        let failed = move |error: String| unreadable(&connection, trouble.with_trouble(error));
+        match self.table.format {
+            FileFormat::Csv => {
+                let rows = csv::Rows {
+                    place,
+                    file,
+                    schema: described,
+                    columns,
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
             }
-        });
-        stream::unfold((receive, Some(reading)), |(mut receive, reading)| async move {
-            if let Some(batch) = receive.recv().await {
-                return Some((batch, (receive, reading)));
+            FileFormat::Ndjson => {
+                let rows = ndjson::Rows {
+                    place,
+                    file,
+                    schema: described,
+                    columns,
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
             }
-            // Closed. If the task did not end well, what it sent is not all there was.
-            let error = reading?.await.err()?;
-            Some((Err(fault::carry(fault::internal(error.to_string()))), (receive, None)))
-        })
-        .boxed()
+            FileFormat::Arrow | FileFormat::Parquet => {
+                let rows = ipc::Rows {
+                    place,
+                    file,
+                    batches: unit.groups,
+                    columns,
+                    described,
+                    schema: Arc::clone(&self.table.schema),
+                    limit,
+                };
+                bridge::rows(move |_, send| rows.read(send).map_err(failed))
+            }
+        }
     }
 }
 
-/// Batches of a file that may wait.
-const BATCHES_WAITING_MAX: usize = 2;
+fn unlisted(connection: &str, operator: String) -> ScanError {
+    fault::source(format!("the files behind `{connection}` cannot be read"), operator)
+}
 
 fn unreadable(connection: &str, operator: String) -> ScanError {
     fault::source(format!("a file behind `{connection}` cannot be read as it was described"), operator)
@@ -382,10 +403,10 @@ impl RawScan for FileScan {
     fn open(self: Arc<Self>, unit: usize, context: Arc<TaskContext>) -> RawStream {
         // The readers' texts may quote values: the operator's log gets the kind of the error and the file, not the text.
         let path = self.units.get(unit).map(|u| u.file.path.display().to_string()).unwrap_or_default();
-        let connection = self.table.connection.clone();
+        let (connection, place) = (self.table.connection.clone(), self.table.place.clone());
         let failed = move |e: DataFusionError| match fault::own(&e) {
             Some(own) => fault::carry(own),
-            None => fault::carry(unreadable(&connection, format!("{path}: {}", fault::kind(&e)))),
+            None => fault::carry(unreadable(&connection, place.with_trouble(format!("{path}: {}", fault::kind(&e))))),
         };
         match self.rows(unit, &context) {
             Ok(rows) => rows.map_err(failed).boxed(),

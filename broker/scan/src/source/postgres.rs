@@ -10,6 +10,6 @@ mod select;
 mod snapshot;
 mod table;
 
-pub(crate) use connect::Connector;
+pub(crate) use pool::Pool;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::PgTable;

@@ -6,34 +6,23 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::engine::fault;
-use crate::source::files::{FileFormat, FileTable};
+use crate::source::files::FileTable;
 use crate::source::{RawTable, Want, WantColumn};
 
 fn csv_table(house: &House, name: &str) -> Table {
     Table {
         dataset: "d".to_owned(),
         connection: "files".to_owned(),
-        source: Source::Csv {
+        source: Source::Files {
             root: house.folder.path().to_owned(),
             path: house.path(name),
+            format: FileFormat::Csv,
         },
     }
 }
 
 async fn governed(house: &House, table: Table, treatments: &[(&str, Treatment)]) -> Result<GovernedTable, ScanError> {
-    let columns = house.engine.describe(&table).await?.into_iter().map(|c| GovernedColumn {
-        treatment: treatments
-            .iter()
-            .find(|(n, _)| *n == c.name)
-            .map_or(Treatment::Open, |(_, t)| t.clone()),
-        class: None,
-        name: c.name,
-    });
-    Ok(GovernedTable {
-        columns: columns.collect(),
-        table,
-        row_filter: None,
-    })
+    govern(&house.engine, table, treatments).await
 }
 
 /// The second file's `ssn` stands where the first one has `name`: read by place, it would leave unmasked.
@@ -210,4 +199,228 @@ async fn an_error_below_the_mask_quotes_nothing() {
         house.csv(slice("d", None, None, None, None), vec![table]).await.unwrap_err()
     );
     assert!(!said.contains("219-09"), "{said}");
+}
+
+fn typed(house: &House, name: &str, format: FileFormat) -> Table {
+    Table {
+        dataset: "d".to_owned(),
+        connection: "files".to_owned(),
+        source: Source::Files {
+            root: house.folder.path().to_owned(),
+            path: house.path(name),
+            format,
+        },
+    }
+}
+
+/// What the broker delivers it reads again, and the attacks are those on Parquet.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_attack_shows_a_raw_value_of_any_format() {
+    let house = house();
+    for (name, delivered, format) in [
+        ("people.csv", Format::Csv, FileFormat::Csv),
+        ("people.jsonl", Format::Ndjson, FileFormat::Ndjson),
+        ("people.arrow", Format::Arrow, FileFormat::Arrow),
+    ] {
+        let people = house.governed("people", &[]).await;
+        let (bytes, _, _) = house
+            .fetch(order(slice("people", None, None, None, None), vec![people], delivered))
+            .await
+            .unwrap();
+        std::fs::write(house.path(name), bytes).unwrap();
+        let mut table = typed(&house, name, format);
+        table.dataset = "people".to_owned();
+        attacks::withstands(&house.engine, table).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_value_of_ndjson_comes_back() {
+    let house = house();
+    let lines = concat!(
+        "{\"i\": 1, \"m\": 12.50, \"f\": 1, \"s\": \"a\\u00e9\\n\\\"b\", \"b\": true, \"d\": \"2024-02-29\", \"t\": \"2024-02-29 01:02:03.5\", \"n\": {\"a\": [1, 2]}, \"x\": 1, \"big\": 12345678901234567890}\n",
+        "\n",
+        "{\"s\": \"\", \"i\": -9223372036854775808, \"f\": 0.25, \"m\": -0.05, \"late\": null}\r\n",
+        "{\"i\": null, \"f\": 1e300, \"n\": [], \"x\": \"1\", \"b\": false, \"late\": \"007\"}",
+    );
+    std::fs::write(house.path("a.ndjson"), lines).unwrap();
+    let table = governed(&house, typed(&house, "a.ndjson", FileFormat::Ndjson), &[]).await.unwrap();
+    assert_eq!(
+        types(&house.engine, &table.table).await,
+        "Int64 Decimal128(38, 2) Float64 Utf8 Boolean Date32 Timestamp(µs) Utf8 Utf8 Utf8 Utf8"
+    );
+    let shown = house.csv(slice("d", None, None, None, None), vec![table.clone()]).await.unwrap();
+    assert_eq!(
+        shown,
+        "i,m,f,s,b,d,t,n,x,big,late\n\
+         1,12.50,1.0,\"aé\n\"\"b\",true,2024-02-29,2024-02-29T01:02:03.500000,\"{\"\"a\"\": [1, 2]}\",1,12345678901234567890,\n\
+         -9223372036854775808,-0.05,0.25,\"\",,,,,,,\n\
+         ,,1e300,,false,,,[],1,,007\n"
+    );
+    let counted = house.csv(sql("SELECT count(*) AS n FROM d"), vec![table.clone()]).await.unwrap();
+    assert_eq!(counted, "n\n3\n");
+    let first = house
+        .csv(slice("d", Some(&["late", "i"]), None, None, Some(1)), vec![table])
+        .await
+        .unwrap();
+    assert_eq!(first, "late,i\n,1\n");
+}
+
+/// Ten thousand lines are alike, and then comes one that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_does_not_fit_ends_the_read_by_file_and_line() {
+    let house = house();
+    for (late, why) in [
+        ("{\"id\": 7, \"n\": \"078-05-1120\"}", "column `n` is not written as Int64"),
+        ("{\"id\": 7, \"n\": 78051120.5}", "column `n` is not written as Int64"),
+        ("{\"id\": 7, \"ssn\": \"078-05-1120\"}", "a field that the first lines do not have"),
+        ("{\"id\": 7, \"id\": 78051120}", "a field is there twice"),
+        ("{\"id\": 7, \"n\": 78051120", "not one JSON object"),
+        ("[78051120]", "not one JSON object"),
+        ("{\"id\": 7} {\"n\": 78051120}", "not one JSON object"),
+        ("{\"id\": 7, \"n\": \"\\ud800 078\"}", "not one JSON object"),
+    ] {
+        let mut text: String = (0..10_000).map(|i| format!("{{\"id\": {i}, \"n\": {i}}}\n")).collect();
+        text.push('\n');
+        text.push_str(late);
+        std::fs::write(house.path("late.ndjson"), text).unwrap();
+        let table = governed(&house, typed(&house, "late.ndjson", FileFormat::Ndjson), &[])
+            .await
+            .unwrap();
+        let error = house
+            .csv(slice("d", None, None, None, None), vec![table.clone()])
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Source, "{late}");
+        let operator = error.operator.unwrap();
+        assert!(
+            operator.contains("late.ndjson: line 10002: ") && operator.contains(why),
+            "{late}: {operator}"
+        );
+        assert!(
+            !operator.contains("078") && !operator.contains("7805") && !error.public.contains("78"),
+            "{operator}"
+        );
+        let early = house
+            .csv(slice("d", Some(&["id"]), None, None, Some(9000)), vec![table])
+            .await
+            .unwrap();
+        assert_eq!(early.lines().count(), 9001);
+    }
+    std::fs::write(house.path("bad.ndjson"), "{\"id\": 1}\n{\"id\": 078051120}\n").unwrap();
+    let error = governed(&house, typed(&house, "bad.ndjson", FileFormat::Ndjson), &[])
+        .await
+        .unwrap_err();
+    assert!(error.operator.as_ref().unwrap().contains("line 2"), "{error:?}");
+    assert!(!format!("{error:?}").contains("07805"), "{error:?}");
+}
+
+/// Fields are found by their names, whatever their order in a line or file.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_of_ndjson_are_masked_by_name() {
+    let house = house();
+    std::fs::create_dir(house.path("many")).unwrap();
+    std::fs::write(house.path("many/1.ndjson"), "{\"name\": \"Ada\", \"ssn\": \"078-05-1120\"}\n").unwrap();
+    std::fs::write(house.path("many/2.jsonl"), "{\"ssn\": \"219-09-9999\", \"name\": \"Bob\"}\n").unwrap();
+    std::fs::write(house.path("many/3.csv"), "ssn\n457-55-5462\n").unwrap();
+    let table = governed(&house, typed(&house, "many", FileFormat::Ndjson), &[("ssn", last4())])
+        .await
+        .unwrap();
+    let shown = house.csv(slice("d", None, None, None, None), vec![table]).await.unwrap();
+    assert_eq!(shown, "name,ssn\nAda,*******1120\nBob,*******9999\n");
+}
+
+fn arrow_file(path: &std::path::Path, batches: &[RecordBatch]) {
+    use datafusion::arrow::ipc::writer::FileWriter;
+    let mut writer = FileWriter::try_new(std::fs::File::create(path).unwrap(), &batches[0].schema()).unwrap();
+    batches.iter().for_each(|b| writer.write(b).unwrap());
+    writer.finish().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrow_files_are_read_by_their_batches_and_never_past_their_end() {
+    use datafusion::arrow::array::{DictionaryArray, StringViewArray};
+    use datafusion::arrow::datatypes::Int32Type;
+    let house = house();
+    let words: DictionaryArray<Int32Type> = [Some("a"), None, Some("b"), Some("a")].into_iter().collect();
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for n in 0..4 {
+        lists.values().append_value(format!("t{n}"));
+        lists.append(n != 1);
+    }
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as ArrayRef, true),
+        ("word", Arc::new(words), true),
+        (
+            "view",
+            Arc::new(StringViewArray::from(vec![
+                Some("x"),
+                None,
+                Some("a text that is longer than twelve"),
+                Some(""),
+            ])),
+            true,
+        ),
+        ("tags", Arc::new(lists.finish()), true),
+    ])
+    .unwrap();
+    arrow_file(&house.path("a.arrow"), &[batch.slice(0, 2), batch.slice(2, 2)]);
+    let table = governed(&house, typed(&house, "a.arrow", FileFormat::Arrow), &[]).await.unwrap();
+    assert_eq!(types(&house.engine, &table.table).await, "Int64 Utf8 Utf8 Utf8");
+    let query = || slice("d", Some(&["tags", "id", "word", "view"]), None, None, None);
+    let expected = "tags,id,word,view\n[t0],1,a,x\n,2,,\n[t2],3,b,a text that is longer than twelve\n[t3],4,a,\"\"\n";
+    assert_eq!(house.csv(query(), vec![table.clone()]).await.unwrap(), expected);
+    let planned = house.plan(query(), vec![table.clone()]).await.unwrap();
+    assert_eq!(planned.rows_estimated, Some(4));
+    assert_eq!(
+        house.csv(sql("SELECT count(*) AS n FROM d"), vec![table.clone()]).await.unwrap(),
+        "n\n4\n"
+    );
+    // Cut anywhere, or with a footer that asks for more than there is, it is not read as if it were whole.
+    let whole = std::fs::read(house.path("a.arrow")).unwrap();
+    for length in [0, 5, 6, 19, 40, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(house.path("a.arrow"), &whole[..length]).unwrap();
+        let error = house.csv(query(), vec![table.clone()]).await.unwrap_err();
+        assert_eq!(error.kind, ScanErrorKind::Source, "{length}: {error:?}");
+    }
+    for at in (whole.len() - 300..whole.len() - 10).step_by(7) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x7f;
+        std::fs::write(house.path("a.arrow"), changed).unwrap();
+        // Refused, or by luck the same: no other rows, no crash of the broker.
+        match house.csv(query(), vec![table.clone()]).await {
+            Ok(shown) => assert_eq!(shown, expected, "{at}"),
+            Err(error) => assert!(!error.public.contains("t0"), "{error:?}"),
+        }
+    }
+    // A file of other columns than the first.
+    std::fs::create_dir(house.path("two")).unwrap();
+    arrow_file(&house.path("two/1.arrow"), &[batch.project(&[0, 1]).unwrap()]);
+    arrow_file(&house.path("two/2.arrow"), &[batch.project(&[1, 0]).unwrap()]);
+    let error = governed(&house, typed(&house, "two", FileFormat::Arrow), &[]).await.unwrap_err();
+    assert!(error.operator.unwrap().contains("other columns"));
+}
+
+/// A stream that ends early is told from one that is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cut_short_is_no_table() {
+    let house = house();
+    let people = house.governed("people", &[]).await;
+    let (bytes, _, _) = house
+        .fetch(order(slice("people", None, None, None, None), vec![people], Format::Arrow))
+        .await
+        .unwrap();
+    std::fs::write(house.path("p.arrow"), &bytes).unwrap();
+    let table = governed(&house, typed(&house, "p.arrow", FileFormat::Arrow), &[]).await.unwrap();
+    let query = || slice("d", Some(&["id"]), None, None, None);
+    assert_eq!(house.csv(query(), vec![table.clone()]).await.unwrap(), "id\n1\n2\n3\n4\n5\n6\n");
+    let limited = house
+        .csv(slice("d", Some(&["id"]), None, None, Some(2)), vec![table.clone()])
+        .await
+        .unwrap();
+    assert_eq!(limited, "id\n1\n2\n");
+    for length in [4, 100, bytes.len() - 9] {
+        std::fs::write(house.path("p.arrow"), &bytes[..length]).unwrap();
+        assert!(house.csv(query(), vec![table.clone()]).await.is_err(), "{length}");
+    }
 }

@@ -27,9 +27,10 @@ fn crowd(house: &House, rows: i64) -> Table {
     Table {
         dataset: "crowd".to_owned(),
         connection: "files".to_owned(),
-        source: Source::Parquet {
+        source: Source::Files {
             root: house.folder.path().to_owned(),
             path,
+            format: FileFormat::Parquet,
         },
     }
 }

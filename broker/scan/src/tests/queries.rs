@@ -408,9 +408,10 @@ async fn a_folder_is_one_table() {
     let table = Table {
         dataset: "days".to_owned(),
         connection: "files".to_owned(),
-        source: Source::Parquet {
+        source: Source::Files {
             root: house.folder.path().to_owned(),
             path: folder.clone(),
+            format: FileFormat::Parquet,
         },
     };
     let columns = vec![GovernedColumn {

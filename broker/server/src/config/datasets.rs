@@ -1,19 +1,17 @@
 //! `[datasets]`: what may be asked for, and on what terms.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use chunk_core::catalog::{Dataset, Unclassified};
 use chunk_core::limits::{
     FETCH_BYTES_DEFAULT, FETCH_ROWS_DEFAULT, GRANT_S_DEFAULT, NUMBER_MAX, PENDING_S_DEFAULT, REASON_BYTES_MAX, SQL_BYTES_MAX,
 };
 use chunk_core::recording::Keep;
-use chunk_port::{PostgresTarget, Source};
 use toml::Spanned;
 
 use super::check::{Check, nearest};
 use super::raw::{At, Named, RawDataset};
+use super::sources::{self, Place};
 use super::{Connection, MaskConfig};
 
 /// Words that SQL would not take as a table's name.
@@ -192,19 +190,13 @@ fn dataset(
         }
         return None;
     };
-    let (kind, source) = match reached {
-        Connection::Postgres { target, .. } => {
-            check.not_here(&raw.path, &format!("{path}.path"), "is for files; a table is named by `table`");
-            check.not_here(&raw.format, &format!("{path}.format"), "is for files");
-            let table = check.required(raw.table, &section, &format!("{path}.table"))?;
-            postgres_table(check, &table, target, &path)?
-        }
-        Connection::Files { root } => {
-            check.not_here(&raw.table, &format!("{path}.table"), "is for databases; a file is named by `path`");
-            let file = check.required(raw.path, &section, &format!("{path}.path"))?;
-            file_source(check, &file, raw.format, root, &path)?
-        }
+    let place = Place {
+        table: raw.table,
+        path: raw.path,
+        files: raw.files,
+        format: raw.format,
     };
+    let (kind, source) = sources::source(check, place, reached, &section, &path)?;
     Some(Dataset {
         name: name.get_ref().clone(),
         description,
@@ -246,84 +238,4 @@ fn labels(check: &mut Check<'_>, field: At<Vec<String>>, path: &str) -> Vec<Stri
     labels.sort();
     labels.dedup();
     labels
-}
-
-fn postgres_table(
-    check: &mut Check<'_>,
-    field: &Spanned<String>,
-    target: &Arc<PostgresTarget>,
-    path: &str,
-) -> Option<(&'static str, Source)> {
-    let good = |part: &str| !part.is_empty() && part.len() <= 63 && !part.contains('.') && !part.chars().any(char::is_control);
-    match field.get_ref().split_once('.') {
-        Some((schema, table)) if good(schema) && good(table) => Some((
-            "postgres",
-            Source::Postgres {
-                target: Arc::clone(target),
-                schema: schema.to_owned(),
-                table: table.to_owned(),
-            },
-        )),
-        _ => {
-            check.faults.at(
-                &field.span(),
-                format!("`{path}.table` must be SCHEMA.TABLE, e.g. \"public.customers\""),
-            );
-            None
-        }
-    }
-}
-
-fn file_source(
-    check: &mut Check<'_>,
-    field: &Spanned<String>,
-    format: At<String>,
-    root: &Path,
-    path: &str,
-) -> Option<(&'static str, Source)> {
-    let relative = PathBuf::from(field.get_ref());
-    if field.get_ref().is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-        check.faults.at(
-            &field.span(),
-            format!("`{path}.path` must be below the connection's root, without `..` and without a leading `/`"),
-        );
-        return None;
-    }
-    let file = root.join(&relative);
-    // A file may appear later; a link that leads out of the root may not.
-    if file.canonicalize().is_ok_and(|resolved| !resolved.starts_with(root)) {
-        check.faults.at(
-            &field.span(),
-            format!("`{path}.path` is a link that leads out of the connection's root"),
-        );
-        return None;
-    }
-    let named = match format {
-        Some(field) => check.word(&field, &format!("{path}.format"), &[("parquet", "parquet"), ("csv", "csv")])?,
-        None => match relative.extension().and_then(|e| e.to_str()) {
-            Some("parquet") => "parquet",
-            Some("csv") => "csv",
-            _ => {
-                check.faults.at(
-                    &field.span(),
-                    format!("`{path}.path` ends in neither .parquet nor .csv: say `format = \"parquet\"` or `\"csv\"`"),
-                );
-                return None;
-            }
-        },
-    };
-    Some((
-        named,
-        if named == "parquet" {
-            Source::Parquet {
-                root: root.to_owned(),
-                path: file,
-            }
-        } else {
-            Source::Csv {
-                root: root.to_owned(),
-                path: file,
-            }
-        },
-    ))
 }

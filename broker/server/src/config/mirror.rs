@@ -8,10 +8,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
+use super::SecretRef;
+use super::bucket;
 use super::check::Check;
 use super::connections::secret;
 use super::raw::{At, RawSecret};
-use super::{SecretRef, is_loopback};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +94,6 @@ pub enum RetentionMode {
 }
 
 const INTERVAL_S_DEFAULT: i64 = 60;
-const REGION_DEFAULT: &str = "us-east-1";
 /// A hundred years; what is locked so long by mistake stays.
 const RETENTION_DAYS_MAX: i64 = 36_500;
 
@@ -142,23 +142,7 @@ fn folder(check: &mut Check<'_>, directory: Spanned<String>, raw: &RawMirror) ->
 }
 
 fn bucket(check: &mut Check<'_>, section: &Range<usize>, url: &Spanned<String>, raw: RawMirror) -> Option<BucketConfig> {
-    let named = name_and_prefix(url.get_ref());
-    if named.is_none() {
-        check.faults.at(
-            &url.span(),
-            "`mirror.url` must be s3://BUCKET or s3://BUCKET/PREFIX: a bucket of 3 to 63 of a–z, 0–9, `.` and `-`, a prefix of letters, digits, `.`, `_`, `-` and `/`",
-        );
-    }
-    let region = match raw.region {
-        Some(field) => region(check, &field),
-        None => Some(REGION_DEFAULT.to_owned()),
-    };
-    let own = raw.endpoint.is_some();
-    let endpoint = match (raw.endpoint, &region) {
-        (Some(field), _) => endpoint(check, &field),
-        (None, Some(region)) => Url::parse(&format!("https://s3.{region}.amazonaws.com")).ok(),
-        (None, None) => None,
-    };
+    let address = bucket::address(check, url, raw.endpoint, raw.region, "mirror");
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, "mirror.ca_file"));
     let access_key = check
         .required(raw.access_key, section, "mirror.access_key")
@@ -168,14 +152,13 @@ fn bucket(check: &mut Check<'_>, section: &Range<usize>, url: &Spanned<String>, 
         .and_then(|field| secret(check, field, "mirror.secret_key"));
     let session_token = raw.session_token.map(|field| secret(check, field, "mirror.session_token"));
     let retention = retention(check, raw.retention_days, raw.retention_mode);
-    let (name, prefix) = named?;
+    let address = address?;
     Some(BucketConfig {
-        // A dot in its name is a name that the service's certificate does not cover.
-        path_style: own || name.contains('.'),
-        name,
-        prefix,
-        endpoint: endpoint?,
-        region: region?,
+        path_style: address.path_style,
+        name: address.name,
+        prefix: address.prefix,
+        endpoint: address.endpoint,
+        region: address.region,
         ca_file,
         access_key: access_key?,
         secret_key: secret_key?,
@@ -209,49 +192,6 @@ fn retention(check: &mut Check<'_>, days: At<i64>, mode: At<String>) -> Option<O
             None
         }
     }
-}
-
-fn name_and_prefix(url: &str) -> Option<(String, String)> {
-    let rest = url.strip_prefix("s3://")?.trim_end_matches('/');
-    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let word = |text: &str, more: &[u8]| {
-        text.bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || more.contains(&b))
-    };
-    let ends = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let good_name = (3..=63).contains(&name.len()) && word(name, b".-") && ends(bytes.first()) && ends(bytes.last());
-    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && word(&part.to_ascii_lowercase(), b"._-");
-    let good_prefix = prefix.is_empty() || (prefix.len() <= 512 && prefix.split('/').all(part));
-    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-    (good_name && good_prefix).then(|| (name.to_owned(), prefix))
-}
-
-/// It becomes part of a host's name.
-fn region(check: &mut Check<'_>, field: &Spanned<String>) -> Option<String> {
-    let text = field.get_ref();
-    let good = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !good {
-        check
-            .faults
-            .at(&field.span(), "`mirror.region` must be the name of a region, like eu-central-1");
-    }
-    good.then(|| text.clone())
-}
-
-fn endpoint(check: &mut Check<'_>, field: &Spanned<String>) -> Option<Url> {
-    let good = Url::parse(field.get_ref()).ok().filter(|url| {
-        let scheme = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        scheme && bare && url.username().is_empty() && url.password().is_none() && url.host().is_some()
-    });
-    if good.is_none() {
-        check.faults.at(
-            &field.span(),
-            "`mirror.endpoint` must be https://HOST without path or query (http:// only on loopback)",
-        );
-    }
-    good
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Relative paths are below the folder of the file, never below the working directory.
 
 mod broker;
+mod bucket;
 mod check;
 mod classes;
 mod connections;
@@ -17,6 +18,7 @@ mod policies;
 mod raw;
 mod retention;
 mod sinks;
+mod sources;
 mod timestamps;
 mod witness;
 mod workload;
@@ -30,7 +32,7 @@ use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
 use chunk_core::retention::Retention;
 use chunk_core::settings::IssuerSettings;
-use chunk_port::{DateUnit, Mask, PostgresTarget};
+use chunk_port::{DateUnit, Mask, MysqlTarget, ObjectTarget, PostgresTarget};
 use url::Url;
 
 pub(crate) use broker::is_loopback;
@@ -136,10 +138,29 @@ pub enum Connection {
         /// Where its password is.
         password: SecretRef,
     },
+    /// A MySQL or MariaDB server.
+    Mysql {
+        /// How it is reached.
+        target: Arc<MysqlTarget>,
+        /// Where its password is.
+        password: SecretRef,
+    },
+    /// A folder of SQLite files on this machine.
+    Sqlite {
+        /// The folder; datasets are in files below it.
+        root: PathBuf,
+    },
     /// A folder of files on this machine.
     Files {
         /// The folder; datasets are below it.
         root: PathBuf,
+    },
+    /// A bucket, or files behind an address.
+    Objects {
+        /// How it is reached.
+        target: Arc<ObjectTarget>,
+        /// Its secrets, by the keys that name them.
+        keys: Vec<(&'static str, SecretRef)>,
     },
 }
 

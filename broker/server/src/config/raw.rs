@@ -82,7 +82,7 @@ pub(super) struct RawIssuer {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConnection {
     pub(super) kind: At<String>,
-    // postgres
+    // postgres, mysql
     pub(super) host: At<String>,
     pub(super) port: At<i64>,
     pub(super) database: At<String>,
@@ -91,8 +91,18 @@ pub(super) struct RawConnection {
     pub(super) ca_file: At<String>,
     pub(super) plaintext: At<bool>,
     pub(super) statement_timeout_s: At<i64>,
-    // files
+    // sqlite, files
     pub(super) root: At<String>,
+    // s3, http
+    pub(super) url: At<String>,
+    // s3
+    pub(super) endpoint: At<String>,
+    pub(super) region: At<String>,
+    pub(super) access_key: At<RawSecret>,
+    pub(super) secret_key: At<RawSecret>,
+    pub(super) session_token: At<RawSecret>,
+    // http
+    pub(super) token: At<RawSecret>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +134,7 @@ pub(super) struct RawDataset {
     pub(super) connection: At<String>,
     pub(super) table: At<String>,
     pub(super) path: At<String>,
+    pub(super) files: At<Vec<String>>,
     pub(super) format: At<String>,
     pub(super) description: At<String>,
     pub(super) unclassified: At<String>,

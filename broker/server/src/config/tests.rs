@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
-use chunk_port::{Mask, Source};
+use chunk_port::{FileFormat, Mask, ObjectNames, ObjectPlace, Source};
 use chunk_wire::session::SignIn;
 
 use super::{Config, Connection, Faults, load};
@@ -70,7 +70,7 @@ fn the_documented_example_is_good() {
         std::fs::write(dir.path().join("policies").join(name), text).unwrap();
     }
     let config = read(dir.path()).unwrap();
-    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (3, 4, 2));
+    assert_eq!((config.connections.len(), config.datasets.len(), config.issuers.len()), (7, 8, 2));
     let customers = config.datasets.get("customers").unwrap();
     assert_eq!(
         (customers.rows_max, customers.pending_s, customers.grant_s, customers.quorum),
@@ -78,7 +78,21 @@ fn the_documented_example_is_good() {
     );
     assert!(matches!(&customers.source, Source::Postgres { schema, table, .. } if schema == "public" && table == "customers"));
     let events = config.datasets.get("events").unwrap();
-    assert!(matches!(&events.source, Source::Csv { path, .. } if path.ends_with("lake/events/2026")));
+    assert!(matches!(&events.source, Source::Files { path, format: FileFormat::Csv, .. } if path.ends_with("lake/events/2026")));
+    let clicks = config.datasets.get("clicks").unwrap();
+    assert!(
+        matches!(&clicks.source, Source::Objects { names: ObjectNames::Below(key), format: FileFormat::Parquet, target } if key == "clicks/2026"
+            && matches!(&target.place, ObjectPlace::S3 { bucket, prefix, region, path_style: false, .. } if bucket == "acme-lake" && prefix == "prod/" && region == "eu-central-1"))
+    );
+    let rates = config.datasets.get("rates").unwrap();
+    assert!(
+        matches!(&rates.source, Source::Objects { names: ObjectNames::Listed(names), format: FileFormat::Csv, .. } if names.len() == 2)
+    );
+    let contacts = config.datasets.get("contacts").unwrap();
+    assert!(matches!(&contacts.source, Source::Mysql { database, table, .. } if database == "crm" && table == "contacts"));
+    let tickets = config.datasets.get("tickets").unwrap();
+    assert_eq!(tickets.kind, "sqlite");
+    assert!(matches!(&tickets.source, Source::Sqlite { path, table, .. } if path.ends_with("lake/helpdesk.db") && table == "tickets"));
     assert_eq!(
         (config.datasets.get("orders").unwrap().unclassified, events.unclassified),
         (Unclassified::Open, Unclassified::Scan)
@@ -199,8 +213,8 @@ email = "emial"
     broker.toml:19: `connections.Warehouse.password`: a password is written as { env = "VARIABLE" }, { file = "PATH" } or { sealed = "…" } (see `chunk-broker seal`)
     broker.toml:20: `connections.Warehouse.port` must be between 1 and 65535
     broker.toml:24: `connections.files.root`: missing cannot be opened (entity not found)
-    broker.toml:25: `connections.files.user` is only for kind = "postgres"
-    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `files`
+    broker.toml:25: `connections.files.user` is only for kind = "postgres" or "mysql"
+    broker.toml:28: `connections.odd.kind` must be one of `postgres`, `mysql`, `sqlite`, `files`, `s3`, `http`
     broker.toml:31: `classes.email.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`
     broker.toml:33: `classes.name.keep_last` or `keep_first` is missing: partial must say what it keeps
     broker.toml:38: `classes.card.keep_last` is only for mask = "partial"
@@ -338,6 +352,114 @@ fn a_dataset_never_leads_out_of_its_folder() {
     ] {
         assert!(with(bad).contains("datasets.d.path"), "{bad}");
     }
+}
+
+#[test]
+fn a_table_of_sqlite_is_a_file_below_the_folder_and_a_name() {
+    let with = |place: &str| {
+        faults(&format!(
+            "{GOOD}\n[connections.app]\nkind = \"sqlite\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"app\"\n{place}\n"
+        ))
+    };
+    assert_eq!(with("path = \"a.db\"\ntable = \"Some table\""), "");
+    for (place, fault) in [
+        ("path = \"a.db\"", "`datasets.d.table` is missing"),
+        ("table = \"t\"", "`datasets.d.path` is missing"),
+        ("path = \"../a.db\"\ntable = \"t\"", "`datasets.d.path` must be below"),
+        ("path = \"a.db\"\ntable = \"SQLITE_schema\"", "none of SQLite's own"),
+        ("path = \"a.db\"\ntable = \"\"", "`datasets.d.table` must be the name"),
+        (
+            "path = \"a.db\"\ntable = \"t\"\nformat = \"csv\"",
+            "`datasets.d.format` is for files",
+        ),
+    ] {
+        let found = with(place);
+        assert!(found.contains(fault) && found.lines().count() == 1, "{place}: {found}");
+    }
+}
+
+#[test]
+fn object_stores_are_reached_by_tls_with_keys_that_do_not_stand_in_the_file() {
+    let with = |kind: &str, connection: &str, place: &str| {
+        faults(&format!(
+            "{GOOD}\n[connections.o]\nkind = \"{kind}\"\n{connection}\n[datasets.d]\nconnection = \"o\"\n{place}\n"
+        ))
+    };
+    let keys = "access_key = { env = \"A\" }\nsecret_key = { env = \"B\" }";
+    let s3 = |more: &str| format!("url = \"s3://acme-lake/prod\"\n{keys}\n{more}");
+    let http = |more: &str| format!("url = \"https://files.acme.example/open/\"\n{more}");
+    let one = "path = \"a/b.parquet\"";
+    assert_eq!(with("s3", &s3(""), one), "");
+    assert_eq!(
+        with(
+            "s3",
+            &s3("endpoint = \"http://127.0.0.1:9000\""),
+            "path = \"days\"\nformat = \"ndjson\""
+        ),
+        ""
+    );
+    assert_eq!(with("http", &http("token = { env = \"T\" }"), one), "");
+    assert_eq!(with("http", &http(""), "files = [\"a.csv\", \"b/c.csv\"]"), "");
+    for (kind, connection, place, fault) in [
+        (
+            "s3",
+            s3("endpoint = \"http://s3.acme.example\""),
+            one,
+            "`connections.o.endpoint` must be https://HOST",
+        ),
+        (
+            "s3",
+            "url = \"s3://acme-lake\"".to_owned(),
+            one,
+            "`connections.o.access_key` is missing",
+        ),
+        (
+            "s3",
+            s3("token = { env = \"T\" }"),
+            one,
+            "`connections.o.token` is only for kind = \"http\"",
+        ),
+        ("s3", s3("plaintext = true"), one, "`connections.o.plaintext` is only for"),
+        ("s3", s3(""), "path = \"../a.parquet\"", "`datasets.d.path` must be"),
+        ("s3", s3(""), "path = \"a//b.parquet\"", "`datasets.d.path` must be"),
+        ("s3", s3(""), "files = [\"a.csv\"]", "`datasets.d.files` is only for"),
+        ("s3", s3(""), "path = \"days\"", "ends in no format's extension"),
+        (
+            "http",
+            "url = \"http://files.acme.example/\"".to_owned(),
+            one,
+            "`connections.o.url` must be https://HOST/PATH",
+        ),
+        (
+            "http",
+            "url = \"https://u:p@files.acme.example/\"".to_owned(),
+            one,
+            "`connections.o.url` must be https://HOST/PATH",
+        ),
+        (
+            "http",
+            http(""),
+            "files = [\"a.csv\", \"b.parquet\"]",
+            "`datasets.d.files` must all end in the extension of one format",
+        ),
+        ("http", http(""), "files = []", "`datasets.d.files` must name"),
+        ("http", http(""), "files = [\"/a.csv\"]", "`datasets.d.files` must name"),
+        (
+            "http",
+            http(""),
+            "path = \"a.csv\"\nfiles = [\"b.csv\"]",
+            "`datasets.d.files` stands beside `path`",
+        ),
+    ] {
+        let found = with(kind, &connection, place);
+        assert!(found.contains(fault), "{kind} {connection} {place}: {found}");
+    }
+    let found = with(
+        "s3",
+        "url = \"s3://acme-lake\"\naccess_key = \"AKIAhunter2\"\nsecret_key = { env = \"B\" }",
+        one,
+    );
+    assert!(found.contains("connections.o.access_key") && !found.contains("hunter2"), "{found}");
 }
 
 #[test]

@@ -42,9 +42,9 @@ impl SecretReader {
     }
 }
 
-/// Credentials by connection.
+/// Credentials by connection and the key that names each.
 pub struct Credentials {
-    places: BTreeMap<String, SecretRef>,
+    places: BTreeMap<String, Vec<(&'static str, SecretRef)>>,
     reader: SecretReader,
 }
 
@@ -52,9 +52,13 @@ impl Credentials {
     /// The credentials of these connections.
     #[must_use]
     pub fn new(connections: &BTreeMap<String, Connection>, env: Env, master: MasterKey) -> Self {
-        let places = connections.iter().filter_map(|(name, connection)| match connection {
-            Connection::Postgres { password, .. } => Some((name.clone(), password.clone())),
-            Connection::Files { .. } => None,
+        let places = connections.iter().map(|(name, connection)| {
+            let keys = match connection {
+                Connection::Postgres { password, .. } | Connection::Mysql { password, .. } => vec![(PASSWORD, password.clone())],
+                Connection::Objects { keys, .. } => keys.clone(),
+                Connection::Sqlite { .. } | Connection::Files { .. } => Vec::new(),
+            };
+            (name.clone(), keys)
         });
         Self {
             places: places.collect(),
@@ -62,25 +66,33 @@ impl Credentials {
         }
     }
 
-    /// Every connection whose credential cannot be read now, and why.
+    /// Every connection with a credential that cannot be read now, and why.
     #[must_use]
     pub fn faults(&self) -> Vec<(String, String)> {
-        self.places
-            .keys()
-            .filter_map(|name| self.password(name).err().map(|why| (name.clone(), why)))
+        let all = self
+            .places
+            .iter()
+            .flat_map(|(name, keys)| keys.iter().map(move |(key, _)| (name, key)));
+        all.filter_map(|(name, key)| self.key(name, key).err().map(|why| (name.clone(), why)))
             .collect()
     }
 }
 
+const PASSWORD: &str = "password";
+
 impl Secrets for Credentials {
     fn password(&self, connection: &str) -> Result<Zeroizing<String>, String> {
-        let place = self
-            .places
-            .get(connection)
-            .ok_or_else(|| format!("connection `{connection}` has no password configured"))?;
-        self.reader
-            .read(place)
-            .map_err(|why| format!("password of connection `{connection}`: {why}"))
+        self.key(connection, PASSWORD)?
+            .ok_or_else(|| format!("connection `{connection}` has no password configured"))
+    }
+
+    fn key(&self, connection: &str, name: &str) -> Result<Option<Zeroizing<String>>, String> {
+        let keys = self.places.get(connection).map(Vec::as_slice).unwrap_or_default();
+        let Some((_, place)) = keys.iter().find(|(key, _)| *key == name) else {
+            return Ok(None);
+        };
+        let read = self.reader.read(place);
+        read.map(Some).map_err(|why| format!("{name} of connection `{connection}`: {why}"))
     }
 }
 

@@ -4,9 +4,7 @@
 //! order would put one column's values under another's name, and so past its mask; so each file's header must be the first
 //! one's, word by word, when the folder is opened and again when the file is read.
 
-use std::fs::File;
-use std::io::{BufReader, Seek};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Read, Seek};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
@@ -15,18 +13,18 @@ use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::cells::{self, Guess};
-use super::held;
 use super::list::Listed;
+use super::place::Place;
+use crate::source::cells::{self, Guess};
 
 /// The columns' names from the header, their types from what the first lines have in common.
-pub(super) fn metadata(root: &Path, listed: &[Listed]) -> Result<SchemaRef, String> {
+pub(super) fn metadata(place: &Place, listed: &[Listed]) -> Result<SchemaRef, String> {
     let mut names: Option<Vec<String>> = None;
     let mut guesses = Vec::new();
     let mut left = SAMPLE_ROWS;
     for entry in listed {
         let failed = |e: String| format!("{}: {e}", entry.path.display());
-        let mut file = held::open(root, &entry.path).map_err(|e| failed(e.to_string()))?;
+        let mut file = place.open(entry).map_err(|e| failed(e.to_string()))?;
         if entry.meta.size == 0 {
             continue;
         }
@@ -52,17 +50,17 @@ const SAMPLE_ROWS: usize = 10_000;
 const BATCH_ROWS: usize = 8192;
 
 /// The names in the first line. The file is left at its beginning.
-fn header(file: &mut File) -> Result<Vec<String>, String> {
+fn header<R: Read + Seek>(file: &mut R) -> Result<Vec<String>, String> {
     // The parser's own texts may quote what it read.
     let (schema, _) = Format::default()
         .with_header(true)
-        .infer_schema(BufReader::new(&*file), Some(0))
+        .infer_schema(BufReader::new(&mut *file), Some(0))
         .map_err(|_| "its header cannot be read".to_owned())?;
     file.rewind().map_err(|e| e.to_string())?;
     Ok(schema.fields().iter().map(|f| f.name().clone()).collect())
 }
 
-fn sample(file: File, names: &[String], guesses: &mut [Guess], rows: usize) -> Result<usize, String> {
+fn sample(file: impl Read, names: &[String], guesses: &mut [Guess], rows: usize) -> Result<usize, String> {
     let reader = ReaderBuilder::new(texts(names))
         .with_header(true)
         .with_batch_size(rows.min(BATCH_ROWS))
@@ -95,10 +93,10 @@ fn texts(names: &[String]) -> SchemaRef {
 
 /// A file to read.
 pub(super) struct Rows {
-    /// The connection's root.
-    pub(super) root: Arc<PathBuf>,
+    /// Where the file is.
+    pub(super) place: Place,
     /// The file.
-    pub(super) path: PathBuf,
+    pub(super) file: Listed,
     /// Every column, as it was described.
     pub(super) schema: SchemaRef,
     /// Those wanted.
@@ -109,9 +107,9 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
-    pub(super) fn read(self, mut send: impl FnMut(RecordBatch) -> bool) -> Result<(), String> {
-        let failed = |e: String| format!("{}: {e}", self.path.display());
-        let mut file = held::open(&self.root, &self.path).map_err(|e| failed(e.to_string()))?;
+    pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
+        let failed = |e: String| format!("{}: {e}", self.file.path.display());
+        let mut file = self.place.open(&self.file).map_err(|e| failed(e.to_string()))?;
         let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
         if header(&mut file).map_err(failed)? != names {
             return Err(failed("its header is no longer what was described".to_owned()));

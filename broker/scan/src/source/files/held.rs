@@ -13,9 +13,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::execution::TaskContext;
-use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl};
-use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::local::LocalFileSystem;
@@ -26,7 +23,7 @@ use object_store::{
 };
 
 /// Opens a regular file below `root`, which must be a real path without links.
-pub(super) fn open(root: &Path, path: &Path) -> io::Result<File> {
+pub(crate) fn open(root: &Path, path: &Path) -> io::Result<File> {
     let outside = || {
         io::Error::new(
             io::ErrorKind::PermissionDenied,
@@ -49,37 +46,18 @@ pub(super) fn open(root: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
-/// The context with a store in which only files below `root` are.
-pub(super) fn context(root: &Arc<PathBuf>, context: &TaskContext) -> Arc<TaskContext> {
-    let registry = DefaultObjectStoreRegistry::new();
-    let store = Arc::new(Held { root: Arc::clone(root) });
-    drop(registry.register_store(ObjectStoreUrl::local_filesystem().as_ref(), store));
-    let env = context.runtime_env();
-    let runtime = RuntimeEnv {
-        memory_pool: Arc::clone(&env.memory_pool),
-        disk_manager: Arc::clone(&env.disk_manager),
-        cache_manager: Arc::clone(&env.cache_manager),
-        object_store_registry: Arc::new(registry),
-    };
-    Arc::new(TaskContext::new(
-        context.task_id(),
-        context.session_id(),
-        context.session_config().clone(),
-        context.scalar_functions().clone(),
-        context.higher_order_functions().clone(),
-        context.aggregate_functions().clone(),
-        context.window_functions().clone(),
-        Arc::new(runtime),
-    ))
-}
-
 /// Reads files below a root, and does nothing else.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     root: Arc<PathBuf>,
 }
 
 impl Held {
+    /// Below `root`, which must be a real path without links.
+    pub(super) fn new(root: &Arc<PathBuf>) -> Self {
+        Self { root: Arc::clone(root) }
+    }
+
     async fn with_file<T: Send + 'static>(
         &self,
         location: &Location,
@@ -96,7 +74,8 @@ impl Held {
     }
 }
 
-fn refused<T>(operation: &str) -> Result<T> {
+/// What a store that is only read does not do.
+pub(crate) fn refused<T>(operation: &str) -> Result<T> {
     Err(Error::NotImplemented {
         operation: operation.to_owned(),
         implementer: "files that are only read".to_owned(),

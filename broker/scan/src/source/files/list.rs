@@ -7,13 +7,16 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
 
 /// A file found.
-pub(super) struct Listed {
-    pub(super) path: PathBuf,
-    pub(super) meta: ObjectMeta,
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    /// Where it is, as the operator would name it.
+    pub(crate) path: PathBuf,
+    /// How the engine finds it, and how long it is.
+    pub(crate) meta: ObjectMeta,
 }
 
-/// The file itself, or the files with this extension in a folder and its subfolders, sorted by path. `root` is a real path.
-pub(super) fn files(root: &Path, path: &Path, extension: &str) -> Result<Vec<Listed>, String> {
+/// The file itself, or the files with one of these extensions in a folder and its subfolders, sorted by path. `root` is a real path.
+pub(super) fn files(root: &Path, path: &Path, extensions: &[&str]) -> Result<Vec<Listed>, String> {
     let real = path.canonicalize().map_err(|e| e.to_string())?;
     if !real.starts_with(root) {
         return Err("a link leads out of the connection's root".to_owned());
@@ -22,11 +25,11 @@ pub(super) fn files(root: &Path, path: &Path, extension: &str) -> Result<Vec<Lis
     if real.is_file() {
         found.push(real);
     } else {
-        walk(&real, extension, DEPTH_MAX, &mut found)?;
+        walk(&real, extensions, DEPTH_MAX, &mut found)?;
         found.sort();
     }
     if found.is_empty() {
-        return Err(format!("no .{extension} file"));
+        return Err(format!("no .{} file", extensions.join(" or .")));
     }
     found.into_iter().map(listed).collect()
 }
@@ -34,7 +37,7 @@ pub(super) fn files(root: &Path, path: &Path, extension: &str) -> Result<Vec<Lis
 const DEPTH_MAX: usize = 8;
 const FILES_MAX: usize = 100_000;
 
-fn walk(folder: &Path, extension: &str, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
+fn walk(folder: &Path, extensions: &[&str], depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
     for entry in fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
         let entry = entry.map_err(|e| e.to_string())?;
         let name = entry.file_name();
@@ -46,8 +49,12 @@ fn walk(folder: &Path, extension: &str, depth: usize, found: &mut Vec<PathBuf>) 
         }
         let path = entry.path();
         if kind.is_dir() && depth > 0 {
-            walk(&path, extension, depth - 1, found)?;
-        } else if kind.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension)) {
+            walk(&path, extensions, depth - 1, found)?;
+        } else if kind.is_file()
+            && path
+                .extension()
+                .is_some_and(|e| extensions.iter().any(|x| e.eq_ignore_ascii_case(x)))
+        {
             found.push(path);
         }
         if found.len() > FILES_MAX {

@@ -1,22 +1,22 @@
 //! The schema and row groups of Parquet files, from their footers.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::list::Listed;
-use super::{File, Group, held};
+use super::place::Place;
+use super::{File, Group};
 
 /// The first file's schema, and the row groups of the first files: a folder of thousands is not opened file by file to plan.
-pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
+pub(super) fn metadata(place: &Place, listed: Vec<Listed>) -> Result<(SchemaRef, Vec<File>), String> {
     let mut schema = None;
     let mut files = Vec::with_capacity(listed.len());
     for (n, entry) in listed.into_iter().enumerate() {
         let mut groups = Vec::new();
         if n < FOOTERS_MAX {
-            let file = held::open(root, &entry.path).map_err(|e| format!("{}: {e}", entry.path.display()))?;
+            let file = place.open(&entry).map_err(|e| format!("{}: {e}", entry.path.display()))?;
             let footer =
                 ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| format!("{}: {e}", entry.path.display()))?;
             let found = read_as(footer.schema());
@@ -44,13 +44,15 @@ pub(super) fn metadata(root: &Path, listed: Vec<Listed>) -> Result<(SchemaRef, V
     Ok((Arc::new(schema.ok_or("no file")?), files))
 }
 
-const FOOTERS_MAX: usize = 256;
+/// Footers read to plan.
+pub(super) const FOOTERS_MAX: usize = 256;
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn same(a: &Schema, b: &Schema) -> bool {
+/// Whether the columns are the same, in names, types and order.
+pub(super) fn same(a: &Schema, b: &Schema) -> bool {
     a.fields().len() == b.fields().len()
         && a.fields()
             .iter()
@@ -59,7 +61,7 @@ fn same(a: &Schema, b: &Schema) -> bool {
 }
 
 /// Texts and bytes in one layout each: views hold on to whole pages, and dictionaries are an encoding, not a type.
-fn read_as(schema: &Schema) -> Schema {
+pub(super) fn read_as(schema: &Schema) -> Schema {
     let plain = |data_type: &DataType| match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

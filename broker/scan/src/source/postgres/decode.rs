@@ -12,16 +12,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
-    Float64Builder, Int16Builder, Int32Builder, Int64Builder, PrimitiveArray, StringBuilder, Time64MicrosecondBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder, Int32Builder,
+    Int64Builder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
-use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::datatypes::{Date32Type, Decimal128Type, SchemaRef, Time64MicrosecondType, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::kind::Kind;
+use crate::source::extremes::{DAY_MICROS, Extremes, FIRST_DAY, FIRST_MICRO, Found, LAST_DAY, LAST_MICRO, nulled};
 
 /// Rows of a batch at most.
 pub(super) const BATCH_ROWS: usize = 8192;
@@ -38,15 +37,6 @@ pub(super) struct Decoder {
     rows: usize,
     bytes: usize,
     extremes: Extremes,
-}
-
-/// What becomes of values that have no Arrow value of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extremes {
-    /// They are null.
-    Null,
-    /// They are the first or last value there can be, until [`settle`].
-    Ordered,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,34 +290,10 @@ impl Column {
     }
 }
 
-const DAY_MICROS: i64 = 86_400_000_000;
 /// 2000-01-01 as days since 1970-01-01; the server counts from there.
 const EPOCH_DAYS: i32 = 10_957;
-/// 262142-12-31 as days since 1970-01-01: the last day that calendars here can print. It stands for `infinity`, and for what
-/// lies between.
-const LAST_DAY: i32 = 95_026_236;
-/// -262143-01-01, the first day that calendars here can print; the server knows none before 4714 BC. `-infinity`.
-const FIRST_DAY: i32 = -96_465_292;
-const LAST_MICRO: i64 = (LAST_DAY as i64 + 1) * DAY_MICROS - 1;
-const FIRST_MICRO: i64 = FIRST_DAY as i64 * DAY_MICROS;
 /// NaN is more than any number at the server.
 const NAN: i128 = i128::MAX;
-
-/// A value, or one that stands for what has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found<T> {
-    Value(T),
-    Extreme(T),
-}
-
-impl<T> Found<T> {
-    fn kept(self, extremes: Extremes) -> Option<T> {
-        match self {
-            Found::Value(value) => Some(value),
-            Found::Extreme(value) => (extremes == Extremes::Ordered).then_some(value),
-        }
-    }
-}
 
 /// Makes null what was decoded as [`Extremes::Ordered`].
 pub(super) fn settle(column: &ArrayRef, kind: Kind) -> ArrayRef {
@@ -338,16 +304,6 @@ pub(super) fn settle(column: &ArrayRef, kind: Kind) -> ArrayRef {
         Kind::Timestamp | Kind::TimestampTz => nulled::<TimestampMicrosecondType>(column, |v| v == LAST_MICRO || v == FIRST_MICRO),
         _ => Arc::clone(column),
     }
-}
-
-fn nulled<T: ArrowPrimitiveType>(column: &ArrayRef, is_extreme: impl Fn(T::Native) -> bool) -> ArrayRef {
-    let values = column.as_primitive::<T>();
-    if !values.values().iter().any(|v| is_extreme(*v)) {
-        return Arc::clone(column);
-    }
-    let valid = BooleanBuffer::collect_bool(values.len(), |row| values.is_valid(row) && !is_extreme(values.value(row)));
-    let nulled = PrimitiveArray::<T>::new(values.values().clone(), Some(NullBuffer::new(valid)));
-    Arc::new(nulled.with_data_type(column.data_type().clone()))
 }
 
 fn int4(data: &[u8], at: usize) -> Option<i32> {

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chunk_port::PostgresTarget;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{CancelToken, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::source::connector::Seat;
 
 /// A connection that has signed in. Dropping it closes it.
 pub(super) struct Link {
@@ -26,7 +27,7 @@ pub(super) struct Link {
 
 /// Keeps them.
 #[derive(Default)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     idle: Mutex<Idle>,
 }
 
@@ -53,7 +54,7 @@ impl Pool {
 
     /// Undoes all that an order did to a session, and keeps it for a while. `seat` is given back only when that is done, so that there
     /// are never more sessions than seats.
-    pub(super) async fn keep(self: Arc<Self>, target: Arc<PostgresTarget>, link: Link, seat: OwnedSemaphorePermit) {
+    pub(super) async fn keep(self: Arc<Self>, target: Arc<PostgresTarget>, link: Link, seat: Seat) {
         if link.client.is_closed() || link.born.elapsed() > LIFE || !matches!(timeout(RESET, reset(&link)).await, Ok(Ok(()))) {
             return;
         }

@@ -15,10 +15,11 @@ use tokio::sync::Mutex;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::catalog::{self, PgName, PgRelation};
-use super::connect::{Connector, Session, Use};
+use super::connect::{Session, session};
 use super::fault as driver;
 use super::select::{identifier, text};
 use crate::engine::fault;
+use crate::source::connector::{Connector, Use};
 
 /// A transaction at a source.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Snapshot {
         limit_s: u32,
         names: &[PgName],
     ) -> Result<(Arc<Self>, Vec<Option<PgFound>>), ScanError> {
-        let mut first = connector.session(target, tag, Use::Order).await?;
+        let mut first = session(connector, target, tag, Use::Order).await?;
         let begin = |locked: &[&PgName]| format!("{}; {}{}", settings(target, limit_s, None), lock(locked), catalog::query(names));
         let answer = match first.run(&begin(&names.iter().collect::<Vec<_>>())).await? {
             Ok(answer) => answer,
@@ -116,7 +117,7 @@ impl Snapshot {
             }
         };
         drop(state);
-        let mut session = self.connector.session(&self.target, &self.tag, Use::Reader).await?;
+        let mut session = session(&self.connector, &self.target, &self.tag, Use::Reader).await?;
         session
             .texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported)))
             .await?;

@@ -13,13 +13,14 @@ use futures::{FutureExt, StreamExt};
 
 use super::catalog::{PgColumn, PgName};
 use super::connect::Session;
-use super::decode::{Decoder, Extremes, settle};
+use super::decode::{Decoder, settle};
 use super::kind::Kind;
 use super::select;
 use super::snapshot::{PgFound, Snapshot};
 use super::{catalog, fault};
 use crate::engine::fault as public;
 use crate::pushdown::{Condition, Support};
+use crate::source::extremes::Extremes;
 use crate::source::{RawScan, RawStream, RawTable, Size, Want};
 
 /// A table in a snapshot.

@@ -17,13 +17,13 @@ use crate::encode::{iso, number};
 
 /// What the texts of a column have in common so far.
 #[derive(Debug, Clone)]
-pub(super) struct Guess {
+pub(crate) struct Guess {
     types: Vec<DataType>,
     seen: bool,
 }
 
 impl Guess {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             types: vec![
                 DataType::Boolean,
@@ -37,7 +37,7 @@ impl Guess {
     }
 
     /// Looks at one more text.
-    pub(super) fn see(&mut self, text: &str) {
+    pub(crate) fn see(&mut self, text: &str) {
         if !self.seen {
             self.seen = true;
             // All decimals of a column have as many digits after the point as the first.
@@ -50,7 +50,7 @@ impl Guess {
     }
 
     /// The type: text, unless another says the same.
-    pub(super) fn data_type(&self) -> DataType {
+    pub(crate) fn data_type(&self) -> DataType {
         match self.types.first() {
             Some(first) if self.seen => first.clone(),
             _ => DataType::Utf8,
@@ -61,7 +61,7 @@ impl Guess {
 const PRECISION: u8 = 38;
 
 /// Texts as values of a type. The error is the first row whose text is not one.
-pub(super) fn convert(texts: &StringArray, data_type: &DataType) -> Result<ArrayRef, usize> {
+pub(crate) fn convert(texts: &StringArray, data_type: &DataType) -> Result<ArrayRef, usize> {
     macro_rules! built {
         ($builder:expr, $cell:ident) => {{
             let mut builder = $builder;
@@ -85,6 +85,11 @@ pub(super) fn convert(texts: &StringArray, data_type: &DataType) -> Result<Array
         DataType::Timestamp(..) => built!(TimestampMicrosecondBuilder::with_capacity(rows), Timestamp),
         _ => Ok(Arc::new(texts.clone())),
     }
+}
+
+/// Whether a text is how a value of the type is written.
+pub(crate) fn fits(data_type: &DataType, text: &str) -> bool {
+    *data_type == DataType::Utf8 || Cell::read(data_type, text).is_some()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -135,14 +140,15 @@ impl Cell {
     }
 }
 
-fn day(text: &str) -> Option<i32> {
+/// Days since 1970 of a date. What else it may be written as is the caller's to refuse.
+pub(crate) fn day(text: &str) -> Option<i32> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
 }
 
 /// `2024-01-02 03:04:05` or with `T`, with up to six digits of a fraction. A zone would be lost, so there is none. The space
 /// and the number of digits are the file's way of writing, not the value's.
-fn timestamp(text: &str) -> Option<i64> {
+pub(crate) fn timestamp(text: &str) -> Option<i64> {
     let (date, rest) = text.split_at_checked(10)?;
     let time = rest.strip_prefix([' ', 'T'])?;
     let (clock, fraction) = time.split_at_checked(8)?;

@@ -315,7 +315,10 @@ impl State {
         self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
         self.sessions_open.insert((open.expires_ms, open.session.clone()));
         self.opened.insert(index, open.session.clone());
-        let open = Arc::new(open.clone());
+        let open = Arc::new(SessionOpen {
+            attestation: None,
+            ..open.clone()
+        });
         let theirs = self.people.entry(open.actor.clone()).or_default();
         theirs.claims = Some(Arc::clone(&open));
         theirs.sessions.push_back(index);

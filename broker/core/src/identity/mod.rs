@@ -431,6 +431,7 @@ fn draft_session(
         auth_time: identity.auth_time,
         flow: Some(identity.flow.as_str().to_owned()),
         key_attested: Some(identity.flow.attests_key()),
+        attestation: identity.attestation,
         key: proof.thumbprint.clone(),
         public_key: b64(&proof.public_key),
         ip: cx.ip.to_string(),

@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chunk_evidence::attestation::token_digest;
 use chunk_wire::session::SignIn;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
+pub use self::code::is_loopback_redirect;
 use self::keys::KeySource;
 use crate::identity::HttpGet;
 use crate::settings::IssuerSettings;
@@ -48,6 +50,8 @@ pub struct VerifiedIdentity {
     pub expires_at: i64,
     /// How the token came here.
     pub flow: Flow,
+    /// The token itself, where it says whose key the client's is and others can check that.
+    pub attestation: Option<String>,
 }
 
 /// How an ID token came to the broker.
@@ -289,7 +293,7 @@ impl<'t> Unverified<'t> {
         keys.verify(self.kid.as_deref(), self.algorithm, self.signed, self.signature, now_ms)
             .await?;
         Ok(Signed {
-            sha256: fingerprint(self.algorithm, self.signed, &decode(self.signature)?),
+            sha256: token_digest(self.signed, &decode(self.signature)?, self.algorithm == Algorithm::ES256),
             payload: self.payload,
         })
     }
@@ -301,17 +305,6 @@ fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
 
 fn not_compact() -> IdTokenError {
     IdTokenError::Malformed("it is not a JWS in compact form")
-}
-
-/// What is remembered of a token, so that it is accepted once. Of an ECDSA signature (r, s) only r counts: (r, order - s) verifies as
-/// well. What was signed alone does not do, because a provider may sign the same claims for two sign-ins within a second.
-fn fingerprint(algorithm: Algorithm, signed: &str, signature: &[u8]) -> [u8; 32] {
-    let counts = match algorithm {
-        Algorithm::ES256 | Algorithm::ES384 => signature.len() / 2,
-        _ => signature.len(),
-    };
-    let counted = signature.get(..counts).unwrap_or_default();
-    chunk_evidence::encode::sha256(&[signed.as_bytes(), b".", counted].concat())
 }
 
 impl std::fmt::Debug for Issuers {

@@ -58,6 +58,7 @@ pub(super) fn check(
         token_sha256,
         expires_at,
         flow,
+        attestation: None,
     })
 }
 

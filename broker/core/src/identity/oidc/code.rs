@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 
+use chunk_evidence::attestation::IdToken;
 use chunk_wire::session::{LOOPBACK_PATH, OpenBrowserSession};
 use serde::Deserialize;
 use url::{Host, Url, form_urlencoded};
@@ -30,7 +31,7 @@ impl Issuers {
     /// When the code was not for this machine's own browser, the provider refuses it, or its token any check.
     pub async fn redeem(&self, open: &OpenBrowserSession, nonce: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
         let issuer = self.issuer(&open.issuer)?;
-        if !is_loopback(&open.redirect_uri) {
+        if !is_loopback_redirect(&open.redirect_uri) {
             return Err(IdTokenError::Code("`redirect_uri` must be `http://127.0.0.1:PORT/callback`"));
         }
         if open.code.is_empty() || open.code.len() > CODE_BYTES_MAX {
@@ -41,8 +42,13 @@ impl Issuers {
             return Err(IdTokenError::Code("`code_verifier` is not one of RFC 7636"));
         }
         let id_token = issuer.id_token(open, now_ms).await?;
-        let token = Unverified::parse(&id_token)?;
-        issuer.verify(token, Some(nonce), now_ms).await
+        let identity = issuer.verify(Unverified::parse(&id_token)?, Some(nonce), now_ms).await?;
+        // Kept only in the form that every verifier reads alike. One that is in another is as good for the session.
+        let attests = IdToken::parse(&id_token).is_some_and(|token| token.names(&identity.issuer, &identity.subject, nonce));
+        Ok(VerifiedIdentity {
+            attestation: attests.then_some(id_token),
+            ..identity
+        })
     }
 }
 
@@ -76,8 +82,9 @@ impl Issuer {
     }
 }
 
-/// The address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.
-fn is_loopback(redirect_uri: &str) -> bool {
+/// Whether it is the address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.
+#[must_use]
+pub fn is_loopback_redirect(redirect_uri: &str) -> bool {
     let Ok(url) = Url::parse(redirect_uri) else { return false };
     let Some(port) = url.port() else { return false };
     url.host() == Some(Host::Ipv4(Ipv4Addr::LOCALHOST)) && redirect_uri == format!("http://127.0.0.1:{port}{LOOPBACK_PATH}")

@@ -225,6 +225,7 @@ async fn a_good_token_of_each_algorithm_names_the_person() {
                 token_sha256: identity.token_sha256,
                 expires_at: NOW_S + 300,
                 flow: Flow::IdToken,
+                attestation: None,
             },
             "{alg}"
         );

@@ -5,6 +5,7 @@
 //! which ones are to be checked is collected here, and they are checked elsewhere, several at once.
 
 mod approval;
+mod attested;
 mod breakglass;
 mod delivery;
 mod disposal;
@@ -156,6 +157,8 @@ pub(super) struct Ledger<'a> {
     people: HashMap<u32, (u32, u32)>,
     holders: Vec<Arc<Holder>>,
     holder_numbers: HashMap<Hash, u32>,
+    /// Of these an identity provider whom the auditor believes has said that the key is theirs.
+    attested: HashSet<u32>,
     names: Names,
     texts: Texts,
     approved_masks: MaskReader,
@@ -207,6 +210,7 @@ impl<'a> Ledger<'a> {
             people: HashMap::new(),
             holders: Vec::new(),
             holder_numbers: HashMap::new(),
+            attested: HashSet::new(),
             names: Names::default(),
             texts: Texts::default(),
             approved_masks: MaskReader::new("name"),
@@ -374,7 +378,9 @@ impl<'a> Ledger<'a> {
                     let person = (self.names.number(&found.issuer), self.names.number(&found.subject));
                     let known = *self.people.entry(act).or_insert(person);
                     report.check(known == person, PEOPLE, "its pseudonym stood for another person before");
-                    holder = Some(self.holder_number(found));
+                    let number = self.holder_number(found);
+                    self.attestation(entry, number, report);
+                    holder = Some(number);
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::*;
+use crate::attestation::tests::{CLIENT, ISSUER, jwks};
 use crate::body::{Body, EntryKey, Group};
 use crate::leaf::Decision;
 use crate::timestamp::tests::authority::Authority;
@@ -31,7 +32,11 @@ impl Dice {
 /// A log with a little of everything.
 fn log_of_everything() -> Log {
     let (mut log, _) = Log::story();
-    let (carol, dan, bob) = (log.sign_in("carol", 4), log.sign_in("dan", 5), log.sign_in("bob", 2));
+    let (carol, dan, bob) = (
+        log.sign_in("carol", 4),
+        log.sign_in_attested("dan", 5),
+        log.sign_in_attested("bob", 2),
+    );
     log.load("forbid(principal, action, resource);");
     let (request, document) = log.request(&carol, 2);
     let votes = [&dan, &bob].map(|who| log.review(who, request, &document, "approve"));
@@ -223,11 +228,16 @@ fn both_verifiers_judge_twisted_logs_alike() {
     let folder = std::env::temp_dir().join(format!("chunk-twisted-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let key = log.verifier().to_text();
-    let policy = super::stamped::believing(&log, &Authority::new(1));
+    let policy = TrustPolicy {
+        issuers: super::attested::believing(&log, CLIENT, &jwks()).issuers,
+        ..super::stamped::believing(&log, &Authority::new(1))
+    };
     let toml = format!(
-        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\ntimestamp_authorities = [\"{}\"]\n",
+        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\ntimestamp_authorities = [\"{}\"]\n\n\
+         [[issuer]]\nissuer = \"{ISSUER}\"\nclients = [\"{CLIENT}\"]\njwks = '{}'\n",
         crate::testing::ORIGIN,
-        policy.timestamp_authorities[0]
+        policy.timestamp_authorities[0],
+        jwks(),
     );
     std::fs::write(folder.join("trust.toml"), toml).unwrap();
     let mut ours = Vec::new();

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 mod agreement;
+mod attested;
 mod forged;
 mod mutants;
 mod rotated;

@@ -31,12 +31,11 @@ async fn redeem(
 ) -> (Result<VerifiedIdentity, IdTokenError>, Arc<Web>) {
     let key = TestKey::ec();
     let web = Web::with_keys(json!([key.jwk("1")]));
-    let (status, answer) = answer;
-    let answer = match answer.get("claims") {
-        Some(claims) => json!({ "access_token": "a", "token_type": "Bearer", "id_token": key.token(es256(), claims) }),
-        None => answer,
-    };
-    *web.answer.lock().unwrap() = Some((status, answer.to_string()));
+    let mut answer = answer;
+    if answer.1["claims"].is_object() {
+        answer.1 = json!({ "access_token": "a", "token_type": "Bearer", "id_token": key.token(es256(), &answer.1["claims"]) });
+    }
+    *web.answer.lock().unwrap() = Some((answer.0, answer.1.to_string()));
     let issuers = Issuers::new(vec![settings], Arc::clone(&web) as Arc<dyn HttpGet>);
     (issuers.redeem(open, THUMBPRINT, NOW_MS).await, web)
 }
@@ -235,4 +234,17 @@ async fn how_the_person_authenticated_is_checked_where_it_is_asked_for() {
         let (outcome, _) = redeem(settings.clone(), &open(), token).await;
         assert_eq!(outcome.err(), (!good).then_some(IdTokenError::Acr), "{acr}");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_kept_only_in_the_form_that_every_verifier_reads_alike() {
+    let attested = |claims: Value| async move {
+        let (identity, _) = redeem(settings(ISSUER), &open(), (200, json!({ "claims": claims }))).await;
+        identity.unwrap().attestation
+    };
+    let token = attested(with(json!({ "nonce": THUMBPRINT }))).await.unwrap();
+    assert!(IdToken::parse(&token).unwrap().names(ISSUER, "u-1", THUMBPRINT));
+    // Fit for a session, and read differently here and there.
+    let two = with(json!({ "nonce": THUMBPRINT, "aud": ["chunkctl", "other"], "azp": "chunkctl" }));
+    assert_eq!(attested(two).await, None);
 }

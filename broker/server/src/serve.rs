@@ -203,6 +203,15 @@ fn master_key(config: &Config, env: &Env) -> Result<MasterKey, CommandError> {
     })
 }
 
+/// Secrets at identity providers that cannot be read now, and why.
+pub(crate) fn client_secret_faults(config: &Config, reader: &SecretReader) -> Vec<String> {
+    let secrets = config.client_secrets();
+    let faults = secrets
+        .iter()
+        .filter_map(|(issuer, place)| Some(format!("`client_secret` of {issuer}: {}", reader.read(place).err()?)));
+    faults.collect()
+}
+
 /// Opens everything a broker is made of and starts it.
 pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
     let master = master_key(&config, &env)?;
@@ -218,7 +227,13 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let scanner =
         (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
     let http = IssuerHttp::new(config.token_issuers())
-        .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?;
+        .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?
+        .with_secrets(config.client_secrets(), reader.clone());
+    if let Some(why) = client_secret_faults(&config, &reader).into_iter().next() {
+        return Err(CommandError::config("A credential cannot be read.")
+            .because(why)
+            .next("chunk-broker check"));
+    }
     let witness = config.witness.as_ref();
     let witness = witness
         .map(|asked| witness::witnessing(asked, &config.broker.data_dir))

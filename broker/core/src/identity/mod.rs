@@ -32,6 +32,7 @@ use crate::state::{Session, State};
 use dpop::{CheckedProof, ProofRefused};
 use oidc::{IdTokenError, VerifiedIdentity};
 use tokens::Purpose;
+use zeroize::Zeroizing;
 
 /// Fetches documents of identity providers, and redeems codes there: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
 #[async_trait]
@@ -42,11 +43,18 @@ pub trait HttpGet: Send + Sync + 'static {
     /// What went wrong, for the operator.
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
 
-    /// Sends a form (`application/x-www-form-urlencoded`); status and body of the answer, whatever the status.
+    /// Sends a form (`application/x-www-form-urlencoded`), with this `Authorization` if there is one; status and body of the answer,
+    /// whatever the status.
     ///
     /// # Errors
     /// What went wrong, for the operator.
-    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String>;
+    async fn post(&self, url: &str, form: Zeroizing<String>, authorization: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String>;
+
+    /// The secret that the broker has at this issuer, as it is now; nothing where it is a public client.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for the operator.
+    fn client_secret(&self, issuer: &str) -> Result<Option<Zeroizing<String>>, String>;
 }
 
 /// What a client presents with a call.

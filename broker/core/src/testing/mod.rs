@@ -30,6 +30,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::broker::{Broker, Parts};
 use crate::catalog::{Catalog, Class, Dataset, Unclassified};
@@ -321,7 +322,11 @@ impl HttpGet for Provider {
         }
     }
 
-    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+    fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
+        Ok(None)
+    }
+
+    async fn post(&self, url: &str, form: Zeroizing<String>, _: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String> {
         // Whatever the code is, it is the ID token: who would send a code decides who signs in, and with which nonce.
         let code = url::form_urlencoded::parse(form.as_bytes()).find(|(name, _)| name == "code");
         match (url, code) {

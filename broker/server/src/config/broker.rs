@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 use super::check::Check;
 use super::raw::{At, RawBroker, RawIssuer, RawTls};
-use super::{BrokerConfig, IssuerConfig, TlsFiles};
+use super::{BrokerConfig, IssuerConfig, TlsFiles, connections};
 
 /// How recent a sign-in at the provider may be asked to be.
 const MAX_AGE_S: RangeInclusive<i64> = 1..=30 * 24 * 3600;
@@ -246,6 +246,18 @@ fn issuer(
     let name_claim = claim(raw.name_claim, "name_claim", "name");
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
     let sign_in = sign_in(check, raw.sign_in, raw.max_age_s, raw.acr_values, path);
+    let secret_span = raw.client_secret.as_ref().map(Spanned::span);
+    let client_secret = raw
+        .client_secret
+        .and_then(|field| connections::secret(check, field, &format!("{path}.client_secret")));
+    if let (Some(span), SignIn::Device) = (secret_span, sign_in.0) {
+        check.faults.at(
+            &span,
+            format!(
+                "`{path}.client_secret` is the broker's alone: people cannot sign in with a code there, so `{path}.sign_in` must be `browser` or `browser_required`"
+            ),
+        );
+    }
     let insecure_development = raw.insecure_development.as_ref().is_some_and(|field| *field.get_ref());
     let (issuer, issuer_is_loopback) = issuer?;
     if let (true, Some(field), Some(broker)) = (insecure_development, &raw.insecure_development, broker) {
@@ -274,6 +286,7 @@ fn issuer(
             acr_values: sign_in.2,
         },
         ca_file,
+        client_secret,
     })
 }
 

@@ -122,6 +122,8 @@ pub struct IssuerConfig {
     pub settings: IssuerSettings,
     /// PEM file of the only authorities trusted for this issuer's host; the system's roots when absent.
     pub ca_file: Option<PathBuf>,
+    /// Where the secret is that the broker redeems codes with; a public client has none.
+    pub client_secret: Option<SecretRef>,
 }
 
 /// `[connections.NAME]`.
@@ -217,6 +219,12 @@ impl Config {
         let people = self.issuers.iter().map(|issuer| (&issuer.settings.issuer, &issuer.ca_file));
         let workloads = self.workloads.iter().map(|workload| (&workload.rule.issuer, &workload.ca_file));
         people.chain(workloads).map(|(issuer, file)| (issuer.as_str(), file.as_deref()))
+    }
+
+    /// Where the broker's secrets at identity providers are, by issuer.
+    pub(crate) fn client_secrets(&self) -> BTreeMap<String, SecretRef> {
+        let secret = |issuer: &IssuerConfig| Some((issuer.settings.issuer.clone(), issuer.client_secret.clone()?));
+        self.issuers.iter().filter_map(secret).collect()
     }
 
     /// The catalog that core works with; masking keys are derived from the master key here.

@@ -75,6 +75,7 @@ pub(super) struct RawIssuer {
     pub(super) sign_in: At<String>,
     pub(super) max_age_s: At<i64>,
     pub(super) acr_values: At<Vec<String>>,
+    pub(super) client_secret: At<RawSecret>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,7 +6,7 @@ use chunk_core::catalog::Unclassified;
 use chunk_port::{Mask, Source};
 use chunk_wire::session::SignIn;
 
-use super::{Config, Connection, Faults, load};
+use super::{Config, Connection, Faults, SecretRef, load};
 use crate::secrets::master::MasterKey;
 
 const POLICY: &str = "permit (principal, action == Action::\"describe\", resource);\n";
@@ -99,6 +99,15 @@ fn the_smallest_configuration_is_good_and_defaults_are_the_documented_ones() {
     assert!(config.broker.data_dir.ends_with("data") && config.broker.policies.ends_with("policies"));
     assert_eq!(config.issuers.first().unwrap().settings.scopes, ["openid", "profile", "email"]);
     assert_eq!(config.digest.len(), 64);
+}
+
+#[test]
+fn a_client_s_secret_is_named_and_never_for_sign_in_with_a_code() {
+    let dir = folder(&format!("{GOOD}sign_in = \"browser\"\nclient_secret = {{ env = \"OIDC\" }}\n"));
+    let config = read(dir.path()).unwrap();
+    assert_eq!(config.issuers.first().unwrap().client_secret, Some(SecretRef::Env("OIDC".into())));
+    let faults = faults(&format!("{GOOD}client_secret = {{ env = \"OIDC\" }}\n"));
+    assert!(faults.contains("`issuer.1.client_secret` is the broker's alone"), "{faults}");
 }
 
 #[test]

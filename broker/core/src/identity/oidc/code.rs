@@ -6,10 +6,13 @@
 
 use std::net::Ipv4Addr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chunk_evidence::attestation::IdToken;
 use chunk_wire::session::{LOOPBACK_PATH, OpenBrowserSession};
 use serde::Deserialize;
 use url::{Host, Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use super::keys::unavailable;
 use super::{IdTokenError, Issuer, Issuers, Unverified, VerifiedIdentity};
@@ -55,16 +58,18 @@ impl Issuers {
 impl Issuer {
     async fn id_token(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<String, IdTokenError> {
         let endpoint = self.keys.token_endpoint(now_ms).await?;
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "authorization_code")
-            .append_pair("code", &open.code)
-            .append_pair("redirect_uri", &open.redirect_uri)
-            .append_pair("client_id", &self.settings.client_id)
-            .append_pair("code_verifier", &open.code_verifier)
-            .finish();
+        let secret = self.http.client_secret(&self.settings.issuer).map_err(unavailable)?;
+        let client_id = &self.settings.client_id;
+        let (in_form, authorization) = match &secret {
+            Some(secret) if endpoint.secret_in_form => (Some(secret.as_str()), None),
+            Some(secret) => (None, Some(basic(client_id, secret))),
+            None => (None, None),
+        };
+        let form = form(open, client_id, authorization.is_none(), in_form);
+        let endpoint = endpoint.url;
         let (status, body) = self
             .http
-            .post(&endpoint, form)
+            .post(&endpoint, form, authorization)
             .await
             .map_err(|error| unavailable(format!("POST {endpoint}: {error}")))?;
         if status == 200 {
@@ -76,10 +81,33 @@ impl Issuer {
             .ok()
             .filter(|refusal| is_error_code(&refusal.error));
         match refusal {
+            // The operator's to mend: nobody's code is wrong.
+            Some(refusal) if refusal.error == "invalid_client" => Err(unavailable(format!(
+                "POST {endpoint}: `invalid_client`: `client_id` or `client_secret` is not what the provider has"
+            ))),
             Some(refusal) if (400..500).contains(&status) => Err(IdTokenError::CodeRefused(refusal.error)),
             _ => Err(unavailable(format!("POST {endpoint}: answered {status}"))),
         }
     }
+}
+
+/// The request of RFC 6749 §4.1.3. Who the client is stands in it where no header says so.
+fn form(open: &OpenBrowserSession, client_id: &str, named: bool, secret: Option<&str>) -> Zeroizing<String> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "authorization_code")
+        .append_pair("code", &open.code)
+        .append_pair("redirect_uri", &open.redirect_uri)
+        .append_pair("code_verifier", &open.code_verifier)
+        .extend_pairs(named.then_some(("client_id", client_id)))
+        .extend_pairs(secret.map(|secret| ("client_secret", secret)));
+    Zeroizing::new(form.finish())
+}
+
+/// RFC 6749 §2.3.1: both parts are encoded like a form before they become Basic credentials.
+fn basic(client_id: &str, secret: &str) -> Zeroizing<String> {
+    let encoded = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", *encoded(client_id), *encoded(secret)));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 
 /// Whether it is the address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.

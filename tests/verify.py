@@ -1345,7 +1345,7 @@ def main(argv):
         need(trust["witness_quorum"] <= len(trust["witnesses"]) and bool(trust["witness_quorum"]) == bool(trust["witnesses"]), "trust file")
         if t.get("last_checkpoint"): trust["last"] = Checkpoint(t["last_checkpoint"])
         need(trust["keys"] and (not trust["last"] or trust["last"].signer(trust["keys"])), "trust file")
-    except (Malformed, KeyError, ValueError) as e:
+    except (Malformed, KeyError, TypeError, ValueError) as e:
         print(f"trust file: {e}", file=sys.stderr)
         return 3
     with open(argv[1], "rb") as f: data = f.read()

@@ -10,14 +10,15 @@ import base64, datetime, hashlib, hmac, json, os, re, struct, sys, tomllib, unic
 sha = lambda b: hashlib.sha256(b).digest()
 KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
 request.deny request.cancel request.expire review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
-fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind key.enroll key.rotate breakglass.open breakglass.review
+fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind person.suspend person.restore key.enroll key.rotate breakglass.open breakglass.review
 erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
-REFS = {"session.close": "S", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
+REFS = {"session.close": "S", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
         "review.reject": "RS", "breakglass.open": "RS", "breakglass.review": "BS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G",
         "fetch.intent": "GS", "fetch.progress": "I", "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
     "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key who.public_key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
+    "subject": "who.issuer who.user_name who.external_id who.known_by net.ip", "person": "net.ip why.cause",
     "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
     "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
     "breakglass": "request=what.id what.digest who.issuer who.subject who.key why.reason why.ticket",
@@ -881,6 +882,7 @@ class Ledger:
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
         self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.U, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}, {}
         self.sids, self.people, self.in_force, self.attested = set(), {}, None, set()
+        self.N, self.P, self.suspended = {}, {}, {}
 
     def admit(self, e):
         def check(holds, what):
@@ -893,7 +895,7 @@ class Ledger:
             hidden = hidden or closed and self.pol.get(h["pol"], False)
         if e.k in ("fetch.intent", "review.approve", "review.reject", "breakglass.open", "breakglass.review"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
-        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O}
+        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O, "N": self.N, "P": self.P}
         if e.k == "grant.issue":
             right = e.refs and e.refs[0] in self.R and (all(r in self.V for r in e.refs[1:]) or len(e.refs) == 2 and e.refs[1] in self.U)
         elif e.k == "grant.take" and len(e.refs) == 3: right = e.refs[0] in self.G and e.refs[1] in self.S and e.refs[2] in self.R
@@ -908,7 +910,7 @@ class Ledger:
             hidden = hidden or closed and o.hidden
         def under(n):
             s = self.S[e.refs[n]]; rests_on(s)
-            check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed, "session")
+            check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed and s.act not in self.suspended, "session")
             return s
         def columns(group, name):
             if group not in e.shown: return None
@@ -930,6 +932,7 @@ class Ledger:
         elif e.k == "policy.load": self.pol[e.i] = hidden; self.in_force = e.i
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
+            check(h.get("act") not in self.suspended, "a suspended person")
             s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
             if "who" in e.shown:
                 try:
@@ -952,6 +955,15 @@ class Ledger:
             self.S[e.i] = s
         elif e.k == "session.close":
             s = self.S[e.refs[0]]; rests_on(s); check(not s.closed and h.get("sid") == s.sid, "close"); s.closed = True
+        elif e.k == "subject.bind":
+            check("act" in h, "nobody"); self.N[e.i] = O(hidden=hidden)
+        elif e.k == "person.suspend":
+            rests_on(self.N[e.refs[0]]); check("act" in h, "nobody"); self.P[e.i] = O(act=h.get("act"), hidden=hidden)
+            if "act" in h: self.suspended[h["act"]] = e.i
+        elif e.k == "person.restore":
+            p = self.P[e.refs[0]]; rests_on(p)
+            check(h.get("act") == p.act and self.suspended.get(p.act) == e.refs[0], "restores what does not hold")
+            if self.suspended.get(p.act) == e.refs[0]: del self.suspended[p.act]
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
             r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
@@ -993,7 +1005,7 @@ class Ledger:
             check(not use or use.r is r, "a standing grant taken for another request")
             check(bool(use) or not r.use, "a use of a standing grant that was not taken")
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
-            check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
+            check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
             count = (above.count if above.terms else None) if use else len({v.act for v in votes})
             if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")

@@ -21,6 +21,7 @@ use crate::http::limits::Limits;
 use crate::http::{Gateway, router};
 use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
+use crate::secrets::directories::DirectorySecrets;
 use crate::secrets::master::MasterKey;
 use crate::secrets::{Credentials, SecretReader};
 use crate::{data_dir, listener, mirror, notify, process, reload, sinks, timestamps, witness};
@@ -203,13 +204,14 @@ fn master_key(config: &Config, env: &Env) -> Result<MasterKey, CommandError> {
     })
 }
 
-/// Secrets at identity providers that cannot be read now, and why.
-pub(crate) fn client_secret_faults(config: &Config, reader: &SecretReader) -> Vec<String> {
+/// What is wrong with the secrets that the broker and identity providers share.
+pub(crate) fn issuer_secret_faults(config: &Config, reader: &SecretReader) -> Vec<String> {
     let secrets = config.client_secrets();
     let faults = secrets
         .iter()
         .filter_map(|(issuer, place)| Some(format!("`client_secret` of {issuer}: {}", reader.read(place).err()?)));
-    faults.collect()
+    let directories = DirectorySecrets::new(config.directory_tokens(), reader.clone());
+    faults.chain(directories.faults()).collect()
 }
 
 /// Opens everything a broker is made of and starts it.
@@ -229,7 +231,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let http = IssuerHttp::new(config.token_issuers())
         .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?
         .with_secrets(config.client_secrets(), reader.clone());
-    if let Some(why) = client_secret_faults(&config, &reader).into_iter().next() {
+    if let Some(why) = issuer_secret_faults(&config, &reader).into_iter().next() {
         return Err(CommandError::config("A credential cannot be read.")
             .because(why)
             .next("chunk-broker check"));
@@ -244,6 +246,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let timestamps = timestamps
         .map(|asked| timestamps::timestamping(asked, &config.broker.data_dir))
         .transpose()?;
+    let directory_tokens = DirectorySecrets::new(config.directory_tokens(), reader);
     let settings = Settings {
         name: config.broker.name.clone(),
         public_url: config.broker.public_url.clone(),
@@ -268,6 +271,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         successor: data.successor,
         scanner,
         http: Arc::new(http),
+        directory_tokens: Arc::new(directory_tokens),
         recordings: Arc::new(data.recordings),
         witness,
         sinks,

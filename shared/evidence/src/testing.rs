@@ -562,6 +562,40 @@ impl Log {
         self.append(header, &body)
     }
 
+    /// A directory names a person.
+    pub(crate) fn bind(&mut self, act: &str) -> u64 {
+        let who = json!({"external_id": act, "issuer": "https://idp.example", "known_by": "external_id", "user_name": act});
+        let body = Body::new().with(Group::Who, who).with(Group::Net, json!({"ip": "192.0.2.9"}));
+        let header = Header {
+            act: Some(act.to_owned()),
+            ..Header::new(Kind::SubjectBind)
+        };
+        self.append(header, &body)
+    }
+
+    /// It suspends them.
+    pub(crate) fn suspend(&mut self, act: &str, bind: u64) -> u64 {
+        let body = Body::new()
+            .with(Group::Net, json!({"ip": "192.0.2.9"}))
+            .with(Group::Why, json!({"cause": "inactive"}));
+        let header = Header {
+            act: Some(act.to_owned()),
+            refs: vec![bind],
+            ..Header::new(Kind::PersonSuspend)
+        };
+        self.append(header, &body)
+    }
+
+    /// It restores them.
+    pub(crate) fn restore(&mut self, act: &str, suspend: u64) -> u64 {
+        let header = Header {
+            act: Some(act.to_owned()),
+            refs: vec![suspend],
+            ..Header::new(Kind::PersonRestore)
+        };
+        self.append(header, &Body::new().with(Group::Net, json!({"ip": "192.0.2.9"})))
+    }
+
     pub(crate) fn close(&mut self, actor: &Actor) -> u64 {
         let body = Body::new().with(Group::Why, json!({"cause": "logout"}));
         self.append(

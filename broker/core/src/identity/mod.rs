@@ -5,6 +5,7 @@
 //! After that only the broker's tokens count, each with a proof by that key (RFC 9449); the session is looked up in the state
 //! every time, so that ending it ends everything under it at once.
 
+pub mod directory;
 pub mod dpop;
 pub mod oidc;
 pub mod tokens;
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::evidence::entries::{self, Event};
 use crate::limits::ACCESS_TOKEN_S;
 use crate::policy::{Action, Principal, Resource};
+use crate::settings::KnownBy;
 use crate::state::{Session, State};
 use dpop::{CheckedProof, ProofRefused};
 use oidc::{IdTokenError, VerifiedIdentity};
@@ -224,14 +226,18 @@ async fn admit(
     let proof = accept_proof(broker, proof, now_ms)?;
     let session = SessionId::from_random(broker.random()?);
     let draft = draft_session(broker, cx, entrant, &proof, client, session.clone(), now_ms)?;
+    let mut issuers = broker.settings.issuers.iter();
+    let known_by = issuers
+        .find(|issuer| issuer.issuer == draft.person.issuer)
+        .and_then(|issuer| issuer.directory);
     let committed = broker
         .log
-        .commit(Urgency::Normal, move |state, _| decide_open(state, draft))
+        .commit(Urgency::Normal, move |state, _| decide_open(state, draft, known_by))
         .await
-        .inspect_err(|fault| {
-            if fault.code == Code::InvalidIdToken {
-                broker.failures.add(cx, "replayed_id_token");
-            }
+        .inspect_err(|fault| match fault.code {
+            Code::InvalidIdToken => broker.failures.add(cx, "replayed_id_token"),
+            Code::Denied => broker.failures.add(cx, "suspended_person"),
+            _ => {}
         })?;
     let sessions = &committed.published.state.sessions;
     let session = sessions.get(&session).cloned();
@@ -452,7 +458,8 @@ fn draft_session(
     })
 }
 
-fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Event>, Error> {
+fn decide_open(state: &State, mut open: entries::SessionOpen, known_by: Option<KnownBy>) -> Result<Vec<Event>, Error> {
+    active(state, &open, known_by)?;
     if state.id_tokens.contains(&open.id_token) {
         return Err(Error::new(
             Code::InvalidIdToken,
@@ -474,8 +481,31 @@ fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Even
             ));
         }
         open.actor = actor.clone();
+    } else if let Some(record) = state.directory.of_external_id(&open.person.issuer, &open.person.subject)
+        && record.bind.known_by == KnownBy::ExternalId
+    {
+        // Their directory knew them before they came.
+        open.actor = record.bind.actor.clone();
     }
     Ok(vec![Event::SessionOpen(open)])
+}
+
+/// Refuses whom their directory has suspended, whether they were here before or not.
+fn active(state: &State, open: &entries::SessionOpen, known_by: Option<KnownBy>) -> Result<(), Error> {
+    let person = &open.person;
+    let refuse = |why: &str| Err(Error::new(Code::Denied, why).hint("ask whoever runs your organisation's accounts"));
+    let actor = state.actors.get(&(person.issuer.clone(), person.subject.clone()));
+    let record = state.directory.of_token(&person.issuer, &person.subject, person.email.as_deref());
+    let names = actor.into_iter().chain(record.map(|record| &record.bind.actor));
+    if names.into_iter().any(|actor| state.is_suspended(actor)) {
+        return refuse("Your organisation's directory says that this account is not active.");
+    }
+    if known_by == Some(KnownBy::UserName) && person.email.is_none() {
+        return refuse(
+            "Your organisation's directory knows people by their e-mail address, and the identity provider's token has none that is verified.",
+        );
+    }
+    Ok(())
 }
 
 fn issue_tokens(broker: &Broker, session: &Session, now_ms: i64) -> SessionTokens {

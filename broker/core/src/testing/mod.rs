@@ -39,6 +39,7 @@ use crate::context::Context;
 use crate::delivery::{Cut, Delivery};
 use crate::error::Error;
 use crate::fetch::Submitted;
+use crate::identity::directory::DirectoryTokens;
 use crate::identity::{Caller, HttpGet, Presented};
 use crate::notify::Notifying;
 use crate::policy::PolicySet;
@@ -333,6 +334,17 @@ impl HttpGet for Provider {
             ("https://id.example.test/token", Some((_, token))) => Ok((200, json!({ "id_token": token }).to_string().into_bytes())),
             (other, _) => Err(format!("nothing at {other}")),
         }
+    }
+}
+
+/// Every directory's token.
+pub(crate) const DIRECTORY_TOKEN: &str = "directory-0123456789-abcdef-0123456789";
+
+struct OneToken;
+
+impl DirectoryTokens for OneToken {
+    fn token(&self, _: &str) -> Result<Zeroizing<String>, String> {
+        Ok(Zeroizing::new(DIRECTORY_TOKEN.to_owned()))
     }
 }
 
@@ -665,6 +677,7 @@ async fn start(
             .map(|seed| LogSigner::from_seed(&setup.settings.origin, &seed).unwrap()),
         scanner: Arc::clone(scanner) as Arc<dyn Scanner>,
         http: Arc::new(Provider { jwks: jwks.to_string() }),
+        directory_tokens: Arc::new(OneToken),
         recordings: Arc::new(recordings.clone()),
         token_seed: [2; 32],
         nonce_key: [4; 32],
@@ -727,6 +740,7 @@ fn settings() -> Settings {
             insecure_development: false,
             sign_in: SignIn::default(),
             max_age_s: None,
+            directory: None,
             acr_values: Vec::new(),
         }],
         workloads: Vec::new(),

@@ -5,6 +5,7 @@ mod changes;
 mod emergency;
 mod ending;
 mod erasing;
+mod leaving;
 mod log;
 mod once;
 mod recording;

@@ -56,7 +56,7 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
         .chain(notify::faults(config, &reader, &ports.clock));
     let others = mirror_faults(config, &reader)
         .into_iter()
-        .chain(crate::serve::client_secret_faults(config, &reader));
+        .chain(crate::serve::issuer_secret_faults(config, &reader));
     for why in receivers.chain(others) {
         add(why);
     }

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 
 use chunk_core::limits::SESSION_S_DEFAULT;
-use chunk_core::settings::IssuerSettings;
+use chunk_core::settings::{IssuerSettings, KnownBy};
 use chunk_wire::session::SignIn;
 use toml::Spanned;
 use url::{Host, Url};
 
 use super::check::Check;
-use super::raw::{At, RawBroker, RawIssuer, RawTls};
-use super::{BrokerConfig, IssuerConfig, TlsFiles, connections};
+use super::raw::{At, RawBroker, RawIssuer, RawScim, RawTls};
+use super::{BrokerConfig, IssuerConfig, SecretRef, TlsFiles, connections};
 
 /// How recent a sign-in at the provider may be asked to be.
 const MAX_AGE_S: RangeInclusive<i64> = 1..=30 * 24 * 3600;
@@ -258,6 +258,7 @@ fn issuer(
             ),
         );
     }
+    let directory = raw.scim.and_then(|raw| directory(check, raw, &format!("{path}.scim")));
     let insecure_development = raw.insecure_development.as_ref().is_some_and(|field| *field.get_ref());
     let (issuer, issuer_is_loopback) = issuer?;
     if let (true, Some(field), Some(broker)) = (insecure_development, &raw.insecure_development, broker) {
@@ -284,10 +285,27 @@ fn issuer(
             sign_in: sign_in.0,
             max_age_s: sign_in.1,
             acr_values: sign_in.2,
+            directory: directory.as_ref().map(|(known_by, _)| *known_by),
         },
         ca_file,
         client_secret,
+        directory_token: directory.map(|(_, token)| token),
     })
+}
+
+/// How the provider's directory tells of people, and what it shows for that.
+fn directory(check: &mut Check<'_>, raw: Spanned<RawScim>, path: &str) -> Option<(KnownBy, SecretRef)> {
+    let section = raw.span();
+    let raw = raw.into_inner();
+    let token = check
+        .required(raw.token, &section, &format!("{path}.token"))
+        .and_then(|field| connections::secret(check, field, &format!("{path}.token")));
+    let words = [KnownBy::ExternalId, KnownBy::UserName].map(|known_by| (known_by.as_str(), known_by));
+    let known_by = match raw.known_by {
+        Some(field) => check.word(&field, &format!("{path}.known_by"), &words),
+        None => Some(KnownBy::ExternalId),
+    };
+    Some((known_by?, token?))
 }
 
 /// How people sign in, and what the provider is asked about that.

@@ -124,6 +124,8 @@ pub struct IssuerConfig {
     pub ca_file: Option<PathBuf>,
     /// Where the secret is that the broker redeems codes with; a public client has none.
     pub client_secret: Option<SecretRef>,
+    /// Where the secret is that its directory shows.
+    pub directory_token: Option<SecretRef>,
 }
 
 /// `[connections.NAME]`.
@@ -225,6 +227,12 @@ impl Config {
     pub(crate) fn client_secrets(&self) -> BTreeMap<String, SecretRef> {
         let secret = |issuer: &IssuerConfig| Some((issuer.settings.issuer.clone(), issuer.client_secret.clone()?));
         self.issuers.iter().filter_map(secret).collect()
+    }
+
+    /// Where the secrets of directories are, by issuer.
+    pub(crate) fn directory_tokens(&self) -> BTreeMap<String, SecretRef> {
+        let token = |issuer: &IssuerConfig| Some((issuer.settings.issuer.clone(), issuer.directory_token.clone()?));
+        self.issuers.iter().filter_map(token).collect()
     }
 
     /// The catalog that core works with; masking keys are derived from the master key here.

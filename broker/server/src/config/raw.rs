@@ -76,6 +76,14 @@ pub(super) struct RawIssuer {
     pub(super) max_age_s: At<i64>,
     pub(super) acr_values: At<Vec<String>>,
     pub(super) client_secret: At<RawSecret>,
+    pub(super) scim: At<RawScim>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScim {
+    pub(super) token: At<RawSecret>,
+    pub(super) known_by: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
+use chunk_core::settings::KnownBy;
 use chunk_port::{Mask, Source};
 use chunk_wire::session::SignIn;
 
@@ -108,6 +109,30 @@ fn a_client_s_secret_is_named_and_never_for_sign_in_with_a_code() {
     assert_eq!(config.issuers.first().unwrap().client_secret, Some(SecretRef::Env("OIDC".into())));
     let faults = faults(&format!("{GOOD}client_secret = {{ env = \"OIDC\" }}\n"));
     assert!(faults.contains("`issuer.1.client_secret` is the broker's alone"), "{faults}");
+}
+
+#[test]
+fn a_directory_has_a_token_and_knows_people_by_their_id_unless_said() {
+    let of = |lines: &str| {
+        let dir = folder(&format!("{GOOD}{lines}\n"));
+        let issuer = read(dir.path()).unwrap().issuers.remove(0);
+        (issuer.directory_token, issuer.settings.directory)
+    };
+    let token = Some(SecretRef::Env("SCIM".into()));
+    assert_eq!(of(""), (None, None));
+    assert_eq!(
+        of("scim = { token = { env = \"SCIM\" } }"),
+        (token.clone(), Some(KnownBy::ExternalId))
+    );
+    assert_eq!(
+        of("scim = { token = { env = \"SCIM\" }, known_by = \"user_name\" }"),
+        (token, Some(KnownBy::UserName))
+    );
+    let faults = faults(&format!("{GOOD}scim = {{ known_by = \"subject\" }}\n"));
+    assert!(
+        faults.contains("`issuer.1.scim.token`") && faults.contains("`issuer.1.scim.known_by`"),
+        "{faults}"
+    );
 }
 
 #[test]

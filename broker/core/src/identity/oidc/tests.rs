@@ -177,6 +177,7 @@ pub(super) fn settings(issuer: &str) -> IssuerSettings {
         insecure_development: false,
         sign_in: SignIn::default(),
         max_age_s: None,
+        directory: None,
         acr_values: Vec::new(),
     }
 }

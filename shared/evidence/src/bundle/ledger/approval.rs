@@ -139,6 +139,9 @@ impl Ledger<'_> {
     pub(super) fn grant_issue(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         let of = reference(entry, 0);
         let act = entry.act.map(|act| self.names.number(act));
+        if let Some(act) = act {
+            self.not_suspended(act, report);
+        }
         let by_use = self.grant_by_use(entry, report);
         let approvals: Vec<&Review> = entry.refs.iter().skip(1).filter_map(|index| self.reviews.get(*index)).collect();
         let Some(request) = self.requests.get_mut(of) else { return };

@@ -6,6 +6,7 @@ mod mutants;
 mod rotated;
 mod stamped;
 mod standing;
+mod suspension;
 mod vectors;
 mod witnessed;
 

@@ -491,6 +491,27 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     };
     put("emergency.bundle", urgent_export.write(&urgent), trusted, &[], Answer::True);
 
+    // Somebody leaves; and somebody who left goes on.
+    let left = |comes_back: bool| {
+        let mut log = Log::new();
+        log.begin();
+        let ada = log.sign_in("ada", 1);
+        let bind = log.bind("act_ada");
+        let suspend = log.suspend("act_ada", bind);
+        log.close(&ada);
+        if comes_back {
+            log.restore("act_ada", suspend);
+        }
+        log.sign_in("ada", 1);
+        let export = Export {
+            views: false,
+            ..Export::all(&log)
+        };
+        export.write(&log)
+    };
+    put("restored.bundle", left(true), trusted, &[], Answer::True);
+    put("suspended.bundle", left(false), trusted, &["closure"], Answer::False);
+
     rotations(&mut put, trusted);
     let authority = Authority::new(1);
     let (mut observed, _) = Log::story();

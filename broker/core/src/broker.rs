@@ -36,7 +36,7 @@ use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
 use crate::retention;
-use crate::settings::Settings;
+use crate::settings::{GroupsFrom, Settings};
 use crate::sinks::{self, Receiver, Role, SinkMetrics, Sinking};
 use crate::state::State;
 use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
@@ -283,6 +283,7 @@ impl Broker {
                     sign_in: i.sign_in,
                     max_age_s: i.max_age_s,
                     acr_values: i.acr_values.clone(),
+                    userinfo: i.groups_from == GroupsFrom::Userinfo,
                 })
                 .collect(),
             time_ms: self.clock.now_ms(),

@@ -52,6 +52,8 @@ pub struct IssuerSettings {
     pub scopes: Vec<String>,
     /// Claim with the groups.
     pub groups_claim: String,
+    /// Where they come from.
+    pub groups_from: GroupsFrom,
     /// Claim with the e-mail address.
     pub email_claim: String,
     /// Claim with the display name.
@@ -94,4 +96,14 @@ impl KnownBy {
             .into_iter()
             .find(|known_by| known_by.as_str() == word)
     }
+}
+
+/// Where a person's groups come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GroupsFrom {
+    /// The ID token alone.
+    #[default]
+    IdToken,
+    /// The ID token, or, where it has none, the provider's userinfo endpoint.
+    Userinfo,
 }

@@ -106,6 +106,17 @@ impl HttpGet for IssuerHttp {
         document(url, answer).await
     }
 
+    async fn get_as(&self, url: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
+        let request = self
+            .client(&parsed)?
+            .get(parsed)
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::AUTHORIZATION, secret_header(&authorization)?);
+        let answer = request.send().await.map_err(|e| chain(&e.without_url()))?;
+        Ok((answer.status().as_u16(), document(url, answer).await?))
+    }
+
     fn client_secret(&self, issuer: &str) -> Result<Option<Zeroizing<String>>, String> {
         match (self.secrets.get(issuer), &self.reader) {
             (Some(place), Some(reader)) => reader
@@ -124,13 +135,17 @@ impl HttpGet for IssuerHttp {
             .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(http::header::ACCEPT, "application/json");
         if let Some(authorization) = authorization {
-            let mut value = http::HeaderValue::from_str(&authorization).map_err(|_| "the secret fits into no header".to_owned())?;
-            value.set_sensitive(true);
-            request = request.header(http::header::AUTHORIZATION, value);
+            request = request.header(http::header::AUTHORIZATION, secret_header(&authorization)?);
         }
         let answer = request.body(form.to_string()).send().await.map_err(|e| chain(&e.without_url()))?;
         Ok((answer.status().as_u16(), document(url, answer).await?))
     }
+}
+
+fn secret_header(text: &str) -> Result<http::HeaderValue, String> {
+    let mut value = http::HeaderValue::from_str(text).map_err(|_| "the secret fits into no header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn document(url: &str, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {

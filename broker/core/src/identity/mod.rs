@@ -45,6 +45,12 @@ pub trait HttpGet: Send + Sync + 'static {
     /// What went wrong, for the operator.
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
 
+    /// Status and body of the answer to whoever shows this `Authorization`, whatever the status.
+    ///
+    /// # Errors
+    /// What went wrong, for the operator.
+    async fn get_as(&self, url: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String>;
+
     /// Sends a form (`application/x-www-form-urlencoded`), with this `Authorization` if there is one; status and body of the answer,
     /// whatever the status.
     ///
@@ -162,7 +168,8 @@ struct Entrant {
 pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, open: OpenSession) -> Result<SessionTokens, Error> {
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
-    let identity = broker.issuers.verify(&open.id_token, now_ms).await;
+    let access_token = open.access_token.as_deref();
+    let identity = broker.issuers.verify_with(&open.id_token, access_token, now_ms).await;
     admit_person(broker, cx, identity, proof, open.client, now_ms).await
 }
 

@@ -323,6 +323,10 @@ impl HttpGet for Provider {
         }
     }
 
+    async fn get_as(&self, url: &str, _: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        Err(format!("nothing at {url}"))
+    }
+
     fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
         Ok(None)
     }
@@ -735,6 +739,7 @@ fn settings() -> Settings {
             audience: CLIENT.into(),
             scopes: vec!["openid".into()],
             groups_claim: "groups".into(),
+            groups_from: Default::default(),
             email_claim: "email".into(),
             name_claim: "name".into(),
             insecure_development: false,
@@ -834,6 +839,7 @@ impl Someone {
         let presented = self.present(world, "POST", "/v1/sessions", false);
         let open = OpenSession {
             id_token: world.id_token(subject, groups),
+            access_token: None,
             client: ClientInfo::default(),
         };
         self.tokens = Some(crate::identity::open_session(&world.broker, &cx(), presented, open).await.unwrap());

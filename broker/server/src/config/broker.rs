@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 
 use chunk_core::limits::SESSION_S_DEFAULT;
-use chunk_core::settings::{IssuerSettings, KnownBy};
+use chunk_core::settings::{GroupsFrom, IssuerSettings, KnownBy};
 use chunk_wire::session::SignIn;
 use toml::Spanned;
 use url::{Host, Url};
@@ -244,6 +244,10 @@ fn issuer(
     let groups_claim = claim(raw.groups_claim, "groups_claim", "groups");
     let email_claim = claim(raw.email_claim, "email_claim", "email");
     let name_claim = claim(raw.name_claim, "name_claim", "name");
+    let sources = [("id_token", GroupsFrom::IdToken), ("userinfo", GroupsFrom::Userinfo)];
+    let groups_from = raw
+        .groups_from
+        .and_then(|field| check.word(&field, &format!("{path}.groups_from"), &sources));
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
     let sign_in = sign_in(check, raw.sign_in, raw.max_age_s, raw.acr_values, path);
     let secret_span = raw.client_secret.as_ref().map(Spanned::span);
@@ -279,6 +283,7 @@ fn issuer(
             client_id,
             scopes,
             groups_claim,
+            groups_from: groups_from.unwrap_or_default(),
             email_claim,
             name_claim,
             insecure_development,

@@ -68,6 +68,7 @@ pub(super) struct RawIssuer {
     pub(super) audience: At<String>,
     pub(super) scopes: At<Vec<String>>,
     pub(super) groups_claim: At<String>,
+    pub(super) groups_from: At<String>,
     pub(super) email_claim: At<String>,
     pub(super) name_claim: At<String>,
     pub(super) ca_file: At<String>,

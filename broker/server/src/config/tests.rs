@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
-use chunk_core::settings::KnownBy;
+use chunk_core::settings::{GroupsFrom, KnownBy};
 use chunk_port::{Mask, Source};
 use chunk_wire::session::SignIn;
 
@@ -133,6 +133,17 @@ fn a_directory_has_a_token_and_knows_people_by_their_id_unless_said() {
         faults.contains("`issuer.1.scim.token`") && faults.contains("`issuer.1.scim.known_by`"),
         "{faults}"
     );
+}
+
+#[test]
+fn groups_come_from_the_id_token_unless_said() {
+    let of = |lines: &str| {
+        let dir = folder(&format!("{GOOD}{lines}\n"));
+        read(dir.path()).unwrap().issuers.remove(0).settings.groups_from
+    };
+    assert_eq!(of(""), GroupsFrom::IdToken);
+    assert_eq!(of("groups_from = \"userinfo\""), GroupsFrom::Userinfo);
+    assert!(faults(&format!("{GOOD}groups_from = \"graph\"\n")).contains("`issuer.1.groups_from`"));
 }
 
 #[test]

@@ -20,6 +20,8 @@ use super::{IdTokenError, Issuer, Issuers, Unverified, VerifiedIdentity};
 #[derive(Deserialize)]
 struct Answer {
     id_token: String,
+    #[serde(default)]
+    access_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,8 +46,10 @@ impl Issuers {
         if !(43..=128).contains(&open.code_verifier.len()) || !open.code_verifier.bytes().all(unreserved) {
             return Err(IdTokenError::Code("`code_verifier` is not one of RFC 7636"));
         }
-        let id_token = issuer.id_token(open, now_ms).await?;
-        let identity = issuer.verify(Unverified::parse(&id_token)?, Some(nonce), now_ms).await?;
+        let Answer { id_token, access_token } = issuer.answer(open, now_ms).await?;
+        let access_token = access_token.map(Zeroizing::new);
+        let shown = access_token.as_ref().map(|token| token.as_str());
+        let identity = issuer.verify(Unverified::parse(&id_token)?, Some(nonce), shown, now_ms).await?;
         // Kept only in the form that every verifier reads alike. One that is in another is as good for the session.
         let attests = IdToken::parse(&id_token).is_some_and(|token| token.names(&identity.issuer, &identity.subject, nonce));
         Ok(VerifiedIdentity {
@@ -56,7 +60,7 @@ impl Issuers {
 }
 
 impl Issuer {
-    async fn id_token(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<String, IdTokenError> {
+    async fn answer(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<Answer, IdTokenError> {
         let endpoint = self.keys.token_endpoint(now_ms).await?;
         let secret = self.http.client_secret(&self.settings.issuer).map_err(unavailable)?;
         let client_id = &self.settings.client_id;
@@ -73,9 +77,7 @@ impl Issuer {
             .await
             .map_err(|error| unavailable(format!("POST {endpoint}: {error}")))?;
         if status == 200 {
-            let answer: Answer =
-                serde_json::from_slice(&body).map_err(|_| unavailable(format!("POST {endpoint}: no ID token in the answer")))?;
-            return Ok(answer.id_token);
+            return serde_json::from_slice(&body).map_err(|_| unavailable(format!("POST {endpoint}: no ID token in the answer")));
         }
         let refusal = serde_json::from_slice::<Refusal>(&body)
             .ok()

@@ -28,6 +28,8 @@ struct KeySet {
     keys: Vec<Key>,
     /// Where authorization codes are redeemed, as the discovery document has it.
     token_endpoint: Option<TokenEndpoint>,
+    /// Where a person's claims are told, as it has it.
+    userinfo_endpoint: Option<String>,
     fetched_ms: i64,
 }
 
@@ -51,6 +53,8 @@ struct Discovery {
     jwks_uri: String,
     #[serde(default)]
     token_endpoint: Option<String>,
+    #[serde(default)]
+    userinfo_endpoint: Option<String>,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
@@ -125,6 +129,15 @@ impl KeySource {
             .ok_or_else(|| unavailable("the discovery document names no `token_endpoint` that is an https URL"))
     }
 
+    /// Where the issuer tells a person's claims.
+    pub(super) async fn userinfo_endpoint(&self, now_ms: i64) -> Result<String, IdTokenError> {
+        let keys = self.keys_that(|keys| keys.userinfo_endpoint.is_some(), now_ms).await?;
+        let endpoint = keys.userinfo_endpoint.clone();
+        endpoint
+            .filter(|endpoint| self.may_ask(endpoint))
+            .ok_or_else(|| unavailable("the discovery document names no `userinfo_endpoint` that is an https URL"))
+    }
+
     /// Keys that are fresh enough and, if the issuer publishes one now, hold one that fits.
     async fn keys_with(&self, kid: Option<&str>, algorithm: Algorithm, now_ms: i64) -> Result<Arc<KeySet>, IdTokenError> {
         self.keys_that(|keys| keys.candidates(kid, algorithm).next().is_some(), now_ms)
@@ -184,6 +197,7 @@ impl KeySource {
                 url,
                 secret_in_form: methods.is_some_and(|methods| methods.iter().all(|method| method != "client_secret_basic")),
             }),
+            userinfo_endpoint: discovery.userinfo_endpoint,
             fetched_ms: now_ms,
         })
     }

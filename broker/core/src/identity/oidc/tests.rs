@@ -152,6 +152,12 @@ impl HttpGet for Web {
             .ok_or_else(|| "connection refused".into())
     }
 
+    async fn get_as(&self, _: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        *self.authorized.lock().unwrap() = Some(authorization.to_string());
+        let answer = self.answer.lock().unwrap().take().ok_or("connection refused")?;
+        Ok((answer.0, answer.1.into_bytes()))
+    }
+
     fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
         self.secret.lock().unwrap().clone().map(|secret| secret.map(Zeroizing::new))
     }
@@ -172,6 +178,7 @@ pub(super) fn settings(issuer: &str) -> IssuerSettings {
         audience: "chunkctl".into(),
         scopes: vec!["openid".into()],
         groups_claim: "groups".into(),
+        groups_from: Default::default(),
         email_claim: "email".into(),
         name_claim: "name".into(),
         insecure_development: false,

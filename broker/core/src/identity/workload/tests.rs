@@ -38,6 +38,10 @@ impl HttpGet for Web {
         Err(format!("a workload brings its token, and nothing is asked for at {url}"))
     }
 
+    async fn get_as(&self, url: &str, _: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        Err(format!("nothing at {url}"))
+    }
+
     fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
         Ok(None)
     }

@@ -53,6 +53,7 @@ async fn try_sign_in(world: &World, subject: &str) -> Result<Someone, Error> {
     let presented = someone.present(world, "POST", "/v1/sessions", false);
     let open = OpenSession {
         id_token: world.id_token(subject, &["data-eng"]),
+        access_token: None,
         client: ClientInfo::default(),
     };
     someone.tokens = Some(identity::open_session(&world.broker, &cx(), presented, open).await?);
@@ -260,6 +261,7 @@ async fn where_people_are_known_by_their_address_no_other_name_gets_round_a_susp
     let presented = someone.present(&world, "POST", "/v1/sessions", false);
     let open = OpenSession {
         id_token: world.id_token("no address", &["data-eng"]),
+        access_token: None,
         client: ClientInfo::default(),
     };
     let nameless = identity::open_session(&world.broker, &cx(), presented, open).await;

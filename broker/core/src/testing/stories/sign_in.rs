@@ -67,6 +67,7 @@ async fn where_the_browser_is_required_a_token_that_a_client_brings_opens_nothin
         let presented = mallory.present(&world, "POST", "/v1/sessions", false);
         let open = OpenSession {
             id_token: world.id_token_for("dana", &["data-eng"], nonce.as_deref()),
+            access_token: None,
             client: ClientInfo::default(),
         };
         let refused = identity::open_session(&world.broker, &cx(), presented, open).await.err().unwrap();

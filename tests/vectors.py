@@ -63,6 +63,13 @@ def parts(p):
     for case in p["envelopes"]:
         key = v.unb64(case["public_key"]); same(v.thumb(key), case["thumbprint"], case)
         same(v.dsse(case["envelope"], key, case["type"]) is not None, case["holds"], case)
+    for case in p["attestations"]:
+        provider = v.Provider({k: case[k] for k in ("issuer", "clients", "jwks")})
+        same(accepts(v.IdToken, case["token"]), case["names"] is not None, case)
+        if case["names"] is None: continue
+        token = v.IdToken(case["token"])
+        same((token.names, token.digest), (case["names"], case["digest"]), case)
+        same(provider.signed(token) if token.names[0] == provider.issuer else None, case["signed"], case)
     leaves = [v.sha(b"\0" + bytes([n])) for n in range(32)]
     for tree in p["trees"]:
         frontier, root, unb = v.Frontier(), v.unb64(tree["root"]), lambda hashes: [v.unb64(h) for h in hashes]

@@ -10,14 +10,15 @@ import base64, datetime, hashlib, hmac, json, os, re, struct, sys, tomllib, unic
 sha = lambda b: hashlib.sha256(b).digest()
 KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
 request.deny request.cancel request.expire review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
-fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind key.enroll key.rotate breakglass.open breakglass.review
+fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind person.suspend person.restore key.enroll key.rotate breakglass.open breakglass.review
 erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
-REFS = {"session.close": "S", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
+REFS = {"session.close": "S", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
         "review.reject": "RS", "breakglass.open": "RS", "breakglass.review": "BS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G",
         "fetch.intent": "GS", "fetch.progress": "I", "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
     "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key who.public_key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
+    "subject": "who.issuer who.user_name who.external_id who.known_by net.ip", "person": "net.ip why.cause",
     "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
     "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
     "breakglass": "request=what.id what.digest who.issuer who.subject who.key why.reason why.ticket",
@@ -387,21 +388,40 @@ class Certificate:
         kind, key = self.key
         if kind == "rsa":
             if name != RSA and RSA_HASHES.get(name) != hash_: return None
-            size = key.bit_length() // 8
-            end = bytes.fromhex(DIGEST_INFO[hash_]) + named(hash_, message)
-            padded = b"\0\1" + b"\xff" * (size - 3 - len(end)) + b"\0" + end
-            s = int.from_bytes(signature, "big")
-            return key % 2 == 1 and len(signature) == size and s < key and pow(s, 65537, key).to_bytes(size, "big") == padded
+            return rsa(key, hash_, message, signature)
         if ECDSA_HASHES.get(name) != hash_: return None
-        return ecdsa(CURVES[kind], key, named(hash_, message), signature)
+        try:
+            d = Der(Der(signature).only(SEQUENCE)); r, s = d.nat(), d.nat(); d.end()
+        except Malformed:
+            return False
+        return ecdsa(CURVES[kind], key, named(hash_, message), r, s)
 
 
-def ecdsa(curve, key, digest, signature):
+def rsa_opened(key, signature):
+    """What an RSA signature encodes, in as many bytes as the modulus has."""
+    size, s = key.bit_length() // 8, int.from_bytes(signature, "big")
+    return pow(s, 65537, key).to_bytes(size, "big") if key % 2 == 1 and len(signature) == size and s < key else None
+
+
+def rsa(key, hash_, message, signature):
+    end = bytes.fromhex(DIGEST_INFO[hash_]) + named(hash_, message)
+    return rsa_opened(key, signature) == b"\0\1" + b"\xff" * (key.bit_length() // 8 - 3 - len(end)) + b"\0" + end
+
+
+def rsa_pss(key, message, signature):
+    """RSASSA-PSS (RFC 8017 §9.1.2) with SHA-256, and a salt of as many bytes. The modulus has no bit to spare."""
+    opened = rsa_opened(key, signature)
+    if opened is None or opened[-1] != 0xbc: return False
+    masked, h = opened[:-33], opened[-33:-1]
+    mask = b"".join(sha(h + struct.pack(">I", n)) for n in range(-(-len(masked) // 32)))
+    if masked[0] & 0x80: return False
+    db = bytes(a ^ b for a, b in zip(masked, mask))
+    db = bytes([db[0] & 0x7f]) + db[1:]
+    return db[:-32] == b"\0" * (len(db) - 33) + b"\1" and sha(bytes(8) + sha(message) + db[-32:]) == h
+
+
+def ecdsa(curve, key, digest, r, s):
     p, b, n, base = curve
-    try:
-        d = Der(Der(signature).only(SEQUENCE)); r, s = d.nat(), d.nat(); d.end()
-    except Malformed:
-        return False
     x, y = key
     if not (0 < r < n and 0 < s < n and x < p and y < p) or (y * y - x * x * x + 3 * x - b) % p: return False
 
@@ -423,6 +443,93 @@ def ecdsa(curve, key, digest, signature):
     z, w = int.from_bytes(digest[:size], "big"), pow(s, -1, n)
     found = plus(times(z * w % n, base), times(r * w % n, key))
     return found is not None and found[0] % n == r
+
+
+# --- identity providers (§4, §10; RFC 7515, RFC 7517, OpenID Connect) -------------------------------------------------------
+ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "P-256", "EdDSA": "Ed25519"}
+
+
+def loose(b):
+    """A JSON object that others wrote. Of members with one name the last counts."""
+    def number(read):
+        def checked(s):
+            need(abs(float(s)) != float("inf"), "number")
+            return read(s)
+        return checked
+    def levels(v): return 1 + max(map(levels, v.values() if isinstance(v, dict) else v), default=0) if isinstance(v, (dict, list)) else 1
+    try:
+        v = json.loads(b.decode(), parse_int=number(int), parse_float=number(float), parse_constant=lambda s: need(False, "constant"))
+        json.dumps(v, ensure_ascii=False).encode()
+        need(isinstance(v, dict) and levels(v) <= 32, "JSON")
+    except (ValueError, RecursionError):
+        raise Malformed("JSON")
+    return v
+
+
+def texts(v, needed, optional):
+    """These members of an object: texts, or absent where that is allowed."""
+    found = [v.get(k) for k in needed + optional]
+    need(all(isinstance(x, str) for x in found[:len(needed)]) and all(k not in v or isinstance(v[k], str) for k in optional), "text")
+    return found
+
+
+class IdToken:
+    def __init__(self, text):
+        parts = text.split(".")
+        need(len(text.encode()) <= 65536 and len(parts) == 3, "token")
+        head, claims, self.signature = loose(unb64(parts[0])), loose(unb64(parts[1])), unb64(parts[2])
+        self.message = text.rpartition(".")[0].encode()
+        need("crit" not in head and head.get("typ", "JWT") in ("JWT", "jwt", "id_token+jwt"), "token")
+        (self.alg, self.kid), aud = texts(head, ["alg"], ["kid"]), claims.get("aud")
+        self.names = texts(claims, ["iss", "sub", "nonce"], [])
+        [self.party] = texts(claims, [], ["azp"])
+        if isinstance(aud, list): need(len(aud) == 1, "token"); aud = aud[0]
+        need(isinstance(aud, str) and self.alg in ALGORITHMS, "token"); self.audience = aud
+        size = len(self.signature)
+        self.digest = sha(self.message + b"." + self.signature[:size // 2 if self.alg == "ES256" else size]).hex()
+
+
+class Provider:
+    """An identity provider whom the auditor believes about people's keys."""
+
+    def __init__(self, t):
+        need(set(t) == {"issuer", "clients", "jwks"} and isinstance(t["issuer"], str) and isinstance(t["jwks"], str), "issuer")
+        self.issuer, self.clients = t["issuer"], t["clients"]
+        need(isinstance(self.clients, list) and self.clients and all(isinstance(c, str) for c in self.clients), "issuer")
+        jwks, self.keys = json.loads(t["jwks"])["keys"], []
+        for jwk in jwks:
+            try:
+                self.keys.append(self.read(jwk))
+            except (Malformed, TypeError, AttributeError):
+                pass  # it is for something else
+        need(self.keys, "issuer")
+
+    @staticmethod
+    def read(jwk):
+        [kind], [kid, alg, use, curve] = texts(jwk, ["kty"], []), texts(jwk, [], ["kid", "alg", "use", "crv"])
+        need(use in (None, "sig"), "key")
+        def number(name): return int.from_bytes(unb64(jwk.get(name), 32), "big")
+        if kind == "RSA":
+            n = unb64(jwk.get("n")); need(256 <= len(n) <= 1024 and n[0] >= 0x80 and unb64(jwk.get("e")) == b"\1\0\1", "key")
+            return kid, alg, "RSA", int.from_bytes(n, "big")
+        if (kind, curve) == ("EC", "P-256"): return kid, alg, curve, (number("x"), number("y"))
+        need((kind, curve) == ("OKP", "Ed25519"), "key")
+        return kid, alg, curve, unb64(jwk.get("x"), 32)
+
+    def signed(self, token):
+        """Whether it signed this token for the broker; None where that cannot be told."""
+        if token.audience not in self.clients or token.party not in [None, *self.clients]: return None
+        names = [None, token.alg] + ["Ed25519"] * (token.alg == "EdDSA")
+        keys = [k for kid, alg, kind, k in self.keys if kid == token.kid and alg in names and kind == ALGORITHMS[token.alg]]
+        return any(self.verifies(k, token) for k in keys) if keys else None
+
+    @staticmethod
+    def verifies(key, token):
+        m, s = token.message, token.signature
+        if token.alg == "RS256": return rsa(key, "sha256", m, s)
+        if token.alg == "PS256": return rsa_pss(key, m, s)
+        if token.alg == "EdDSA": return ed25519(key, m, s)
+        return len(s) == 64 and ecdsa(CURVES["2a8648ce3d030107"], key, sha(m), int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big"))
 
 
 class Token:
@@ -781,7 +888,8 @@ class Ledger:
     def __init__(self, first, origin, trust, fault, unknown):
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
         self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.U, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}, {}
-        self.sids, self.people, self.in_force = set(), {}, None
+        self.sids, self.people, self.in_force, self.attested = set(), {}, None, set()
+        self.N, self.P, self.suspended = {}, {}, {}
 
     def admit(self, e):
         def check(holds, what):
@@ -794,7 +902,7 @@ class Ledger:
             hidden = hidden or closed and self.pol.get(h["pol"], False)
         if e.k in ("fetch.intent", "review.approve", "review.reject", "breakglass.open", "breakglass.review"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
-        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O}
+        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O, "N": self.N, "P": self.P}
         if e.k == "grant.issue":
             right = e.refs and e.refs[0] in self.R and (all(r in self.V for r in e.refs[1:]) or len(e.refs) == 2 and e.refs[1] in self.U)
         elif e.k == "grant.take" and len(e.refs) == 3: right = e.refs[0] in self.G and e.refs[1] in self.S and e.refs[2] in self.R
@@ -809,7 +917,7 @@ class Ledger:
             hidden = hidden or closed and o.hidden
         def under(n):
             s = self.S[e.refs[n]]; rests_on(s)
-            check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed, "session")
+            check(h.get("sid") == s.sid and h.get("act") == s.act and not s.closed and s.act not in self.suspended, "session")
             return s
         def columns(group, name):
             if group not in e.shown: return None
@@ -831,6 +939,7 @@ class Ledger:
         elif e.k == "policy.load": self.pol[e.i] = hidden; self.in_force = e.i
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
+            check(h.get("act") not in self.suspended, "a suspended person")
             s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
             if "who" in e.shown:
                 try:
@@ -840,9 +949,28 @@ class Ledger:
                     check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
                 except Malformed:
                     s.who = None; check(False, "who")
+            if s.who and "attestation" in e.body.get("why", {}):
+                try:
+                    kept = e.text_of("why", "attestation"); need(kept is not None, "token")
+                    token = IdToken(kept)
+                    need(token.names == [*s.who.person, s.who.key] and e.get("who", "key_attested") is True and e.text_of("out", "id_token") == token.digest, "token")
+                    signed = self.trust["providers"][token.names[0]].signed(token) if token.names[0] in self.trust["providers"] else None
+                    check(signed is not False, "the identity provider's signature")
+                    if signed: self.attested.add((s.who.person, s.who.key))
+                except Malformed:
+                    check(False, "the identity provider's token")
             self.S[e.i] = s
         elif e.k == "session.close":
             s = self.S[e.refs[0]]; rests_on(s); check(not s.closed and h.get("sid") == s.sid, "close"); s.closed = True
+        elif e.k == "subject.bind":
+            check("act" in h, "nobody"); self.N[e.i] = O(hidden=hidden)
+        elif e.k == "person.suspend":
+            rests_on(self.N[e.refs[0]]); check("act" in h, "nobody"); self.P[e.i] = O(act=h.get("act"), hidden=hidden)
+            if "act" in h: self.suspended[h["act"]] = e.i
+        elif e.k == "person.restore":
+            p = self.P[e.refs[0]]; rests_on(p)
+            check(h.get("act") == p.act and self.suspended.get(p.act) == e.refs[0], "restores what does not hold")
+            if self.suspended.get(p.act) == e.refs[0]: del self.suspended[p.act]
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
             r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
@@ -872,7 +1000,7 @@ class Ledger:
             if s.who and r.who: check(s.who.person != r.who.person and s.who.pub != r.who.pub, "the requester reviewed")
             if "what" in e.shown and s.who and r.signed:
                 ok = self.review(e, s.who, r.signed, "approve" if yes else "reject"); check(ok, "the reviewer's signature")
-                if ok and self.trust["reviewer_keys"] != "session":
+                if ok and self.trust["reviewer_keys"] != "session" and (s.who.person, s.who.key) not in self.attested:
                     pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
                     if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
                     else: check(s.who.key in pins, "another key than those pinned")
@@ -884,7 +1012,7 @@ class Ledger:
             check(not use or use.r is r, "a standing grant taken for another request")
             check(bool(use) or not r.use, "a use of a standing grant that was not taken")
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
-            check(not r.ended and not r.granted and h.get("act") == r.act, "grant"); r.granted = True
+            check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
             count = (above.count if above.terms else None) if use else len({v.act for v in votes})
             if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")
@@ -1227,6 +1355,8 @@ def main(argv):
         trust = {"origin": t["origin"], "keys": [vkey(k.strip()) for k in t["log_keys"]], "last": None,
                  "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
         trust["witnesses"] = [vkey(k.strip(), 4) for k in t.get("witnesses", [])]
+        providers = [Provider(p) for p in t.get("issuer", [])]
+        trust["providers"] = {p.issuer: p for p in providers}; need(len(trust["providers"]) == len(providers), "trust file")
         trust["authorities"] = [Certificate(c) for c in t.get("timestamp_authorities", [])]
         trust["unstamped_max"] = most = t.get("unstamped_entries_max")
         need(most is None or trust["authorities"] and type(most) is int and 0 <= most < 1 << 64, "trust file")
@@ -1235,7 +1365,7 @@ def main(argv):
         need(trust["witness_quorum"] <= len(trust["witnesses"]) and bool(trust["witness_quorum"]) == bool(trust["witnesses"]), "trust file")
         if t.get("last_checkpoint"): trust["last"] = Checkpoint(t["last_checkpoint"])
         need(trust["keys"] and (not trust["last"] or trust["last"].signer(trust["keys"])), "trust file")
-    except (Malformed, KeyError, ValueError) as e:
+    except (Malformed, KeyError, TypeError, ValueError) as e:
         print(f"trust file: {e}", file=sys.stderr)
         return 3
     with open(argv[1], "rb") as f: data = f.read()

@@ -2,6 +2,8 @@
 //! a code gets nothing where it is demanded.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,9 +12,10 @@ use chunk_wire::fetch::Format;
 use chunk_wire::session::{BrokerInfo, ClientInfo, OpenBrowserSession, SessionTokens, SignIn, WhoAmI};
 use serde_json::{Value, json};
 
+use crate::second_verifier::python;
 use crate::support::api::{id_token, slice};
 use crate::support::issuer::{FakeIssuer, SigningKey};
-use crate::support::{Answer, Api, Setup, World, browser, person, poll, random, servers};
+use crate::support::{Answer, Api, Person, Setup, World, browser, person, poll, random, servers, wait};
 
 const DEMANDED: &str = "sign_in = \"browser_required\"";
 
@@ -211,6 +214,125 @@ fn somebody_finds_a_key_that_is_not_theirs_and_ends_it() {
     assert!(!dana.json(&["keys", "list"]).exits(0).stdout.contains(&foreign));
     dana.run(&["keys", "revoke", &own]).exits(0);
     dana.run(&["whoami"]).exits(4);
+}
+
+#[test]
+fn a_client_with_a_secret_is_the_brokers_and_the_person_needs_none() {
+    let folder = tempfile::Builder::new().prefix("chunkctl-it-secret.").tempdir().unwrap();
+    let secret = folder.path().join("oidc");
+    std::fs::write(&secret, "a secret of the tests: 32 characters & more\n").unwrap();
+    let lines = format!(
+        "sign_in = \"browser_required\"\nclient_secret = {{ file = \"{}\" }}",
+        secret.display()
+    );
+    let mut setup = Setup::standard().sign_in(&lines);
+    setup.client = "chunkctl-secret".to_owned();
+    let world = World::with(setup);
+    let dana = world.person("dana");
+    let login = |code: i32| {
+        dana.login_in_browser(&["login", "--insecure-storage"], |address| {
+            browser::sign_in(address, "dana");
+        })
+        .exits(code)
+    };
+    login(0);
+    dana.run(&["whoami"]).exits(0);
+    // It is read when it is used, and what is wrong with it is not the person's to know.
+    std::fs::write(&secret, "another secret\n").unwrap();
+    let refused = login(2);
+    assert!(!refused.all().contains("secret"), "{}", refused.all());
+}
+
+#[test]
+fn the_development_issuer_knows_the_browser_too() {
+    let home = tempfile::Builder::new().prefix("chunkctl-it-dev.").tempdir().unwrap();
+    let mut dev = Command::new(servers::program("chunk-broker"))
+        .args(["dev", "--orders", "10", "--json", "--until-stdin-closes", "--dir"])
+        .arg(home.path().join("dev"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut said, mut line) = (BufReader::new(dev.stdout.take().unwrap()), String::new());
+    said.read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let dana = Person::new("dana", &home.path().join("dana"), ready["broker"].as_str().unwrap(), None);
+    let mut page = None;
+    let done = dana
+        .login_in_browser(&["login", "--browser", "--insecure-storage", "--json"], |address| {
+            page = Some(browser::pick(address, "dana"));
+        })
+        .exits(0);
+    assert!(page.unwrap().html.contains("Back to your terminal"));
+    assert_eq!(done.event("login.done")["person"]["subject"], "dana");
+    assert_eq!(dana.json(&["keys", "list"]).exits(0).event("key")["key_attested"], true);
+    drop(dev.stdin.take());
+    assert!(dev.wait().unwrap().success());
+}
+
+// ------------------------------------------------------------------------------------------------------------- the auditor
+
+#[test]
+fn an_auditor_takes_the_identity_providers_word_for_a_reviewers_key_and_not_the_operators() {
+    let world = World::new();
+    let (dana, rita) = (world.api("dana"), world.person("rita"));
+    rita.login_in_browser(&["login", "--browser", "--insecure-storage"], |address| {
+        browser::sign_in(address, "rita");
+    })
+    .exits(0);
+    let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
+    rita.run(&["approve", request.id.as_str(), "--reason", "fine"]).exits(0);
+    assert!(dana.fetch(&request).complete);
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "trust", "init", "--reviewer-keys", "pinned", "-o", "trust.toml"])
+        .exits(0);
+    anna.run(&["audit", "export", "-o", "all.bundle"]).exits(0);
+    let (bundle, trust) = (anna.dir().join("all.bundle"), anna.dir().join("trust.toml"));
+    let judged = || {
+        let ours = anna.run(&["audit", "verify", "all.bundle", "--trust", "trust.toml"]).code;
+        (ours, python(&bundle, &trust))
+    };
+    assert_eq!(judged(), (2, 2), "nobody but the operator says whose key it is");
+
+    let nobody = std::fs::read_to_string(&trust).unwrap();
+    let believe = |client: &str, jwks: &str| {
+        let issuer = servers::issuer();
+        let section = format!("\n[[issuer]]\nissuer = \"{issuer}\"\nclients = [\"{client}\"]\njwks = '{jwks}'\n");
+        std::fs::write(&trust, format!("{nobody}{section}")).unwrap();
+    };
+    let jwks = published_keys();
+    believe("chunkctl", &jwks);
+    assert_eq!(judged(), (0, 0));
+    believe("another", &jwks);
+    assert_eq!(judged(), (2, 2), "what the provider says to another client is not about this log");
+    // The same ids, and other keys under them: somebody else's word.
+    believe("chunkctl", &other_keys(&jwks));
+    assert_eq!(judged(), (1, 1));
+}
+
+/// The keys of the identity provider, as it publishes them.
+fn published_keys() -> String {
+    wait(async {
+        let get = async |url: String| reqwest::get(url).await.unwrap().text().await.unwrap();
+        let document = get(format!("{}/.well-known/openid-configuration", servers::issuer())).await;
+        let document: Value = serde_json::from_str(&document).unwrap();
+        get(document["jwks_uri"].as_str().unwrap().to_owned()).await
+    })
+}
+
+/// Keys of the same kinds and names that are not those.
+fn other_keys(jwks: &str) -> String {
+    let mut jwks: Value = serde_json::from_str(jwks).unwrap();
+    for key in jwks["keys"].as_array_mut().unwrap() {
+        for part in ["n", "x"] {
+            let Some(text) = key[part].as_str() else { continue };
+            let mut bytes = URL_SAFE_NO_PAD.decode(text).unwrap();
+            bytes[9] ^= 1;
+            key[part] = URL_SAFE_NO_PAD.encode(bytes).into();
+        }
+    }
+    jwks.to_string()
 }
 
 // --------------------------------------------------------------------------------------------------------------- the phish

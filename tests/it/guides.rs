@@ -186,6 +186,18 @@ fn the_guide_to_large_results_works_as_typed() {
 }
 
 #[test]
+fn the_guide_to_leavers_works_as_typed() {
+    let said = follow("docs/guides/leavers.md", |line| line.starts_with("chunkctl demo"));
+    assert!(
+        said.contains("\"active\":false")
+            && said.contains("signed out, as it should be")
+            && said.contains("is suspended by their directory"),
+        "{said}"
+    );
+    assert!(said.contains("true: every claim holds"), "{said}");
+}
+
+#[test]
 fn the_guide_to_standing_grants_works_as_typed() {
     let said = follow("docs/guides/standing-grants.md", |line| line.starts_with("chunkctl demo"));
     assert!(

@@ -28,6 +28,7 @@ mod ground;
 mod guides;
 mod keys;
 mod layering;
+mod leavers;
 mod matrix;
 mod mirror;
 mod notify;

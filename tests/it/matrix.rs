@@ -109,6 +109,7 @@ impl Stage {
         let api = Api::new(&world.url);
         let body = OpenSession {
             id_token: self.key.sign(&self.key.header(), &claims),
+            access_token: None,
             client: ClientInfo {
                 version: "tests/1".into(),
                 host: "test-host".into(),

@@ -129,3 +129,16 @@ fn the_second_verifier_calls_every_mutant_false_too() {
         "seed {seed}: {said}"
     );
 }
+
+/// Both verifiers say true of the whole log, at every level.
+pub(crate) fn both_verifiers_agree(world: &World) {
+    let anna = world.signed_in("anna");
+    anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
+    for level in ["1", "2", "3", "4"] {
+        let name = format!("level-{level}.bundle");
+        anna.run(&["audit", "export", "--level", level, "-o", &name]).exits(0);
+        let ours = anna.run(&["audit", "verify", &name, "--trust", "trust.toml"]).code;
+        let theirs = python(&anna.dir().join(&name), &anna.dir().join("trust.toml"));
+        assert_eq!((ours, theirs), (0, 0), "level {level}");
+    }
+}

@@ -3,7 +3,7 @@
 //! Tokens are made by hand and signed by an issuer of the test's own, so that each differs from a good one in one thing.
 
 use chunk_wire::dpop;
-use chunk_wire::session::{RefreshSession, SessionTokens, WhoAmI};
+use chunk_wire::session::{BrokerInfo, ClientInfo, OpenSession, RefreshSession, SessionTokens, WhoAmI};
 use serde_json::{Value, json};
 
 use crate::support::api::{Forged, id_token};
@@ -88,6 +88,50 @@ fn tokens_of_every_algorithm_of_a_certified_provider_are_accepted() {
         let world = World::with(alone);
         let answer = world.anonymous().open(&id_token(&servers::issuer(), client, "dana"));
         assert_eq!(answer.status, 201, "{client}: {}", answer.text());
+    }
+}
+
+#[test]
+fn groups_that_an_id_token_lacks_come_from_the_provider_and_of_the_same_person_only() {
+    let key = SigningKey::new("first");
+    let issuer = FakeIssuer::start(&[&key]);
+    let setup = Setup::standard().sign_in("groups_from = \"userinfo\"").issuer("fake", &issuer.url);
+    let scene = Scene {
+        world: World::with(setup),
+        issuer,
+        key,
+    };
+    let info: BrokerInfo = scene.world.anonymous().get("/v1/info").json();
+    assert!(info.issuers.iter().all(|issuer| issuer.userinfo));
+    scene
+        .issuer
+        .tell("danas", &json!({ "sub": "dana", "groups": ["reviewers", "developers"] }));
+    scene.issuer.tell("ritas", &json!({ "sub": "rita", "groups": ["reviewers"] }));
+    scene.issuer.tell("silent", &json!({ "sub": "dana" }));
+    let open = |access_token: Option<&str>| {
+        let body = OpenSession {
+            id_token: scene.token_with(&json!({ "groups": null })),
+            access_token: access_token.map(str::to_owned),
+            client: ClientInfo::default(),
+        };
+        let api = scene.world.anonymous();
+        let answer = api.post("/v1/sessions", &body);
+        (api, answer)
+    };
+    let (api, answer) = open(Some("danas"));
+    api.keep(answer.json());
+    let who: WhoAmI = api.get("/v1/whoami").json();
+    assert_eq!(who.person.groups, ["developers", "reviewers"]);
+    for (access_token, status) in [
+        (None, 401),
+        (Some("ritas"), 401),
+        (Some("silent"), 401),
+        (Some(""), 401),
+        (Some("nobodys"), 503),
+    ] {
+        let (_, answer) = open(access_token);
+        assert_eq!(answer.status, status, "{access_token:?}: {}", answer.text());
+        assert!(!answer.text().contains("ritas"));
     }
 }
 

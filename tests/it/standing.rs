@@ -3,7 +3,7 @@
 use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, RequestDocument, RequestState, RequestView, StandingRequest};
 use chunk_wire::review::Withdraw;
 
-use crate::second_verifier::python;
+use crate::second_verifier::both_verifiers_agree;
 use crate::support::api::slice;
 use crate::support::{Person, Setup, World};
 
@@ -130,16 +130,4 @@ fn a_revoked_standing_grant_and_another_persons_are_asked_for_anew() {
     let anew: PlanAnswer = dana.plan(&asked.query, Format::Csv, "again").json();
     assert_eq!(anew.decision, "needs_approval");
     both_verifiers_agree(&world);
-}
-
-fn both_verifiers_agree(world: &World) {
-    let anna = world.signed_in("anna");
-    anna.run(&["audit", "trust", "init", "-o", "trust.toml"]).exits(0);
-    for level in ["1", "2", "3", "4"] {
-        let name = format!("level-{level}.bundle");
-        anna.run(&["audit", "export", "--level", level, "-o", &name]).exits(0);
-        let ours = anna.run(&["audit", "verify", &name, "--trust", "trust.toml"]).code;
-        let theirs = python(&anna.dir().join(&name), &anna.dir().join("trust.toml"));
-        assert_eq!((ours, theirs), (0, 0), "level {level}");
-    }
 }

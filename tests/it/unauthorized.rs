@@ -5,7 +5,7 @@ use chunk_wire::fetch::Format;
 use serde_json::{Value, json};
 
 use crate::support::api::slice;
-use crate::support::{Api, World, wait};
+use crate::support::{Api, Setup, World, wait};
 
 /// Routes that need no session, and why.
 const PUBLIC: &[(&str, &str)] = &[
@@ -25,6 +25,11 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET /requests/{id}", "says what to type; the request is not looked up"),
 ];
 
+/// Routes of directories: they have credentials and errors of their own, and no session opens them.
+fn is_directory_s(route: &Route) -> bool {
+    route.template.starts_with("/scim/")
+}
+
 struct Route {
     method: String,
     template: String,
@@ -35,6 +40,10 @@ fn is_public(route: &Route) -> bool {
     PUBLIC
         .iter()
         .any(|(public, _)| name == *public || (public.ends_with('/') && name.starts_with(public) && !name.contains("/tile/entries")))
+}
+
+fn needs_session(route: &Route) -> bool {
+    !is_public(route) && !is_directory_s(route)
 }
 
 fn routes(api: &Api) -> Vec<Route> {
@@ -110,7 +119,7 @@ fn body(route: &Route) -> Option<Vec<u8>> {
 fn without_a_session_nothing_but_the_public_routes_answers() {
     let (scene, _dana) = Scene::new();
     let anonymous = scene.world.anonymous();
-    for route in routes(&anonymous) {
+    for route in routes(&anonymous).into_iter().filter(|route| !is_directory_s(route)) {
         let path = scene.path(&route);
         let answer = anonymous.raw(&route.method, &path, body(&route), &[]);
         let name = format!("{} {path}", route.method);
@@ -127,11 +136,61 @@ fn without_a_session_nothing_but_the_public_routes_answers() {
 }
 
 #[test]
+fn nobody_s_session_opens_what_is_a_directory_s_and_a_directory_s_token_opens_nothing_else() {
+    const TOKEN: &str = "a-directory-of-the-tests-0123456789abcdef";
+    let lines = "scim = { token = { env = \"DIRECTORY_TOKEN\" }, known_by = \"user_name\" }";
+    let mut setup = Setup::standard().sign_in(lines);
+    setup.environment.push(("DIRECTORY_TOKEN".into(), TOKEN.into()));
+    let world = World::with(setup);
+    let (dana, anonymous) = (world.api("dana"), world.anonymous());
+    let bearer = format!("Bearer {TOKEN}");
+    let scim = ("content-type", "application/scim+json");
+    let wrong = format!("Bearer {}", TOKEN.to_uppercase());
+    let mut of_directories = 0;
+    for route in routes(&dana) {
+        let path = route
+            .template
+            .replace("{id}", "per_0000000000000000")
+            .replace("{sid}", "ses_0000000000000000");
+        let name = format!("{} {path}", route.method);
+        if !is_directory_s(&route) {
+            if needs_session(&route) {
+                let answer = anonymous.raw(&route.method, &path, body(&route), &[("authorization", &bearer)]);
+                assert_eq!(answer.status, 401, "{name}: {}", answer.text());
+            }
+            continue;
+        }
+        of_directories += 1;
+        let sent = ["POST", "PUT", "PATCH"].contains(&route.method.as_str()).then(|| b"{}".to_vec());
+        assert_eq!(dana.send(&route.method, &path, sent.clone(), &[scim]).status, 401, "{name}");
+        for authorization in [None, Some("Bearer"), Some(wrong.as_str()), Some("Bearer x")] {
+            let headers: Vec<(&str, &str)> = authorization
+                .map(|value| ("authorization", value))
+                .into_iter()
+                .chain([scim])
+                .collect();
+            let answer = anonymous.raw(&route.method, &path, sent.clone(), &headers);
+            assert_eq!(answer.status, 401, "{name} {authorization:?}: {}", answer.text());
+            assert_eq!(answer.headers["content-type"], "application/scim+json", "{name}");
+            assert!(!answer.text().contains(TOKEN));
+        }
+        let answer = anonymous.raw(&route.method, &path, sent, &[("authorization", &bearer), scim]);
+        assert!(
+            [200, 400, 404].contains(&answer.status),
+            "{name}: {} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    assert!(of_directories >= 6);
+}
+
+#[test]
 fn an_ended_session_opens_nothing() {
     let (scene, dana) = Scene::new();
     let ended = scene.world.api("dana");
     assert_eq!(ended.delete("/v1/sessions/current").status, 204);
-    for route in routes(&dana).iter().filter(|route| !is_public(route)) {
+    for route in routes(&dana).iter().filter(|route| needs_session(route)) {
         let path = scene.path(route);
         let answer = ended.send(&route.method, &path, body(route), &[]);
         assert_eq!(
@@ -149,7 +208,7 @@ fn a_stolen_token_without_its_key_opens_nothing() {
     let (scene, dana) = Scene::new();
     let thief = scene.world.anonymous();
     thief.keep(dana.tokens());
-    for route in routes(&dana).iter().filter(|route| !is_public(route)) {
+    for route in routes(&dana).iter().filter(|route| needs_session(route)) {
         let path = scene.path(route);
         let answer = thief.send(&route.method, &path, body(route), &[]);
         assert_eq!(
@@ -188,7 +247,7 @@ fn beginning(api: &Api, path: &str) -> String {
 fn somebody_without_rights_sees_nothing_of_somebody_elses() {
     let (scene, dana) = Scene::new();
     for person in ["mallory", "drew"] {
-        for route in routes(&dana).iter().filter(|route| !is_public(route)) {
+        for route in routes(&dana).iter().filter(|route| needs_session(route)) {
             let stranger = scene.world.api(person);
             let path = scene.path(route);
             let name = format!("{} {}", route.method, route.template);

@@ -24,6 +24,7 @@ use crate::delivery::{self, Cuts};
 use crate::error::Error;
 use crate::evidence::entries::Event;
 use crate::evidence::log::Log;
+use crate::identity::directory::DirectoryTokens;
 use crate::identity::dpop::ProofGate;
 use crate::identity::oidc::Issuers;
 use crate::identity::tokens::TokenSigner;
@@ -35,7 +36,7 @@ use crate::policy::{PolicySet, SCHEMA};
 use crate::rates::Rates;
 use crate::recording::{self, Recordings};
 use crate::retention;
-use crate::settings::Settings;
+use crate::settings::{GroupsFrom, Settings};
 use crate::sinks::{self, Receiver, Role, SinkMetrics, Sinking};
 use crate::state::State;
 use crate::timestamp::{self, TimestampMetrics, Timestamping, Timestamps};
@@ -62,6 +63,8 @@ pub struct Parts {
     pub scanner: Arc<dyn Scanner>,
     /// Fetcher of discovery documents and keys.
     pub http: Arc<dyn HttpGet>,
+    /// Secrets of the directories that may tell of people.
+    pub directory_tokens: Arc<dyn DirectoryTokens>,
     /// Keeper of recordings.
     pub recordings: Arc<dyn Recordings>,
     /// Witnesses of the log, where some are configured.
@@ -92,6 +95,7 @@ pub struct Broker {
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
     pub(crate) workloads: Workloads,
+    pub(crate) directory_tokens: Arc<dyn DirectoryTokens>,
     pub(crate) proofs: ProofGate,
     pub(crate) tokens: TokenSigner,
     pub(crate) failures: Failures,
@@ -174,6 +178,7 @@ impl Broker {
         let broker = Arc::new(Self {
             workloads: Workloads::new(parts.settings.workloads.clone(), &parts.http),
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
+            directory_tokens: parts.directory_tokens,
             proofs: ProofGate::new(parts.nonce_key),
             tokens: TokenSigner::new(
                 &parts.token_seed,
@@ -280,6 +285,7 @@ impl Broker {
                     sign_in: i.sign_in,
                     max_age_s: i.max_age_s,
                     acr_values: i.acr_values.clone(),
+                    userinfo: i.groups_from == GroupsFrom::Userinfo,
                 })
                 .collect(),
             time_ms: self.clock.now_ms(),

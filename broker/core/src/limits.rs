@@ -48,6 +48,8 @@ pub const FRAMES_IN_FLIGHT_MAX: usize = 4;
 pub const COMMANDS_QUEUED_MAX: usize = 4096;
 /// Commands committed together at most.
 pub const COMMIT_COMMANDS_MAX: usize = 1024;
+/// Bytes of a directory's token: 32 hexadecimal digits are 128 bits.
+pub const DIRECTORY_TOKEN_BYTES_MIN: usize = 32;
 /// Pending requests one person may have.
 pub const PENDING_PER_PERSON_MAX: usize = 100;
 /// Pending requests that one reviewer's stream begins with.

@@ -54,6 +54,8 @@ pub struct IssuerSettings {
     pub scopes: Vec<String>,
     /// Claim with the groups.
     pub groups_claim: String,
+    /// Where they come from.
+    pub groups_from: GroupsFrom,
     /// Claim with the e-mail address.
     pub email_claim: String,
     /// Claim with the display name.
@@ -64,6 +66,46 @@ pub struct IssuerSettings {
     pub sign_in: SignIn,
     /// Who signs in must have authenticated there within this many seconds.
     pub max_age_s: Option<i64>,
+    /// How its directory tells of people here, if it does.
+    pub directory: Option<KnownBy>,
     /// Ways to authenticate of which an ID token must name one; empty asks for none.
     pub acr_values: Vec<String>,
+}
+
+/// Which of a directory's names a person's tokens carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// `externalId` is the subject.
+    ExternalId,
+    /// `userName` is the e-mail address, whatever its case.
+    UserName,
+}
+
+impl KnownBy {
+    /// The word for it, in configuration and in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KnownBy::ExternalId => "external_id",
+            KnownBy::UserName => "user_name",
+        }
+    }
+
+    /// What the word says.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [KnownBy::ExternalId, KnownBy::UserName]
+            .into_iter()
+            .find(|known_by| known_by.as_str() == word)
+    }
+}
+
+/// Where a person's groups come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GroupsFrom {
+    /// The ID token alone.
+    #[default]
+    IdToken,
+    /// The ID token, or, where it has none, the provider's userinfo endpoint.
+    Userinfo,
 }

@@ -4,6 +4,7 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod directory;
 mod disposed;
 mod erased;
 mod remembered;
@@ -19,10 +20,12 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 
 use crate::anchor::Anchors;
-use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SessionOpen};
+use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SUSPENDED, SessionOpen, SubjectBind};
 use crate::recording::Recording;
+use directory::Directory;
 use remembered::Remembered;
 
+pub(crate) use directory::Record;
 pub(crate) use request::{Ended, Request, Review};
 
 /// Everything folded so far.
@@ -40,6 +43,8 @@ pub(crate) struct State {
     pub(crate) actors: imbl::HashMap<(String, String), ActorId>,
     /// What is known of each person.
     pub(crate) people: imbl::HashMap<ActorId, Theirs>,
+    /// What directories say of people.
+    pub(crate) directory: Directory,
     /// Sessions, open and ended.
     pub(crate) sessions: imbl::HashMap<SessionId, Arc<Session>>,
     /// (end in ms since 1970, session) of those that no entry has closed.
@@ -174,6 +179,9 @@ impl State {
             }
             Event::SessionOpen(open) => self.apply_session_open(index, open, time_ms),
             Event::SessionClose { session, cause, actor, .. } => self.end_session(session, cause, Some(actor.as_str())),
+            Event::SubjectBind(bind) => self.apply_bind(index, bind, time_ms),
+            Event::PersonSuspend(suspend) => self.apply_suspend(index, suspend, time_ms),
+            Event::PersonRestore(restore) => self.apply_restore(&restore.actor, time_ms),
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
             Event::RequestEnd { id, cancelled, .. } => {
                 let state = if *cancelled {
@@ -293,15 +301,20 @@ impl State {
             let person = &open.person;
             person.subject == who || person.name == who || person.email.as_deref() == Some(who) || open.actor.as_str() == who
         };
+        let is_record =
+            |bind: &SubjectBind| bind.user_name == who || bind.external_id.as_deref() == Some(who) || bind.actor.as_str() == who;
         let sessions = self.sessions.values().filter(|session| is(&session.open));
-        sessions.map(|session| session.open.actor.clone()).collect()
+        let records = self.directory.records.values().filter(|record| is_record(&record.bind));
+        let signed_in = sessions.map(|session| session.open.actor.clone());
+        signed_in.chain(records.map(|record| record.bind.actor.clone())).collect()
     }
 
     fn end_session(&mut self, session: &SessionId, cause: &str, by: Option<&str>) {
         if let Some(session) = self.sessions.get_mut(session) {
             let session = Arc::make_mut(session);
             session.closed = Some(cause.to_owned());
-            session.withdrawn = by.is_some_and(|by| by != session.open.actor.as_str());
+            // A suspension may be the answer to a stolen machine: what was done under what it ended is not believed either.
+            session.withdrawn = cause == SUSPENDED || by.is_some_and(|by| by != session.open.actor.as_str());
             self.sessions_open.remove(&(session.open.expires_ms, session.open.session.clone()));
         }
     }
@@ -312,7 +325,10 @@ impl State {
         self.id_tokens.insert(&open.id_token, time_ms + ID_TOKEN_REMEMBERED_MS, time_ms);
         self.sessions_open.insert((open.expires_ms, open.session.clone()));
         self.opened.insert(index, open.session.clone());
-        let open = Arc::new(open.clone());
+        let open = Arc::new(SessionOpen {
+            attestation: None,
+            ..open.clone()
+        });
         let theirs = self.people.entry(open.actor.clone()).or_default();
         theirs.claims = Some(Arc::clone(&open));
         theirs.sessions.push_back(index);

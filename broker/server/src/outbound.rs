@@ -15,9 +15,11 @@ use chunk_core::identity::HttpGet;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder};
 use url::Url;
+use zeroize::Zeroizing;
 
-use crate::config::is_loopback;
+use crate::config::{SecretRef, is_loopback};
 use crate::error::chain;
+use crate::secrets::SecretReader;
 
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -33,6 +35,9 @@ pub(crate) struct IssuerHttp {
     /// Made when it is first needed: a machine without system roots may never need it.
     system: OnceLock<Result<Client, String>>,
     loopback: Option<Client>,
+    /// Where the broker's own secrets at issuers are, and who reads them.
+    secrets: BTreeMap<String, SecretRef>,
+    reader: Option<SecretReader>,
 }
 
 impl IssuerHttp {
@@ -53,7 +58,18 @@ impl IssuerHttp {
             by_host,
             system: OnceLock::new(),
             loopback,
+            secrets: BTreeMap::new(),
+            reader: None,
         })
+    }
+
+    /// The same, with the secrets of clients that have one. They are read when they are used.
+    pub(crate) fn with_secrets(self, secrets: BTreeMap<String, SecretRef>, reader: SecretReader) -> Self {
+        Self {
+            secrets,
+            reader: Some(reader),
+            ..self
+        }
     }
 
     fn client(&self, url: &Url) -> Result<&Client, String> {
@@ -90,19 +106,46 @@ impl HttpGet for IssuerHttp {
         document(url, answer).await
     }
 
-    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
+    async fn get_as(&self, url: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
         let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
-        let answer = self
+        let request = self
+            .client(&parsed)?
+            .get(parsed)
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::AUTHORIZATION, secret_header(&authorization)?);
+        let answer = request.send().await.map_err(|e| chain(&e.without_url()))?;
+        Ok((answer.status().as_u16(), document(url, answer).await?))
+    }
+
+    fn client_secret(&self, issuer: &str) -> Result<Option<Zeroizing<String>>, String> {
+        match (self.secrets.get(issuer), &self.reader) {
+            (Some(place), Some(reader)) => reader
+                .read(place)
+                .map(Some)
+                .map_err(|why| format!("`client_secret` of {issuer}: {why}")),
+            _ => Ok(None),
+        }
+    }
+
+    async fn post(&self, url: &str, form: Zeroizing<String>, authorization: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String> {
+        let parsed = Url::parse(url).map_err(|e| format!("{url}: {e}"))?;
+        let mut request = self
             .client(&parsed)?
             .post(parsed)
             .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(http::header::ACCEPT, "application/json")
-            .body(form)
-            .send()
-            .await
-            .map_err(|e| chain(&e.without_url()))?;
+            .header(http::header::ACCEPT, "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header(http::header::AUTHORIZATION, secret_header(&authorization)?);
+        }
+        let answer = request.body(form.to_string()).send().await.map_err(|e| chain(&e.without_url()))?;
         Ok((answer.status().as_u16(), document(url, answer).await?))
     }
+}
+
+fn secret_header(text: &str) -> Result<http::HeaderValue, String> {
+    let mut value = http::HeaderValue::from_str(text).map_err(|_| "the secret fits into no header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn document(url: &str, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {

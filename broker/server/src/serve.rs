@@ -21,6 +21,7 @@ use crate::http::limits::Limits;
 use crate::http::{Gateway, router};
 use crate::outbound::IssuerHttp;
 use crate::ports::Ports;
+use crate::secrets::directories::DirectorySecrets;
 use crate::secrets::master::MasterKey;
 use crate::secrets::{Credentials, SecretReader};
 use crate::{data_dir, listener, mirror, notify, process, reload, sinks, timestamps, witness};
@@ -203,6 +204,16 @@ fn master_key(config: &Config, env: &Env) -> Result<MasterKey, CommandError> {
     })
 }
 
+/// What is wrong with the secrets that the broker and identity providers share.
+pub(crate) fn issuer_secret_faults(config: &Config, reader: &SecretReader) -> Vec<String> {
+    let secrets = config.client_secrets();
+    let faults = secrets
+        .iter()
+        .filter_map(|(issuer, place)| Some(format!("`client_secret` of {issuer}: {}", reader.read(place).err()?)));
+    let directories = DirectorySecrets::new(config.directory_tokens(), reader.clone());
+    faults.chain(directories.faults()).collect()
+}
+
 /// Opens everything a broker is made of and starts it.
 pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc<Broker>, CommandError> {
     let master = master_key(&config, &env)?;
@@ -218,7 +229,13 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let scanner =
         (ports.scanner)(Arc::new(credentials)).map_err(|why| CommandError::unavailable("The scanner cannot start.").because(why))?;
     let http = IssuerHttp::new(config.token_issuers())
-        .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?;
+        .map_err(|why| CommandError::config("The client for identity providers cannot be made.").because(why))?
+        .with_secrets(config.client_secrets(), reader.clone());
+    if let Some(why) = issuer_secret_faults(&config, &reader).into_iter().next() {
+        return Err(CommandError::config("A credential cannot be read.")
+            .because(why)
+            .next("chunk-broker check"));
+    }
     let witness = config.witness.as_ref();
     let witness = witness
         .map(|asked| witness::witnessing(asked, &config.broker.data_dir))
@@ -229,6 +246,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
     let timestamps = timestamps
         .map(|asked| timestamps::timestamping(asked, &config.broker.data_dir))
         .transpose()?;
+    let directory_tokens = DirectorySecrets::new(config.directory_tokens(), reader);
     let settings = Settings {
         name: config.broker.name.clone(),
         public_url: config.broker.public_url.clone(),
@@ -254,6 +272,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         successor: data.successor,
         scanner,
         http: Arc::new(http),
+        directory_tokens: Arc::new(directory_tokens),
         recordings: Arc::new(data.recordings),
         witness,
         sinks,

@@ -163,7 +163,13 @@ fn file(log: &PinnedLog, vouching: Vouching, last_checkpoint: Option<&str>) -> R
          # [[pinned]]\n\
          # issuer = \"https://id.example.com\"\n\
          # subject = \"…\"\n\
-         # thumbprint = \"…\"\n"
+         # thumbprint = \"…\"\n\
+         # One for each identity provider that you believe when it names the key of somebody who signed in with the browser, with its\n\
+         # keys as it publishes them at its jwks_uri, and the broker's client ids there:\n\
+         # [[issuer]]\n\
+         # issuer = \"https://id.example.com\"\n\
+         # clients = [\"chunkctl\"]\n\
+         # jwks = '''{{\"keys\": […]}}'''\n"
     ))
 }
 

@@ -172,9 +172,10 @@ pub(crate) async fn open_session(
     let client = client_info();
     let call = match way {
         Way::Device => {
-            let id_token = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
+            let tokens = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
             let body = OpenSession {
-                id_token: id_token.to_string(),
+                id_token: tokens.id_token.to_string(),
+                access_token: issuer.userinfo.then(|| tokens.access_token.to_string()),
                 client,
             };
             broker.post(&["v1", "sessions"]).body(&body)?
@@ -402,6 +403,7 @@ mod tests {
             sign_in: SignIn::default(),
             max_age_s: None,
             acr_values: vec![],
+            userinfo: false,
         }
     }
 

@@ -30,6 +30,10 @@ kinds! {
     SessionFail = "session.fail";
     /// A pseudonym was bound to a person.
     SubjectBind = "subject.bind";
+    /// A directory suspended a person.
+    PersonSuspend = "person.suspend";
+    /// It restored them.
+    PersonRestore = "person.restore";
     /// Chunks were asked for.
     RequestCreate = "request.create";
     /// A request was denied by policy.

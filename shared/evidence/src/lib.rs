@@ -4,6 +4,7 @@
 //! auditor's own [`trust`] policy or a hash under such a signature; nothing is taken from the evidence itself.
 //! `docs/evidence.md` describes every format exactly enough for a second implementation.
 
+pub mod attestation;
 pub mod body;
 pub mod bundle;
 pub mod checkpoint;

@@ -4,6 +4,8 @@
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
+use crate::attestation::IdToken;
+use crate::attestation::tests as attestation;
 use crate::body::{Body, EntryKey, Group};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::dsse::{self, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE};
@@ -218,6 +220,19 @@ impl Log {
     }
 
     pub(crate) fn sign_in(&mut self, name: &'static str, seed: u8) -> Actor {
+        self.sign_in_as(name, seed, |_, _| {})
+    }
+
+    /// A sign-in with the browser: the identity provider's token, which names person and key, is kept.
+    pub(crate) fn sign_in_attested(&mut self, name: &'static str, seed: u8) -> Actor {
+        self.sign_in_as(name, seed, |key, body| {
+            let token = attestation::token(attestation::HEADER, &attestation::claims(name, key));
+            attest(body, &token);
+        })
+    }
+
+    /// A sign-in whose entry somebody has a hand in.
+    pub(crate) fn sign_in_as(&mut self, name: &'static str, seed: u8, change: impl FnOnce(&str, &mut Body)) -> Actor {
         let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
         let mut actor = Actor {
             key,
@@ -230,13 +245,14 @@ impl Log {
             "amr": ["pwd"], "groups": ["data"], "issuer": "https://idp.example", "key": actor.thumbprint(), "name": name,
             "public_key": b64(&dsse::public_key(&actor.key)), "subject": name,
         });
-        let body = Body::new()
+        let mut body = Body::new()
             .with(Group::Who, who)
             .with(Group::Net, json!({"client": "chunkctl/0.1.0", "host": "laptop", "ip": "127.0.0.1"}))
             .with(
                 Group::Out,
                 json!({"expires_ms": self.t + 1_000_000, "id_token": sha256_hex(name.as_bytes())}),
             );
+        change(&actor.thumbprint(), &mut body);
         actor.open = self.append(by(Kind::SessionOpen, &actor), &body);
         actor
     }
@@ -546,6 +562,40 @@ impl Log {
         self.append(header, &body)
     }
 
+    /// A directory names a person.
+    pub(crate) fn bind(&mut self, act: &str) -> u64 {
+        let who = json!({"external_id": act, "issuer": "https://idp.example", "known_by": "external_id", "user_name": act});
+        let body = Body::new().with(Group::Who, who).with(Group::Net, json!({"ip": "192.0.2.9"}));
+        let header = Header {
+            act: Some(act.to_owned()),
+            ..Header::new(Kind::SubjectBind)
+        };
+        self.append(header, &body)
+    }
+
+    /// It suspends them.
+    pub(crate) fn suspend(&mut self, act: &str, bind: u64) -> u64 {
+        let body = Body::new()
+            .with(Group::Net, json!({"ip": "192.0.2.9"}))
+            .with(Group::Why, json!({"cause": "inactive"}));
+        let header = Header {
+            act: Some(act.to_owned()),
+            refs: vec![bind],
+            ..Header::new(Kind::PersonSuspend)
+        };
+        self.append(header, &body)
+    }
+
+    /// It restores them.
+    pub(crate) fn restore(&mut self, act: &str, suspend: u64) -> u64 {
+        let header = Header {
+            act: Some(act.to_owned()),
+            refs: vec![suspend],
+            ..Header::new(Kind::PersonRestore)
+        };
+        self.append(header, &Body::new().with(Group::Net, json!({"ip": "192.0.2.9"})))
+    }
+
     pub(crate) fn close(&mut self, actor: &Actor) -> u64 {
         let body = Body::new().with(Group::Why, json!({"cause": "logout"}));
         self.append(
@@ -599,6 +649,21 @@ impl Log {
         let (leaf, document) = (&self.leaves[index as usize], &self.documents[index as usize]);
         ReceiptEntry::new(index, leaf, document, &self.inclusion(index, size)).unwrap()
     }
+}
+
+/// Keeps a token in a `session.open`, as a broker does.
+pub(crate) fn attest(body: &mut Body, token: &str) {
+    let digest = IdToken::parse(token).map_or_else(String::new, |token| token.digest());
+    set(body, Group::Who, "key_attested", true.into());
+    set(body, Group::Out, "id_token", digest.into());
+    body.set(Group::Why, json!({ "attestation": token }));
+}
+
+/// Sets a member of a group that is there.
+pub(crate) fn set(body: &mut Body, group: Group, name: &str, value: Value) {
+    let mut members = body.get(group).clone();
+    members[name] = value;
+    body.set(group, members);
 }
 
 /// A header of this kind by this person under their session.

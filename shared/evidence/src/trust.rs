@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::attestation::{IdToken, Provider};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::cosignature::{WitnessPolicy, WitnessPolicyError};
 use crate::note::VerifierKey;
@@ -36,6 +37,9 @@ pub struct TrustPolicy {
     /// Keys the auditor has learned from the people themselves.
     #[serde(default)]
     pub pinned: Vec<PinnedKey>,
+    /// Identity providers whose word the auditor takes for who holds which key.
+    #[serde(default, rename = "issuer")]
+    pub issuers: Vec<BelievedIssuer>,
 }
 
 /// Who vouches that a key is a reviewer's.
@@ -61,6 +65,18 @@ pub struct PinnedKey {
     pub thumbprint: String,
 }
 
+/// An identity provider that the auditor believes about people's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BelievedIssuer {
+    /// Issuer.
+    pub issuer: String,
+    /// Ids that the broker has there, present and past.
+    pub clients: Vec<String>,
+    /// Its keys, present and past: a JWK set as it publishes one.
+    pub jwks: String,
+}
+
 /// What is wrong with a trust policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
@@ -82,6 +98,9 @@ pub enum TrustError {
     /// The witnesses are no list of witnesses, or their quorum does not fit.
     #[error("the witnesses of the trust policy: {0}")]
     Witnesses(#[from] WitnessPolicyError),
+    /// An identity provider stands there twice, or without a client or a key that could be used.
+    #[error("issuer {0} of the trust policy stands there twice, or names no client, or no key that can be used")]
+    Issuer(usize),
 }
 
 /// A trust policy whose parts have been read.
@@ -95,6 +114,7 @@ pub struct Trust {
     pub(crate) unstamped_entries_max: Option<u64>,
     reviewer_keys: ReviewerKeys,
     pinned: Vec<PinnedKey>,
+    providers: Vec<Provider>,
 }
 
 impl TrustPolicy {
@@ -111,6 +131,7 @@ impl TrustPolicy {
             unstamped_entries_max: None,
             reviewer_keys: ReviewerKeys::Session,
             pinned: Vec::new(),
+            issuers: Vec::new(),
         }
     }
 
@@ -145,6 +166,12 @@ impl TrustPolicy {
         if self.unstamped_entries_max.is_some() && self.timestamp_authorities.is_empty() {
             return Err(TrustError::NoAuthorities);
         }
+        let mut providers: Vec<Provider> = Vec::new();
+        for (n, issuer) in self.issuers.iter().enumerate() {
+            let provider = Provider::read(&issuer.issuer, &issuer.clients, &issuer.jwks);
+            let known = providers.iter().any(|known| known.issuer == issuer.issuer);
+            providers.push(provider.filter(|_| !known).ok_or(TrustError::Issuer(n))?);
+        }
         let authorities = self.timestamp_authorities.iter().enumerate();
         let authorities = authorities.map(|(n, text)| Certificate::parse(text).map_err(|fault| TrustError::Authority(n, fault)));
         Ok(Trust {
@@ -156,11 +183,20 @@ impl TrustPolicy {
             unstamped_entries_max: self.unstamped_entries_max,
             reviewer_keys: self.reviewer_keys,
             pinned: self.pinned.clone(),
+            providers,
         })
     }
 }
 
 impl Trust {
+    /// Whether the identity provider that a token names has signed it; nothing where the auditor cannot tell.
+    pub(crate) fn signed(&self, token: &IdToken<'_>) -> Option<bool> {
+        self.providers
+            .iter()
+            .find(|provider| provider.issuer == token.issuer)
+            .and_then(|provider| provider.signed(token))
+    }
+
     /// Whether the auditor can judge a verdict by this person under this key.
     #[must_use]
     pub(crate) fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str) -> Vouched {

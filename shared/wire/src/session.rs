@@ -48,6 +48,9 @@ pub struct IssuerInfo {
     /// Ask the provider for one of these ways to authenticate (`acr_values`), the best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values: Vec<String>,
+    /// The broker asks the provider for the person's groups, and needs the access token for that.
+    #[serde(default)]
+    pub userinfo: bool,
 }
 
 /// How people sign in at an identity provider.
@@ -80,6 +83,10 @@ pub struct ClientInfo {
 pub struct OpenSession {
     /// The ID token as the identity provider issued it (JWS compact).
     pub id_token: String,
+    /// The access token that came with it, where the broker says that it asks for groups (`userinfo`). It is shown to the identity
+    /// provider once, and kept nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
     /// The client, in its own words.
     #[serde(default)]
     pub client: ClientInfo,

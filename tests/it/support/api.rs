@@ -119,6 +119,7 @@ impl Api {
     pub(crate) fn open(&self, id_token: &str) -> Answer {
         let body = OpenSession {
             id_token: id_token.to_owned(),
+            access_token: None,
             client: ClientInfo {
                 version: "tests/1".into(),
                 host: "test-host".into(),

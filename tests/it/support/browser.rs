@@ -39,6 +39,19 @@ pub(crate) fn sign_in(address: &str, login: &str) -> Shown {
     })
 }
 
+/// Follows an authorization request at the development issuer, where this person is picked.
+pub(crate) fn pick(address: &str, person: &str) -> Shown {
+    wait(async {
+        let mut browser = Browser::new();
+        let page = browser.get(address).await;
+        let end = browser.post(&page.action(), &[("person", person), ("decision", "allow")]).await;
+        Shown {
+            url: end.url,
+            html: end.html,
+        }
+    })
+}
+
 /// Follows an authorization request and turns back at the identity provider's first page.
 pub(crate) fn turn_back(address: &str) -> Shown {
     wait(async {

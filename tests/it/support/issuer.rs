@@ -1,5 +1,6 @@
 //! An issuer of the test's own on loopback: it answers discovery and keys, and signs whatever it is told to.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,11 @@ pub(crate) struct FakeIssuer {
     pub(crate) url: String,
     keys: Arc<Mutex<Value>>,
     asked: Arc<AtomicUsize>,
+    /// What is told of whoever shows this access token.
+    told: Told,
 }
+
+type Told = Arc<Mutex<HashMap<String, Value>>>;
 
 /// One of its signing keys (ES256).
 pub(crate) struct SigningKey {
@@ -100,14 +105,15 @@ impl FakeIssuer {
             url: url.clone(),
             keys: Arc::default(),
             asked: Arc::default(),
+            told: Arc::default(),
         };
         issuer.publish(keys);
-        let (keys, asked) = (Arc::clone(&issuer.keys), Arc::clone(&issuer.asked));
+        let (keys, asked, told) = (Arc::clone(&issuer.keys), Arc::clone(&issuer.asked), Arc::clone(&issuer.told));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A thread each: a client may open a connection and say nothing on it.
-                let (url, keys, asked) = (url.clone(), Arc::clone(&keys), Arc::clone(&asked));
-                std::thread::spawn(move || answer(stream, &url, &keys, &asked));
+                let (url, keys, asked, told) = (url.clone(), Arc::clone(&keys), Arc::clone(&asked), Arc::clone(&told));
+                std::thread::spawn(move || answer(stream, &url, &keys, &asked, &told));
             }
         });
         issuer
@@ -116,6 +122,11 @@ impl FakeIssuer {
     /// Replaces the published keys: a rotation.
     pub(crate) fn publish(&self, keys: &[&SigningKey]) {
         *self.keys.lock().unwrap() = json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() });
+    }
+
+    /// Tells this of whoever shows this access token at the userinfo endpoint.
+    pub(crate) fn tell(&self, access_token: &str, claims: &Value) {
+        self.told.lock().unwrap().insert(format!("Bearer {access_token}"), claims.clone());
     }
 
     /// How often the keys have been fetched.
@@ -135,15 +146,23 @@ impl FakeIssuer {
     }
 }
 
-fn answer(mut stream: TcpStream, url: &str, keys: &Mutex<Value>, asked: &AtomicUsize) {
+fn answer(mut stream: TcpStream, url: &str, keys: &Mutex<Value>, asked: &AtomicUsize, told: &Mutex<HashMap<String, Value>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let first = lines.next().and_then(Result::ok).unwrap_or_default();
-    while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+    let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let authorization = headers.iter().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("authorization").then(|| value.trim())
+    });
     let body = match first.split(' ').nth(1).unwrap_or_default() {
         "/.well-known/openid-configuration" => discovery(url),
         "/keys" => {
             asked.fetch_add(1, Ordering::SeqCst);
             keys.lock().unwrap().clone()
+        }
+        "/userinfo" => {
+            let told = told.lock().unwrap();
+            authorization.and_then(|shown| told.get(shown)).cloned().unwrap_or_default()
         }
         _ => Value::Null,
     };
@@ -167,6 +186,7 @@ fn discovery(url: &str) -> Value {
         "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device"),
         "jwks_uri": format!("{url}/keys"),
+        "userinfo_endpoint": format!("{url}/userinfo"),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],

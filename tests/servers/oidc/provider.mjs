@@ -63,6 +63,15 @@ server.listen(0, '127.0.0.1', () => {
       { client_id: 'chunkctl-eddsa', ...native, id_token_signed_response_alg: 'EdDSA' },
       // As many organisations have it: no sign-in with a code.
       { client_id: 'chunkctl-browser', ...native, grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256' },
+      // As others have it: only who knows the secret redeems a code.
+      {
+        client_id: 'chunkctl-secret',
+        ...native,
+        grant_types: ['authorization_code'],
+        id_token_signed_response_alg: 'ES256',
+        token_endpoint_auth_method: 'client_secret_basic',
+        client_secret: 'a secret of the tests: 32 characters & more',
+      },
       { client_id: 'other-program', ...native, id_token_signed_response_alg: 'ES256' },
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'], groups: ['groups'] },

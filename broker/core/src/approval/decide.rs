@@ -169,7 +169,12 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     if entry.afterwards {
         return Ok(judge_afterwards(request, entry));
     }
-    let mut approvals: Vec<u64> = request.reviews.iter().filter(|r| approves(r.verdict)).map(|r| r.index).collect();
+    // Whoever was suspended since counts no more; the quorum is other people's to complete.
+    let standing = request
+        .reviews
+        .iter()
+        .filter(|r| approves(r.verdict) && !state.is_suspended(&r.actor));
+    let mut approvals: Vec<u64> = standing.map(|r| r.index).collect();
     approvals.push(state.size);
     let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
     let granted = approves(entry.verdict) && enough;

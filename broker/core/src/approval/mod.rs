@@ -5,6 +5,7 @@
 //! the log's own order, so two reviewers at once, or a review and an expiry, cannot both win.
 
 mod decide;
+mod ending;
 mod inbox;
 mod list;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::policy::{Action, Resource};
 use crate::state::Request;
 
 pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong_state};
+pub(crate) use ending::end_everything;
 pub use inbox::{Inbox, Told};
 pub use list::{list, show};
 pub use submission::submit;

@@ -541,6 +541,7 @@ fn session_open(session: usize, now_ms: i64) -> SessionOpen {
         auth_time: None,
         flow: None,
         key_attested: None,
+        attestation: None,
         key: SESSIONS[session].1.to_string(),
         public_key: String::new(),
         ip: "127.0.0.1".into(),

@@ -1,7 +1,7 @@
 //! Do the approvals of a request still count, now that it is to be used?
 //!
-//! Whoever approved may have lost the right since: by other policies, by fewer groups at a later sign-in, or because somebody
-//! ended the very session under which the verdict was given. Stricter denies; what has become looser changes nothing, since
+//! Whoever approved may have lost the right since: by other policies, by fewer groups at a later sign-in, because their directory
+//! suspended them, or because somebody ended the very session under which the verdict was given. Stricter denies; what has become looser changes nothing, since
 //! only verdicts that were given are looked at.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -90,6 +90,9 @@ fn look(broker: &Broker, policies: &PolicySet, state: &State, request: &Request)
 
 /// Whether one approval counts; if not, the policies that say so.
 fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Request, review: &Review) -> Result<(), Vec<String>> {
+    if state.is_suspended(&review.actor) {
+        return Err(Vec::new());
+    }
     let given_under = state
         .sessions
         .get(&review.reviewer.session)

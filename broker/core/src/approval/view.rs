@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chunk_evidence::encode::canonical_of;
-use chunk_wire::fetch::{DeliveryView, RequestView};
+use chunk_wire::fetch::{DeliveryView, RequestState, RequestView};
 use chunk_wire::problem::Code;
 use chunk_wire::review::ReviewView;
 
@@ -12,7 +12,7 @@ use super::{approves, standing};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::Event;
-use crate::state::Request;
+use crate::state::{Request, Review, State};
 
 /// A request on the wire.
 ///
@@ -44,10 +44,7 @@ pub(super) async fn views(broker: &Broker, requests: &[Arc<Request>]) -> Result<
     }
     let published = broker.log.published();
     let state = &published.state;
-    requests
-        .iter()
-        .map(|request| show(request, &words, state.review_is_due(request)))
-        .collect()
+    requests.iter().map(|request| show(state, request, &words)).collect()
 }
 
 /// What a request says, or a verdict gives as its reason.
@@ -64,8 +61,9 @@ fn document_text(document: &chunk_wire::fetch::RequestDocument) -> Result<String
 }
 
 /// The request; texts whose entries were erased are empty.
-fn show(request: &Request, words: &HashMap<u64, String>, review_due: bool) -> Result<RequestView, Error> {
-    let approvals = request.reviews.iter().filter(|r| approves(r.verdict)).count();
+fn show(state: &State, request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, Error> {
+    let counts = |r: &&Review| approves(r.verdict) && !(request.state == RequestState::Pending && state.is_suspended(&r.actor));
+    let approvals = request.reviews.iter().filter(counts).count();
     let from_log = |index: &u64| words.get(index).cloned().unwrap_or_default();
     Ok(RequestView {
         id: request.id.clone(),
@@ -99,7 +97,7 @@ fn show(request: &Request, words: &HashMap<u64, String>, review_due: bool) -> Re
             None => request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
         },
         break_glass: request.breakglass.is_some(),
-        review_due,
+        review_due: state.review_is_due(request),
         standing: standing::view(request),
         deliveries: request
             .deliveries

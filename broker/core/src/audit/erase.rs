@@ -12,7 +12,7 @@ use chunk_wire::fetch::RequestState;
 use chunk_wire::id::ActorId;
 use chunk_wire::problem::Code;
 
-use crate::approval::session_open;
+use crate::approval::{end_everything, session_open};
 use crate::authorize::demand;
 use crate::broker::Broker;
 use crate::context::Context;
@@ -109,56 +109,19 @@ fn named(state: &State, who: &str) -> Result<ActorId, Error> {
 /// Ends everything of theirs that is alive, then says that they are erased.
 fn decide(state: &State, entry: &EraseEntry, now_ms: i64) -> Result<Vec<Event>, Error> {
     session_open(state, &entry.session, now_ms)?;
+    let theirs = state.people.get(&entry.subject).into_iter().flat_map(|theirs| &theirs.requests);
+    let mut requests = theirs.filter_map(|index| state.requests.get(state.created.get(index)?));
+    let running = requests
+        .find(|request| request.state == RequestState::Running)
+        .map(|request| &request.id);
     let ending = state.open_intents.values().find(|open| open.intent.actor == entry.subject);
-    if let Some(open) = ending {
-        let id = &open.intent.request;
+    if let Some(id) = running.or(ending.map(|open| &open.intent.request)) {
         return Err(
             Error::new(Code::WrongState, format!("Request `{id}` of theirs is being delivered."))
                 .hint(format!("run `chunkctl revoke {id} --reason …`, then this again")),
         );
     }
-    let mut events = Vec::new();
-    const WHY: &str = "the requester's records are erased";
-    for index in state.people.get(&entry.subject).iter().flat_map(|theirs| &theirs.requests) {
-        let Some((id, request)) = state.created.get(index).and_then(|id| Some((id, state.requests.get(id)?))) else {
-            continue;
-        };
-        match (request.state, request.grant) {
-            (RequestState::Running, _) => {
-                return Err(
-                    Error::new(Code::WrongState, format!("Request `{id}` of theirs is being delivered."))
-                        .hint(format!("run `chunkctl revoke {id} --reason …`, then this again")),
-                );
-            }
-            (RequestState::Pending, _) => events.push(Event::RequestEnd {
-                id: id.clone(),
-                request: request.index,
-                cancelled: true,
-                actor: None,
-                session: None,
-                reason: WHY.to_owned(),
-            }),
-            (RequestState::Approved | RequestState::Paused, Some(grant)) => events.push(Event::GrantEnd {
-                id: id.clone(),
-                grant,
-                revoked: true,
-                actor: None,
-                session: None,
-                reason: WHY.to_owned(),
-            }),
-            _ => {}
-        }
-    }
-    let sessions = state
-        .sessions
-        .values()
-        .filter(|s| s.open.actor == entry.subject && s.closed.is_none());
-    events.extend(sessions.map(|session| Event::SessionClose {
-        session: session.open.session.clone(),
-        actor: session.open.actor.clone(),
-        open: session.index,
-        cause: "erased".to_owned(),
-    }));
+    let mut events = end_everything(state, &entry.subject, "the requester's records are erased", "erased");
     events.push(Event::Erase(entry.clone()));
     Ok(events)
 }

@@ -25,6 +25,9 @@ pub(crate) fn narrate(event: &Event) -> String {
         }
         Event::SessionClose { session, cause, .. } => format!("session {session} ends: {cause}"),
         Event::SessionFail { ip, code, count } => format!("{count} failed sign-ins from {ip}: {code}"),
+        Event::SubjectBind(bind) => format!("the directory of {} names {} as {}", bind.issuer, bind.user_name, bind.actor),
+        Event::PersonSuspend(suspend) => format!("{} is suspended by their directory: {}", suspend.actor, suspend.cause),
+        Event::PersonRestore(restore) => format!("{} is restored by their directory", restore.actor),
         Event::RequestCreate(create) => format!(
             "request {} for {}: {}",
             create.id,

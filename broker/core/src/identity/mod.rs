@@ -5,6 +5,7 @@
 //! After that only the broker's tokens count, each with a proof by that key (RFC 9449); the session is looked up in the state
 //! every time, so that ending it ends everything under it at once.
 
+pub mod directory;
 pub mod dpop;
 pub mod oidc;
 pub mod tokens;
@@ -28,10 +29,12 @@ use crate::error::Error;
 use crate::evidence::entries::{self, Event};
 use crate::limits::ACCESS_TOKEN_S;
 use crate::policy::{Action, Principal, Resource};
+use crate::settings::KnownBy;
 use crate::state::{Session, State};
 use dpop::{CheckedProof, ProofRefused};
 use oidc::{IdTokenError, VerifiedIdentity};
 use tokens::Purpose;
+use zeroize::Zeroizing;
 
 /// Fetches documents of identity providers, and redeems codes there: HTTPS, or HTTP on loopback; no redirect to another host; bounded in size and time.
 #[async_trait]
@@ -42,11 +45,24 @@ pub trait HttpGet: Send + Sync + 'static {
     /// What went wrong, for the operator.
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
 
-    /// Sends a form (`application/x-www-form-urlencoded`); status and body of the answer, whatever the status.
+    /// Status and body of the answer to whoever shows this `Authorization`, whatever the status.
     ///
     /// # Errors
     /// What went wrong, for the operator.
-    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String>;
+    async fn get_as(&self, url: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String>;
+
+    /// Sends a form (`application/x-www-form-urlencoded`), with this `Authorization` if there is one; status and body of the answer,
+    /// whatever the status.
+    ///
+    /// # Errors
+    /// What went wrong, for the operator.
+    async fn post(&self, url: &str, form: Zeroizing<String>, authorization: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String>;
+
+    /// The secret that the broker has at this issuer, as it is now; nothing where it is a public client.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for the operator.
+    fn client_secret(&self, issuer: &str) -> Result<Option<Zeroizing<String>>, String>;
 }
 
 /// What a client presents with a call.
@@ -152,7 +168,8 @@ struct Entrant {
 pub async fn open_session(broker: &Broker, cx: &Context, presented: Presented, open: OpenSession) -> Result<SessionTokens, Error> {
     let now_ms = broker.clock.now_ms();
     let proof = check_proof(broker, &presented, None, now_ms)?;
-    let identity = broker.issuers.verify(&open.id_token, now_ms).await;
+    let access_token = open.access_token.as_deref();
+    let identity = broker.issuers.verify_with(&open.id_token, access_token, now_ms).await;
     admit_person(broker, cx, identity, proof, open.client, now_ms).await
 }
 
@@ -216,14 +233,18 @@ async fn admit(
     let proof = accept_proof(broker, proof, now_ms)?;
     let session = SessionId::from_random(broker.random()?);
     let draft = draft_session(broker, cx, entrant, &proof, client, session.clone(), now_ms)?;
+    let mut issuers = broker.settings.issuers.iter();
+    let known_by = issuers
+        .find(|issuer| issuer.issuer == draft.person.issuer)
+        .and_then(|issuer| issuer.directory);
     let committed = broker
         .log
-        .commit(Urgency::Normal, move |state, _| decide_open(state, draft))
+        .commit(Urgency::Normal, move |state, _| decide_open(state, draft, known_by))
         .await
-        .inspect_err(|fault| {
-            if fault.code == Code::InvalidIdToken {
-                broker.failures.add(cx, "replayed_id_token");
-            }
+        .inspect_err(|fault| match fault.code {
+            Code::InvalidIdToken => broker.failures.add(cx, "replayed_id_token"),
+            Code::Denied => broker.failures.add(cx, "suspended_person"),
+            _ => {}
         })?;
     let sessions = &committed.published.state.sessions;
     let session = sessions.get(&session).cloned();
@@ -431,6 +452,7 @@ fn draft_session(
         auth_time: identity.auth_time,
         flow: Some(identity.flow.as_str().to_owned()),
         key_attested: Some(identity.flow.attests_key()),
+        attestation: identity.attestation,
         key: proof.thumbprint.clone(),
         public_key: b64(&proof.public_key),
         ip: cx.ip.to_string(),
@@ -443,7 +465,8 @@ fn draft_session(
     })
 }
 
-fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Event>, Error> {
+fn decide_open(state: &State, mut open: entries::SessionOpen, known_by: Option<KnownBy>) -> Result<Vec<Event>, Error> {
+    active(state, &open, known_by)?;
     if state.id_tokens.contains(&open.id_token) {
         return Err(Error::new(
             Code::InvalidIdToken,
@@ -465,8 +488,31 @@ fn decide_open(state: &State, mut open: entries::SessionOpen) -> Result<Vec<Even
             ));
         }
         open.actor = actor.clone();
+    } else if let Some(record) = state.directory.of_external_id(&open.person.issuer, &open.person.subject)
+        && record.bind.known_by == KnownBy::ExternalId
+    {
+        // Their directory knew them before they came.
+        open.actor = record.bind.actor.clone();
     }
     Ok(vec![Event::SessionOpen(open)])
+}
+
+/// Refuses whom their directory has suspended, whether they were here before or not.
+fn active(state: &State, open: &entries::SessionOpen, known_by: Option<KnownBy>) -> Result<(), Error> {
+    let person = &open.person;
+    let refuse = |why: &str| Err(Error::new(Code::Denied, why).hint("ask whoever runs your organisation's accounts"));
+    let actor = state.actors.get(&(person.issuer.clone(), person.subject.clone()));
+    let record = state.directory.of_token(&person.issuer, &person.subject, person.email.as_deref());
+    let names = actor.into_iter().chain(record.map(|record| &record.bind.actor));
+    if names.into_iter().any(|actor| state.is_suspended(actor)) {
+        return refuse("Your organisation's directory says that this account is not active.");
+    }
+    if known_by == Some(KnownBy::UserName) && person.email.is_none() {
+        return refuse(
+            "Your organisation's directory knows people by their e-mail address, and the identity provider's token has none that is verified.",
+        );
+    }
+    Ok(())
 }
 
 fn issue_tokens(broker: &Broker, session: &Session, now_ms: i64) -> SessionTokens {

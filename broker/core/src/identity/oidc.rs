@@ -10,18 +10,21 @@
 pub(super) mod claims;
 mod code;
 pub(super) mod keys;
+mod userinfo;
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chunk_evidence::attestation::token_digest;
 use chunk_wire::session::SignIn;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
+pub use self::code::is_loopback_redirect;
 use self::keys::KeySource;
 use crate::identity::HttpGet;
-use crate::settings::IssuerSettings;
+use crate::settings::{GroupsFrom, IssuerSettings};
 
 /// Who an identity provider says somebody is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct VerifiedIdentity {
     pub expires_at: i64,
     /// How the token came here.
     pub flow: Flow,
+    /// The token itself, where it says whose key the client's is and others can check that.
+    pub attestation: Option<String>,
 }
 
 /// How an ID token came to the broker.
@@ -135,6 +140,15 @@ pub enum IdTokenError {
     /// The identity provider says no to the code.
     #[error("the identity provider refused the authorization code: `{0}`")]
     CodeRefused(String),
+    /// Groups have to be asked for, and there is nothing to ask with.
+    #[error("the ID token carries no groups, and they are asked for with the access token that came with it, which is missing")]
+    AccessTokenMissing,
+    /// Groups have to be asked for, and this asks for none.
+    #[error("the access token cannot be used to ask for groups: {0}")]
+    AccessToken(&'static str),
+    /// What the userinfo endpoint says does not count.
+    #[error("what the identity provider says of the person cannot be used: {0}")]
+    Userinfo(&'static str),
     /// `auth_time` is missing where it is needed.
     #[error("the identity provider does not say when the person authenticated, and this broker has to know")]
     AuthTimeMissing,
@@ -214,12 +228,20 @@ impl Issuers {
     /// # Errors
     /// When any check fails; see [`IdTokenError`].
     pub async fn verify(&self, id_token: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+        self.verify_with(id_token, None, now_ms).await
+    }
+
+    /// As [`Issuers::verify`], with the access token that came with it, for groups that it lacks.
+    ///
+    /// # Errors
+    /// As [`Issuers::verify`], and when groups have to be asked for and are not told.
+    pub async fn verify_with(&self, id_token: &str, access_token: Option<&str>, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
         let token = Unverified::parse(id_token)?;
         let issuer = self.issuer(&token.issuer)?;
         if issuer.settings.sign_in == SignIn::BrowserRequired {
             return Err(IdTokenError::BrowserRequired);
         }
-        issuer.verify(token, None, now_ms).await
+        issuer.verify(token, None, access_token, now_ms).await
     }
 
     fn issuer(&self, name: &str) -> Result<&Issuer, IdTokenError> {
@@ -232,9 +254,22 @@ impl Issuers {
 
 impl Issuer {
     /// Verifies a token of this issuer; with a nonce, one that the broker got for it.
-    async fn verify(&self, token: Unverified<'_>, nonce: Option<&str>, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
+    async fn verify(
+        &self,
+        token: Unverified<'_>,
+        nonce: Option<&str>,
+        access_token: Option<&str>,
+        now_ms: i64,
+    ) -> Result<VerifiedIdentity, IdTokenError> {
+        let algorithm = token.algorithm;
         let token = token.verify(&self.keys, now_ms).await?;
-        claims::check(&token.payload, &self.settings, token.sha256, nonce, now_ms)
+        let claims = claims::read(&token.payload)?;
+        let identity = claims::check(&claims, &self.settings, token.sha256, nonce, now_ms)?;
+        if self.settings.groups_from == GroupsFrom::IdToken || claims::has(&claims, &self.settings.groups_claim) {
+            return Ok(identity);
+        }
+        let groups = self.groups_from_userinfo(&claims, algorithm, access_token, now_ms).await?;
+        Ok(VerifiedIdentity { groups, ..identity })
     }
 }
 
@@ -289,7 +324,7 @@ impl<'t> Unverified<'t> {
         keys.verify(self.kid.as_deref(), self.algorithm, self.signed, self.signature, now_ms)
             .await?;
         Ok(Signed {
-            sha256: fingerprint(self.algorithm, self.signed, &decode(self.signature)?),
+            sha256: token_digest(self.signed, &decode(self.signature)?, self.algorithm == Algorithm::ES256),
             payload: self.payload,
         })
     }
@@ -301,17 +336,6 @@ fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
 
 fn not_compact() -> IdTokenError {
     IdTokenError::Malformed("it is not a JWS in compact form")
-}
-
-/// What is remembered of a token, so that it is accepted once. Of an ECDSA signature (r, s) only r counts: (r, order - s) verifies as
-/// well. What was signed alone does not do, because a provider may sign the same claims for two sign-ins within a second.
-fn fingerprint(algorithm: Algorithm, signed: &str, signature: &[u8]) -> [u8; 32] {
-    let counts = match algorithm {
-        Algorithm::ES256 | Algorithm::ES384 => signature.len() / 2,
-        _ => signature.len(),
-    };
-    let counted = signature.get(..counts).unwrap_or_default();
-    chunk_evidence::encode::sha256(&[signed.as_bytes(), b".", counted].concat())
 }
 
 impl std::fmt::Debug for Issuers {

@@ -119,6 +119,7 @@ impl Workloads {
                 token_sha256: signed.sha256,
                 expires_at,
                 flow: Flow::IdToken,
+                attestation: None,
             },
             workload: Some(Workload {
                 rule: rule.name.clone(),

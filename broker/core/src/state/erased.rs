@@ -16,6 +16,7 @@ impl State {
             self.erased_keys.insert(key.clone(), index);
         }
         let gone = &erase.subject;
+        self.directory.forget(gone);
         let theirs = self.people.get(gone).cloned().unwrap_or_default();
         for request in theirs.requests {
             self.forget_request(request);

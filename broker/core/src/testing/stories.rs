@@ -6,6 +6,7 @@ mod cutting;
 mod emergency;
 mod ending;
 mod erasing;
+mod leaving;
 mod log;
 mod once;
 mod recording;
@@ -346,6 +347,7 @@ async fn an_id_token_and_a_proof_are_each_good_once() {
     let id_token = world.id_token("dana", &["data-eng"]);
     let open = |id_token: &str| chunk_wire::session::OpenSession {
         id_token: id_token.to_owned(),
+        access_token: None,
         client: Default::default(),
     };
     let presented = dana.present(&world, "POST", "/v1/sessions", false);

@@ -54,7 +54,10 @@ async fn examine(config: &Config, connections: bool, ports: &Ports, env: &Env) -
     let receivers = sinks::faults(config, &reader)
         .into_iter()
         .chain(notify::faults(config, &reader, &ports.clock));
-    for why in receivers.chain(mirror_faults(config, &reader)) {
+    let others = mirror_faults(config, &reader)
+        .into_iter()
+        .chain(crate::serve::issuer_secret_faults(config, &reader));
+    for why in receivers.chain(others) {
         add(why);
     }
     let credentials = Credentials::new(&config.connections, env.clone(), master);

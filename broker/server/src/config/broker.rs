@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 
 use chunk_core::limits::SESSION_S_DEFAULT;
-use chunk_core::settings::IssuerSettings;
+use chunk_core::settings::{GroupsFrom, IssuerSettings, KnownBy};
 use chunk_wire::session::SignIn;
 use toml::Spanned;
 use url::{Host, Url};
 
 use super::check::Check;
-use super::raw::{At, RawBroker, RawIssuer, RawTls};
-use super::{BrokerConfig, IssuerConfig, TlsFiles};
+use super::raw::{At, RawBroker, RawIssuer, RawScim, RawTls};
+use super::{BrokerConfig, IssuerConfig, SecretRef, TlsFiles, connections};
 
 /// How recent a sign-in at the provider may be asked to be.
 const MAX_AGE_S: RangeInclusive<i64> = 1..=30 * 24 * 3600;
@@ -256,8 +256,25 @@ fn issuer(
     let groups_claim = claim(raw.groups_claim, "groups_claim", "groups");
     let email_claim = claim(raw.email_claim, "email_claim", "email");
     let name_claim = claim(raw.name_claim, "name_claim", "name");
+    let sources = [("id_token", GroupsFrom::IdToken), ("userinfo", GroupsFrom::Userinfo)];
+    let groups_from = raw
+        .groups_from
+        .and_then(|field| check.word(&field, &format!("{path}.groups_from"), &sources));
     let ca_file = raw.ca_file.and_then(|field| check.readable_file(field, &format!("{path}.ca_file")));
     let sign_in = sign_in(check, raw.sign_in, raw.max_age_s, raw.acr_values, path);
+    let secret_span = raw.client_secret.as_ref().map(Spanned::span);
+    let client_secret = raw
+        .client_secret
+        .and_then(|field| connections::secret(check, field, &format!("{path}.client_secret")));
+    if let (Some(span), SignIn::Device) = (secret_span, sign_in.0) {
+        check.faults.at(
+            &span,
+            format!(
+                "`{path}.client_secret` is the broker's alone: people cannot sign in with a code there, so `{path}.sign_in` must be `browser` or `browser_required`"
+            ),
+        );
+    }
+    let directory = raw.scim.and_then(|raw| directory(check, raw, &format!("{path}.scim")));
     let insecure_development = raw.insecure_development.as_ref().is_some_and(|field| *field.get_ref());
     let (issuer, issuer_is_loopback) = issuer?;
     if let (true, Some(field), Some(broker)) = (insecure_development, &raw.insecure_development, broker) {
@@ -278,15 +295,34 @@ fn issuer(
             client_id,
             scopes,
             groups_claim,
+            groups_from: groups_from.unwrap_or_default(),
             email_claim,
             name_claim,
             insecure_development,
             sign_in: sign_in.0,
             max_age_s: sign_in.1,
             acr_values: sign_in.2,
+            directory: directory.as_ref().map(|(known_by, _)| *known_by),
         },
         ca_file,
+        client_secret,
+        directory_token: directory.map(|(_, token)| token),
     })
+}
+
+/// How the provider's directory tells of people, and what it shows for that.
+fn directory(check: &mut Check<'_>, raw: Spanned<RawScim>, path: &str) -> Option<(KnownBy, SecretRef)> {
+    let section = raw.span();
+    let raw = raw.into_inner();
+    let token = check
+        .required(raw.token, &section, &format!("{path}.token"))
+        .and_then(|field| connections::secret(check, field, &format!("{path}.token")));
+    let words = [KnownBy::ExternalId, KnownBy::UserName].map(|known_by| (known_by.as_str(), known_by));
+    let known_by = match raw.known_by {
+        Some(field) => check.word(&field, &format!("{path}.known_by"), &words),
+        None => Some(KnownBy::ExternalId),
+    };
+    Some((known_by?, token?))
 }
 
 /// How people sign in, and what the provider is asked about that.

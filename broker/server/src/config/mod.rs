@@ -126,6 +126,10 @@ pub struct IssuerConfig {
     pub settings: IssuerSettings,
     /// PEM file of the only authorities trusted for this issuer's host; the system's roots when absent.
     pub ca_file: Option<PathBuf>,
+    /// Where the secret is that the broker redeems codes with; a public client has none.
+    pub client_secret: Option<SecretRef>,
+    /// Where the secret is that its directory shows.
+    pub directory_token: Option<SecretRef>,
 }
 
 /// `[connections.NAME]`.
@@ -240,6 +244,18 @@ impl Config {
         let people = self.issuers.iter().map(|issuer| (&issuer.settings.issuer, &issuer.ca_file));
         let workloads = self.workloads.iter().map(|workload| (&workload.rule.issuer, &workload.ca_file));
         people.chain(workloads).map(|(issuer, file)| (issuer.as_str(), file.as_deref()))
+    }
+
+    /// Where the broker's secrets at identity providers are, by issuer.
+    pub(crate) fn client_secrets(&self) -> BTreeMap<String, SecretRef> {
+        let secret = |issuer: &IssuerConfig| Some((issuer.settings.issuer.clone(), issuer.client_secret.clone()?));
+        self.issuers.iter().filter_map(secret).collect()
+    }
+
+    /// Where the secrets of directories are, by issuer.
+    pub(crate) fn directory_tokens(&self) -> BTreeMap<String, SecretRef> {
+        let token = |issuer: &IssuerConfig| Some((issuer.settings.issuer.clone(), issuer.directory_token.clone()?));
+        self.issuers.iter().filter_map(token).collect()
     }
 
     /// The catalog that core works with; masking keys are derived from the master key here.

@@ -69,6 +69,7 @@ pub(super) struct RawIssuer {
     pub(super) audience: At<String>,
     pub(super) scopes: At<Vec<String>>,
     pub(super) groups_claim: At<String>,
+    pub(super) groups_from: At<String>,
     pub(super) email_claim: At<String>,
     pub(super) name_claim: At<String>,
     pub(super) ca_file: At<String>,
@@ -76,6 +77,15 @@ pub(super) struct RawIssuer {
     pub(super) sign_in: At<String>,
     pub(super) max_age_s: At<i64>,
     pub(super) acr_values: At<Vec<String>>,
+    pub(super) client_secret: At<RawSecret>,
+    pub(super) scim: At<RawScim>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScim {
+    pub(super) token: At<RawSecret>,
+    pub(super) known_by: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
+use chunk_core::settings::{GroupsFrom, KnownBy};
 use chunk_port::{FileFormat, Mask, ObjectNames, ObjectPlace, Source};
 use chunk_wire::session::SignIn;
 
-use super::{Config, Connection, Faults, load};
+use super::{Config, Connection, Faults, SecretRef, load};
 use crate::secrets::master::MasterKey;
 
 const POLICY: &str = "permit (principal, action == Action::\"describe\", resource);\n";
@@ -113,6 +114,50 @@ fn the_smallest_configuration_is_good_and_defaults_are_the_documented_ones() {
     assert!(config.broker.data_dir.ends_with("data") && config.broker.policies.ends_with("policies"));
     assert_eq!(config.issuers.first().unwrap().settings.scopes, ["openid", "profile", "email"]);
     assert_eq!(config.digest.len(), 64);
+}
+
+#[test]
+fn a_client_s_secret_is_named_and_never_for_sign_in_with_a_code() {
+    let dir = folder(&format!("{GOOD}sign_in = \"browser\"\nclient_secret = {{ env = \"OIDC\" }}\n"));
+    let config = read(dir.path()).unwrap();
+    assert_eq!(config.issuers.first().unwrap().client_secret, Some(SecretRef::Env("OIDC".into())));
+    let faults = faults(&format!("{GOOD}client_secret = {{ env = \"OIDC\" }}\n"));
+    assert!(faults.contains("`issuer.1.client_secret` is the broker's alone"), "{faults}");
+}
+
+#[test]
+fn a_directory_has_a_token_and_knows_people_by_their_id_unless_said() {
+    let of = |lines: &str| {
+        let dir = folder(&format!("{GOOD}{lines}\n"));
+        let issuer = read(dir.path()).unwrap().issuers.remove(0);
+        (issuer.directory_token, issuer.settings.directory)
+    };
+    let token = Some(SecretRef::Env("SCIM".into()));
+    assert_eq!(of(""), (None, None));
+    assert_eq!(
+        of("scim = { token = { env = \"SCIM\" } }"),
+        (token.clone(), Some(KnownBy::ExternalId))
+    );
+    assert_eq!(
+        of("scim = { token = { env = \"SCIM\" }, known_by = \"user_name\" }"),
+        (token, Some(KnownBy::UserName))
+    );
+    let faults = faults(&format!("{GOOD}scim = {{ known_by = \"subject\" }}\n"));
+    assert!(
+        faults.contains("`issuer.1.scim.token`") && faults.contains("`issuer.1.scim.known_by`"),
+        "{faults}"
+    );
+}
+
+#[test]
+fn groups_come_from_the_id_token_unless_said() {
+    let of = |lines: &str| {
+        let dir = folder(&format!("{GOOD}{lines}\n"));
+        read(dir.path()).unwrap().issuers.remove(0).settings.groups_from
+    };
+    assert_eq!(of(""), GroupsFrom::IdToken);
+    assert_eq!(of("groups_from = \"userinfo\""), GroupsFrom::Userinfo);
+    assert!(faults(&format!("{GOOD}groups_from = \"graph\"\n")).contains("`issuer.1.groups_from`"));
 }
 
 #[test]

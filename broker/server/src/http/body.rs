@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::Gateway;
 use super::limits::BODY_BYTES_MAX;
 use super::problem::Refusal;
+use super::scim::SCIM_JSON;
 use super::turn::Turn;
 
 /// A JSON body. It is the last thing read of a request: who may not call does not get a body parsed.
@@ -24,6 +25,9 @@ pub(super) struct Posted<T>(pub(super) T);
 
 /// The fields of a form, in order. As [`Posted`], it is the last thing read.
 pub(super) struct Form(pub(super) Vec<(String, String)>);
+
+/// A body of SCIM: a JSON object. As [`Posted`], it is the last thing read.
+pub(super) struct Scim(pub(super) serde_json::Value);
 
 /// A query string.
 pub(super) struct Params<T>(pub(super) T);
@@ -48,7 +52,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Posted<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
-        let bytes = read_as("application/json", request, gateway).await?;
+        let bytes = read_as(&["application/json"], request, gateway).await?;
         serde_json::from_slice(&bytes)
             .map(Posted)
             .map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)))
@@ -59,8 +63,19 @@ impl FromRequest<Arc<Gateway>> for Form {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
-        let bytes = read_as("application/x-www-form-urlencoded", request, gateway).await?;
+        let bytes = read_as(&["application/x-www-form-urlencoded"], request, gateway).await?;
         Ok(Self(url::form_urlencoded::parse(&bytes).into_owned().collect()))
+    }
+}
+
+impl FromRequest<Arc<Gateway>> for Scim {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refusal> {
+        let bytes = read_as(&[SCIM_JSON, "application/json"], request, gateway).await?;
+        serde_json::from_slice(&bytes)
+            .map(Scim)
+            .map_err(|fault| Refusal::new(Code::InvalidRequest, describe(&fault)).word("invalidSyntax"))
     }
 }
 
@@ -99,9 +114,11 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
-/// The whole body, if it says that it is of this type and not too large.
-async fn read_as(media_type: &str, request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
-    if !is_of_type(request.headers().get(CONTENT_TYPE), media_type) {
+/// The whole body, if it says that it is of one of these types and not too large.
+async fn read_as(media_types: &[&str], request: Request, gateway: &Gateway) -> Result<Bytes, Refusal> {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if !media_types.iter().any(|media_type| is_of_type(content_type, media_type)) {
+        let media_type = media_types.first().copied().unwrap_or_default();
         let refusal = Refusal::new(Code::InvalidRequest, format!("The body must be `content-type: {media_type}`."));
         return Err(refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }

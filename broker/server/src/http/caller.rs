@@ -20,7 +20,7 @@ use super::problem::Refusal;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 /// Tokens and proofs of this product are a few hundred bytes.
-const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
+pub(super) const CREDENTIAL_BYTES_MAX: usize = 16 * 1024;
 
 /// The circumstances of the call.
 pub(super) struct Cx(pub(super) Context);
@@ -100,7 +100,7 @@ impl FromRequestParts<Arc<Gateway>> for SignedIn {
     }
 }
 
-fn context(parts: &Parts) -> Result<Context, Refusal> {
+pub(super) fn context(parts: &Parts) -> Result<Context, Refusal> {
     parts
         .extensions
         .get::<Context>()
@@ -137,7 +137,7 @@ fn proof(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// The value of a header that may stand there at most once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

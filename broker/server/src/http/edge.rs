@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::Gateway;
 use super::problem::Refusal;
+use super::scim::SCIM_PATH;
 use super::token::TOKEN_PATH;
 use super::turn::Turn;
 
@@ -53,6 +54,7 @@ pub(super) async fn edge(State(gateway): State<Arc<Gateway>>, mut request: Reque
     };
     let (mut response, refusal) = match response {
         Ok(response) => (response, None),
+        Err(refusal) if route.starts_with(SCIM_PATH) => (refusal.clone().render_scim(&request_id), Some(refusal)),
         Err(refusal) if route == TOKEN_PATH => (refusal.clone().render_oauth(&request_id), Some(refusal)),
         Err(refusal) => (refusal.clone().render(&request_id), Some(refusal)),
     };

@@ -15,6 +15,7 @@ mod problem;
 mod rate;
 mod review;
 pub mod router;
+mod scim;
 mod session;
 mod token;
 mod turn;

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::ParameterIn;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{catalog, evidence, fetch, health, page, review, session, token};
+use super::{catalog, evidence, fetch, health, page, review, scim, session, token};
 
 /// Bytes that are not JSON.
 #[derive(utoipa::ToSchema)]
@@ -36,6 +36,8 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         catalog::list, catalog::describe,
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,
         review::review, review::cancel, review::revoke, review::acknowledge, review::events, review::all_events,
+        scim::create, scim::list, scim::show, scim::replace, scim::change, scim::delete,
+        scim::discovery::service_provider_config, scim::discovery::resource_types, scim::discovery::resource_type, scim::discovery::schemas, scim::discovery::schema,
         evidence::search, evidence::entry, evidence::export, evidence::erase, evidence::recording, evidence::receipt,
         evidence::checkpoint, evidence::tile, evidence::entries_tile, evidence::consistency, evidence::rotations,
         health::healthz, health::readyz, health::metrics_for_loopback, serve, page::request,
@@ -68,6 +70,10 @@ impl Modify for Credentials {
         let header =
             |name: &str, description: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, description)));
         components.add_security_scheme("access_token", header("Authorization", "`DPoP <access token>` (RFC 9449 §7.1)."));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The token of an issuer's directory, as broker.toml names it."));
+        components.add_security_scheme("directory_token", SecurityScheme::Http(bearer.build()));
         components.add_security_scheme(
             "proof",
             header("DPoP", "One proof of possession (RFC 9449) with the nonce of the last answer, by an Ed25519 key; with `ath` wherever an access token is sent."),

@@ -12,6 +12,7 @@ use chunk_wire::session::TokenRefused;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::scim::{SCIM_JSON, ScimFault};
 use crate::error::chain;
 
 /// A request that was not answered with what it asked for.
@@ -23,8 +24,8 @@ struct Refused {
     problem: Problem,
     /// For the operator's log; never sent.
     operator: Option<String>,
-    /// OAuth's word for it, where the code has no word of its own there.
-    oauth: Option<&'static str>,
+    /// The word for it in the protocol of the route, OAuth or SCIM, where the code has no word of its own there.
+    word: Option<&'static str>,
 }
 
 impl Refusal {
@@ -32,13 +33,13 @@ impl Refusal {
         Self(Box::new(Refused {
             problem: Problem::new(code, detail),
             operator: None,
-            oauth: None,
+            word: None,
         }))
     }
 
-    /// OAuth's word for it (RFC 6749 §5.2), for the token endpoint.
-    pub(super) fn oauth(mut self, error: &'static str) -> Self {
-        self.0.oauth = Some(error);
+    /// The word for it in the protocol of the route: OAuth's at the token endpoint (RFC 6749 §5.2), SCIM's under `/scim/`.
+    pub(super) fn word(mut self, word: &'static str) -> Self {
+        self.0.word = Some(word);
         self
     }
 
@@ -66,8 +67,13 @@ impl Refusal {
         self.0.operator.as_deref()
     }
 
+    #[cfg(test)]
+    pub(super) fn word_of_route(&self) -> Option<&'static str> {
+        self.0.word
+    }
+
     pub(super) fn oauth_error(&self) -> &'static str {
-        if let Some(error) = self.0.oauth {
+        if let Some(error) = self.0.word {
             return error;
         }
         match self.0.problem.known_code() {
@@ -102,6 +108,20 @@ impl Refusal {
         response
     }
 
+    /// The same in SCIM's form (RFC 7644 §3.12).
+    pub(super) fn render_scim(self, request_id: &str) -> Response {
+        let problem = &self.0.problem;
+        let fault = ScimFault::new(problem.status, self.0.word, &problem.detail);
+        let mut response = self.render(request_id);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(SCIM_JSON));
+        if headers.contains_key(WWW_AUTHENTICATE) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        *response.body_mut() = serde_json::to_vec(&fault).unwrap_or_default().into();
+        response
+    }
+
     /// The body and the headers that go with it.
     pub(super) fn render(mut self, request_id: &str) -> Response {
         self.0.problem.request_id = Some(request_id.to_owned());
@@ -125,7 +145,7 @@ impl From<Error> for Refusal {
         Self(Box::new(Refused {
             problem: error.problem(),
             operator: error.source.as_deref().map(|source| chain(source)),
-            oauth: None,
+            word: None,
         }))
     }
 }

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use http::Method;
 
 use super::problem::Refusal;
-use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, page, review, session, token};
+use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, page, review, scim, session, token};
 
 /// What a route asks of the caller before it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Auth {
     Proof,
     /// An access token of an open session, and a proof by its key.
     Session,
+    /// The token of a directory.
+    Directory,
 }
 
 /// One route.
@@ -79,6 +81,8 @@ impl Table {
     {
         let filter = match method {
             Method::POST => MethodFilter::POST,
+            Method::PUT => MethodFilter::PUT,
+            Method::PATCH => MethodFilter::PATCH,
             Method::DELETE => MethodFilter::DELETE,
             _ => MethodFilter::GET,
         };
@@ -89,8 +93,9 @@ impl Table {
 }
 
 fn table() -> Table {
-    use Auth::{Proof, Public, Session};
+    use Auth::{Directory, Proof, Public, Session};
     let (get, post, delete) = (|| Method::GET, || Method::POST, || Method::DELETE);
+    let (put, patch) = (|| Method::PUT, || Method::PATCH);
     Table {
         router: Router::new(),
         routes: Vec::new(),
@@ -124,6 +129,22 @@ fn table() -> Table {
     .add(post(), "/v1/audit/exports", Session, evidence::export)
     .add(post(), "/v1/audit/erasures", Session, evidence::erase)
     .add(get(), "/v1/audit/recordings/{index}", Session, evidence::recording)
+    .add(post(), "/scim/v2/Users", Directory, scim::create)
+    .add(get(), "/scim/v2/Users", Directory, scim::list)
+    .add(get(), "/scim/v2/Users/{id}", Directory, scim::show)
+    .add(put(), "/scim/v2/Users/{id}", Directory, scim::replace)
+    .add(patch(), "/scim/v2/Users/{id}", Directory, scim::change)
+    .add(delete(), "/scim/v2/Users/{id}", Directory, scim::delete)
+    .add(
+        get(),
+        "/scim/v2/ServiceProviderConfig",
+        Directory,
+        scim::discovery::service_provider_config,
+    )
+    .add(get(), "/scim/v2/ResourceTypes", Directory, scim::discovery::resource_types)
+    .add(get(), "/scim/v2/ResourceTypes/{id}", Directory, scim::discovery::resource_type)
+    .add(get(), "/scim/v2/Schemas", Directory, scim::discovery::schemas)
+    .add(get(), "/scim/v2/Schemas/{id}", Directory, scim::discovery::schema)
     .add(get(), "/checkpoint", Public, evidence::checkpoint)
     .add(get(), "/tile/{level}/{*index}", Public, evidence::tile)
     .add(get(), "/tile/entries/{*index}", Session, evidence::entries_tile)

@@ -96,6 +96,11 @@ async fn an_anonymous_caller_gets_nothing_but_what_is_public() {
             Auth::Public => assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{what}"),
             Auth::Proof => assert_eq!(problem_of(response).await.code, "invalid_dpop_proof", "{what}"),
             Auth::Session => assert_eq!(problem(response).await.code, "unauthenticated", "{what}"),
+            Auth::Directory => {
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{what}");
+                assert_eq!(response.headers().get("www-authenticate").unwrap(), "Bearer", "{what}");
+                assert_eq!(response.headers().get("content-type").unwrap(), "application/scim+json", "{what}");
+            }
         }
     }
 }
@@ -174,6 +179,27 @@ async fn a_credential_of_another_kind_opens_no_route() {
             );
             let found = problem(response).await.code;
             assert_eq!(found, code, "{} {path} {headers:?}", route.method);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_directory_s_routes_open_for_no_other_credential() {
+    let fixture = fixture().await;
+    for route in router::routes().into_iter().filter(|route| route.auth == Auth::Directory) {
+        let path = example(route.path);
+        for headers in [
+            &[JSON, ("authorization", "DPoP a.b.c"), ("dpop", "a.b.c")][..],
+            &[JSON, ("authorization", "Bearer a.b.c")],
+            &[JSON, ("authorization", "Bearer ")],
+            &[JSON, ("authorization", "Basic eDp5")],
+            &[JSON, ("authorization", "Bearer a"), ("authorization", "Bearer a")],
+        ] {
+            let response = fixture.send(request(route.method.clone(), &path, headers, "{}")).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{} {path} {headers:?}", route.method);
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let fault: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(fault.get("status").unwrap(), "401", "SCIM writes a status as text");
         }
     }
 }
@@ -379,6 +405,7 @@ fn every_route_is_described_with_what_it_asks_for_and_nothing_else_is() {
                 Auth::Public => "",
                 Auth::Proof => "proof",
                 Auth::Session => "access_token+proof",
+                Auth::Directory => "directory_token",
             };
             format!("{} {} {needs}", route.method, route.path.replace("{*", "{"))
         })

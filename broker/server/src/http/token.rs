@@ -53,7 +53,7 @@ fn read(fields: Vec<(String, String)>, audience: &str) -> Result<TokenExchange, 
     }
     if given.get("grant_type").map(String::as_str) != Some(GRANT_TYPE_TOKEN_EXCHANGE) {
         let refusal = invalid(&format!("`grant_type` must be `{GRANT_TYPE_TOKEN_EXCHANGE}`."));
-        return Err(refusal.oauth("unsupported_grant_type"));
+        return Err(refusal.word("unsupported_grant_type"));
     }
     let subject_token_type = given.remove("subject_token_type").unwrap_or_default();
     if ![TOKEN_TYPE_ID_TOKEN, TOKEN_TYPE_JWT].contains(&subject_token_type.as_str()) {
@@ -70,12 +70,12 @@ fn read(fields: Vec<(String, String)>, audience: &str) -> Result<TokenExchange, 
     }
     if given.contains_key("scope") {
         let refusal = invalid("There are no scopes: what a session may do is decided by policy, each time.");
-        return Err(refusal.oauth("invalid_scope"));
+        return Err(refusal.word("invalid_scope"));
     }
     let elsewhere = |name: &str| given.get(name).is_some_and(|target| target.trim_end_matches('/') != audience);
     if elsewhere("audience") || elsewhere("resource") {
         let refusal = invalid("The token would be for somebody else than this broker.");
-        return Err(refusal.oauth("invalid_target"));
+        return Err(refusal.word("invalid_target"));
     }
     Ok(TokenExchange {
         grant_type: GRANT_TYPE_TOKEN_EXCHANGE.to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! Nothing is cached, so a rotated file is used by the next fetch, and a memory dump between fetches holds no password.
 
+pub(crate) mod directories;
 pub mod master;
 pub mod sealed;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use chunk_port::{PostgresTarget, Secrets as _};
 
+use super::directories::DirectorySecrets;
 use super::master::MasterKey;
-use super::{Credentials, sealed};
+use super::{Credentials, SecretReader, sealed};
 use crate::config::env::{MASTER_KEY, MASTER_KEY_FILE};
 use crate::config::{Connection, Env, SecretRef};
 
@@ -50,6 +51,35 @@ fn a_changed_byte_of_a_sealed_secret_is_noticed() {
         *byte = if *byte == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
         assert!(sealed::open(&master(), sealed::CREDENTIAL, &changed).is_err(), "byte {i}");
+    }
+}
+
+#[test]
+fn a_directory_s_token_is_long_enough_one_issuer_s_and_fit_for_a_header() {
+    let long = "0123456789abcdef0123456789abcdef";
+    let env = Env::of(&[
+        ("A", long),
+        ("B", long),
+        ("SHORT", "0123456789abcdef0123456789abcde"),
+        ("SPACED", "0123456789abcdef 0123456789abcdef"),
+    ]);
+    let faults = |names: &[&str]| {
+        let places = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (format!("https://id{n}"), SecretRef::Env((*name).into())));
+        DirectorySecrets::new(places.collect(), SecretReader::new(env.clone(), master())).faults()
+    };
+    assert!(faults(&["A"]).is_empty());
+    for (names, expected) in [
+        (&["A", "B"][..], "is another issuer's, too"),
+        (&["SHORT"], "is shorter than 32 characters"),
+        (&["SPACED"], "has characters that no bearer token may have"),
+        (&["MISSING"], "`scim.token` of https://id0"),
+    ] {
+        let found = faults(names);
+        assert!(found.len() == 1 && found.concat().contains(expected), "{found:?}");
+        assert!(!found.concat().contains("0123456789"), "{found:?}");
     }
 }
 

@@ -17,6 +17,7 @@ fn issuer() -> IssuerInfo {
         sign_in: SignIn::Browser,
         max_age_s: Some(3600),
         acr_values: vec!["phrh".into(), "phr".into()],
+        userinfo: false,
     }
 }
 

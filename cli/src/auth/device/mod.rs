@@ -9,7 +9,7 @@ use chunk_wire::session::IssuerInfo;
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
 use oauth2::{
     ClientId, DeviceAuthorizationUrl, DeviceCodeErrorResponseType, ExtraTokenFields, HttpRequest, HttpResponse, RequestTokenError, Scope,
-    StandardDeviceAuthorizationResponse, StandardRevocableToken, StandardTokenResponse, TokenUrl,
+    StandardDeviceAuthorizationResponse, StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -19,7 +19,14 @@ use crate::error::{Failure, Result};
 use crate::output::Ui;
 use crate::{figures, large_type, qr, text};
 
-/// The one member of the answer that matters.
+/// What the provider gives.
+pub(crate) struct Tokens {
+    pub(crate) id_token: Zeroizing<String>,
+    /// For a broker that asks the provider for groups.
+    pub(crate) access_token: Zeroizing<String>,
+}
+
+/// The member of the answer that the library does not know.
 #[derive(Serialize, Deserialize)]
 struct IdToken {
     #[serde(default)]
@@ -80,7 +87,7 @@ pub(super) const COPIED: &str = "The address is on your clipboard too, where you
 ///
 /// # Errors
 /// When the provider cannot be reached, the person refuses, or the code expires.
-pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>, browser_hint: bool) -> Result<Zeroizing<String>> {
+pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>, browser_hint: bool) -> Result<Tokens> {
     let Provider { http, discovery } = Provider::find(issuer, ca_file).await?;
     let device_url = discovery
         .device_authorization_endpoint
@@ -144,9 +151,13 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
                 error.error().as_ref().to_owned()
             }),
         })?;
-    answer.extra_fields().id_token.clone().map(Zeroizing::new).ok_or_else(|| {
+    let id_token = answer.extra_fields().id_token.clone().ok_or_else(|| {
         Failure::cannot_tell("sign_in", format!("{} gave no identity token", issuer.issuer))
             .why("the client is probably not registered with the scope `openid`; the broker's operator can tell")
+    })?;
+    Ok(Tokens {
+        id_token: Zeroizing::new(id_token),
+        access_token: Zeroizing::new(answer.access_token().secret().clone()),
     })
 }
 

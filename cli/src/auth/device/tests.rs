@@ -22,9 +22,10 @@ fn run(answers: Vec<String>) -> (Result<String>, Vec<(String, String)>) {
         sign_in: SignIn::default(),
         max_age_s: None,
         acr_values: vec![],
+        userinfo: false,
     };
     let ui = Ui::new(false, true, true);
-    let outcome = block_on(sign_in(&ui, &issuer, None, true)).map(|token| token.to_string());
+    let outcome = block_on(sign_in(&ui, &issuer, None, true)).map(|tokens| tokens.id_token.to_string());
     (outcome, server.asked().into_iter().map(|asked| (asked.line, asked.body)).collect())
 }
 
@@ -122,8 +123,9 @@ fn what_the_broker_wants_to_know_about_the_authentication_is_asked_for() {
         sign_in: SignIn::default(),
         max_age_s: Some(600),
         acr_values: vec!["phrh".into(), "phr".into()],
+        userinfo: false,
     };
-    block_on(sign_in(&Ui::new(false, true, true), &issuer, None, true)).unwrap_err();
+    assert!(block_on(sign_in(&Ui::new(false, true, true), &issuer, None, true)).is_err());
     let asked = server.asked();
     let body = &asked.get(1).unwrap().body;
     assert!(body.contains("max_age=600") && body.contains("acr_values=phrh+phr"), "{body}");

@@ -203,6 +203,14 @@ pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'
             ("code", Out, "code"),
             ("count", Out, "count"),
         ],
+        "subject" => &[
+            ("issuer", Who, "issuer"),
+            ("user_name", Who, "user_name"),
+            ("external_id", Who, "external_id"),
+            ("known_by", Who, "known_by"),
+            ("ip", Net, "ip"),
+        ],
+        "person" => &[("ip", Net, "ip"), ("cause", Why, "cause")],
         "request" => &[
             ("request", What, "id"),
             ("digest", What, "digest"),

@@ -6,6 +6,7 @@ mod anchor;
 mod dispose;
 mod erase;
 mod fetch;
+mod person;
 mod read;
 mod request;
 mod review;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 pub(crate) use self::dispose::{DisposeEntry, Disposed};
 pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{CutInto, IntentEntry, MaskColumn, OutcomeEntry};
+pub(crate) use self::person::{PersonRestore, PersonSuspend, SUSPENDED, SubjectBind};
 pub(crate) use self::request::{BreakglassOpen, RequestCreate, RequestDeny};
 pub(crate) use self::review::ReviewEntry;
 pub(crate) use self::session::SessionOpen;
@@ -59,6 +61,12 @@ pub(crate) enum Event {
     },
     /// Failed sign-ins since the last such entry, aggregated so that a flood cannot fill the log.
     SessionFail { ip: String, code: String, count: u64 },
+    /// A directory names a person, or names them anew.
+    SubjectBind(SubjectBind),
+    /// A directory says that a person may do nothing.
+    PersonSuspend(PersonSuspend),
+    /// A directory says that they may again.
+    PersonRestore(PersonRestore),
     /// A request, signed by the person who asks.
     RequestCreate(RequestCreate),
     /// A request that was denied, or could not be planned.
@@ -206,6 +214,9 @@ impl Event {
                 body.set(Group::Net, json!({ "ip": ip }));
                 body.set(Group::Out, json!({ "code": code, "count": count }));
             }
+            Event::SubjectBind(bind) => bind.write(&mut header, &mut body),
+            Event::PersonSuspend(suspend) => suspend.write(&mut header, &mut body),
+            Event::PersonRestore(restore) => restore.write(&mut header, &mut body),
             Event::RequestCreate(request) => request.write(&mut header, &mut body),
             Event::RequestDeny(deny) => deny.write(&mut header, &mut body),
             Event::RequestEnd {
@@ -336,6 +347,9 @@ impl Event {
             Event::SessionOpen(_) => Kind::SessionOpen,
             Event::SessionClose { .. } => Kind::SessionClose,
             Event::SessionFail { .. } => Kind::SessionFail,
+            Event::SubjectBind(_) => Kind::SubjectBind,
+            Event::PersonSuspend(_) => Kind::PersonSuspend,
+            Event::PersonRestore(_) => Kind::PersonRestore,
             Event::RequestCreate(_) => Kind::RequestCreate,
             Event::RequestDeny(_) => Kind::RequestDeny,
             Event::RequestEnd { cancelled: true, .. } => Kind::RequestCancel,

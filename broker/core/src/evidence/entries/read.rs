@@ -7,8 +7,8 @@ use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
 use super::{
-    BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, RequestCreate, RequestDeny, ReviewEntry,
-    SessionOpen,
+    BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, PersonRestore, PersonSuspend, RequestCreate,
+    RequestDeny, ReviewEntry, SessionOpen, SubjectBind,
 };
 
 impl Event {
@@ -53,6 +53,9 @@ impl Event {
                 code: read.member(Group::Out, "code")?,
                 count: read.member(Group::Out, "count")?,
             },
+            Kind::SubjectBind => Event::SubjectBind(SubjectBind::read(&read)?),
+            Kind::PersonSuspend => Event::PersonSuspend(PersonSuspend::read(&read)?),
+            Kind::PersonRestore => Event::PersonRestore(PersonRestore::read(&read)?),
             Kind::RequestCreate => Event::RequestCreate(RequestCreate::read(&read)?),
             Kind::RequestDeny => Event::RequestDeny(RequestDeny::read(&read)?),
             Kind::RequestCancel | Kind::RequestExpire => Event::RequestEnd {

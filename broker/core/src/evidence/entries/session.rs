@@ -26,6 +26,8 @@ pub(crate) struct SessionOpen {
     pub(crate) flow: Option<String>,
     /// Whether the identity provider's token names the session's key.
     pub(crate) key_attested: Option<bool>,
+    /// That token, for whoever does not take the broker's word. The state does not keep it.
+    pub(crate) attestation: Option<String>,
     /// RFC 7638 thumbprint of the session's key.
     pub(crate) key: String,
     /// The key, 32 bytes, base64url.
@@ -69,6 +71,10 @@ impl SessionOpen {
             Group::Net,
             json!({ "client": self.client.version, "host": self.client.host, "ip": self.ip }),
         );
+        if let Some(attestation) = &self.attestation {
+            // Not beside the person: a receipt opens that group of everybody's session to whoever holds it.
+            body.set(Group::Why, json!({ "attestation": attestation }));
+        }
         body.set(Group::Out, json!({ "expires_ms": self.expires_ms, "id_token": self.id_token }));
     }
 
@@ -88,6 +94,7 @@ impl SessionOpen {
             auth_time: read.optional(Group::Who, "auth_time")?,
             flow: read.optional(Group::Who, "flow")?,
             key_attested: read.optional(Group::Who, "key_attested")?,
+            attestation: read.optional(Group::Why, "attestation")?,
             key: read.member(Group::Who, "key")?,
             public_key: read.member(Group::Who, "public_key")?,
             ip: read.member(Group::Net, "ip")?,

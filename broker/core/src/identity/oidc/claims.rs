@@ -21,43 +21,53 @@ pub(super) fn unverified_issuer(payload: &[u8]) -> Result<String, IdTokenError> 
         .map_err(|_| IdTokenError::Malformed("it names no issuer"))
 }
 
+/// The claims of a token.
+pub(super) fn read(payload: &[u8]) -> Result<Map<String, Value>, IdTokenError> {
+    serde_json::from_slice(payload).map_err(|_| IdTokenError::Malformed("its claims are not JSON"))
+}
+
+/// Whether there is such a claim.
+pub(super) fn has(claims: &Map<String, Value>, claim: &str) -> bool {
+    claims.get(claim).is_some_and(|value| !value.is_null())
+}
+
 /// Checks the claims of a token whose signature has been verified. A nonce is given where the broker redeemed a code for it.
 pub(super) fn check(
-    payload: &[u8],
+    claims: &Map<String, Value>,
     settings: &IssuerSettings,
     token_sha256: [u8; 32],
     nonce: Option<&str>,
     now_ms: i64,
 ) -> Result<VerifiedIdentity, IdTokenError> {
-    let claims: Map<String, Value> = serde_json::from_slice(payload).map_err(|_| IdTokenError::Malformed("its claims are not JSON"))?;
     // Read again from the same bytes: a duplicated `iss` must not choose one issuer's keys and claim another's people.
-    if text(&claims, "iss") != Some(settings.issuer.as_str()) {
+    if text(claims, "iss") != Some(settings.issuer.as_str()) {
         return Err(IdTokenError::Issuer);
     }
-    id_token_and_no_other(&claims)?;
-    audience(&claims, settings)?;
-    let flow = flow(&claims, nonce)?;
-    let (issued_at, expires_at, auth_time) = times(&claims, ID_TOKEN_AGE_S_MAX, now_ms)?;
-    authentication(&claims, settings, auth_time, now_ms)?;
-    let subject = subject(&claims)?;
+    id_token_and_no_other(claims)?;
+    audience(claims, settings)?;
+    let flow = flow(claims, nonce)?;
+    let (issued_at, expires_at, auth_time) = times(claims, ID_TOKEN_AGE_S_MAX, now_ms)?;
+    authentication(claims, settings, auth_time, now_ms)?;
+    let subject = subject(claims)?;
     let email = if is_false(claims.get("email_verified")) {
         None
     } else {
-        text(&claims, &settings.email_claim)
+        text(claims, &settings.email_claim)
     };
-    let name = text(&claims, &settings.name_claim).map(shown).filter(|name| !name.is_empty());
+    let name = text(claims, &settings.name_claim).map(shown).filter(|name| !name.is_empty());
     Ok(VerifiedIdentity {
         issuer: settings.issuer.clone(),
         subject: subject.to_owned(),
         name: name.unwrap_or_else(|| shown(subject)),
         email: email.filter(|email| is_plain_address(email)).map(str::to_owned),
-        groups: groups(&claims, &settings.groups_claim)?,
+        groups: groups(claims, &settings.groups_claim)?,
         amr: strings(claims.get("amr")).ok_or(IdTokenError::Malformed("`amr` must be a list of strings"))?,
         auth_time,
         issued_at,
         token_sha256,
         expires_at,
         flow,
+        attestation: None,
     })
 }
 
@@ -157,7 +167,8 @@ pub(in crate::identity) fn times(
     Ok((iat, exp, auth_time))
 }
 
-fn groups(claims: &Map<String, Value>, claim: &str) -> Result<Vec<String>, IdTokenError> {
+/// The groups of this claim, sorted; none where there is no such claim.
+pub(super) fn groups(claims: &Map<String, Value>, claim: &str) -> Result<Vec<String>, IdTokenError> {
     // OpenID Connect Core §5.6.2: claims listed here are somewhere else. Entra ID does that to people in many groups.
     let elsewhere = |name: &str| claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
     if elsewhere(claim) || claims.get("hasgroups").is_some_and(|has| !is_false(Some(has))) {

@@ -6,9 +6,13 @@
 
 use std::net::Ipv4Addr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chunk_evidence::attestation::IdToken;
 use chunk_wire::session::{LOOPBACK_PATH, OpenBrowserSession};
 use serde::Deserialize;
 use url::{Host, Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use super::keys::unavailable;
 use super::{IdTokenError, Issuer, Issuers, Unverified, VerifiedIdentity};
@@ -16,6 +20,8 @@ use super::{IdTokenError, Issuer, Issuers, Unverified, VerifiedIdentity};
 #[derive(Deserialize)]
 struct Answer {
     id_token: String,
+    #[serde(default)]
+    access_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,7 +36,7 @@ impl Issuers {
     /// When the code was not for this machine's own browser, the provider refuses it, or its token any check.
     pub async fn redeem(&self, open: &OpenBrowserSession, nonce: &str, now_ms: i64) -> Result<VerifiedIdentity, IdTokenError> {
         let issuer = self.issuer(&open.issuer)?;
-        if !is_loopback(&open.redirect_uri) {
+        if !is_loopback_redirect(&open.redirect_uri) {
             return Err(IdTokenError::Code("`redirect_uri` must be `http://127.0.0.1:PORT/callback`"));
         }
         if open.code.is_empty() || open.code.len() > CODE_BYTES_MAX {
@@ -40,44 +46,75 @@ impl Issuers {
         if !(43..=128).contains(&open.code_verifier.len()) || !open.code_verifier.bytes().all(unreserved) {
             return Err(IdTokenError::Code("`code_verifier` is not one of RFC 7636"));
         }
-        let id_token = issuer.id_token(open, now_ms).await?;
-        let token = Unverified::parse(&id_token)?;
-        issuer.verify(token, Some(nonce), now_ms).await
+        let Answer { id_token, access_token } = issuer.answer(open, now_ms).await?;
+        let access_token = access_token.map(Zeroizing::new);
+        let shown = access_token.as_ref().map(|token| token.as_str());
+        let identity = issuer.verify(Unverified::parse(&id_token)?, Some(nonce), shown, now_ms).await?;
+        // Kept only in the form that every verifier reads alike. One that is in another is as good for the session.
+        let attests = IdToken::parse(&id_token).is_some_and(|token| token.names(&identity.issuer, &identity.subject, nonce));
+        Ok(VerifiedIdentity {
+            attestation: attests.then_some(id_token),
+            ..identity
+        })
     }
 }
 
 impl Issuer {
-    async fn id_token(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<String, IdTokenError> {
+    async fn answer(&self, open: &OpenBrowserSession, now_ms: i64) -> Result<Answer, IdTokenError> {
         let endpoint = self.keys.token_endpoint(now_ms).await?;
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "authorization_code")
-            .append_pair("code", &open.code)
-            .append_pair("redirect_uri", &open.redirect_uri)
-            .append_pair("client_id", &self.settings.client_id)
-            .append_pair("code_verifier", &open.code_verifier)
-            .finish();
+        let secret = self.http.client_secret(&self.settings.issuer).map_err(unavailable)?;
+        let client_id = &self.settings.client_id;
+        let (in_form, authorization) = match &secret {
+            Some(secret) if endpoint.secret_in_form => (Some(secret.as_str()), None),
+            Some(secret) => (None, Some(basic(client_id, secret))),
+            None => (None, None),
+        };
+        let form = form(open, client_id, authorization.is_none(), in_form);
+        let endpoint = endpoint.url;
         let (status, body) = self
             .http
-            .post(&endpoint, form)
+            .post(&endpoint, form, authorization)
             .await
             .map_err(|error| unavailable(format!("POST {endpoint}: {error}")))?;
         if status == 200 {
-            let answer: Answer =
-                serde_json::from_slice(&body).map_err(|_| unavailable(format!("POST {endpoint}: no ID token in the answer")))?;
-            return Ok(answer.id_token);
+            return serde_json::from_slice(&body).map_err(|_| unavailable(format!("POST {endpoint}: no ID token in the answer")));
         }
         let refusal = serde_json::from_slice::<Refusal>(&body)
             .ok()
             .filter(|refusal| is_error_code(&refusal.error));
         match refusal {
+            // The operator's to mend: nobody's code is wrong.
+            Some(refusal) if refusal.error == "invalid_client" => Err(unavailable(format!(
+                "POST {endpoint}: `invalid_client`: `client_id` or `client_secret` is not what the provider has"
+            ))),
             Some(refusal) if (400..500).contains(&status) => Err(IdTokenError::CodeRefused(refusal.error)),
             _ => Err(unavailable(format!("POST {endpoint}: answered {status}"))),
         }
     }
 }
 
-/// The address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.
-fn is_loopback(redirect_uri: &str) -> bool {
+/// The request of RFC 6749 §4.1.3. Who the client is stands in it where no header says so.
+fn form(open: &OpenBrowserSession, client_id: &str, named: bool, secret: Option<&str>) -> Zeroizing<String> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "authorization_code")
+        .append_pair("code", &open.code)
+        .append_pair("redirect_uri", &open.redirect_uri)
+        .append_pair("code_verifier", &open.code_verifier)
+        .extend_pairs(named.then_some(("client_id", client_id)))
+        .extend_pairs(secret.map(|secret| ("client_secret", secret)));
+    Zeroizing::new(form.finish())
+}
+
+/// RFC 6749 §2.3.1: both parts are encoded like a form before they become Basic credentials.
+fn basic(client_id: &str, secret: &str) -> Zeroizing<String> {
+    let encoded = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", *encoded(client_id), *encoded(secret)));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+}
+
+/// Whether it is the address of a client on the machine of its browser (RFC 8252 §7.3), and nothing that could be another in disguise.
+#[must_use]
+pub fn is_loopback_redirect(redirect_uri: &str) -> bool {
     let Ok(url) = Url::parse(redirect_uri) else { return false };
     let Some(port) = url.port() else { return false };
     url.host() == Some(Host::Ipv4(Ipv4Addr::LOCALHOST)) && redirect_uri == format!("http://127.0.0.1:{port}{LOOPBACK_PATH}")

@@ -27,8 +27,18 @@ pub(in crate::identity) struct KeySource {
 struct KeySet {
     keys: Vec<Key>,
     /// Where authorization codes are redeemed, as the discovery document has it.
-    token_endpoint: Option<String>,
+    token_endpoint: Option<TokenEndpoint>,
+    /// Where a person's claims are told, as it has it.
+    userinfo_endpoint: Option<String>,
     fetched_ms: i64,
+}
+
+/// Where an issuer redeems authorization codes.
+#[derive(Debug, Clone)]
+pub(super) struct TokenEndpoint {
+    pub(super) url: String,
+    /// A client's secret goes into the form, because the issuer takes it in no header (OpenID Connect Discovery 1.0 §3).
+    pub(super) secret_in_form: bool,
 }
 
 struct Key {
@@ -43,6 +53,10 @@ struct Discovery {
     jwks_uri: String,
     #[serde(default)]
     token_endpoint: Option<String>,
+    #[serde(default)]
+    userinfo_endpoint: Option<String>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -107,12 +121,21 @@ impl KeySource {
     }
 
     /// Where the issuer redeems authorization codes.
-    pub(super) async fn token_endpoint(&self, now_ms: i64) -> Result<String, IdTokenError> {
+    pub(super) async fn token_endpoint(&self, now_ms: i64) -> Result<TokenEndpoint, IdTokenError> {
         let keys = self.keys_that(|keys| keys.token_endpoint.is_some(), now_ms).await?;
         let endpoint = keys.token_endpoint.clone();
         endpoint
-            .filter(|url| self.may_ask(url))
+            .filter(|endpoint| self.may_ask(&endpoint.url))
             .ok_or_else(|| unavailable("the discovery document names no `token_endpoint` that is an https URL"))
+    }
+
+    /// Where the issuer tells a person's claims.
+    pub(super) async fn userinfo_endpoint(&self, now_ms: i64) -> Result<String, IdTokenError> {
+        let keys = self.keys_that(|keys| keys.userinfo_endpoint.is_some(), now_ms).await?;
+        let endpoint = keys.userinfo_endpoint.clone();
+        endpoint
+            .filter(|endpoint| self.may_ask(endpoint))
+            .ok_or_else(|| unavailable("the discovery document names no `userinfo_endpoint` that is an https URL"))
     }
 
     /// Keys that are fresh enough and, if the issuer publishes one now, hold one that fits.
@@ -160,6 +183,7 @@ impl KeySource {
             )));
         }
         let jwks: Jwks = self.get(&discovery.jwks_uri).await?;
+        let methods = discovery.token_endpoint_auth_methods_supported;
         // Keys of kinds that are not used here are passed over, as RFC 7517 §5 asks.
         let keys = jwks
             .keys
@@ -169,7 +193,11 @@ impl KeySource {
             .collect();
         Ok(KeySet {
             keys,
-            token_endpoint: discovery.token_endpoint,
+            token_endpoint: discovery.token_endpoint.map(|url| TokenEndpoint {
+                url,
+                secret_in_form: methods.is_some_and(|methods| methods.iter().all(|method| method != "client_secret_basic")),
+            }),
+            userinfo_endpoint: discovery.userinfo_endpoint,
             fetched_ms: now_ms,
         })
     }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::*;
 
 pub(super) const NOW_MS: i64 = 1_800_000_000_000;
 pub(super) const NOW_S: i64 = NOW_MS / 1000;
 pub(super) const ISSUER: &str = "https://id.example";
-const JWKS: &str = "https://keys.id.example/jwks";
+pub(super) const JWKS: &str = "https://keys.id.example/jwks";
 pub(super) const TOKENS: &str = "https://id.example/token";
 
 /// A key of the pretended identity provider.
@@ -95,13 +96,28 @@ fn signing_input(header: &Value, claims: &str) -> String {
 }
 
 /// Pages by URL; what is not there fails as an unreachable host would.
-#[derive(Default)]
 pub(super) struct Web {
     pages: Mutex<HashMap<String, String>>,
     asked: AtomicUsize,
     /// What the next form is answered.
     pub(super) answer: Mutex<Option<(u16, String)>>,
     pub(super) posted: Mutex<Vec<(String, String)>>,
+    pub(super) authorized: Mutex<Option<String>>,
+    /// What the broker has there.
+    pub(super) secret: Mutex<Result<Option<String>, String>>,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            pages: Mutex::default(),
+            asked: AtomicUsize::default(),
+            answer: Mutex::default(),
+            posted: Mutex::default(),
+            authorized: Mutex::default(),
+            secret: Mutex::new(Ok(None)),
+        }
+    }
 }
 
 impl Web {
@@ -136,8 +152,19 @@ impl HttpGet for Web {
             .ok_or_else(|| "connection refused".into())
     }
 
-    async fn post(&self, url: &str, form: String) -> Result<(u16, Vec<u8>), String> {
-        self.posted.lock().unwrap().push((url.to_owned(), form));
+    async fn get_as(&self, _: &str, authorization: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        *self.authorized.lock().unwrap() = Some(authorization.to_string());
+        let answer = self.answer.lock().unwrap().take().ok_or("connection refused")?;
+        Ok((answer.0, answer.1.into_bytes()))
+    }
+
+    fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
+        self.secret.lock().unwrap().clone().map(|secret| secret.map(Zeroizing::new))
+    }
+
+    async fn post(&self, url: &str, form: Zeroizing<String>, authorization: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String> {
+        self.posted.lock().unwrap().push((url.to_owned(), form.to_string()));
+        *self.authorized.lock().unwrap() = authorization.map(|header| header.to_string());
         let answer = self.answer.lock().unwrap().take().ok_or("connection refused")?;
         Ok((answer.0, answer.1.into_bytes()))
     }
@@ -151,11 +178,13 @@ pub(super) fn settings(issuer: &str) -> IssuerSettings {
         audience: "chunkctl".into(),
         scopes: vec!["openid".into()],
         groups_claim: "groups".into(),
+        groups_from: Default::default(),
         email_claim: "email".into(),
         name_claim: "name".into(),
         insecure_development: false,
         sign_in: SignIn::default(),
         max_age_s: None,
+        directory: None,
         acr_values: Vec::new(),
     }
 }
@@ -225,6 +254,7 @@ async fn a_good_token_of_each_algorithm_names_the_person() {
                 token_sha256: identity.token_sha256,
                 expires_at: NOW_S + 300,
                 flow: Flow::IdToken,
+                attestation: None,
             },
             "{alg}"
         );

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chunk_evidence::encode::b64;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::*;
 
@@ -33,8 +34,16 @@ impl HttpGet for Web {
         Ok(page.to_string().into_bytes())
     }
 
-    async fn post(&self, url: &str, _: String) -> Result<(u16, Vec<u8>), String> {
+    async fn post(&self, url: &str, _: Zeroizing<String>, _: Option<Zeroizing<String>>) -> Result<(u16, Vec<u8>), String> {
         Err(format!("a workload brings its token, and nothing is asked for at {url}"))
+    }
+
+    async fn get_as(&self, url: &str, _: Zeroizing<String>) -> Result<(u16, Vec<u8>), String> {
+        Err(format!("nothing at {url}"))
+    }
+
+    fn client_secret(&self, _: &str) -> Result<Option<Zeroizing<String>>, String> {
+        Ok(None)
     }
 }
 

@@ -211,6 +211,7 @@ async fn failed_sign_ins_are_counted_whatever_becomes_of_the_log_and_the_broker(
     let used = world.id_token("dana", &[]);
     let open = |id_token: &str| chunk_wire::session::OpenSession {
         id_token: id_token.to_owned(),
+        access_token: None,
         client: Default::default(),
     };
     for token in [used.as_str(), &used, &used, "not.a.token", &format!("{used}x")] {

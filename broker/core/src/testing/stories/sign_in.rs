@@ -1,11 +1,13 @@
 //! How somebody signed in, and what that is worth.
 
+use chunk_evidence::attestation::IdToken;
+use chunk_evidence::body::Group;
 use chunk_wire::problem::Code;
 use chunk_wire::session::{ClientInfo, OpenSession, SessionTokens, SignIn};
 
 use crate::error::Error;
 use crate::identity;
-use crate::testing::{POLICIES, Setup, Someone, World, cx, slice};
+use crate::testing::{ISSUER, POLICIES, Setup, Someone, World, cx, slice};
 
 /// Signs in with the browser; what the identity provider says names this key.
 async fn with_browser(world: &World, who: &Someone, subject: &str, nonce: &str) -> Result<SessionTokens, Error> {
@@ -23,6 +25,19 @@ async fn a_sign_in_with_the_browser_is_bound_to_its_key_and_recorded_as_such() {
     assert_eq!((opened.flow.as_deref(), opened.key_attested), (Some("browser"), Some(true)));
     let brought = &state.sessions.get(&dana.tokens.as_ref().unwrap().session).unwrap().open;
     assert_eq!((brought.flow.as_deref(), brought.key_attested), (Some("id_token"), Some(false)));
+    assert_eq!(opened.attestation, None, "the state needs it no more");
+    // Whoever does not take the broker's word has the token to look at, in the log and nowhere below its highest level.
+    let entries = world.broker.log.read(0, usize::MAX).await.unwrap();
+    let opens = entries.iter().filter(|entry| entry.leaf.header.kind.as_str() == "session.open");
+    let bodies: Vec<_> = opens.map(|entry| &entry.body.as_ref().unwrap().1).collect();
+    let [plain, kept] = bodies.as_slice() else {
+        unreachable!("two sign-ins")
+    };
+    assert!(plain.get(Group::Why).is_null());
+    let token = kept.text(Group::Why, "attestation").unwrap();
+    let token = IdToken::parse(token).unwrap();
+    assert!(token.names(ISSUER, "dana", &dana.thumbprint()));
+    assert_eq!(kept.text(Group::Out, "id_token"), Some(token.digest().as_str()));
     // What names dana's key is worth nothing with another.
     let mallory = world.someone();
     let stolen = with_browser(&world, &mallory, "dana", &dana.thumbprint()).await;
@@ -52,6 +67,7 @@ async fn where_the_browser_is_required_a_token_that_a_client_brings_opens_nothin
         let presented = mallory.present(&world, "POST", "/v1/sessions", false);
         let open = OpenSession {
             id_token: world.id_token_for("dana", &["data-eng"], nonce.as_deref()),
+            access_token: None,
             client: ClientInfo::default(),
         };
         let refused = identity::open_session(&world.broker, &cx(), presented, open).await.err().unwrap();

@@ -181,6 +181,7 @@ async fn tokens_of_people_and_of_jobs_open_their_own_door_only() {
     let presented = nobody.present(&world, "POST", "/v1/sessions", false);
     let open = OpenSession {
         id_token: job_token(&world, &json!({})),
+        access_token: None,
         client: ClientInfo::default(),
     };
     let refused = crate::identity::open_session(&world.broker, &cx(), presented, open)

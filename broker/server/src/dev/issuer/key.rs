@@ -33,6 +33,8 @@ pub(super) struct IdClaims<'a> {
     pub(super) exp: i64,
     pub(super) auth_time: i64,
     pub(super) amr: [&'a str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nonce: Option<&'a str>,
 }
 
 /// The system's random numbers failed, or the key could not be used.

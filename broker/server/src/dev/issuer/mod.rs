@@ -1,9 +1,11 @@
-//! The built-in development issuer: a real OpenID provider for the device flow that authenticates nobody.
+//! The built-in development issuer: a real OpenID provider, with codes and with the browser, that authenticates nobody.
 //!
 //! It exists so that the first fetch needs no identity provider, and the broker treats it as any other: discovery, published
 //! keys, signed ID tokens. Three things keep it out of production: it binds loopback addresses only, it can be made only with
 //! the proof that the `dev` command runs ([`StartedByDev`]), and it says what it is on every page and in every line it logs.
 
+mod authorize;
+mod codes;
 mod grants;
 mod key;
 mod page;
@@ -25,10 +27,11 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use self::codes::Codes;
 use self::grants::{GRANT_S, Grants, INTERVAL_S, NotYet};
 use self::key::{IdClaims, SigningKey};
 use super::StartedByDev;
-use super::people::{PEOPLE, person};
+use super::people::{DevPerson, PEOPLE, person};
 
 pub(super) use self::page::WARNING;
 
@@ -39,6 +42,7 @@ const ID_TOKEN_S: i64 = 5 * 60;
 /// Authentication method of every ID token: none. Not a value of RFC 8176, so that no policy mistakes it for one.
 const AMR: &str = "insecure_development";
 const FORM_BYTES_MAX: usize = 8 * 1024;
+const CODE_GRANT: &str = "authorization_code";
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// An issuer that listens but does not answer yet.
@@ -54,6 +58,7 @@ struct Provider {
     random: SystemRandom,
     key: SigningKey,
     grants: Mutex<Grants>,
+    codes: Mutex<Codes>,
 }
 
 /// Why the issuer does not start.
@@ -111,11 +116,16 @@ impl Provider {
             random: SystemRandom::new(),
             key: SigningKey::generate()?,
             grants: Mutex::default(),
+            codes: Mutex::default(),
         })
     }
 
     fn grants(&self) -> MutexGuard<'_, Grants> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn codes(&self) -> MutexGuard<'_, Codes> {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn secret(&self) -> Option<String> {
@@ -138,6 +148,7 @@ fn router(provider: Arc<Provider>) -> Router {
         .route("/device_authorization", post(device_authorization))
         .route("/token", post(token))
         .route("/device", get(ask).post(decide))
+        .route("/authorize", get(authorize::ask).post(authorize::decide))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&provider), guard))
         .with_state(provider)
@@ -179,26 +190,29 @@ async fn guard(State(provider): State<Arc<Provider>>, request: Request, next: Ne
             "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
 
-/// OpenID Connect Discovery 1.0, RFC 8414, RFC 8628 §4. There is no authorization endpoint: the device flow is all there is.
+/// OpenID Connect Discovery 1.0, RFC 8414, RFC 8628 §4, RFC 9207.
 async fn discovery(State(provider): State<Arc<Provider>>) -> axum::Json<Value> {
     let issuer = &provider.issuer;
     axum::Json(json!({
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/jwks"),
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "authorization_response_iss_parameter_supported": true,
+        "code_challenge_methods_supported": ["S256"],
         "device_authorization_endpoint": format!("{issuer}/device_authorization"),
         "token_endpoint": format!("{issuer}/token"),
         "token_endpoint_auth_methods_supported": ["none"],
-        "grant_types_supported": [DEVICE_CODE_GRANT],
-        "response_types_supported": [],
+        "grant_types_supported": [CODE_GRANT, DEVICE_CODE_GRANT],
+        "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "scopes_supported": ["openid", "profile", "email", "groups"],
-        "claims_supported": ["iss", "aud", "sub", "name", "email", "email_verified", "groups", "iat", "exp", "auth_time", "amr"],
+        "claims_supported": ["iss", "aud", "sub", "name", "email", "email_verified", "groups", "iat", "exp", "auth_time", "amr", "nonce"],
         "insecure_development": true,
     }))
 }
@@ -236,37 +250,70 @@ async fn device_authorization(State(provider): State<Arc<Provider>>, body: Bytes
     .into_response()
 }
 
-/// RFC 8628 §3.4: the device polls.
+/// The token endpoint: RFC 8628 §3.4, where the device polls, and RFC 6749 §4.1.3.
 async fn token(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
-    if field(&body, "grant_type").as_deref() != Some(DEVICE_CODE_GRANT) {
-        return oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "only the device flow is spoken");
+    match field(&body, "grant_type").as_deref() {
+        Some(DEVICE_CODE_GRANT) => poll(&provider, &body),
+        Some(CODE_GRANT) => redeem(&provider, &body),
+        _ => oauth_error(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "only device codes and authorization codes are taken",
+        ),
     }
-    let (Some(device_code), Some(client_id)) = (field(&body, "device_code"), field(&body, "client_id")) else {
+}
+
+fn poll(provider: &Provider, body: &[u8]) -> Response {
+    let (Some(device_code), Some(client_id)) = (field(body, "device_code"), field(body, "client_id")) else {
         return oauth_error(
             StatusCode::BAD_REQUEST,
             "invalid_request",
             "`device_code` and `client_id` are needed",
         );
     };
-    let now_ms = provider.clock.now_ms();
-    let polled = provider.grants().poll(&device_code, &client_id, now_ms);
-    let allowed = match polled {
-        Ok(allowed) => allowed,
-        Err(not_yet) => return oauth_error(StatusCode::BAD_REQUEST, &not_yet.to_string(), described(not_yet)),
+    let polled = provider.grants().poll(&device_code, &client_id, provider.clock.now_ms());
+    match polled {
+        Ok(allowed) => issue(provider, allowed.person, &allowed.client_id, allowed.at_ms, None),
+        Err(not_yet) => oauth_error(StatusCode::BAD_REQUEST, &not_yet.to_string(), described(not_yet)),
+    }
+}
+
+fn redeem(provider: &Provider, body: &[u8]) -> Response {
+    let wanted = ["code", "client_id", "redirect_uri", "code_verifier"].map(|name| field(body, name));
+    let [Some(code), Some(client_id), Some(redirect_uri), Some(verifier)] = wanted else {
+        return oauth_error(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "`code`, `client_id`, `redirect_uri` and `code_verifier` are needed",
+        );
     };
-    let iat = now_ms.div_euclid(1000);
+    let now_ms = provider.clock.now_ms();
+    let picked = provider.codes().take(&code, &client_id, &redirect_uri, &verifier, now_ms);
+    match picked {
+        Some(picked) => issue(provider, picked.person, &client_id, picked.at_ms, Some(&picked.asked.nonce)),
+        None => oauth_error(
+            StatusCode::BAD_REQUEST,
+            "invalid_grant",
+            "the code is not known, was used, has expired, or was for another request",
+        ),
+    }
+}
+
+fn issue(provider: &Provider, person: &DevPerson, client_id: &str, at_ms: i64, nonce: Option<&str>) -> Response {
+    let iat = provider.clock.now_ms().div_euclid(1000);
     let claims = IdClaims {
         iss: &provider.issuer,
-        aud: &allowed.client_id,
-        sub: allowed.person.subject,
-        name: allowed.person.name,
-        email: allowed.person.email,
+        aud: client_id,
+        sub: person.subject,
+        name: person.name,
+        email: person.email,
         email_verified: true,
-        groups: allowed.person.groups,
+        groups: person.groups,
         iat,
         exp: iat.saturating_add(ID_TOKEN_S),
-        auth_time: allowed.at_ms.div_euclid(1000),
+        auth_time: at_ms.div_euclid(1000),
         amr: [AMR],
+        nonce,
     };
     match (provider.key.sign(&claims), provider.secret()) {
         (Ok(id_token), Some(access_token)) => axum::Json(json!({
@@ -324,11 +371,15 @@ async fn decide(State(provider): State<Arc<Provider>>, headers: HeaderMap, body:
                 warning = WARNING,
                 "development sign-in, nothing was checked"
             );
-            Html(page::done(&format!("Signed in as {}. Your device goes on by itself.", person.name))).into_response()
+            Html(page::done(
+                "Done",
+                &format!("Signed in as {}. Your device goes on by itself.", person.name),
+            ))
+            .into_response()
         }
         None => {
             tracing::warn!(warning = WARNING, "development sign-in denied");
-            Html(page::done("Denied. Your device is told so.")).into_response()
+            Html(page::done("Done", "Denied. Your device is told so.")).into_response()
         }
     }
 }

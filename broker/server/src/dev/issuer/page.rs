@@ -1,4 +1,4 @@
-//! The verification page: where a person would type the code that the device shows, and here picks who to be.
+//! The pages: where a person would type the code that the device shows, or a password, and here picks who to be.
 
 use super::super::people::PEOPLE;
 
@@ -20,9 +20,27 @@ pub(super) fn ask(user_code: Option<&str>, client: Option<&str>, fault: Option<&
     }
     body.push_str("<form method=post action=/device>");
     body.push_str(&format!(
-        "<label>Code <input name=user_code value=\"{}\" autocomplete=off autofocus required></label><fieldset><legend>Who are you?</legend>",
+        "<label>Code <input name=user_code value=\"{}\" autocomplete=off autofocus required></label>",
         escaped(user_code.unwrap_or_default())
     ));
+    body.push_str(&everybody());
+    page("Sign in", &body)
+}
+
+/// Asks who comes with this authorization request.
+pub(super) fn authorize(query: &str, client: &str) -> String {
+    let body = format!(
+        "<p><b>{}</b> on this machine asks to sign in.</p><form method=post action=\"/authorize?{}\">{}",
+        escaped(client),
+        escaped(query),
+        everybody()
+    );
+    page("Sign in", &body)
+}
+
+/// Everybody to choose from, to the end of the form.
+fn everybody() -> String {
+    let mut body = "<fieldset><legend>Who are you?</legend>".to_owned();
     for (i, person) in PEOPLE.iter().enumerate() {
         body.push_str(&format!(
             "<label><input type=radio name=person value=\"{}\"{}> <b>{}</b> · {} · group {}</label>",
@@ -35,13 +53,13 @@ pub(super) fn ask(user_code: Option<&str>, client: Option<&str>, fault: Option<&
     }
     body.push_str("</fieldset><button name=decision value=allow>Sign in, no password</button> ");
     body.push_str("<button name=decision value=deny>Deny</button></form>");
-    page("Sign in", &body)
+    body
 }
 
 /// Says what became of it.
-pub(super) fn done(text: &str) -> String {
+pub(super) fn done(title: &str, text: &str) -> String {
     page(
-        "Done",
+        title,
         &format!("<p role=status>{}</p><p>You can close this page.</p>", escaped(text)),
     )
 }
@@ -79,7 +97,9 @@ mod tests {
     #[test]
     fn every_page_warns_and_nothing_sent_becomes_markup() {
         let asked = ask(Some("\"><script>"), Some("<b>"), Some("'&"));
-        assert!(asked.contains(WARNING) && done("x").contains(WARNING));
+        assert!(asked.contains(WARNING) && done("Done", "x").contains(WARNING));
+        let request = authorize("a=\"><script>", "<b>");
+        assert!(request.contains(WARNING) && !request.contains("<script>") && !request.contains("<b><b>"));
         assert!(!asked.contains("<script>") && !asked.contains("<b><b>") && asked.contains("&#39;&amp;"));
         assert!(PEOPLE.iter().all(|person| asked.contains(person.name)));
     }

@@ -7,8 +7,6 @@ use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, Counts, PEOPLE, SIGNATURES, TERMS};
 use crate::disclosed::Disclosed;
 use crate::leaf::{Decision, Kind};
-use crate::signed::Holder;
-use crate::trust::Vouched;
 
 impl Ledger<'_> {
     pub(super) fn request_create(&mut self, at: usize, entry: &Disclosed<'_>, report: &mut Report<'_>, counts: &mut Counts) {
@@ -129,7 +127,7 @@ impl Ledger<'_> {
         }
         if let (true, Some(reviewer), Some(signed)) = (entry.shows(Group::What), reviewer, signed) {
             counts.signatures += 1;
-            self.vouch(&reviewer, report);
+            self.vouch(holder, &reviewer, report);
             self.checks.push(Check {
                 at,
                 holder: reviewer,
@@ -138,27 +136,12 @@ impl Ledger<'_> {
         }
     }
 
-    /// Whether the auditor knows that this key is the reviewer's.
-    pub(super) fn vouch(&self, reviewer: &Holder, report: &mut Report<'_>) {
-        match self
-            .trust
-            .map(|trust| trust.vouches(&reviewer.issuer, &reviewer.subject, &reviewer.key))
-        {
-            Some(Vouched::Yes) | None => {}
-            Some(Vouched::OtherKey) => report.fault(SIGNATURES, "the trust policy knows other keys of this reviewer"),
-            Some(Vouched::ByOperatorOnly) => report.findings.unknown(
-                SIGNATURES,
-                format!(
-                    "only the log itself says that key {} is {}'s ({})",
-                    reviewer.key, reviewer.subject, reviewer.issuer
-                ),
-            ),
-        }
-    }
-
     pub(super) fn grant_issue(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         let of = reference(entry, 0);
         let act = entry.act.map(|act| self.names.number(act));
+        if let Some(act) = act {
+            self.not_suspended(act, report);
+        }
         let by_use = self.grant_by_use(entry, report);
         let approvals: Vec<&Review> = entry.refs.iter().skip(1).filter_map(|index| self.reviews.get(*index)).collect();
         let Some(request) = self.requests.get_mut(of) else { return };

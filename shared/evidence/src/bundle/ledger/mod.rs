@@ -5,11 +5,13 @@
 //! which ones are to be checked is collected here, and they are checked elsewhere, several at once.
 
 mod approval;
+mod attested;
 mod breakglass;
 mod delivery;
 mod disposal;
 mod memory;
 mod standing;
+mod suspension;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -86,6 +88,12 @@ struct Grant {
     withheld: bool,
 }
 
+/// Somebody may do nothing.
+struct Suspension {
+    act: u32,
+    withheld: bool,
+}
+
 struct Intent {
     ended: bool,
     withheld: bool,
@@ -152,10 +160,17 @@ pub(super) struct Ledger<'a> {
     outcomes: Table<Outcome>,
     /// Whether the body of each `policy.load` is withheld.
     policies: Table<bool>,
+    /// Whether the body of each `subject.bind` is withheld.
+    binds: Table<bool>,
+    suspensions: Table<Suspension>,
+    /// Index of the suspension that holds, by pseudonym.
+    suspended: HashMap<u32, u64>,
     /// The person behind each pseudonym.
     people: HashMap<u32, (u32, u32)>,
     holders: Vec<Arc<Holder>>,
     holder_numbers: HashMap<Hash, u32>,
+    /// Of these an identity provider whom the auditor believes has said that the key is theirs.
+    attested: HashSet<u32>,
     names: Names,
     texts: Texts,
     approved_masks: MaskReader,
@@ -204,9 +219,13 @@ impl<'a> Ledger<'a> {
             standing: Standing::default(),
             outcomes: Table::default(),
             policies: Table::default(),
+            binds: Table::default(),
+            suspensions: Table::default(),
+            suspended: HashMap::new(),
             people: HashMap::new(),
             holders: Vec::new(),
             holder_numbers: HashMap::new(),
+            attested: HashSet::new(),
             names: Names::default(),
             texts: Texts::default(),
             approved_masks: MaskReader::new("name"),
@@ -241,6 +260,9 @@ impl<'a> Ledger<'a> {
             Kind::PolicyLoad => self.policies.push(entry.index, is_withheld(entry, &report)),
             Kind::SessionOpen => self.session_open(entry, &mut report),
             Kind::SessionClose => self.session_close(entry, &mut report),
+            Kind::SubjectBind => self.subject_bind(entry, &mut report),
+            Kind::PersonSuspend => self.suspend(entry, &mut report),
+            Kind::PersonRestore => self.restore(entry, &mut report),
             Kind::RequestCreate => self.request_create(at, entry, &mut report, counts),
             Kind::RequestDeny => {
                 self.under(entry, 0, &mut report);
@@ -308,6 +330,8 @@ impl<'a> Ledger<'a> {
             (Kind::SessionClose | Kind::RequestCreate | Kind::RequestDeny | Kind::AuditRead | Kind::AuditExport | Kind::Erase, [open]) => {
                 session(open)
             }
+            (Kind::PersonSuspend, [bind]) => self.binds.contains(*bind),
+            (Kind::PersonRestore, [suspend]) => self.suspensions.contains(*suspend),
             (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
             (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
@@ -320,6 +344,8 @@ impl<'a> Ledger<'a> {
             (Kind::DeliveryAck, [of]) => self.outcomes.contains(*of),
             (
                 Kind::SessionClose
+                | Kind::PersonSuspend
+                | Kind::PersonRestore
                 | Kind::RequestCreate
                 | Kind::RequestDeny
                 | Kind::RequestCancel
@@ -352,6 +378,7 @@ impl<'a> Ledger<'a> {
             let same = entry.sid == Some(self.texts.get(session.sid)) && act == Some(session.act);
             report.check(same, CLOSURE, "it names another session or person than the session it points to");
             report.check(!session.closed, CLOSURE, "its session had been closed");
+            self.not_suspended(session.act, report);
             withheld(entry, session.withheld, report);
         }
     }
@@ -361,6 +388,7 @@ impl<'a> Ledger<'a> {
             return report.fault(CLOSURE, "a session must name itself and its holder's pseudonym");
         };
         let act = self.names.number(act);
+        self.not_suspended(act, report);
         report.check(
             self.session_ids.insert(sha256(sid.as_bytes())),
             CLOSURE,
@@ -374,7 +402,9 @@ impl<'a> Ledger<'a> {
                     let person = (self.names.number(&found.issuer), self.names.number(&found.subject));
                     let known = *self.people.entry(act).or_insert(person);
                     report.check(known == person, PEOPLE, "its pseudonym stood for another person before");
-                    holder = Some(self.holder_number(found));
+                    let number = self.holder_number(found);
+                    self.attestation(entry, number, report);
+                    holder = Some(number);
                 }
             }
         }

@@ -8,8 +8,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::*;
+use crate::attestation::tests::{CLIENT, ISSUER, jwks};
 use crate::body::{Body, EntryKey, Group};
 use crate::leaf::Decision;
+use crate::testing::Actor;
 use crate::timestamp::tests::authority::Authority;
 
 /// Twisted logs tried; `CHUNK_TEST_TWISTED` tries more.
@@ -31,7 +33,11 @@ impl Dice {
 /// A log with a little of everything.
 fn log_of_everything() -> Log {
     let (mut log, _) = Log::story();
-    let (carol, dan, bob) = (log.sign_in("carol", 4), log.sign_in("dan", 5), log.sign_in("bob", 2));
+    let (carol, dan, bob) = (
+        log.sign_in("carol", 4),
+        log.sign_in_attested("dan", 5),
+        log.sign_in_attested("bob", 2),
+    );
     log.load("forbid(principal, action, resource);");
     let (request, document) = log.request(&carol, 2);
     let votes = [&dan, &bob].map(|who| log.review(who, request, &document, "approve"));
@@ -58,6 +64,12 @@ fn log_of_everything() -> Log {
         log.deliver_under(who, grant, standing, &document);
     }
     log.revoke(&bob, grant);
+    let bind = log.bind("act_dan");
+    let suspend = log.suspend("act_dan", bind);
+    log.close(&dan);
+    log.restore("act_dan", suspend);
+    let dan = log.sign_in("dan", 5);
+    log.deny(&dan);
     let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
     super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);
@@ -202,7 +214,7 @@ fn replace(value: &mut Value, scrap: Value, dice: &mut Dice) {
 }
 
 /// What the second verifier says of each of these bundles.
-pub(super) fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
+fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/many.py");
     let python = std::env::var("CHUNK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = Command::new(python).arg(script).arg(folder).output().expect("python3 runs");
@@ -216,6 +228,42 @@ pub(super) fn second_opinion(folder: &Path, count: usize) -> Vec<u8> {
     answers
 }
 
+/// What an operator, who has the log's key, does to a log of Ada and Bob.
+pub(super) type Twist = Box<dyn FnOnce(&mut Log, &Actor, &Actor)>;
+/// What it is, the claims that fail of it, and the deed.
+pub(super) type Case = (&'static str, &'static [&'static str], Twist);
+
+/// Both verifiers say of each case what it says.
+pub(super) fn judged_alike(name: &str, cases: Vec<Case>) {
+    let folder = std::env::temp_dir().join(format!("chunk-{name}-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let mut told = Vec::new();
+    for (what, claims, twist) in cases {
+        let mut log = Log::new();
+        log.begin();
+        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+        twist(&mut log, &ada, &bob);
+        let bundle = Export::all(&log).write(&log);
+        let verification = verify_bundle(&bundle, &trust(&log));
+        assert_eq!(failed(&verification), claims, "{what}: {:?}", verification.faults);
+        std::fs::write(folder.join(format!("{:06}.bundle", told.len())), &bundle).unwrap();
+        if told.is_empty() {
+            let toml = format!(
+                "origin = \"{}\"\nlog_keys = [\"{}\"]\nreviewer_keys = \"session\"\n",
+                crate::testing::ORIGIN,
+                log.verifier().to_text()
+            );
+            std::fs::write(folder.join("trust.toml"), toml).unwrap();
+        }
+        told.push((what, u8::from(!claims.is_empty())));
+    }
+    let theirs = second_opinion(&folder, told.len());
+    for ((what, expected), theirs) in told.iter().zip(&theirs) {
+        assert_eq!(theirs, expected, "{what}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn both_verifiers_judge_twisted_logs_alike() {
     let (log, mut dice) = (log_of_everything(), Dice(7));
@@ -223,11 +271,16 @@ fn both_verifiers_judge_twisted_logs_alike() {
     let folder = std::env::temp_dir().join(format!("chunk-twisted-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let key = log.verifier().to_text();
-    let policy = super::stamped::believing(&log, &Authority::new(1));
+    let policy = TrustPolicy {
+        issuers: super::attested::believing(&log, CLIENT, &jwks()).issuers,
+        ..super::stamped::believing(&log, &Authority::new(1))
+    };
     let toml = format!(
-        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\ntimestamp_authorities = [\"{}\"]\n",
+        "origin = \"{}\"\nlog_keys = [\"{key}\"]\nreviewer_keys = \"session\"\ntimestamp_authorities = [\"{}\"]\n\n\
+         [[issuer]]\nissuer = \"{ISSUER}\"\nclients = [\"{CLIENT}\"]\njwks = '{}'\n",
         crate::testing::ORIGIN,
-        policy.timestamp_authorities[0]
+        policy.timestamp_authorities[0],
+        jwks(),
     );
     std::fs::write(folder.join("trust.toml"), toml).unwrap();
     let mut ours = Vec::new();

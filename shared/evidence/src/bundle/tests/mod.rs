@@ -1,10 +1,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 mod agreement;
+mod attested;
 mod forged;
 mod mutants;
 mod rotated;
 mod stamped;
 mod standing;
+mod suspension;
 mod vectors;
 mod witnessed;
 

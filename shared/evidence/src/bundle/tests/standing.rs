@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::agreement::second_opinion;
+use super::agreement::{Case, Twist, judged_alike};
 use super::forged::copy;
 use super::{Export, failed, trust};
 use crate::body::{Body, Group};
@@ -34,10 +34,8 @@ fn used(log: &mut Log, who: &Actor, of: &Granted, ms: i64, more: impl FnOnce(&mu
     log.outcome(intent, "done");
 }
 
-type Twist = Box<dyn FnOnce(&mut Log, &Actor, &Actor)>;
-
-fn cases() -> Vec<(&'static str, &'static [&'static str], Twist)> {
-    let mut cases: Vec<(&'static str, &'static [&'static str], Twist)> = Vec::new();
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
     let mut case = |what, claims, twist: Twist| cases.push((what, claims, twist));
     // A use that is only different in its document.
     fn differs(more: fn(&mut Value, &mut Value)) -> Twist {
@@ -305,32 +303,7 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], Twist)> {
 
 #[test]
 fn a_standing_grant_is_used_as_approved_or_both_verifiers_refuse() {
-    let folder = tempfile();
-    let mut told = Vec::new();
-    for (what, claims, twist) in cases() {
-        let mut log = Log::new();
-        log.begin();
-        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
-        twist(&mut log, &ada, &bob);
-        let bundle = Export::all(&log).write(&log);
-        let verification = verify_bundle(&bundle, &trust(&log));
-        assert_eq!(failed(&verification), claims, "{what}: {:?}", verification.faults);
-        std::fs::write(folder.join(format!("{:06}.bundle", told.len())), &bundle).unwrap();
-        if told.is_empty() {
-            let toml = format!(
-                "origin = \"{}\"\nlog_keys = [\"{}\"]\nreviewer_keys = \"session\"\n",
-                crate::testing::ORIGIN,
-                log.verifier().to_text()
-            );
-            std::fs::write(folder.join("trust.toml"), toml).unwrap();
-        }
-        told.push((what, u8::from(!claims.is_empty())));
-    }
-    let theirs = second_opinion(&folder, told.len());
-    for ((what, expected), theirs) in told.iter().zip(&theirs) {
-        assert_eq!(theirs, expected, "{what}");
-    }
-    std::fs::remove_dir_all(folder).unwrap();
+    judged_alike("standing", cases());
 }
 
 /// What shows less: at level 2 the terms alone, at level 1 the order alone; and a range that begins between two uses.
@@ -362,10 +335,4 @@ fn what_is_shown_of_a_standing_grant_is_enough_at_each_level() {
         assert_eq!(judge(level, 0, log.size()), over, "level {level}");
     }
     assert_eq!(judge(2, middle, log.size()), [""; 0], "what left before the range is not shown");
-}
-
-fn tempfile() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("chunk-standing-{}", std::process::id()));
-    std::fs::create_dir(&folder).unwrap();
-    folder
 }

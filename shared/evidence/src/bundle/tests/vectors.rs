@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::attested::{approved_by, believing as believing_issuer};
 use super::forged::copy;
 use super::stamped::{believing as stamped_trust, observe, stamp};
 use super::*;
+use crate::attestation::tests::{CLIENT, HEADER, ISSUER, claims, jwks, token};
 use crate::body::{Body, EntryKey, Group};
 use crate::commit::Committer;
 use crate::dsse::{REVIEW_PAYLOAD_TYPE, public_key, thumbprint};
@@ -17,7 +19,7 @@ use crate::merkle::leaf_hash;
 use crate::merkle::tests::{mth, path, subproof};
 use crate::receipt::{Receipt, verify};
 use crate::rotation::Rotation;
-use crate::testing::{FILE, ORIGIN};
+use crate::testing::{FILE, ORIGIN, attest};
 use crate::timestamp::tests::authority::Authority;
 use crate::timestamp::{Certificate, Token};
 
@@ -29,7 +31,7 @@ fn folder() -> PathBuf {
 fn made() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let parts = json!({
-        "bodies": bodies(), "canonical_json": canonical_json(), "base64url": base64url(), "checkpoints": checkpoints(), "envelopes": envelopes(),
+        "attestations": crate::attestation::tests::vectors(), "bodies": bodies(), "canonical_json": canonical_json(), "base64url": base64url(), "checkpoints": checkpoints(), "envelopes": envelopes(),
         "leaves": leaves(), "trees": trees(),
     });
     files.insert("parts.json".to_owned(), lines_of(&parts).into_bytes());
@@ -363,6 +365,32 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         Answer::CannotTell,
     );
 
+    let attested = approved_by(|key, body| attest(body, &token(HEADER, &claims("bob", key))));
+    let forged = approved_by(|_, body| attest(body, &token(HEADER, &claims("bob", "of somebody else"))));
+    let issuer = believing_issuer(&log, CLIENT, &jwks());
+    let whole = |log: &Log| {
+        let export = Export {
+            views: false,
+            ..Export::all(log)
+        };
+        export.write(log)
+    };
+    put("attested.bundle", whole(&attested), ("attested.toml", &issuer), &[], Answer::True);
+    put(
+        "attested.bundle",
+        whole(&attested),
+        ("pinned.toml", &pinned),
+        &[],
+        Answer::CannotTell,
+    );
+    put(
+        "attested-for-another.bundle",
+        whole(&forged),
+        ("attested.toml", &issuer),
+        &["signatures"],
+        Answer::False,
+    );
+
     // What somebody who holds the log's key might write.
     let withheld = Export {
         matches: |_| false,
@@ -463,6 +491,27 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     };
     put("emergency.bundle", urgent_export.write(&urgent), trusted, &[], Answer::True);
 
+    // Somebody leaves; and somebody who left goes on.
+    let left = |comes_back: bool| {
+        let mut log = Log::new();
+        log.begin();
+        let ada = log.sign_in("ada", 1);
+        let bind = log.bind("act_ada");
+        let suspend = log.suspend("act_ada", bind);
+        log.close(&ada);
+        if comes_back {
+            log.restore("act_ada", suspend);
+        }
+        log.sign_in("ada", 1);
+        let export = Export {
+            views: false,
+            ..Export::all(&log)
+        };
+        export.write(&log)
+    };
+    put("restored.bundle", left(true), trusted, &[], Answer::True);
+    put("suspended.bundle", left(false), trusted, &["closure"], Answer::False);
+
     rotations(&mut put, trusted);
     let authority = Authority::new(1);
     let (mut observed, _) = Log::story();
@@ -531,6 +580,15 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
     files.insert("stamped.toml".into(), toml_of);
     files.extend(tokens);
     files.insert("pinned.toml".into(), toml(&log, "pinned", None));
+    let mut attested = toml(&log, "pinned", None);
+    attested.extend(
+        format!(
+            "\n[[issuer]]\nissuer = \"{ISSUER}\"\nclients = [\"{CLIENT}\"]\njwks = '{}'\n",
+            jwks()
+        )
+        .bytes(),
+    );
+    files.insert("attested.toml".into(), attested);
     files.insert("seen.toml".into(), toml(&log, "session", Some(log.size())));
     files.insert("before.toml".into(), toml(&log, "session", Some(2)));
     let mut rotated = Log::new();
@@ -617,7 +675,7 @@ fn the_vectors_are_those_that_this_program_makes() {
         }
     }
     let total: usize = made.values().map(Vec::len).sum();
-    assert!(total < 480 * 1024, "{total} bytes of vectors");
+    assert!(total < 600 * 1024, "{total} bytes of vectors");
     let found: BTreeMap<String, Vec<u8>> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap())

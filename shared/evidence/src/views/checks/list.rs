@@ -111,6 +111,18 @@ pub(in crate::views) const CHECKS: &[Check] = &[
     )
     .needs(Group::Why),
     figure("bindings", "Pseudonyms bound to people", &[Kind::SubjectBind], Way::All),
+    worked(
+        "suspensions",
+        "People whom their directory suspended",
+        &[Kind::PersonSuspend],
+        Way::All,
+    ),
+    figure(
+        "restorations",
+        "People whom their directory restored",
+        &[Kind::PersonRestore],
+        Way::All,
+    ),
     figure("key-enrolments", "Keys enrolled", &[Kind::KeyEnroll], Way::All),
     ask("key-rotations", "Keys replaced", &[Kind::KeyRotate], Way::All),
     // Requests, verdicts, grants.

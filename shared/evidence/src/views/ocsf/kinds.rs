@@ -24,6 +24,11 @@ pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Draft {
     match row.header.kind {
         Kind::SessionOpen | Kind::SessionClose | Kind::SessionFail => sign_in(&scene, origin, row),
         Kind::SubjectBind => Draft::new(ACCOUNT_CHANGE, (1, "Create"), "A pseudonym was bound to a person").with("user", scene.user()),
+        Kind::PersonSuspend => Draft::new(ACCOUNT_CHANGE, (5, "Disable"), "A directory suspended a person")
+            .severity(Severity::Low)
+            .with("status_detail", row.get(Group::Why, "cause").clone())
+            .with("user", scene.user()),
+        Kind::PersonRestore => Draft::new(ACCOUNT_CHANGE, (2, "Enable"), "A directory restored a person").with("user", scene.user()),
         Kind::RequestCreate => {
             about_request(&scene, row, (1, "Create"), "Chunks were asked for").with("comment", row.get(Group::Why, "reason").clone())
         }

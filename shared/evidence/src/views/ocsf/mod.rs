@@ -267,7 +267,7 @@ impl Draft {
 
 /// The entry itself, for what the schema has no place for. Long texts and signatures stay in the bundle.
 fn unmapped(row: &Row) -> Value {
-    const LEFT_OUT: &[&str] = &["envelope", "public_key", "schema", "text"];
+    const LEFT_OUT: &[&str] = &["attestation", "envelope", "public_key", "schema", "text"];
     let mut groups = Map::new();
     for (name, value) in row.body.present() {
         let members = value.as_object().into_iter().flatten();

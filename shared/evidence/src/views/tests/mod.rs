@@ -70,7 +70,7 @@ pub(super) fn log() -> Log {
         .with(Group::Net, json!({ "ip": "not an address" }))
         .with(Group::Out, json!({ "code": "invalid_id_token", "count": 7 }));
     alone(&mut log, Kind::SessionFail, Vec::new(), fail);
-    alone(&mut log, Kind::SubjectBind, Vec::new(), what(json!({ "subject": "act_eve" })));
+    directory(&mut log);
     alone(
         &mut log,
         Kind::PolicyLoad,
@@ -143,6 +143,21 @@ pub(super) fn log() -> Log {
         &close,
     );
     log
+}
+
+/// A directory tells of somebody, who leaves and comes back.
+fn directory(log: &mut Log) {
+    let net = || Body::new().with(Group::Net, json!({ "ip": "192.0.2.9" }));
+    let about = |kind, refs| Header {
+        act: Some("act_kim".into()),
+        refs,
+        ..Header::new(kind)
+    };
+    let who = json!({ "external_id": "00u1", "issuer": "https://idp.example", "known_by": "external_id", "user_name": HOSTILE });
+    let bind = log.append(about(Kind::SubjectBind, Vec::new()), &net().with(Group::Who, who));
+    let why = json!({ "cause": "inactive" });
+    let suspend = log.append(about(Kind::PersonSuspend, vec![bind]), &net().with(Group::Why, why));
+    log.append(about(Kind::PersonRestore, vec![suspend]), &net());
 }
 
 fn several_factors(log: &mut Log) {

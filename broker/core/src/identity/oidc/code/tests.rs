@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chunk_wire::session::{ClientInfo, OpenBrowserSession, SignIn};
 use serde_json::{Value, json};
 
-use super::super::tests::{ISSUER, NOW_MS, NOW_S, TOKENS, TestKey, Web, claims, es256, settings, with};
+use super::super::tests::{ISSUER, JWKS, NOW_MS, NOW_S, TOKENS, TestKey, Web, claims, es256, settings, with};
 use super::*;
 use crate::identity::HttpGet;
 use crate::identity::oidc::Flow;
@@ -57,7 +57,7 @@ async fn a_code_whose_token_names_the_key_is_a_sign_in_with_the_browser() {
         assert_eq!((identity.subject.as_str(), identity.flow), ("u-1", Flow::Browser));
         let posted = web.posted.lock().unwrap().clone();
         let form = "grant_type=authorization_code&code=SplxlOBeZQQYbYS6WxSbIA&redirect_uri=http%3A%2F%2F127.0.0.1%3A50123%2Fcallback\
-                    &client_id=chunkctl&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+                    &code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk&client_id=chunkctl";
         assert_eq!(posted, [(TOKENS.to_owned(), form.to_owned())]);
     }
 }
@@ -234,5 +234,68 @@ async fn how_the_person_authenticated_is_checked_where_it_is_asked_for() {
         let token = (200, json!({ "claims": with(json!({ "nonce": THUMBPRINT, "acr": acr })) }));
         let (outcome, _) = redeem(settings.clone(), &open(), token).await;
         assert_eq!(outcome.err(), (!good).then_some(IdTokenError::Acr), "{acr}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_kept_only_in_the_form_that_every_verifier_reads_alike() {
+    let attested = |claims: Value| async move {
+        let (identity, _) = redeem(settings(ISSUER), &open(), (200, json!({ "claims": claims }))).await;
+        identity.unwrap().attestation
+    };
+    let token = attested(with(json!({ "nonce": THUMBPRINT }))).await.unwrap();
+    assert!(IdToken::parse(&token).unwrap().names(ISSUER, "u-1", THUMBPRINT));
+    // Fit for a session, and read differently here and there.
+    let two = with(json!({ "nonce": THUMBPRINT, "aud": ["chunkctl", "other"], "azp": "chunkctl" }));
+    assert_eq!(attested(two).await, None);
+}
+
+#[tokio::test]
+async fn a_client_with_a_secret_shows_it_where_the_provider_takes_it() {
+    let key = TestKey::ec();
+    let token = key.token(es256(), &with(json!({ "nonce": THUMBPRINT })));
+    let answer = json!({ "id_token": token }).to_string();
+    let discovery = |methods: Value| {
+        let mut document = json!({ "issuer": ISSUER, "jwks_uri": JWKS, "token_endpoint": TOKENS });
+        if let (Some(document), false) = (document.as_object_mut(), methods.is_null()) {
+            document.insert("token_endpoint_auth_methods_supported".into(), methods);
+        }
+        document
+    };
+    let basic = Some("Basic Y2h1bmtjdGw6YSUzQWIlMkZjJTNE"); // chunkctl:a%3Ab%2Fc%3D
+    for (methods, header, in_form) in [
+        (Value::Null, basic, false),
+        (json!(["client_secret_post", "client_secret_basic"]), basic, false),
+        (json!(["none", "client_secret_post"]), None, true),
+    ] {
+        let web = Web::with_keys(json!([key.jwk("1")]));
+        web.put(&format!("{ISSUER}/.well-known/openid-configuration"), discovery(methods));
+        *web.secret.lock().unwrap() = Ok(Some("a:b/c=".into()));
+        *web.answer.lock().unwrap() = Some((200, answer.clone()));
+        let issuers = Issuers::new(vec![settings(ISSUER)], Arc::clone(&web) as Arc<dyn HttpGet>);
+        issuers.redeem(&open(), THUMBPRINT, NOW_MS).await.unwrap();
+        assert_eq!(web.authorized.lock().unwrap().as_deref(), header);
+        let posted = web.posted.lock().unwrap().clone();
+        let [(_, form)] = posted.as_slice() else { unreachable!("one form") };
+        assert_eq!(form.ends_with("&client_id=chunkctl&client_secret=a%3Ab%2Fc%3D"), in_form, "{form}");
+        assert_eq!(form.contains("client"), in_form, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_secret_is_for_the_operator_and_shows_nothing_of_it() {
+    for (secret, status, answer) in [
+        (Err("/run/oidc: no such file".to_owned()), 200, json!({})),
+        (Ok(Some("hunter2".to_owned())), 401, json!({ "error": "invalid_client" })),
+    ] {
+        let web = Web::with_keys(json!([TestKey::ec().jwk("1")]));
+        *web.secret.lock().unwrap() = secret;
+        *web.answer.lock().unwrap() = Some((status, answer.to_string()));
+        let issuers = Issuers::new(vec![settings(ISSUER)], Arc::clone(&web) as Arc<dyn HttpGet>);
+        let refused = issuers.redeem(&open(), THUMBPRINT, NOW_MS).await.unwrap_err();
+        assert!(matches!(refused, IdTokenError::Unavailable { .. }));
+        let told = refused.operator().unwrap();
+        assert!(told.contains("/run/oidc") || told.contains("client_secret"), "{told}");
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
     }
 }

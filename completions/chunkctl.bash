@@ -1603,7 +1603,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__fetch)
-            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --standing --standing-rows --standing-bytes --ticket --format --output --wait --no-wait --request --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --standing --standing-rows --standing-bytes --ticket --format --output --wait --no-wait --request --resume --parallel --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1666,6 +1666,10 @@ _chunkctl() {
                     return 0
                     ;;
                 --request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parallel)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -156,11 +156,13 @@ arrow\t'Arrow IPC stream'"
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s o -l output -d 'File to write, or `-` for standard output. ./DATASET.parquet without it' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l wait -d 'Wait for approval at most this long (`90s`, `10m`, `1h30m`)' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l request -d 'Go on with a request that was made before' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l parallel -d 'Chunks of a large result to receive at once. Parquet and Arrow of many chunks come as a folder with a file each' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l no-wait -d 'Do not wait for approval'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l resume -d 'Go on with the chunks of a large result that are here, beside what `--output` names'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l force -d 'Overwrite the file'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l json -d 'Print one JSON event a line on standard output, instead of words'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -s q -l quiet -d 'Say nothing but answers, warnings and errors'

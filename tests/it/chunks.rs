@@ -176,7 +176,8 @@ fn after_a_restart_of_the_broker_no_two_moments_are_mixed() {
     world.start();
     change("chunks_restarted");
     let resumed = dana.json(&["fetch", "--request", &request, "-o", "all.parquet"]).exits(0);
-    assert!(resumed.stderr.contains("fetched anew"), "{}", resumed.stderr);
+    let all = resumed.all();
+    assert!(all.contains("fetched anew"), "{all}");
     let done = resumed.event("fetch.done");
     let found = read(&dana, "all.parquet");
     assert_eq!((&found["rows"], &found["ids"]), (&ROWS.into(), &ROWS.into()));

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chunk_wire::fetch::{Format, PlanAnswer, Query, RequestView};
 
 use crate::support::api::{select, slice};
+use crate::support::data::delivered;
 use crate::support::servers::Postgres;
 use crate::support::{Api, Setup, World};
 
@@ -123,7 +124,7 @@ fn no_raw_value_of_a_million_rows_stands_anywhere() {
         let request: RequestView = rita.get(&format!("/v1/requests/{id}")).json();
         rita.approve(&request);
         person.run(&["fetch", "--request", id, "-o", &name]).exits(0);
-        let bytes = std::fs::read(person.dir().join(&name)).unwrap();
+        let bytes = delivered(&person.dir().join(&name));
         assert!(bytes.len() > 1_000_000, "{name} holds only {} bytes", bytes.len());
         assert_no_canary(&name, &bytes);
         if format == "csv" {

@@ -17,7 +17,9 @@ command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || {
 mkdir -p "$dir"
 bash "$here/certs.sh" "$dir/tls"
 user=$(id -un)
-mariadb-install-db --no-defaults --user="$user" --datadir="$dir/data" --skip-test-db --auth-root-authentication-method=normal >/dev/null 2>&1
+mariadb-install-db --no-defaults --user="$user" --datadir="$dir/data" --skip-test-db --auth-root-authentication-method=normal \
+  --innodb-use-native-aio=0 \
+  >"$dir/install.log" 2>&1 </dev/null || { cat "$dir/install.log" >&2; exit 1; }
 cat >"$dir/accounts.sql" <<'SQL'
 CREATE DATABASE shop;
 CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'reader-password' REQUIRE SSL;
@@ -30,4 +32,4 @@ SQL
 exec mariadbd --no-defaults --user="$user" --datadir="$dir/data" --bind-address=127.0.0.1 --port="$port" --socket="$dir/sock" \
   --pid-file="$dir/pid" --init-file="$dir/accounts.sql" --general-log=1 --general-log-file="$dir/statements.log" --log-output=FILE \
   --ssl-cert="$dir/tls/server.crt" --ssl-key="$dir/tls/server.key" --character-set-server=utf8mb4 \
-  --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=16M --innodb-log-file-size=8M
+  --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=16M --innodb-log-file-size=8M --innodb-use-native-aio=0

@@ -19,6 +19,16 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What was delivered: a file, or a folder of chunks one after another.
+pub(crate) fn delivered(path: &Path) -> Vec<u8> {
+    if !path.is_dir() {
+        return std::fs::read(path).unwrap();
+    }
+    let mut parts = files_below(path);
+    parts.sort();
+    parts.iter().flat_map(|part| std::fs::read(part).unwrap()).collect()
+}
+
 /// Whether these bytes stand among those.
 pub(crate) fn holds(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)

@@ -117,14 +117,23 @@ impl Connector {
                 "neither `ca_file` nor the system has one",
             ));
         }
-        Ok(
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|e| fault::internal(e.to_string()))?
-                .with_root_certificates(roots)
-                .with_no_client_auth(),
-        )
+        client_config(roots)
     }
+}
+
+/// What a client of plain HTTP is given in place of authorities.
+pub(crate) fn trusting_nobody() -> Result<ClientConfig, ScanError> {
+    client_config(Arc::new(RootCertStore::empty()))
+}
+
+fn client_config(roots: Arc<RootCertStore>) -> Result<ClientConfig, ScanError> {
+    Ok(
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| fault::internal(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
 }
 
 /// Signing in, with an end: a server may accept a connection and then say nothing.

@@ -152,7 +152,7 @@ async fn values_are_what_the_server_prints() {
     my.server.sql(
         "CREATE TABLE shop.t (i BIGINT, u INT UNSIGNED, n DECIMAL(38, 10), c VARCHAR(40), tm TIME(6), d DATE, y YEAR);
          INSERT INTO shop.t SELECT (seq * 7919) % 1009 - 500 + seq * 922337203685477, seq * 4000, (seq - 5000) * 12345678901234567890.0000000001,
-           CONCAT(seq, '-', HEX(seq * seq)), SEC_TO_TIME((seq - 5000) * 601.5), DATE_ADD('1000-01-01', INTERVAL seq * 300 DAY), 1901 + seq % 200 FROM seq_1_to_9000",
+           CONCAT(seq, '-', HEX(seq * seq)), SEC_TO_TIME((seq - 5000) * 601.5), DATE_ADD('1000-01-01', INTERVAL seq * 300 DAY), 1901 + seq % 200 FROM shop.seq_1_to_9000",
     );
     let table = my.governed("t", &[]).await;
     let shown = my.csv(slice("t", None, None, None, None), vec![table]).await.unwrap();
@@ -282,7 +282,7 @@ async fn a_row_filter_does_not_take_a_zero_date_for_null() {
 async fn several_reads_of_one_query_see_one_state() {
     let my = my().await;
     my.server.sql(
-        "CREATE TABLE shop.t (n INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO shop.t SELECT seq FROM seq_1_to_20000; CREATE TABLE shop.u LIKE shop.t; INSERT INTO shop.u SELECT n FROM shop.t",
+        "CREATE TABLE shop.t (n INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO shop.t SELECT seq FROM shop.seq_1_to_20000; CREATE TABLE shop.u LIKE shop.t; INSERT INTO shop.u SELECT n FROM shop.t",
     );
     let tables = async || vec![my.governed("t", &[]).await, my.governed("u", &[]).await];
     for (text, expected) in [
@@ -319,7 +319,7 @@ async fn several_reads_of_one_query_see_one_state() {
 async fn the_statement_stops_with_its_reader_and_at_its_time_limit() {
     let my = my().await;
     my.server.sql(
-        "CREATE TABLE shop.t (n INT); INSERT INTO shop.t SELECT seq FROM seq_1_to_2000;
+        "CREATE TABLE shop.t (n INT); INSERT INTO shop.t SELECT seq FROM shop.seq_1_to_2000;
          CREATE VIEW shop.slow AS SELECT SUM(a.n * b.n * c.n) AS n FROM shop.t a, shop.t b, shop.t c",
     );
     let query = slice("slow", None, None, None, None);
@@ -381,11 +381,20 @@ async fn who_the_server_is_is_verified_before_it_is_told_anything() {
     };
     assert!(refused(plain("reader"), PASSWORD).await.contains("refused the broker's credential"));
     assert_eq!(types(&my.engine, &table_of(plain("plain"), "t")).await, "Int32");
-    assert!(
-        refused(plain("odd"), PASSWORD)
-            .await
-            .contains("neither mysql_native_password nor caching_sha2_password")
-    );
+    assert!(refused(plain("odd"), PASSWORD).await.contains("refused the broker's credential"));
+}
+
+/// What a server of MySQL 8 says first, with these capabilities.
+fn greeting(low: u16) -> Vec<u8> {
+    let mut greeting = b"\x0a8.4.0\0\x01\0\0\0abcdefgh\0".to_vec();
+    greeting.extend(low.to_le_bytes());
+    greeting.extend([45, 2, 0]);
+    greeting.extend(0x00ff_u16.to_le_bytes());
+    greeting.extend([21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    greeting.extend(b"ijklmnopqrst\0caching_sha2_password\0");
+    let mut frame = vec![u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
+    frame.extend(greeting);
+    frame
 }
 
 /// A server that offers no TLS, then one that asks for things while nothing is encrypted yet, hears no credential.
@@ -397,14 +406,7 @@ async fn a_server_without_tls_hears_nothing() {
         let port = listener.local_addr().unwrap().port();
         let heard = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut greeting = b"\x0a8.4.0\0\x01\0\0\0abcdefgh\0".to_vec();
-            greeting.extend(low.to_le_bytes());
-            greeting.extend([45, 2, 0]);
-            greeting.extend(0x00ff_u16.to_le_bytes());
-            greeting.extend([21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            greeting.extend(b"ijklmnopqrst\0caching_sha2_password\0");
-            let mut frame = vec![u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
-            frame.extend(greeting);
+            let mut frame = greeting(low);
             if low & SSL != 0 {
                 // Asked in the clear, together with the greeting.
                 frame.extend(b"\x02\0\0\x02\x01\x04");
@@ -422,6 +424,45 @@ async fn a_server_without_tls_hears_nothing() {
         let heard = heard.await.unwrap();
         assert!(heard.len() <= 36, "{} bytes", heard.len());
         assert!(!heard.windows(6).any(|w| w == b"reader" || w == b"secret"), "{heard:?}");
+    }
+}
+
+/// Without TLS the password itself is not sent, however it is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_for_the_password_itself_does_not_get_it() {
+    for (asks, why) in [
+        (
+            &b"\xfemysql_clear_password\0"[..],
+            "neither mysql_native_password nor caching_sha2_password",
+        ),
+        (
+            b"\xfesha256_password\0abcdefghijklmnopqrst\0",
+            "neither mysql_native_password nor caching_sha2_password",
+        ),
+        (b"\xfe", "neither mysql_native_password nor caching_sha2_password"),
+        (b"\x01\x04", "over TLS only"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&greeting(0xf7ff)).await.unwrap();
+            let mut head = [0; 4];
+            stream.read_exact(&mut head).await.unwrap();
+            let mut response = vec![0; usize::from(head[0]) + 256 * usize::from(head[1])];
+            stream.read_exact(&mut response).await.unwrap();
+            let mut frame = vec![u8::try_from(asks.len()).unwrap(), 0, 0, 2];
+            frame.extend(asks);
+            stream.write_all(&frame).await.unwrap();
+            drop(tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut response)).await);
+            response
+        });
+        let mut plain = target(port, None);
+        plain.plaintext = true;
+        let error = engine("a-secret-password").describe(&table_of(plain, "t")).await.unwrap_err();
+        assert!(error.operator.unwrap().contains(why));
+        let heard = heard.await.unwrap();
+        assert!(!heard.windows(6).any(|w| w == b"secret"), "{heard:?}");
     }
 }
 

@@ -199,7 +199,11 @@ async fn an_approval_by_somebody_who_left_since_counts_no_more() {
     let refused = dana.fetch(&world, &request.id).await.err().unwrap();
     assert_eq!(refused.code, Code::Denied);
     assert_eq!(world.scanner.opened.load(Ordering::SeqCst), 0);
-    drop(rey);
+    // Not when they are back either: the session under which it was given is not believed any more.
+    set_active(&world, &person.id, true).await;
+    let still = dana.fetch(&world, &request.id).await.err().unwrap();
+    assert_eq!(still.code, Code::Denied);
+    assert_eq!(rey.caller(&world).await.unwrap_err().code, Code::SessionEnded);
 
     // Of two who must approve, one left: another takes their place.
     let (ria, rob) = (

@@ -230,7 +230,6 @@ mod tests {
         assert!(packet.ends_with(&[7, 8, 9]));
         assert!(matches!(wire.packet().await, Err(WireError::Malformed("packets out of order"))));
         drop(sent.await.unwrap());
-        assert!(matches!(wire.packet().await, Err(WireError::Io(_))));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use tokio::time::sleep;
 
 use crate::engine::fault;
-use crate::source::connector::Connector;
+use crate::source::connector::{self, Connector};
 
 /// An object as it was when it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +117,9 @@ impl Asker {
             .redirect(Policy::none())
             .no_proxy()
             .http1_only();
-        // Plain HTTP is taken from configuration, which accepts it for loopback alone.
+        // Plain HTTP is taken from configuration, which accepts it for loopback alone; there nobody is trusted by TLS.
         let client = if address.scheme() == "http" {
-            client
+            client.tls_backend_preconfigured(connector::trusting_nobody()?)
         } else {
             let tls = connector.tls(&target.connection, target.ca_file.as_deref())?;
             client.https_only(true).tls_backend_preconfigured(tls)

@@ -46,6 +46,12 @@ fn is_masked(text: &str) {
 const ROWS: &str = "(1, 'ada@people.example', '078-05-1120', 'Ulm'), (2, 'bob@people.example', '219-09-9999', 'Ulm'), \
     (3, 'cyd@people.example', '457-55-5462', 'Ulm')";
 
+/// What the operator is told of the sources.
+fn check(world: &World) -> (i32, String) {
+    let config = world.broker_dir().join("broker.toml");
+    world.broker_says(&["check", "--connections", "--config", config.to_str().unwrap()])
+}
+
 #[test]
 fn an_sqlite_file_is_a_source() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,11 +84,11 @@ fn an_sqlite_file_is_a_source() {
     );
     // `check` asks it, too, and says what it lacks.
     assert_eq!(world.stop(), 0);
-    let (code, said) = world.broker_says(&["check", "--connections"]);
+    let (code, said) = check(&world);
     assert_eq!(code, 0, "{said}");
     world.setup_mut().more = world.setup_mut().more.replace("table = \"people\"", "table = \"poeple\"");
     world.write_config();
-    let (code, said) = world.broker_says(&["check", "--connections"]);
+    let (code, said) = check(&world);
     assert!(code != 0 && said.contains("poeple"), "{said}");
 }
 
@@ -190,7 +196,7 @@ fn a_bucket_is_a_source() {
     // With another secret nothing is read, and neither secret nor address is said.
     assert_eq!(world.stop(), 0);
     world.setup_mut().environment = vec![("LAKE_KEY".into(), KEY.0.into()), ("LAKE_SECRET".into(), "another-secret".into())];
-    let (code, said) = world.broker_says(&["check", "--connections"]);
+    let (code, said) = check(&world);
     assert!(code != 0 && said.contains("the credential was refused"), "{said}");
     assert!(!said.contains("another-secret") && !said.contains("Signature"), "{said}");
 }

@@ -14,11 +14,12 @@ command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || {
   exit 1
 }
 
-mkdir -p "$dir"
+# Its temporary files too: several that start at once would take each other's.
+mkdir -p "$dir/tmp"
 bash "$here/certs.sh" "$dir/tls"
 user=$(id -un)
 mariadb-install-db --no-defaults --user="$user" --datadir="$dir/data" --skip-test-db --auth-root-authentication-method=normal \
-  --innodb-use-native-aio=0 \
+  --innodb-use-native-aio=0 --tmpdir="$dir/tmp" \
   >"$dir/install.log" 2>&1 </dev/null || { cat "$dir/install.log" >&2; exit 1; }
 cat >"$dir/accounts.sql" <<'SQL'
 CREATE DATABASE shop;

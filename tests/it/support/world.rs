@@ -201,7 +201,9 @@ impl World {
     /// Runs `chunk-broker` with these arguments to its end: exit code, and everything it wrote.
     pub(crate) fn broker_says(&self, arguments: &[&str]) -> (i32, String) {
         let log = self.path().join(format!("says-{}.log", hex::encode(random::<4>())));
-        let mut running = Running::start(self.broker_command().args(arguments), &log);
+        let mut command = self.broker_command();
+        command.args(arguments).envs(self.setup.environment.iter().cloned());
+        let mut running = Running::start(&mut command, &log);
         let code = poll("the command to end", Duration::from_secs(30), || running.ended());
         (code, running.log_text())
     }

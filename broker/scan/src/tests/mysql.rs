@@ -151,6 +151,7 @@ async fn values_are_what_the_server_prints() {
     let my = my().await;
     my.server.sql(
         "CREATE TABLE shop.t (i BIGINT, u INT UNSIGNED, n DECIMAL(38, 10), c VARCHAR(40), tm TIME(6), d DATE, y YEAR);
+         SET sql_mode = CONCAT(@@sql_mode, ',NO_UNSIGNED_SUBTRACTION');
          INSERT INTO shop.t SELECT (seq * 7919) % 1009 - 500 + seq * 922337203685477, seq * 4000, (seq - 5000) * 12345678901234567890.0000000001,
            CONCAT(seq, '-', HEX(seq * seq)), SEC_TO_TIME((seq - 5000) * 601.5), DATE_ADD('1000-01-01', INTERVAL seq * 300 DAY), 1901 + seq % 200 FROM shop.seq_1_to_9000",
     );

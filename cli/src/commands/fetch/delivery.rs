@@ -48,7 +48,7 @@ enum Came {
     /// All bytes.
     Whole,
     /// The first of several chunks begins.
-    Cut(Staging, Moment, Response),
+    Cut(Box<(Staging, Moment, Response)>),
 }
 
 /// Index of the intent under which a delivery's bytes leave.
@@ -93,7 +93,7 @@ impl Delivery<'_> {
             };
             started = true;
             if let (Some(moment), Some(staging)) = (moment, self.staging()) {
-                return Ok(Came::Cut(staging, moment, response));
+                return Ok(Came::Cut(Box::new((staging, moment, response))));
             }
             self.cx.ui.event(
                 "fetch.started",
@@ -116,7 +116,8 @@ impl Delivery<'_> {
         bar.finish_and_clear();
         match ended {
             Ok(Came::Whole) => {}
-            Ok(Came::Cut(staging, moment, response)) => {
+            Ok(Came::Cut(begun)) => {
+                let (staging, moment, response) = *begun;
                 drop(sink);
                 staging.begin(&moment)?;
                 return chunks::receive(&self, &staging, moment, Some(response)).await;

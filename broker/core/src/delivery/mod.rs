@@ -89,7 +89,7 @@ struct Read {
     order: ScanOrder,
     /// Shared by the chunks of one result.
     allowance: Arc<Allowance>,
-    /// The result and the chunk of it, where it is one of several.
+    /// The result that was cut, and the chunk of it.
     cut: Option<(Arc<dyn Chunked>, u32)>,
 }
 
@@ -439,22 +439,17 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
     let recorder = recorder(broker, &grant, intent, time_ms);
     let job = Job::new(broker, grant.approved.id.clone(), grant.caller.session().clone(), intent, recorder);
     let Grant { approved, order, held, .. } = grant;
-    let shared = held.filter(|held| held.cut.count() > 1);
-    let read = match &shared {
-        Some(held) => {
-            broker.cuts.begin(&approved.id, held);
-            Read {
-                allowance: Arc::clone(&held.allowance),
-                cut: Some((Arc::clone(&held.cut), approved.chunk)),
-                order,
-            }
-        }
-        None => Read {
-            allowance: Arc::new(Allowance::new(order.budget)),
-            cut: None,
-            order,
-        },
+    let read = Read {
+        allowance: held
+            .as_ref()
+            .map_or_else(|| Arc::new(Allowance::new(order.budget)), |held| Arc::clone(&held.allowance)),
+        cut: held.as_ref().map(|held| (Arc::clone(&held.cut), approved.chunk)),
+        order,
     };
+    let shared = held.filter(|held| held.cut.count() > 1);
+    if let Some(held) = &shared {
+        broker.cuts.begin(&approved.id, held);
+    }
     let over = Arc::clone(broker);
     broker.jobs.spawn(async move {
         job.run(read, frames_out, ending, slot).await;

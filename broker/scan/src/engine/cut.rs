@@ -3,7 +3,7 @@
 //! The opened tables are what holds the moment: a transaction and its exported snapshot, or files by what they were. Each chunk
 //! is planned anew over them, with the same masks and the same "now", and reads its own run of units.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -27,6 +27,8 @@ pub(super) struct CutScan {
     count: u32,
     now: Option<DateTime<Utc>>,
     state: Option<[u8; 32]>,
+    /// The plan that told how it is cut, where that is not at all: the one chunk is read by it, without planning anew.
+    whole: Mutex<Option<plan::Prepared>>,
 }
 
 /// Opens the tables of an order and finds out how its result is cut.
@@ -41,6 +43,7 @@ pub(super) async fn cut(core: Core, order: ScanOrder, rows: u64, threads: Handle
     let state = (count > 1).then(|| state(&opened, count)).flatten();
     Ok(CutScan {
         now: prepared.now(),
+        whole: Mutex::new((count == 1).then_some(prepared)),
         core,
         threads,
         opened,
@@ -75,12 +78,16 @@ impl Chunked for CutScan {
     async fn open(&self, chunk: u32, order: ScanOrder) -> Result<Frames, ScanError> {
         let part = Part::new(chunk, self.count).ok_or_else(|| fault::internal("a chunk that there is not"))?;
         let extent = Extent { part, now: self.now };
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (core, opened) = (self.core.clone(), self.opened.clone());
         let work = async move {
             let meter = Meter::start(order.budget);
-            let prepared = tokio::time::timeout_at(meter.deadline, core.plan(&order, opened, extent))
-                .await
-                .map_err(|_| meter.late())??;
+            let prepared = match whole {
+                Some(prepared) => prepared,
+                None => tokio::time::timeout_at(meter.deadline, core.plan(&order, opened, extent))
+                    .await
+                    .map_err(|_| meter.late())??,
+            };
             deliver::start(prepared, &order, meter)
         };
         AbortOnDropHandle::new(self.threads.spawn(work))

@@ -98,17 +98,20 @@ impl Cuts {
         (held.snapshot == snapshot && now_ms < held.until_ms).then_some(held)
     }
 
-    /// A chunk begins. Where a person has more held than deliveries may run, one that nobody reads is let go.
-    pub(super) fn begin(&self, id: &RequestId, held: &Arc<Held>) {
+    /// A chunk begins; gives what it is a chunk of. Two that were asked for at once may each have had the source cut: where something is held
+    /// of the same moment, it is that, because chunks of one result share one allowance. Where a person has more held than deliveries may
+    /// run, one that nobody reads is let go.
+    pub(super) fn begin(&self, id: &RequestId, held: Arc<Held>) -> Arc<Held> {
         let mut all = self.lock();
         let place = all.entry(id.clone()).or_insert_with(|| Place {
-            held: Arc::clone(held),
+            held: Arc::clone(&held),
             running: 0,
             changes: 0,
         });
-        if !Arc::ptr_eq(&place.held, held) {
-            place.held = Arc::clone(held);
+        if place.held.snapshot != held.snapshot {
+            place.held = held;
         }
+        let held = Arc::clone(&place.held);
         place.running += 1;
         place.changes += 1;
         let theirs = all.values().filter(|place| place.held.actor == held.actor).count();
@@ -118,6 +121,7 @@ impl Cuts {
                 all.remove(&idle);
             }
         }
+        held
     }
 
     /// A chunk has ended: gives the number by which [`Cuts::rest`] knows whether another has begun since.
@@ -171,7 +175,50 @@ pub(super) fn ended(broker: &Arc<Broker>, id: &RequestId) {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use chunk_port::{Frames, ScanError, ScanOrder};
+
     use super::*;
+
+    struct Source;
+
+    #[async_trait]
+    impl Chunked for Source {
+        fn count(&self) -> u32 {
+            3
+        }
+
+        fn state(&self) -> Option<[u8; 32]> {
+            None
+        }
+
+        async fn open(&self, _: u32, _: ScanOrder) -> Result<Frames, ScanError> {
+            unreachable!("nothing is read here")
+        }
+    }
+
+    fn held(snapshot: &str) -> Arc<Held> {
+        let budget = Budget {
+            rows: 10,
+            bytes: 100,
+            duration_s: 1,
+        };
+        Held::new(snapshot.to_owned(), Arc::new(Source), budget, ActorId::from_random([1; 10]), 0)
+    }
+
+    /// Asked for at once while nothing was held, each had the source cut.
+    #[test]
+    fn two_cuts_of_one_moment_share_what_was_approved_and_those_of_two_do_not() {
+        let (cuts, id) = (Cuts::default(), RequestId::from_random([1; 10]));
+        let first = cuts.begin(&id, held("a"));
+        let second = cuts.begin(&id, held("a"));
+        assert!(first.allowance.take(6, 60));
+        assert!(!second.allowance.take(6, 60), "there are four left");
+        assert!(Arc::ptr_eq(&first, &cuts.get(&id, "a", 0).unwrap()));
+        let other = cuts.begin(&id, held("b"));
+        assert!(other.allowance.take(6, 60));
+        assert!(cuts.get(&id, "a", 0).is_none());
+    }
 
     #[test]
     fn an_allowance_is_taken_whole_or_not_at_all() {

@@ -373,10 +373,6 @@ fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> 
     // The last of its command's events.
     let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
     grant.order.budget = budget_left(&committed.published.state, request, grant.approved.document.budget).ok_or_else(lost)?;
-    if let Some(held) = &grant.held {
-        // Chunks that run side by side share it.
-        grant.order.budget = held.allowance.narrow(grant.order.budget);
-    }
     let open = committed.published.state.open_intents.get(&intent).ok_or_else(lost)?;
     let time_ms = open.time_ms;
     Ok(Recorded { grant, intent, time_ms })
@@ -438,22 +434,24 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
     broker.totals.deliveries.fetch_add(1, Ordering::Relaxed);
     let recorder = recorder(broker, &grant, intent, time_ms);
     let job = Job::new(broker, grant.approved.id.clone(), grant.caller.session().clone(), intent, recorder);
-    let Grant { approved, order, held, .. } = grant;
+    let Grant {
+        approved, mut order, held, ..
+    } = grant;
+    let is_shared = held.as_ref().is_some_and(|held| held.cut.count() > 1);
+    let held = held.map(|held| if is_shared { broker.cuts.begin(&approved.id, held) } else { held });
+    let allowance = held
+        .as_ref()
+        .map_or_else(|| Arc::new(Allowance::new(order.budget)), |held| Arc::clone(&held.allowance));
+    order.budget = allowance.narrow(order.budget);
     let read = Read {
-        allowance: held
-            .as_ref()
-            .map_or_else(|| Arc::new(Allowance::new(order.budget)), |held| Arc::clone(&held.allowance)),
-        cut: held.as_ref().map(|held| (Arc::clone(&held.cut), approved.chunk)),
+        cut: held.map(|held| (Arc::clone(&held.cut), approved.chunk)),
         order,
+        allowance,
     };
-    let shared = held.filter(|held| held.cut.count() > 1);
-    if let Some(held) = &shared {
-        broker.cuts.begin(&approved.id, held);
-    }
     let over = Arc::clone(broker);
     broker.jobs.spawn(async move {
         job.run(read, frames_out, ending, slot).await;
-        if shared.is_some() {
+        if is_shared {
             cut::ended(&over, &approved.id);
         }
     });

@@ -204,7 +204,6 @@ impl Chunks<'_> {
         let mut sink = Sink::open(&Target::File(self.staging.unconfirmed(chunk)))?;
         while let Some(part) = response.chunk().await.map_err(|error| connection::cut(&error))? {
             sink.write(&part)?;
-            self.bar.tick();
         }
         let arrived = sink.finish()?;
         let came = (arrived.sha256.clone(), arrived.bytes);

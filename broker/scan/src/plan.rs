@@ -18,7 +18,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan, Volatility};
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::sql::parser::Statement as EngineStatement;
@@ -222,6 +222,8 @@ pub(crate) struct Prepared {
     pub(crate) output: Output,
     /// Its scans and masks.
     pub(crate) ledger: Arc<Ledger>,
+    /// Whether the same rows give the same result whenever they are read: no function that it or a row filter names looks at the clock.
+    pub(crate) timeless: bool,
 }
 
 /// How much of a result to read.
@@ -300,7 +302,9 @@ pub(crate) async fn prepare(
         .map_err(|e| fault::from_plan(&e))?;
     let physical = state.create_physical_plan(&logical).await.map_err(|e| fault::from_plan(&e))?;
     let output = Output::new(&physical.schema())?;
+    let timeless = is_timeless(&state, &parsed.named, order)?;
     Ok(Prepared {
+        timeless,
         state,
         physical,
         output,
@@ -338,6 +342,20 @@ impl Prepared {
             explain,
         }
     }
+}
+
+/// Whether every function of the query and of the row filters gives the same for the same arguments, at any time. What is named and is no
+/// function of the engine's is an operator.
+fn is_timeless(state: &SessionState, query: &Named, order: &ScanOrder) -> Result<bool, ScanError> {
+    let mut names = query.clone();
+    for filter in order.tables.iter().filter_map(|table| table.row_filter.as_deref()) {
+        names = names.with(named(&sql::parse_filter(filter)?));
+    }
+    let is_fixed = |name: &String| {
+        let function = state.scalar_functions().get(name);
+        function.is_none_or(|function| function.signature().volatility == Volatility::Immutable)
+    };
+    Ok(names.functions.iter().all(is_fixed))
 }
 
 /// Columns as the port names them.

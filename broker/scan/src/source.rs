@@ -5,6 +5,7 @@ mod cells;
 pub(crate) mod connector;
 mod extremes;
 pub(crate) mod files;
+mod gathered;
 mod mysql;
 mod objects;
 pub(crate) mod postgres;

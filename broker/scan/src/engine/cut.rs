@@ -40,7 +40,8 @@ pub(super) async fn cut(core: Core, order: ScanOrder, rows: u64, threads: Handle
         rows: Some(rows),
         bytes: Some(rows.saturating_mul(ROW_BYTES)),
     });
-    let state = (count > 1).then(|| state(&opened, count)).flatten();
+    // Of another time, the chunks of a query that looks at the clock are not of this result.
+    let state = (count > 1 && prepared.timeless).then(|| state(&opened, count)).flatten();
     Ok(CutScan {
         now: prepared.now(),
         whole: Mutex::new((count == 1).then_some(prepared)),

@@ -13,24 +13,19 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Date32Type, SchemaRef, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::record_batch::RecordBatch;
 
 use super::kind::Kind;
 use super::wire::Parts;
 use crate::source::extremes::{DAY_MICROS, Extremes, FIRST_DAY, FIRST_MICRO, Found, nulled};
-
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+use crate::source::gathered::Gathered;
 
 /// Gathers rows.
 pub(super) struct Decoder {
     schema: SchemaRef,
     kinds: Vec<Kind>,
     columns: Vec<Column>,
-    rows: usize,
-    bytes: usize,
-    /// Rows before those gathered.
-    before: u64,
+    gathered: Gathered,
     extremes: Extremes,
 }
 
@@ -44,16 +39,14 @@ impl Decoder {
             schema,
             kinds: kinds.to_vec(),
             columns: kinds.iter().map(|k| Column::new(*k)).collect(),
-            rows: 0,
-            bytes: 0,
-            before: 0,
+            gathered: Gathered::default(),
             extremes,
         }
     }
 
     /// Takes a row.
     pub(super) fn push(&mut self, packet: &[u8]) -> Result<(), Misfit> {
-        let row = self.before + u64::try_from(self.rows).unwrap_or(u64::MAX) + 1;
+        let row = self.gathered.next();
         let mut parts = Parts(packet);
         let nulls = (self.columns.len() + 9) / 8;
         let (Some(0), Some(nulls)) = (parts.u8(), parts.take(nulls)) else {
@@ -76,28 +69,21 @@ impl Decoder {
         if !parts.0.is_empty() {
             return Err(Misfit(format!("row {row} is longer than its columns")));
         }
-        self.rows += 1;
-        self.bytes += packet.len();
+        self.gathered.add_row();
+        self.gathered.add_bytes(packet.len());
         Ok(())
     }
 
     /// Whether enough has gathered for a batch.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+        self.gathered.is_full()
     }
 
     /// The rows gathered, if any.
     pub(super) fn take(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        if self.rows == 0 {
-            return Ok(None);
-        }
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
-        self.before += u64::try_from(self.rows).unwrap_or(u64::MAX);
-        self.rows = 0;
-        self.bytes = 0;
-        Ok(Some(batch))
+        let columns = &mut self.columns;
+        self.gathered
+            .take(&self.schema, || columns.iter_mut().map(Column::finish).collect())
     }
 }
 

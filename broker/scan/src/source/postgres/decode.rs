@@ -17,15 +17,11 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Date32Type, Decimal128Type, SchemaRef, Time64MicrosecondType, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::record_batch::RecordBatch;
 
 use super::kind::Kind;
 use crate::source::extremes::{DAY_MICROS, Extremes, FIRST_DAY, FIRST_MICRO, Found, LAST_DAY, LAST_MICRO, nulled};
-
-/// Rows of a batch at most.
-pub(super) const BATCH_ROWS: usize = 8192;
-/// Bytes on the wire of a batch, about; wide rows make shorter batches.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+use crate::source::gathered::{BATCH_ROWS, Gathered};
 
 /// Decodes one COPY.
 pub(super) struct Decoder {
@@ -34,8 +30,7 @@ pub(super) struct Decoder {
     fields: Vec<Option<Range<usize>>>,
     carry: Vec<u8>,
     state: State,
-    rows: usize,
-    bytes: usize,
+    gathered: Gathered,
     extremes: Extremes,
 }
 
@@ -56,15 +51,14 @@ impl Decoder {
             fields: Vec::with_capacity(kinds.len()),
             carry: Vec::new(),
             state: State::Header,
-            rows: 0,
-            bytes: 0,
+            gathered: Gathered::default(),
             extremes,
         })
     }
 
     /// Takes a piece of the stream, whatever its boundaries.
     pub(super) fn push(&mut self, data: &[u8]) -> Result<(), Malformed> {
-        self.bytes += data.len();
+        self.gathered.add_bytes(data.len());
         if self.carry.is_empty() {
             let used = self.consume(data)?;
             self.carry.extend_from_slice(data.get(used..).unwrap_or_default());
@@ -80,20 +74,14 @@ impl Decoder {
 
     /// Whether enough has gathered for a batch.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+        self.gathered.is_full()
     }
 
     /// The rows gathered, if any.
     pub(super) fn take(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        if self.rows == 0 {
-            return Ok(None);
-        }
-        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Vec<_>>();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
-        self.rows = 0;
-        self.bytes = 0;
-        Ok(Some(batch))
+        let columns = &mut self.columns;
+        self.gathered
+            .take(&self.schema, || columns.iter_mut().map(Column::finish).collect())
     }
 
     /// To be called at the end of the stream: was it whole?
@@ -174,7 +162,7 @@ impl Decoder {
                 None => column.append_null(),
             }
         }
-        self.rows += 1;
+        self.gathered.add_row();
         Ok(Some(at))
     }
 }

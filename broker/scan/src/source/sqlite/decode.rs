@@ -7,26 +7,20 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 
 use super::kind::Kind;
 use crate::encode::number;
 use crate::source::cells;
-
-/// Rows of a batch at most, and bytes of its values about.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+use crate::source::gathered::Gathered;
 
 /// Gathers rows.
 pub(super) struct Decoder {
     schema: SchemaRef,
     columns: Vec<Column>,
-    rows: usize,
-    bytes: usize,
-    /// Rows before those gathered.
-    before: u64,
+    gathered: Gathered,
 }
 
 /// A value that its column's kind does not hold, or a row that cannot be read.
@@ -38,9 +32,7 @@ impl Decoder {
         Self {
             schema,
             columns: kinds.iter().map(|k| Column::new(*k)).collect(),
-            rows: 0,
-            bytes: 0,
-            before: 0,
+            gathered: Gathered::default(),
         }
     }
 
@@ -48,14 +40,14 @@ impl Decoder {
     pub(super) fn push(&mut self, row: &Row<'_>) -> Result<(), Misfit> {
         for (n, column) in self.columns.iter_mut().enumerate() {
             let name = || self.schema.fields().get(n).map(|f| f.name().as_str()).unwrap_or_default();
-            let place = self.before + u64::try_from(self.rows).unwrap_or(u64::MAX) + 1;
+            let place = self.gathered.next();
             let value = row
                 .get_ref(n)
                 .map_err(|_| Misfit(format!("row {place} has no column `{}`", name())))?;
-            self.bytes += match value {
+            self.gathered.add_bytes(match value {
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
                 _ => 8,
-            };
+            });
             if !column.append(value) {
                 return Err(Misfit(format!(
                     "row {place} of what was read: column `{}` holds {}, which {} is not read from",
@@ -65,27 +57,20 @@ impl Decoder {
                 )));
             }
         }
-        self.rows += 1;
+        self.gathered.add_row();
         Ok(())
     }
 
     /// Whether enough has gathered for a batch.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+        self.gathered.is_full()
     }
 
     /// The rows gathered, if any.
     pub(super) fn take(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        if self.rows == 0 {
-            return Ok(None);
-        }
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
-        self.before += u64::try_from(self.rows).unwrap_or(u64::MAX);
-        self.rows = 0;
-        self.bytes = 0;
-        Ok(Some(batch))
+        let columns = &mut self.columns;
+        self.gathered
+            .take(&self.schema, || columns.iter_mut().map(Column::finish).collect())
     }
 }
 

@@ -424,3 +424,61 @@ async fn a_stream_cut_short_is_no_table() {
         assert!(house.csv(query(), vec![table.clone()]).await.is_err(), "{length}");
     }
 }
+
+/// Chunks one after another are what comes in one piece. A cut made again is the same cut while the files and what the query gives for
+/// them are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_cut_the_same_again_until_they_change() {
+    let house = house();
+    std::fs::create_dir(house.path("days")).unwrap();
+    for day in 0..3 {
+        let rows: String = (0..20)
+            .map(|n| format!("{},Name {n},2020-01-0{}\n", day * 20 + n, day + 1))
+            .collect();
+        std::fs::write(house.path(&format!("days/{day}.csv")), format!("id,name,at\n{rows}")).unwrap();
+    }
+    let table = governed(&house, csv_table(&house, "days"), &[("name", redact())]).await.unwrap();
+    let asked = |filter: Option<&str>, row_filter: Option<&str>| {
+        let table = GovernedTable {
+            row_filter: row_filter.map(str::to_owned),
+            ..table.clone()
+        };
+        order(slice("d", None, filter, None, None), vec![table], Format::Csv)
+    };
+    let cut = house.engine.cut(asked(None, None), 1).await.unwrap();
+    assert_eq!(cut.count(), 3);
+    let (whole, _, _) = house.fetch(asked(None, None)).await.unwrap();
+    let whole = String::from_utf8(whole).unwrap();
+    let mut rows = String::new();
+    for chunk in 0..3 {
+        let mut frames = cut.open(chunk, asked(None, None)).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(frame) = frames.stream.next().await {
+            bytes.extend_from_slice(&frame.unwrap().bytes);
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        rows.push_str(text.split_once('\n').unwrap().1);
+    }
+    assert_eq!(rows, whole.split_once('\n').unwrap().1);
+    assert!(rows.contains("[redacted]") && !rows.contains("Name"));
+
+    let state = async |filter, row_filter| {
+        let cut = house.engine.cut(asked(filter, row_filter), 1).await.unwrap();
+        assert_eq!(cut.count(), 3, "{filter:?} {row_filter:?}");
+        cut.state()
+    };
+    assert!(cut.state().is_some());
+    assert_eq!(state(None, None).await, cut.state());
+    assert!(state(Some("name LIKE '[%' AND abs(id) > 3"), Some("id < 50")).await.is_some());
+    // What looks at the clock is another result at another time.
+    assert_eq!(state(Some("at < now()"), None).await, None);
+    assert_eq!(state(None, Some("at < current_date")).await, None);
+    std::fs::write(house.path("days/1.csv"), "id,name,at\n7,Eve,2020-01-02\n").unwrap();
+    assert_ne!(state(None, None).await, cut.state());
+    let mut frames = cut.open(1, asked(None, None)).await.unwrap();
+    let changed = frames.stream.next().await.unwrap().unwrap_err();
+    assert!(
+        changed.kind == ScanErrorKind::Source && changed.public.contains("has changed since"),
+        "{changed:?}"
+    );
+}

@@ -111,6 +111,17 @@ pub(crate) trait RawScan: Debug + Send + Sync {
 /// Raw rows, in the columns wanted.
 pub(crate) type RawStream = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
+/// What follows the table in a SELECT of ours: tests that all hold, and a limit.
+pub(crate) fn tail(tests: &[String], limit: Option<usize>) -> String {
+    let filter = if tests.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", tests.join(" AND "))
+    };
+    let limit = limit.map(|l| format!(" LIMIT {l}")).unwrap_or_default();
+    filter + &limit
+}
+
 /// Opens tables, in their order: metadata is read, and the tables of one connection share one snapshot.
 pub(crate) async fn open(
     connector: &Arc<Connector>,

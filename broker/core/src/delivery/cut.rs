@@ -214,7 +214,7 @@ mod tests {
         let second = cuts.begin(&id, held("a"));
         assert!(first.allowance.take(6, 60));
         assert!(!second.allowance.take(6, 60), "there are four left");
-        assert!(Arc::ptr_eq(&first, &cuts.get(&id, "a", 0).unwrap()));
+        assert!(cuts.get(&id, "a", 0).is_some_and(|kept| Arc::ptr_eq(&first, &kept)));
         let other = cuts.begin(&id, held("b"));
         assert!(other.allowance.take(6, 60));
         assert!(cuts.get(&id, "a", 0).is_none());

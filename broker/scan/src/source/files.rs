@@ -12,6 +12,7 @@ mod ndjson;
 mod parquet;
 mod place;
 mod text;
+mod wanted;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::source::{RawScan, RawStream, RawTable, Size, Want, bridge};
 pub(crate) use held::refused;
 pub(crate) use list::Listed;
 use place::Place;
+use wanted::Wanted;
 
 /// Files of one schema.
 #[derive(Debug, Clone)]
@@ -345,41 +347,23 @@ impl FileScan {
 
     /// Of formats whose readers block.
     fn lines(&self, unit: &Unit) -> RawStream {
-        let (place, file) = (self.table.place.clone(), unit.file.listed());
-        let (described, columns, limit) = (Arc::clone(&self.table.file_schema), self.columns.clone(), self.limit);
-        let connection = self.table.connection.clone();
-        let trouble = place.clone();
+        let wanted = Wanted {
+            place: self.table.place.clone(),
+            file: unit.file.listed(),
+            described: Arc::clone(&self.table.file_schema),
+            columns: self.columns.clone(),
+            limit: self.limit,
+        };
+        let (connection, trouble) = (self.table.connection.clone(), wanted.place.clone());
         let failed = move |error: String| unreadable(&connection, trouble.with_trouble(error));
         match self.table.format {
-            FileFormat::Csv => {
-                let rows = csv::Rows {
-                    place,
-                    file,
-                    schema: described,
-                    columns,
-                    limit,
-                };
-                bridge::rows(move |_, send| rows.read(send).map_err(failed))
-            }
-            FileFormat::Ndjson => {
-                let rows = ndjson::Rows {
-                    place,
-                    file,
-                    schema: described,
-                    columns,
-                    limit,
-                };
-                bridge::rows(move |_, send| rows.read(send).map_err(failed))
-            }
+            FileFormat::Csv => bridge::rows(move |_, send| wanted.read_csv(send).map_err(failed)),
+            FileFormat::Ndjson => bridge::rows(move |_, send| wanted.read_ndjson(send).map_err(failed)),
             FileFormat::Arrow | FileFormat::Parquet => {
                 let rows = ipc::Rows {
-                    place,
-                    file,
+                    wanted,
                     batches: unit.groups,
-                    columns,
-                    described,
                     schema: Arc::clone(&self.table.schema),
-                    limit,
                 };
                 bridge::rows(move |_, send| rows.read(send).map_err(failed))
             }

@@ -15,6 +15,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::list::Listed;
 use super::place::Place;
+use super::wanted::Wanted;
 use crate::source::cells::{self, Guess};
 
 /// The columns' names from the header, their types from what the first lines have in common.
@@ -91,26 +92,12 @@ fn texts(names: &[String]) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// A file to read.
-pub(super) struct Rows {
-    /// Where the file is.
-    pub(super) place: Place,
-    /// The file.
-    pub(super) file: Listed,
-    /// Every column, as it was described.
-    pub(super) schema: SchemaRef,
-    /// Those wanted.
-    pub(super) columns: Vec<usize>,
-    /// Rows wanted at most.
-    pub(super) limit: Option<usize>,
-}
-
-impl Rows {
+impl Wanted {
     /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
-    pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
+    pub(super) fn read_csv(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
         let failed = |e: String| format!("{}: {e}", self.file.path.display());
         let mut file = self.place.open(&self.file).map_err(|e| failed(e.to_string()))?;
-        let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
+        let names: Vec<String> = self.described.fields().iter().map(|f| f.name().clone()).collect();
         if header(&mut file).map_err(failed)? != names {
             return Err(failed("its header is no longer what was described".to_owned()));
         }
@@ -119,7 +106,7 @@ impl Rows {
         if read.is_empty() {
             read.push(0);
         }
-        let wanted = Arc::new(self.schema.project(&self.columns).map_err(|e| e.to_string())?);
+        let wanted = Arc::new(self.described.project(&self.columns).map_err(|e| e.to_string())?);
         let reader = ReaderBuilder::new(texts(&names))
             .with_header(true)
             .with_projection(read)

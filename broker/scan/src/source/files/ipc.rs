@@ -15,6 +15,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use super::list::Listed;
 use super::parquet::{FOOTERS_MAX, read_as, same};
 use super::place::Place;
+use super::wanted::Wanted;
 use super::{File, Group, text};
 
 /// The first file's schema, and the batches of the first files, where they are known without reading them.
@@ -54,31 +55,24 @@ pub(super) fn metadata(place: &Place, listed: Vec<Listed>) -> Result<(SchemaRef,
 
 /// Batches of a file to read.
 pub(super) struct Rows {
-    /// Where the file is.
-    pub(super) place: Place,
-    /// The file.
-    pub(super) file: Listed,
+    /// Which of the file.
+    pub(super) wanted: Wanted,
     /// From which batch to before which; all where that is unknown.
     pub(super) batches: Option<(usize, usize)>,
-    /// The columns wanted, by index.
-    pub(super) columns: Vec<usize>,
-    /// Every column, as it was described, and as it is handed on.
-    pub(super) described: SchemaRef,
+    /// Every column, as it is handed on.
     pub(super) schema: SchemaRef,
-    /// Rows wanted at most.
-    pub(super) limit: Option<usize>,
 }
 
 impl Rows {
     /// Reads the batches, handing each to `send` for as long as it returns true. Errors hold no value.
     pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
-        let failed = |e: String| format!("{}: {e}", self.file.path.display());
-        let open = || self.place.open(&self.file).map_err(|e| failed(e.to_string()));
+        let failed = |e: String| format!("{}: {e}", self.wanted.file.path.display());
+        let open = || self.wanted.place.open(&self.wanted.file).map_err(|e| failed(e.to_string()));
         let mut file = open()?;
         if is_stream(&mut file).map_err(failed)? {
             let streamed = Streamed::open(file).map_err(failed)?;
             self.check(&streamed.schema).map_err(failed)?;
-            let columns = self.columns.clone();
+            let columns = self.wanted.columns.clone();
             let batches = streamed.map(move |batch| batch.and_then(|b| b.project(&columns).map_err(|_| DAMAGED.to_owned())));
             return self.hand_on(batches, send).map_err(failed);
         }
@@ -88,7 +82,7 @@ impl Rows {
             return Err(failed(CHANGED.to_owned()));
         }
         self.check(&reader(file, None).map_err(failed)?.schema()).map_err(failed)?;
-        let mut reader = reader(open()?, Some(self.columns.clone())).map_err(failed)?;
+        let mut reader = reader(open()?, Some(self.wanted.columns.clone())).map_err(failed)?;
         if from > 0 {
             reader.set_index(from).map_err(|_| failed(DAMAGED.to_owned()))?;
         }
@@ -97,7 +91,7 @@ impl Rows {
     }
 
     fn check(&self, schema: &Schema) -> Result<(), String> {
-        if same(&read_as(schema), &self.described) {
+        if same(&read_as(schema), &self.wanted.described) {
             Ok(())
         } else {
             Err(CHANGED.to_owned())
@@ -109,9 +103,9 @@ impl Rows {
         batches: impl Iterator<Item = Result<RecordBatch, String>>,
         send: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<(), String> {
-        let read = Arc::new(self.described.project(&self.columns).map_err(|e| e.to_string())?);
-        let wanted = Arc::new(self.schema.project(&self.columns).map_err(|e| e.to_string())?);
-        let mut left = self.limit.unwrap_or(usize::MAX);
+        let read = Arc::new(self.wanted.described.project(&self.wanted.columns).map_err(|e| e.to_string())?);
+        let wanted = Arc::new(self.schema.project(&self.wanted.columns).map_err(|e| e.to_string())?);
+        let mut left = self.wanted.limit.unwrap_or(usize::MAX);
         for batch in batches {
             let batch = batch?;
             let batch = batch.slice(0, batch.num_rows().min(left));

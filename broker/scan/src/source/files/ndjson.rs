@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::list::Listed;
 use super::place::Place;
+use super::wanted::Wanted;
 use crate::encode::number;
 use crate::source::cells::{self, Guess};
 
@@ -65,30 +66,16 @@ const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Objects whose fields are named by what they are about are no table.
 const COLUMNS_MAX: usize = 2_000;
 
-/// A file to read.
-pub(super) struct Rows {
-    /// Where the file is.
-    pub(super) place: Place,
-    /// The file.
-    pub(super) file: Listed,
-    /// Every column, as it was described.
-    pub(super) schema: SchemaRef,
-    /// Those wanted.
-    pub(super) columns: Vec<usize>,
-    /// Rows wanted at most.
-    pub(super) limit: Option<usize>,
-}
-
-impl Rows {
+impl Wanted {
     /// Reads the file, handing each batch to `send` for as long as it returns true. Errors hold no value.
-    pub(super) fn read(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
+    pub(super) fn read_ndjson(self, send: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
         let failed = |e: String| format!("{}: {e}", self.file.path.display());
         let file = self.place.open(&self.file).map_err(|e| failed(e.to_string()))?;
         let mut names = Columns::default();
-        for field in self.schema.fields() {
+        for field in self.described.fields() {
             names.add(field.name()).ok_or("more columns than are read")?;
         }
-        let wanted = Arc::new(self.schema.project(&self.columns).map_err(|e| e.to_string())?);
+        let wanted = Arc::new(self.described.project(&self.columns).map_err(|e| e.to_string())?);
         // Where a column of the file stands among those wanted.
         let mut places = vec![None; names.names.len()];
         for (place, column) in self.columns.iter().enumerate() {
@@ -132,7 +119,7 @@ impl Rows {
             };
             read(line, &mut place_of).map_err(|fault| {
                 let column = match fault {
-                    Fault::Misfit(n) => self.schema.fields().get(n),
+                    Fault::Misfit(n) => self.described.fields().get(n),
                     _ => None,
                 };
                 failed(match column {

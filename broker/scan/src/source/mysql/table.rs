@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 use crate::engine::fault as public;
 use crate::pushdown::{Condition, Support};
 use crate::source::extremes::Extremes;
-use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+use crate::source::{self, RawScan, RawStream, RawTable, Size, Want};
 
 /// A table in a snapshot.
 #[derive(Debug)]
@@ -106,21 +106,11 @@ impl RawTable for MyTable {
                 .ok_or_else(|| public::carry(public::internal("a test the source cannot answer")))?;
             tests.push(sql);
         }
-        let filter = if tests.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", tests.join(" AND "))
-        };
-        let limit = want.limit.map(|l| format!(" LIMIT {l}")).unwrap_or_default();
+        let tail = source::tail(&tests, want.limit);
         self.snapshot.expect_read();
         Ok(Arc::new(MyScan {
             snapshot: Arc::clone(&self.snapshot),
-            sql: format!(
-                "SELECT /* {} */ {} FROM {}{filter}{limit}",
-                self.tag,
-                items.join(", "),
-                self.name.from()
-            ),
+            sql: format!("SELECT /* {} */ {} FROM {}{tail}", self.tag, items.join(", "), self.name.from()),
             limit: want.limit,
             schema: Arc::new(Schema::new(fields)),
             columns,

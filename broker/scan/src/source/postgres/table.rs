@@ -21,7 +21,7 @@ use super::{catalog, fault};
 use crate::engine::fault as public;
 use crate::pushdown::{Condition, Support};
 use crate::source::extremes::Extremes;
-use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+use crate::source::{self, RawScan, RawStream, RawTable, Size, Want};
 
 /// A table in a snapshot.
 #[derive(Debug)]
@@ -174,13 +174,8 @@ impl PgScan {
             let to = (unit + 1 < self.units).then(|| from.saturating_add(self.unit_blocks));
             tests.push(select::blocks(from, to));
         }
-        let filter = if tests.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", tests.join(" AND "))
-        };
-        let limit = self.limit.map(|l| format!(" LIMIT {l}")).unwrap_or_default();
-        format!("SELECT {} FROM {}{filter}{limit}", self.items, self.from)
+        let tail = source::tail(&tests, self.limit);
+        format!("SELECT {} FROM {}{tail}", self.items, self.from)
     }
 
     async fn copy(self: Arc<Self>, unit: usize) -> Result<Reading, DataFusionError> {

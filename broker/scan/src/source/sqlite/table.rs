@@ -20,7 +20,7 @@ use super::{connect, fault, select};
 use crate::engine::fault as public;
 use crate::pushdown::{Condition, Support};
 use crate::source::bridge::{self, Gone};
-use crate::source::{RawScan, RawStream, RawTable, Size, Want};
+use crate::source::{self, RawScan, RawStream, RawTable, Size, Want};
 
 /// A table in a state of its file.
 #[derive(Debug)]
@@ -94,16 +94,11 @@ impl RawTable for SqliteTable {
             values.extend(of_it);
         }
         let from = format!("main.{}", select::identifier(&self.relation.name));
-        let filter = if tests.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", tests.join(" AND "))
-        };
-        let limit = want.limit.map(|l| format!(" LIMIT {l}")).unwrap_or_default();
+        let tail = source::tail(&tests, want.limit);
         self.snapshot.expect_read();
         Ok(Arc::new(SqliteScan {
             snapshot: Arc::clone(&self.snapshot),
-            sql: format!("SELECT {} FROM {from}{filter}{limit}", items.join(", ")),
+            sql: format!("SELECT {} FROM {from}{tail}", items.join(", ")),
             from,
             values,
             limit: want.limit,

@@ -123,13 +123,27 @@ impl Staging {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn begin(&self, moment: &Moment) -> Result<()> {
-        if self.folder.symlink_metadata().is_ok() {
-            std::fs::remove_dir_all(&self.folder).map_err(|error| Failure::file("remove", &self.folder, &error))?;
-        }
+        self.discard()?;
         private_folder(&self.folder.join(DATA))?;
         private_folder(&self.folder.join(RECEIPTS))?;
         let text = serde_json::to_vec(moment).map_err(|_| Failure::bug("the moment of a result could not be written"))?;
         write_private(&self.folder.join(MOMENT), &text)
+    }
+
+    /// Lets go of what is here.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn discard(&self) -> Result<()> {
+        match self.folder.symlink_metadata() {
+            Ok(_) => std::fs::remove_dir_all(&self.folder).map_err(|error| Failure::file("remove", &self.folder, &error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Where everything is until it is finished.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A chunk's file.
@@ -263,6 +277,10 @@ mod tests {
         std::fs::write(staging.file(2), "old").unwrap();
         staging.begin(&moment(2)).unwrap();
         assert!(!staging.file(2).exists());
+        staging.discard().unwrap();
+        assert_eq!(staging.moment().unwrap(), None);
+        staging.discard().unwrap();
+        staging.begin(&moment(2)).unwrap();
         std::fs::write(staging.folder.join(MOMENT), "{}").unwrap();
         assert!(staging.moment().is_err());
         Staging::of(&target, &RequestId::from_random([2; 10]), Format::Parquet)

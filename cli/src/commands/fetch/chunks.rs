@@ -84,10 +84,13 @@ pub(super) async fn receive(delivery: &Delivery<'_>, staging: &Staging, moment: 
                 chunks.moment = moment;
                 chunks.all(Some(response)).await
             }
-            Ok((None, _)) => Err(
-                Failure::cannot_tell("snapshot_gone", "the source has changed, and the result now comes in one piece")
-                    .why("the delivery that began was given up"),
-            ),
+            Ok((None, _)) => {
+                // The next run finds no chunks, and takes it as it comes.
+                staging.discard()?;
+                chunks.bar.finish_and_clear();
+                let failure = Failure::cannot_tell("snapshot_gone", "the source has changed, and the result now comes in one piece");
+                return Err(delivery.to_go_on(failure.why("the chunks of the earlier moment were removed, and nothing else came yet")));
+            }
             Err(failure) => Err(failure),
         };
     }
@@ -275,7 +278,7 @@ impl Chunks<'_> {
             Some(state) if state.is_final() && state != RequestState::Completed => failure
                 .why(format!("the request is now {}", state.as_str()))
                 .instead(format!("chunkctl request show {}", self.delivery.view.id)),
-            _ if failure.exit == Exit::No => failure,
+            _ if failure.exit == Exit::No => failure.why(format!("to begin anew, remove `{}`", self.staging.folder().display())),
             _ => self.delivery.to_go_on(Failure {
                 exit: Exit::CannotTell,
                 ..failure

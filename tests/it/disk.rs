@@ -1,4 +1,5 @@
-//! A disk that is full, or that fails: the evidence cannot be written, so nothing is read from the source.
+//! A disk that is full, or that fails: the evidence cannot be written, so nothing is read from the source; nor is
+//! anything read that was to be kept and cannot be.
 //!
 //! Faults are injected into the running broker's own system calls with strace, aimed at the journal's files; and once a file
 //! system is really full. PostgreSQL's statement log tells whether anything was read.
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use chunk_wire::fetch::{Format, RequestState, RequestView};
 
+use crate::replay::recorded;
 use crate::support::api::slice;
 use crate::support::data::files_below;
 use crate::support::oracle::assert_whole;
@@ -279,4 +281,55 @@ fn filling_the_disk_is_felt() -> bool {
         .expect("the outcome is in the log");
     assert_eq!(answer.complete, outcome.body["out"]["end"] == "done", "{outcome:?}");
     running
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_read() {
+    let world = World::with(recorded());
+    let (dana, rita) = (world.api("dana"), world.api("rita"));
+    // Where recordings go there is something else, so none can be made.
+    std::fs::write(world.broker_dir().join("data/recordings"), "").unwrap();
+    let request = dana.request(&slice("people", None, Some(100)), Format::Csv);
+    rita.approve(&request);
+    let before = reads();
+    let answer = dana.fetch(&request);
+    assert!(!answer.complete && answer.body.is_empty(), "{}", answer.text());
+    assert_eq!(reads(), before, "the source was read although nothing could be kept");
+    let view = dana.show(&request);
+    let delivery = &view.deliveries[0];
+    assert_eq!(
+        (view.state, delivery.end.as_deref(), delivery.recording.as_deref()),
+        (RequestState::Failed, Some("failed"), Some("failed"))
+    );
+    assert!(world.log_text().contains("its recording cannot be written"), "{}", world.log_text());
+    let anna = world.signed_in("anna");
+    let refused = anna.run(&["sessions", "replay", request.id.as_str(), "-o", "people.csv"]).exits(1);
+    assert!(refused.stderr.contains("was not recorded"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_file_system_that_fills_ends_a_delivery_before_the_byte_that_is_not_kept() {
+    let mut setup = recorded();
+    setup.wrapper = small_disk("48m");
+    let world = World::with(setup);
+    let (dana, anna) = (world.api("dana"), world.api("anna"));
+    let request = dana.request(&slice("people", None, None), Format::Csv);
+    world.api("rita").approve(&request);
+    let answer = dana.fetch(&request);
+    let view = poll("the outcome", Duration::from_secs(30), || {
+        let view = dana.show(&request);
+        view.deliveries
+            .first()
+            .is_some_and(|delivery| delivery.end.is_some())
+            .then_some(view)
+    });
+    let delivery = &view.deliveries[0];
+    assert!(!answer.complete, "{delivery:?}");
+    assert_eq!(
+        (delivery.end.as_deref(), delivery.recording.as_deref()),
+        (Some("failed"), Some("failed"))
+    );
+    assert!(answer.body.len() as u64 <= delivery.bytes, "more left than the log tells");
+    let answer = anna.get(&format!("/v1/audit/recordings/{}", delivery.intent));
+    assert_eq!(answer.status, 404, "{}", answer.text());
 }

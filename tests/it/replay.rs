@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use chunk_wire::fetch::{Format, RequestState};
+use chunk_wire::fetch::Format;
 use serde_json::Value;
 
 use crate::support::api::slice;
-use crate::support::servers::Postgres;
 use crate::support::{Person, Setup, World, poll};
 
 /// `people` is kept with its content; of the others the log has digests.
-fn recorded() -> Setup {
+pub(crate) fn recorded() -> Setup {
     let mut setup = Setup::standard();
     setup.datasets[0].settings.push_str("\nrecording = \"content\"");
     setup
@@ -47,14 +46,6 @@ fn fetched(world: &World, dana: &Person, dataset: &str, path: &str) -> Value {
 fn sha256sum(path: PathBuf) -> String {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
-}
-
-/// Reads of rows that the warehouse has executed for the broker's role.
-fn reads() -> usize {
-    let log = std::fs::read_to_string(Postgres::get().log).unwrap();
-    log.lines()
-        .filter(|line| line.contains("broker_ro@chunks") && line.contains("COPY"))
-        .count()
 }
 
 #[test]
@@ -148,57 +139,6 @@ fn of_other_datasets_the_log_says_that_nothing_was_kept() {
     let answer = world.api("anna").get(&format!("/v1/audit/recordings/{intent}"));
     assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"));
     assert!(!world.broker_dir().join("data/recordings").exists());
-}
-
-#[test]
-fn what_cannot_be_kept_is_not_read() {
-    let world = World::with(recorded());
-    let (dana, rita) = (world.api("dana"), world.api("rita"));
-    // Where recordings go there is something else, so none can be made.
-    std::fs::write(world.broker_dir().join("data/recordings"), "").unwrap();
-    let request = dana.request(&slice("people", None, Some(100)), Format::Csv);
-    rita.approve(&request);
-    let before = reads();
-    let answer = dana.fetch(&request);
-    assert!(!answer.complete && answer.body.is_empty(), "{}", answer.text());
-    assert_eq!(reads(), before, "the source was read although nothing could be kept");
-    let view = dana.show(&request);
-    let delivery = &view.deliveries[0];
-    assert_eq!(
-        (view.state, delivery.end.as_deref(), delivery.recording.as_deref()),
-        (RequestState::Failed, Some("failed"), Some("failed"))
-    );
-    assert!(world.log_text().contains("its recording cannot be written"), "{}", world.log_text());
-    let anna = world.signed_in("anna");
-    let refused = anna.run(&["sessions", "replay", request.id.as_str(), "-o", "people.csv"]).exits(1);
-    assert!(refused.stderr.contains("was not recorded"), "{}", refused.stderr);
-}
-
-#[test]
-fn a_file_system_that_fills_ends_a_delivery_before_the_byte_that_is_not_kept() {
-    let mut setup = recorded();
-    setup.wrapper = crate::disk::small_disk("48m");
-    let world = World::with(setup);
-    let (dana, anna) = (world.api("dana"), world.api("anna"));
-    let request = dana.request(&slice("people", None, None), Format::Csv);
-    world.api("rita").approve(&request);
-    let answer = dana.fetch(&request);
-    let view = poll("the outcome", Duration::from_secs(30), || {
-        let view = dana.show(&request);
-        view.deliveries
-            .first()
-            .is_some_and(|delivery| delivery.end.is_some())
-            .then_some(view)
-    });
-    let delivery = &view.deliveries[0];
-    assert!(!answer.complete, "{delivery:?}");
-    assert_eq!(
-        (delivery.end.as_deref(), delivery.recording.as_deref()),
-        (Some("failed"), Some("failed"))
-    );
-    assert!(answer.body.len() as u64 <= delivery.bytes, "more left than the log tells");
-    let answer = anna.get(&format!("/v1/audit/recordings/{}", delivery.intent));
-    assert_eq!(answer.status, 404, "{}", answer.text());
 }
 
 #[test]

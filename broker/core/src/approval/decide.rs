@@ -253,8 +253,7 @@ pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, 
         let (index, outcome) = d.outcome.as_ref()?;
         outcome.sha256.as_ref().map(|digest| (d, *index, digest))
     });
-    let mut any = done.clone();
-    if any.next().is_none() {
+    if done.clone().next().is_none() {
         return Err(wrong_state(request, "be acknowledged"));
     }
     let Some((delivery, outcome, _)) = done.find(|(_, _, digest)| *digest == sha256) else {

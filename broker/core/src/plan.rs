@@ -11,13 +11,13 @@ use chunk_wire::problem::Code;
 
 use crate::authorize::{self, Asking};
 use crate::broker::Broker;
-use crate::catalog::{self, Dataset, govern, scan_error, schema, visible};
+use crate::catalog::{self, Dataset, govern, scan_error, visible};
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
 use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN};
 use crate::policy::{Circumstances, PolicySet};
-use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
+use chunk_port::{GovernedTable, Inspection, Look, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
 ///
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     inspection: Inspection,
     tables: Vec<GovernedTable>,
     scan: ScanPlan,
+    /// Its tables, open at their sources.
+    look: Looking,
     budget: Budget,
     class_masks: BTreeMap<String, Treatment>,
     /// Terms of the standing grant that is asked for.
@@ -45,6 +47,15 @@ pub(crate) struct Plan {
 pub(crate) struct UseOf {
     pub(crate) under: Under,
     pub(crate) terms: StandingTerms,
+}
+
+/// A query whose tables are open at their sources.
+pub(crate) struct Looking(pub(crate) Box<dyn Look>);
+
+impl std::fmt::Debug for Looking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Looking").field(self.0.inspection()).finish()
+    }
 }
 
 impl Plan {
@@ -192,7 +203,7 @@ impl Plan {
         }
     }
 
-    /// The order that the scanner gets, with the mask plan of an approved document pinned.
+    /// The order that the scanner gets, with the mask plan of an approved document pinned, and what it is read by.
     ///
     /// # Errors
     /// When what this caller may see has become less than what was approved, or the source has changed.
@@ -201,10 +212,11 @@ impl Plan {
         approved: &RequestDocument,
         tag: String,
         metadata: Vec<(String, String)>,
-    ) -> Result<(Caller, ScanOrder), Error> {
+    ) -> Result<(Caller, Looking, ScanOrder), Error> {
         let tables = self.pin(approved)?;
         Ok((
             self.caller,
+            self.look,
             ScanOrder {
                 query: approved.query.clone(),
                 tables,
@@ -311,8 +323,12 @@ pub(crate) async fn plan(
     check_bounds(&request)?;
     let asking = Asking::under(Arc::clone(&policies), broker, cx, &caller);
     let known: Vec<Table> = visible(&asking).map(Dataset::table).collect();
-    let inspection = match broker.scanner.inspect(&request.query, &known).await {
-        Ok(inspection) => inspection,
+    let mut look = match broker
+        .scanner
+        .look(&request.query, &known, &format!("plan-{}", cx.request_id))
+        .await
+    {
+        Ok(look) => look,
         Err(fault) if fault.kind == ScanErrorKind::UnknownDataset => {
             return Err(match &request.query {
                 Query::Slice { dataset, .. } => catalog::unknown(&asking, dataset),
@@ -321,14 +337,12 @@ pub(crate) async fn plan(
         }
         Err(fault) => return Err(scan_error(fault)),
     };
+    let inspection = look.inspection().clone();
     let mut datasets = Vec::new();
     let mut tables = Vec::new();
     for name in &inspection.datasets {
-        let dataset = visible(&asking)
-            .find(|d| d.name == *name)
-            .cloned()
-            .ok_or_else(|| catalog::unknown(&asking, name))?;
-        let columns = schema(broker, &dataset).await?;
+        let dataset = visible(&asking).find(|d| d.name == *name).cloned();
+        let (dataset, columns) = dataset.zip(look.columns(name)).ok_or_else(|| catalog::unknown(&asking, name))?;
         tables.push(govern(&asking, &dataset, &columns)?);
         datasets.push(dataset);
     }
@@ -349,10 +363,10 @@ pub(crate) async fn plan(
         tables,
         format: request.format,
         budget,
-        tag: format!("plan-{}", cx.request_id),
+        tag: String::new(),
         metadata: Vec::new(),
     };
-    let mut scan = broker.scanner.plan(&order).await.map_err(scan_error)?;
+    let mut scan = look.plan(&order).await.map_err(scan_error)?;
     // An estimate beyond all numbers is as good as the largest.
     scan.rows_estimated = scan.rows_estimated.map(|rows| rows.min(NUMBER_MAX));
     scan.bytes_estimated = scan.bytes_estimated.map(|bytes| bytes.min(NUMBER_MAX));
@@ -371,6 +385,7 @@ pub(crate) async fn plan(
         inspection,
         tables: order.tables,
         scan,
+        look: Looking(look),
         budget,
         class_masks,
         standing,

@@ -26,21 +26,33 @@ pub trait Scanner: Send + Sync + 'static {
     /// The columns of a table, from the source's metadata. Reads no row.
     async fn describe(&self, table: &Table) -> Result<Vec<SourceColumn>, ScanError>;
 
-    /// Which of `tables` the query names, which columns and functions it uses, what kind of statement it is.
-    /// `tables` holds only datasets that the caller may know of; any other name is unknown. Reads no row.
-    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError>;
-
-    /// What running `order` would give and what would run where. Reads no row.
-    async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError>;
-
-    /// Starts reading. Dropping the stream stops the scan and cancels the statement at the source.
-    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError>;
+    /// Opens those of `tables` that the query names. `tables` holds only datasets that the caller may know of; any other name is
+    /// unknown. `tag` is shown to the source as that of an order is. Reads no row.
+    async fn look(&self, query: &Query, tables: &[Table], tag: &str) -> Result<Box<dyn Look>, ScanError>;
 
     /// Prepares to read in chunks of about this many rows of the source, all of them of one moment. Reads no row.
     async fn cut(&self, order: ScanOrder, rows: u64) -> Result<Arc<dyn Chunked>, ScanError>;
 }
 
-/// A result that is read in chunks: one after another, they are what [`Scanner::open`] would give, each encoded by itself. While it is
+/// A query with the tables it names opened: the source is asked once what they are, for looking at the query, planning it and reading
+/// by it. Dropping it lets go of the source.
+#[async_trait]
+pub trait Look: Send + Sync + 'static {
+    /// Which tables the query names, which columns and functions it uses, what kind of statement it is.
+    fn inspection(&self) -> &Inspection;
+
+    /// The columns of a dataset that it names, from the source's metadata.
+    fn columns(&self, dataset: &str) -> Option<Vec<SourceColumn>>;
+
+    /// What running `order` would give and what would run where. Its tables are exactly those that the query names. Reads no row.
+    async fn plan(&mut self, order: &ScanOrder) -> Result<ScanPlan, ScanError>;
+
+    /// Starts reading; where the order is for other columns or masks than were planned, by planning it anew. Dropping the stream stops the
+    /// scan and cancels the statement at the source.
+    async fn read(self: Box<Self>, order: ScanOrder) -> Result<Frames, ScanError>;
+}
+
+/// A result that is read in chunks: one after another, they are what [`Look::read`] would give, each encoded by itself. While it is
 /// there, the source is held at one moment; dropping it lets go of the source.
 #[async_trait]
 pub trait Chunked: Send + Sync + 'static {
@@ -296,7 +308,7 @@ pub struct ScanOrder {
 }
 
 /// A table with what its columns look like to this caller.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GovernedTable {
     /// The table.
     pub table: Table,

@@ -7,6 +7,7 @@
 mod cut;
 mod deliver;
 pub(crate) mod fault;
+mod look;
 mod template;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanOrder, ScanPlan, Scanner, Secrets, SourceColumn, Table};
+use chunk_port::{Chunked, Look, ScanError, ScanOrder, Scanner, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use datafusion::execution::SessionState;
 use tokio::runtime::{Handle, Runtime};
@@ -92,7 +93,6 @@ impl Engine {
         }))
     }
 
-    /// Runs on the engine's threads; stops when the caller no longer waits.
     async fn run<T, F, W>(&self, work: W) -> Result<T, ScanError>
     where
         T: Send + 'static,
@@ -100,10 +100,18 @@ impl Engine {
         W: FnOnce(Core) -> F,
     {
         let runtime = self.runtime.as_ref().ok_or_else(|| fault::internal("the engine is stopping"))?;
-        AbortOnDropHandle::new(runtime.spawn(work(self.core.clone())))
-            .await
-            .map_err(|e| fault::internal(e.to_string()))?
+        on(runtime.handle(), work(self.core.clone())).await
     }
+}
+
+/// Runs on the engine's threads; stops when the caller no longer waits.
+async fn on<T: Send + 'static>(
+    threads: &Handle,
+    work: impl Future<Output = Result<T, ScanError>> + Send + 'static,
+) -> Result<T, ScanError> {
+    AbortOnDropHandle::new(threads.spawn(work))
+        .await
+        .map_err(|e| fault::internal(e.to_string()))?
 }
 
 /// Expressions are evaluated recursively, and their depth is the caller's to choose up to a bound.
@@ -138,39 +146,12 @@ impl Scanner for Engine {
         .await
     }
 
-    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
-        let (query, tables) = (query.clone(), tables.to_vec());
-        self.run(|core| {
-            in_time(async move {
-                let known: Vec<&str> = tables.iter().map(|t| t.dataset.as_str()).collect();
-                let (parsed, datasets) = plan::parse(&core.template, &query, &known)?;
-                let named: Vec<Table> = datasets
-                    .iter()
-                    .filter_map(|d| tables.iter().find(|t| t.dataset == *d).cloned())
-                    .collect();
-                let opened = core.open(&named, METADATA_TAG, METADATA_S).await?;
-                let schemas: Vec<_> = datasets.into_iter().zip(opened.iter().map(|t| t.schema())).collect();
-                plan::inspect(&core.template, &query, &parsed, &schemas).await
-            })
-        })
-        .await
-    }
-
-    async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError> {
-        let order = order.clone();
-        self.run(|core| in_time(async move { Ok(core.prepare(&order, METADATA_S).await?.describe().await) }))
-            .await
-    }
-
-    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
-        self.run(|core| async move {
-            let meter = crate::budget::Meter::start(order.budget);
-            let prepared = tokio::time::timeout_at(meter.deadline, core.prepare(&order, order.budget.duration_s))
-                .await
-                .map_err(|_| meter.late())??;
-            deliver::start(prepared, &order, meter)
-        })
-        .await
+    async fn look(&self, query: &Query, tables: &[Table], tag: &str) -> Result<Box<dyn Look>, ScanError> {
+        let (query, tables, tag) = (query.clone(), tables.to_vec(), tag.to_owned());
+        let look = self
+            .run(|core| in_time(async move { look::look(core, query, &tables, &tag, Handle::current()).await }))
+            .await?;
+        Ok(Box::new(look))
     }
 
     async fn cut(&self, order: ScanOrder, rows: u64) -> Result<Arc<dyn Chunked>, ScanError> {

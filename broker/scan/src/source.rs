@@ -22,6 +22,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -54,6 +55,12 @@ pub(crate) trait RawTable: Debug + Send + Sync {
     /// Which rows the table has, where that can be told apart from any other time.
     fn state(&self) -> Option<[u8; 32]> {
         None
+    }
+
+    /// Makes what was opened for a look ready to be read, under this tag and within this time. False where it has to be opened anew.
+    fn renew<'a>(&'a self, tag: &'a str, limit_s: u32) -> BoxFuture<'a, Result<bool, ScanError>> {
+        let _ = (tag, limit_s);
+        std::future::ready(Ok(false)).boxed()
     }
 
     /// Prepares a read. Nothing is sent to the source yet.

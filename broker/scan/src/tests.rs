@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chunk_port::{
-    DateUnit, FileFormat, Frames, GovernedColumn, GovernedTable, Inspection, Mask, MaskCount, MaskKey, ScanError, ScanOrder, ScanPlan,
-    Scanner, Secrets, Source, Table, Treatment,
+    DateUnit, FileFormat, Frames, GovernedColumn, GovernedTable, Inspection, Look, Mask, MaskCount, MaskKey, ScanError, ScanOrder,
+    ScanPlan, Scanner, Secrets, Source, Table, Treatment,
 };
 use chunk_wire::fetch::{Budget, Format, Query};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder};
@@ -228,6 +228,33 @@ impl House {
     }
 }
 
+/// The road of a query, in steps.
+impl Engine {
+    pub(super) async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
+        Ok(self.look(query, tables, "test").await?.inspection().clone())
+    }
+
+    /// Tables that the query does not name are left out: nobody asks for them.
+    async fn planned(&self, order: &mut ScanOrder) -> Result<(Box<dyn Look>, ScanPlan), ScanError> {
+        let tables: Vec<Table> = order.tables.iter().map(|t| t.table.clone()).collect();
+        let mut look = self.look(&order.query, &tables, "test-plan").await?;
+        let named = look.inspection().datasets.clone();
+        order.tables.retain(|t| named.contains(&t.table.dataset));
+        order.tables.sort_by_key(|t| t.table.dataset.clone());
+        let plan = look.plan(order).await?;
+        Ok((look, plan))
+    }
+
+    pub(super) async fn plan(&self, order: &ScanOrder) -> Result<ScanPlan, ScanError> {
+        Ok(self.planned(&mut order.clone()).await?.1)
+    }
+
+    pub(super) async fn open(&self, mut order: ScanOrder) -> Result<Frames, ScanError> {
+        let (look, _) = self.planned(&mut order).await?;
+        look.read(order).await
+    }
+}
+
 /// Describes a table and gives it treatments by column name; the rest is open.
 pub(super) async fn govern(engine: &Engine, table: Table, treatments: &[(&str, Treatment)]) -> Result<GovernedTable, ScanError> {
     let columns = engine.describe(&table).await?.into_iter().map(|c| GovernedColumn {
@@ -252,7 +279,12 @@ pub(super) async fn csv(engine: &Engine, query: Query, tables: Vec<GovernedTable
 
 /// Bytes, rows and counts.
 pub(super) async fn fetch(engine: &Engine, order: ScanOrder) -> Result<(Vec<u8>, u64, Vec<MaskCount>), ScanError> {
-    let Frames { mut stream, counts } = engine.open(order).await?;
+    read_all(engine.open(order).await?).await
+}
+
+/// The same of an open scan.
+pub(super) async fn read_all(frames: Frames) -> Result<(Vec<u8>, u64, Vec<MaskCount>), ScanError> {
+    let Frames { mut stream, counts } = frames;
     let (mut bytes, mut rows) = (Vec::new(), 0);
     while let Some(frame) = stream.next().await {
         let frame = frame?;

@@ -14,11 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::guard::Guard;
-use super::{Ending, Read};
+use super::{Ending, Opened, Read};
 use crate::broker::Broker;
 use crate::error::{Error, chain};
 use crate::evidence::entries::{Event, MaskColumn, OutcomeEntry};
 use crate::limits::{FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::plan::Looking;
 use crate::recording::{Recorder, Recording, RecordingError};
 use crate::state::State;
 
@@ -122,7 +123,12 @@ impl Job {
     }
 
     async fn carry(&mut self, read: Read, out: &mpsc::Sender<Bytes>) -> Result<(), End> {
-        let Read { order, allowance, cut } = read;
+        let Read {
+            opened,
+            chunk,
+            order,
+            allowance,
+        } = read;
         let deadline_ms = self.started_ms + i64::from(order.budget.duration_s) * 1000;
         let mut guard = Guard::new(&self.broker, &self.id, &self.session, deadline_ms, out.clone());
         if let Some(recorder) = &mut self.recorder {
@@ -130,12 +136,11 @@ impl Job {
         }
         // What changed before the guard looked out is not told by it.
         guard.still_allowed()?;
-        let scanner = Arc::clone(&self.broker.scanner);
-        let opened = match cut {
-            Some((cut, chunk)) => guard.until(cut.open(chunk, order)).await?,
-            None => guard.until(scanner.open(order)).await?,
+        let frames = match opened {
+            Opened::Cut(held) => guard.until(held.cut.open(chunk, order)).await?,
+            Opened::Plan(Looking(look)) => guard.until(look.read(order)).await?,
         };
-        let mut frames = opened.map_err(|fault| scan_end(&self.id, fault))?;
+        let mut frames = frames.map_err(|fault| scan_end(&self.id, fault))?;
         self.counts = Some(Arc::clone(&frames.counts));
         while let Some(frame) = guard.until(frames.stream.next()).await? {
             let Frame { bytes, rows } = frame.map_err(|fault| scan_end(&self.id, fault))?;

@@ -17,7 +17,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
-use chunk_port::{Chunked, ScanOrder};
+use chunk_port::ScanOrder;
 use chunk_wire::fetch::{Budget, ChunkQuery, Format, RequestDocument, RequestState};
 use chunk_wire::id::{FetchId, RequestId};
 use chunk_wire::problem::Code;
@@ -35,6 +35,7 @@ use crate::evidence::entries::{CutInto, Event, IntentEntry, MaskColumn, OutcomeE
 use crate::evidence::log::Committed;
 use crate::identity::Caller;
 use crate::limits::{DELIVERIES_PER_PERSON_MAX, FRAMES_IN_FLIGHT_MAX, UNRECORDED_BYTES_MAX};
+use crate::plan::Looking;
 use crate::recording::{Keep, Recorder, Recording, RecordingName};
 use crate::state::{Request, State};
 
@@ -68,8 +69,30 @@ pub(crate) struct Grant {
     fetch: FetchId,
     /// Digest of the policies that permit it.
     policies: String,
-    /// The result that this is a chunk of.
-    held: Option<Arc<Held>>,
+    /// What it is read by: open since it was planned, or the result that this is a chunk of.
+    opened: Opened,
+}
+
+/// What is open at the source, to be read.
+#[derive(Debug)]
+enum Opened {
+    /// The query, as it was planned a moment ago.
+    Plan(Looking),
+    /// A result that was cut.
+    Cut(Arc<Held>),
+}
+
+impl Opened {
+    /// How the log tells of a cut; a result in one piece is not cut.
+    fn cut_into(&self) -> Option<CutInto> {
+        match self {
+            Opened::Cut(held) if held.cut.count() > 1 => Some(CutInto {
+                chunks: held.cut.count(),
+                snapshot: held.snapshot.clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Proof that the intent is durable in the log.
@@ -86,11 +109,12 @@ pub(crate) struct Recorded {
 
 /// What a delivery reads, and how much of it.
 struct Read {
+    opened: Opened,
+    /// The chunk of a result that was cut.
+    chunk: u32,
     order: ScanOrder,
     /// Shared by the chunks of one result.
     allowance: Arc<Allowance>,
-    /// The result that was cut, and the chunk of it.
-    cut: Option<(Arc<dyn Chunked>, u32)>,
 }
 
 /// A delivery under way: a stream of the encoded bytes.
@@ -246,14 +270,14 @@ fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Er
         ("chunkctl.chunk".to_owned(), approved.chunk.to_string()),
     ];
     let policies = permit.plan().policies().digest().to_owned();
-    let (caller, order) = permit.into_plan().pinned(&approved.document, fetch.to_string(), metadata)?;
+    let (caller, look, order) = permit.into_plan().pinned(&approved.document, fetch.to_string(), metadata)?;
     Ok(Grant {
         caller,
         approved,
         order,
         fetch,
         policies,
-        held: None,
+        opened: Opened::Plan(look),
     })
 }
 
@@ -262,15 +286,28 @@ fn bind(broker: &Broker, permit: Permit, approved: Approved) -> Result<Grant, Er
 ///
 /// # Errors
 /// When there is no such chunk, the source is no longer held at the moment that the client's other chunks are of, or it fails.
-pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -> Result<Grant, Error> {
-    let (id, chunk) = (grant.approved.id.clone(), grant.approved.chunk);
-    let now_ms = broker.clock.now_ms();
+pub(crate) async fn cut(broker: &Broker, grant: Grant, asked: &ChunkQuery) -> Result<Grant, Error> {
+    let chunk = grant.approved.chunk;
+    if asked.snapshot.is_none() && !asked.cut && chunk == 0 {
+        return Ok(grant);
+    }
+    let Grant {
+        caller,
+        approved,
+        order,
+        fetch,
+        policies,
+        opened,
+    } = grant;
+    // A cut needs a place at the source, for which nobody may wait who holds one.
+    drop(opened);
+    let id = &approved.id;
     let held = match &asked.snapshot {
-        Some(snapshot) => match broker.cuts.get(&id, snapshot, now_ms) {
+        Some(snapshot) => match broker.cuts.get(id, snapshot, broker.clock.now_ms()) {
             Some(held) => held,
             None => {
                 // A source that has not changed is at the same moment still.
-                let held = held_at(broker, &grant).await?;
+                let held = held_at(broker, &caller, &approved, &order).await?;
                 if held.snapshot != *snapshot {
                     let what = format!("The source is no longer held at the moment that the other chunks of request `{id}` are of.");
                     return Err(Error::new(Code::SnapshotGone, what).hint(format!("run `chunkctl fetch --request {id}` to begin anew")));
@@ -283,8 +320,7 @@ pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -
             return Err(Error::new(Code::InvalidRequest, what)
                 .hint("ask for chunk 0 with `cut=true`; `chunk-snapshot` of its answer names the moment"));
         }
-        None if asked.cut => held_at(broker, &grant).await?,
-        None => return Ok(grant),
+        None => held_at(broker, &caller, &approved, &order).await?,
     };
     if chunk >= held.cut.count() {
         return Err(Error::new(
@@ -292,31 +328,37 @@ pub(crate) async fn cut(broker: &Broker, mut grant: Grant, asked: &ChunkQuery) -
             format!("Request `{id}` has {} chunks, from number 0.", held.cut.count()),
         ));
     }
-    grant.held = Some(held);
-    Ok(grant)
+    Ok(Grant {
+        caller,
+        approved,
+        order,
+        fetch,
+        policies,
+        opened: Opened::Cut(held),
+    })
 }
 
-async fn held_at(broker: &Broker, grant: &Grant) -> Result<Arc<Held>, Error> {
+async fn held_at(broker: &Broker, caller: &Caller, approved: &Approved, order: &ScanOrder) -> Result<Arc<Held>, Error> {
     let cut = broker
         .scanner
-        .cut(grant.order.clone(), broker.settings.chunk_rows)
+        .cut(order.clone(), broker.settings.chunk_rows)
         .await
         .map_err(scan_error)?;
     let snapshot = match cut.state() {
         Some(state) => hex::encode(state.get(..SNAPSHOT_BYTES).unwrap_or(&state)),
         None => hex::encode(broker.random::<SNAPSHOT_BYTES>()?),
     };
-    let actor = grant.caller.actor().clone();
+    let actor = caller.actor().clone();
     let budget = {
         let published = broker.log.published();
-        let request = published.state.requests.get(&grant.approved.id);
-        request.and_then(|request| budget_left(&published.state, request, grant.approved.document.budget))
+        let request = published.state.requests.get(&approved.id);
+        request.and_then(|request| budget_left(&published.state, request, approved.document.budget))
     };
     // Without anything left, recording the intent says so.
     let budget = budget.unwrap_or(Budget {
         rows: 0,
         bytes: 0,
-        ..grant.approved.document.budget
+        ..approved.document.budget
     });
     Ok(Held::new(snapshot, cut, budget, actor, broker.clock.now_ms()))
 }
@@ -397,7 +439,7 @@ fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
         request: grant.approved.id.clone(),
         fetch: grant.fetch.clone(),
         chunk: grant.approved.chunk,
-        cut: grant.held.as_deref().and_then(cut_into),
+        cut: grant.opened.cut_into(),
         session: grant.caller.session().clone(),
         actor: grant.caller.actor().clone(),
         grant: 0,
@@ -410,14 +452,6 @@ fn intent_entry(broker: &Broker, grant: &Grant) -> IntentEntry {
     }
 }
 
-/// How the log tells of a cut; a result in one piece is not cut.
-fn cut_into(held: &Held) -> Option<CutInto> {
-    (held.cut.count() > 1).then(|| CutInto {
-        chunks: held.cut.count(),
-        snapshot: held.snapshot.clone(),
-    })
-}
-
 /// Starts the job that owns the delivery.
 pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemaphorePermit) -> Delivery {
     let (frames_out, frames) = mpsc::channel(FRAMES_IN_FLIGHT_MAX);
@@ -426,7 +460,7 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
     let delivery = Delivery {
         intent,
         format: grant.order.format,
-        cut: grant.held.as_deref().and_then(cut_into),
+        cut: grant.opened.cut_into(),
         frames,
         ending: Arc::clone(&ending),
         told: false,
@@ -435,16 +469,24 @@ pub(crate) fn start(broker: &Arc<Broker>, recorded: Recorded, slot: OwnedSemapho
     let recorder = recorder(broker, &grant, intent, time_ms);
     let job = Job::new(broker, grant.approved.id.clone(), grant.caller.session().clone(), intent, recorder);
     let Grant {
-        approved, mut order, held, ..
+        approved,
+        mut order,
+        opened,
+        ..
     } = grant;
-    let is_shared = held.as_ref().is_some_and(|held| held.cut.count() > 1);
-    let held = held.map(|held| if is_shared { broker.cuts.begin(&approved.id, held) } else { held });
-    let allowance = held
-        .as_ref()
-        .map_or_else(|| Arc::new(Allowance::new(order.budget)), |held| Arc::clone(&held.allowance));
+    let is_shared = opened.cut_into().is_some();
+    let opened = match opened {
+        Opened::Cut(held) if is_shared => Opened::Cut(broker.cuts.begin(&approved.id, held)),
+        opened => opened,
+    };
+    let allowance = match &opened {
+        Opened::Cut(held) => Arc::clone(&held.allowance),
+        Opened::Plan(_) => Arc::new(Allowance::new(order.budget)),
+    };
     order.budget = allowance.narrow(order.budget);
     let read = Read {
-        cut: held.map(|held| (Arc::clone(&held.cut), approved.chunk)),
+        opened,
+        chunk: approved.chunk,
         order,
         allowance,
     };

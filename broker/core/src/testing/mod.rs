@@ -54,8 +54,8 @@ use crate::witness::Witnessing;
 pub(crate) use recordings::MemRecordings;
 
 use chunk_port::{
-    Chunked, FileFormat, Frame, Frames, Inspection, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner,
-    Source, SourceColumn, Table,
+    Chunked, FileFormat, Frame, Frames, Inspection, Look, Mask, MaskCount, MaskCounts, ScanError, ScanErrorKind, ScanOrder, ScanPlan,
+    Scanner, Source, SourceColumn, Table,
 };
 
 pub(crate) const ISSUER: &str = "https://id.example.test";
@@ -256,6 +256,42 @@ impl Chunked for ScriptedCut {
     }
 }
 
+struct ScriptedLook {
+    inspection: Inspection,
+    columns: Vec<SourceColumn>,
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+    rows_estimated: Option<u64>,
+    script: Arc<Script>,
+}
+
+#[async_trait]
+impl Look for ScriptedLook {
+    fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    fn columns(&self, dataset: &str) -> Option<Vec<SourceColumn>> {
+        self.inspection.datasets.iter().any(|d| d == dataset).then(|| self.columns.clone())
+    }
+
+    async fn plan(&mut self, _order: &ScanOrder) -> Result<ScanPlan, ScanError> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
+        Ok(ScanPlan {
+            columns: Vec::new(),
+            rows_estimated: self.rows_estimated,
+            bytes_estimated: None,
+            explain: Vec::new(),
+        })
+    }
+
+    async fn read(self: Box<Self>, order: ScanOrder) -> Result<Frames, ScanError> {
+        self.script.open(order).await
+    }
+}
+
 struct NoCounts;
 
 impl MaskCounts for NoCounts {
@@ -290,36 +326,27 @@ impl Scanner for ScriptedScanner {
         Ok(vec![column("customer_id"), column("email"), column("city")])
     }
 
-    async fn inspect(&self, query: &Query, tables: &[Table]) -> Result<Inspection, ScanError> {
+    async fn look(&self, query: &Query, tables: &[Table], _: &str) -> Result<Box<dyn Look>, ScanError> {
         let Query::Slice { dataset, .. } = query else {
             return Err(fault(ScanErrorKind::Refused));
         };
-        if tables.iter().all(|t| t.dataset != *dataset) {
-            return Err(fault(ScanErrorKind::UnknownDataset));
-        }
-        Ok(Inspection {
-            statement: "slice".into(),
-            datasets: vec![dataset.clone()],
-            columns: ["customer_id", "email", "city"].map(|c| (dataset.clone(), c.to_owned())).to_vec(),
-            functions: Vec::new(),
-        })
-    }
-
-    async fn plan(&self, _order: &ScanOrder) -> Result<ScanPlan, ScanError> {
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(meanwhile) = meanwhile {
-            meanwhile.await;
-        }
-        Ok(ScanPlan {
-            columns: Vec::new(),
+        let table = tables
+            .iter()
+            .find(|t| t.dataset == *dataset)
+            .ok_or_else(|| fault(ScanErrorKind::UnknownDataset))?;
+        let columns = self.describe(table).await?;
+        Ok(Box::new(ScriptedLook {
+            inspection: Inspection {
+                statement: "slice".into(),
+                datasets: vec![dataset.clone()],
+                columns: columns.iter().map(|c| (dataset.clone(), c.name.clone())).collect(),
+                functions: Vec::new(),
+            },
+            columns,
+            meanwhile: Mutex::new(self.meanwhile.lock().unwrap().take()),
             rows_estimated: *self.rows_estimated.lock().unwrap(),
-            bytes_estimated: None,
-            explain: Vec::new(),
-        })
-    }
-
-    async fn open(&self, order: ScanOrder) -> Result<Frames, ScanError> {
-        self.script.open(order).await
+            script: Arc::clone(&self.script),
+        }))
     }
 
     async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {

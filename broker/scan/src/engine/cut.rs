@@ -10,9 +10,8 @@ use chrono::{DateTime, Utc};
 use chunk_port::{Chunked, Frames, ScanError, ScanOrder};
 use ring::digest::{Context, SHA256};
 use tokio::runtime::Handle;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::{Core, deliver, fault};
+use super::{Core, deliver, fault, on};
 use crate::budget::Meter;
 use crate::masked::Part;
 use crate::plan::{self, Extent};
@@ -91,8 +90,6 @@ impl Chunked for CutScan {
             };
             deliver::start(prepared, &order, meter)
         };
-        AbortOnDropHandle::new(self.threads.spawn(work))
-            .await
-            .map_err(|e| fault::internal(e.to_string()))?
+        on(&self.threads, work).await
     }
 }

@@ -444,3 +444,48 @@ async fn a_folder_is_one_table() {
         ScanErrorKind::Source
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_is_masked_as_its_order_says_whatever_was_planned() {
+    let house = house();
+    let query = sql("SELECT ssn, name FROM people WHERE id < 4");
+    let revealed = house.governed("people", &[]).await;
+    let masked = house.masked_people().await;
+    let expected = house.csv(query.clone(), vec![masked.clone()]).await.unwrap();
+    for (planned, read) in [(&revealed, &masked), (&masked, &masked)] {
+        let mut look = house.engine.look(&query, &[house.table("people")], "test").await.unwrap();
+        look.plan(&order(query.clone(), vec![planned.clone()], Format::Csv)).await.unwrap();
+        let (bytes, rows, counts) = read_all(look.read(order(query.clone(), vec![read.clone()], Format::Csv)).await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!((String::from_utf8(bytes).unwrap(), rows), (expected.clone(), 3));
+        assert!(counts.iter().any(|c| c.column == "ssn" && c.values == 3), "{counts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_plans_no_other_query_than_its_own() {
+    let house = house();
+    let people = house.masked_people().await;
+    let mut look = house
+        .engine
+        .look(&sql("SELECT id FROM people"), &[house.table("people")], "test")
+        .await
+        .unwrap();
+    for other in [
+        order(sql("SELECT ssn FROM people"), vec![people.clone()], Format::Csv),
+        order(sql("SELECT id FROM people"), vec![], Format::Csv),
+    ] {
+        assert_eq!(look.plan(&other).await.unwrap_err().kind, ScanErrorKind::Internal);
+    }
+    let order = order(sql("SELECT id FROM people"), vec![people], Format::Csv);
+    assert_eq!(look.plan(&order).await.unwrap().columns.len(), 1);
+    // Not planned as it is read: by the order's own words.
+    let other = sql("SELECT name FROM people WHERE id = 1");
+    let expected = house.csv(other.clone(), order.tables.clone()).await.unwrap();
+    assert!(expected.starts_with("name\n") && !expected.contains("Ada"), "{expected}");
+    let (bytes, ..) = read_all(look.read(super::order(other, order.tables, Format::Csv)).await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
-use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Scanner, SourceColumn, Table};
+use chunk_port::{Chunked, Look, ScanError, ScanErrorKind, ScanOrder, Scanner, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +26,7 @@ impl Scanner for Down {
     async fn describe(&self, _: &Table) -> Result<Vec<SourceColumn>, ScanError> {
         Err(down())
     }
-    async fn inspect(&self, _: &Query, _: &[Table]) -> Result<Inspection, ScanError> {
-        Err(down())
-    }
-    async fn plan(&self, _: &ScanOrder) -> Result<ScanPlan, ScanError> {
-        Err(down())
-    }
-    async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
+    async fn look(&self, _: &Query, _: &[Table], _: &str) -> Result<Box<dyn Look>, ScanError> {
         Err(down())
     }
     async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {

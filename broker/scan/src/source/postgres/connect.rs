@@ -21,8 +21,7 @@ use crate::source::connector::{self, Connector, Seat, Use};
 pub(super) async fn session(connector: &Connector, target: &Arc<PostgresTarget>, tag: &str, wanted: Use) -> Result<Session, ScanError> {
     let seat = connector.seat(&target.connection, wanted).await?;
     let pool = Arc::clone(&connector.postgres);
-    // A statement of its own: a log of statements shows the name that was set when the message came.
-    let tagged = format!("SET application_name = {}", text(tag));
+    let tagged = tagged(tag);
     while let Some(link) = pool.take(target) {
         // Not everything that is dead says so: a firewall forgets without a word.
         if let Ok(Ok(())) = timeout(WAKE_TIMEOUT, link.client.batch_execute(&tagged)).await {
@@ -32,6 +31,12 @@ pub(super) async fn session(connector: &Connector, target: &Arc<PostgresTarget>,
     // The driver's own limit is for the TCP connection; a server that accepts and then says nothing has none.
     let link = connector::in_time(&target.connection, sign_in(connector, target, &tagged)).await?;
     Ok(Session::new(target, link, seat, pool))
+}
+
+/// The statement that shows a tag to the source. In a message of its own or before others of the kind: a log of statements shows the
+/// name that was set when the message came.
+pub(super) fn tagged(tag: &str) -> String {
+    format!("SET application_name = {}", text(tag))
 }
 
 async fn sign_in(connector: &Connector, target: &PostgresTarget, tagged: &str) -> Result<Link, ScanError> {

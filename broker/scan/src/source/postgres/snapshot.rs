@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::catalog::{self, PgName, PgRelation};
-use super::connect::{Session, session};
+use super::connect::{self, Session, session};
 use super::fault as driver;
 use super::select::{identifier, text};
 use crate::engine::fault;
@@ -26,13 +26,14 @@ use crate::source::connector::{Connector, Use};
 pub(crate) struct Snapshot {
     connector: Arc<Connector>,
     target: Arc<PostgresTarget>,
-    tag: String,
-    limit_s: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// `application_name` of its sessions.
+    tag: String,
+    limit_s: u32,
     /// The first session, while it is not reading.
     first: Option<Session>,
     /// The exported snapshot's name, once more than one reader is needed.
@@ -52,8 +53,8 @@ impl Snapshot {
         names: &[PgName],
     ) -> Result<(Arc<Self>, Vec<Option<PgFound>>), ScanError> {
         let mut first = session(connector, target, tag, Use::Order).await?;
-        let begin = |locked: &[&PgName]| format!("{}; {}{}", settings(target, limit_s, None), lock(locked), catalog::query(names));
-        let answer = match first.run(&begin(&names.iter().collect::<Vec<_>>())).await? {
+        let opening = |locked: &[&PgName]| format!("{}; {}{}", begin(target, limit_s, None), lock(locked), catalog::query(names));
+        let answer = match first.run(&opening(&names.iter().collect::<Vec<_>>())).await? {
             Ok(answer) => answer,
             // One of them is missing, a materialized view, a foreign table, or not the role's to lock: lock the others.
             Err(error)
@@ -64,12 +65,14 @@ impl Snapshot {
                 let sql = format!("ROLLBACK; {}", catalog::lockable(names));
                 let found = numbers(&first.texts("reading the catalog", &sql).await?);
                 let locked: Vec<&PgName> = found.into_iter().filter_map(|n| names.get(n)).collect();
-                first.texts("reading the catalog", &begin(&locked)).await?
+                first.texts("reading the catalog", &opening(&locked)).await?
             }
             Err(error) => return Err(driver::driver(&target.connection, "reading the catalog", &error)),
         };
         let relations = catalog::read(names.len(), &answer)?.into_iter().map(|r| r.map(PgFound)).collect();
         let state = Mutex::new(State {
+            tag: tag.to_owned(),
+            limit_s,
             first: Some(first),
             exported: None,
             spare: Vec::new(),
@@ -77,8 +80,6 @@ impl Snapshot {
         let snapshot = Self {
             connector: Arc::clone(connector),
             target: Arc::clone(target),
-            tag: tag.to_owned(),
-            limit_s,
             state,
         };
         Ok((Arc::new(snapshot), relations))
@@ -87,6 +88,22 @@ impl Snapshot {
     /// The connection's name.
     pub(super) fn connection(&self) -> &str {
         &self.target.connection
+    }
+
+    /// Goes on under another tag and time limit: what was opened to look at its tables is read from now on.
+    pub(super) async fn renew(&self, tag: &str, limit_s: u32) -> Result<(), ScanError> {
+        let mut state = self.state.lock().await;
+        if state.tag == tag && state.limit_s == limit_s {
+            return Ok(());
+        }
+        let State { first, spare, .. } = &mut *state;
+        let sql = format!("{}; {}", connect::tagged(tag), limits(&self.target, limit_s));
+        for session in first.iter_mut().chain(spare) {
+            session.texts("going on to read", &sql).await?;
+        }
+        tag.clone_into(&mut state.tag);
+        state.limit_s = limit_s;
+        Ok(())
     }
 
     /// A session that sees the snapshot. `alone`: no other read of this order goes to this connection.
@@ -116,10 +133,11 @@ impl Snapshot {
                 name
             }
         };
+        let (tag, limit_s) = (state.tag.clone(), state.limit_s);
         drop(state);
-        let mut session = session(&self.connector, &self.target, &self.tag, Use::Reader).await?;
+        let mut session = session(&self.connector, &self.target, &tag, Use::Reader).await?;
         session
-            .texts("importing the snapshot", &settings(&self.target, self.limit_s, Some(&exported)))
+            .texts("importing the snapshot", &begin(&self.target, limit_s, Some(&exported)))
             .await?;
         Ok(session)
     }
@@ -149,21 +167,25 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct PgFound(pub(super) PgRelation);
 
-fn settings(target: &PostgresTarget, limit_s: u32, snapshot: Option<&str>) -> String {
-    let statement_s = target.statement_timeout_s.min(limit_s).max(1);
+fn begin(target: &PostgresTarget, limit_s: u32, snapshot: Option<&str>) -> String {
     let import = snapshot
         .map(|s| format!("SET TRANSACTION SNAPSHOT {}; ", text(s)))
         .unwrap_or_default();
-    // The forms of dates and bytes matter where a value is cast to text; the idle limit frees the server if this program
-    // dies without closing its sockets.
+    // The forms of dates and bytes matter where a value is cast to text.
     format!(
-        "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}\
-         SET LOCAL statement_timeout = '{statement_s}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; \
-         SET LOCAL idle_in_transaction_session_timeout = '{}s'; SET LOCAL synchronize_seqscans = off; \
+        "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}{}; \
+         SET LOCAL lock_timeout = '{LOCK_S}s'; SET LOCAL synchronize_seqscans = off; \
          SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC'; \
          SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1",
-        limit_s.saturating_add(IDLE_GRACE_S)
+        limits(target, limit_s)
     )
+}
+
+/// How long its statements may take. The idle limit frees the server if this program dies without closing its sockets.
+fn limits(target: &PostgresTarget, limit_s: u32) -> String {
+    let statement_s = target.statement_timeout_s.min(limit_s).max(1);
+    let idle_s = limit_s.saturating_add(IDLE_GRACE_S);
+    format!("SET LOCAL statement_timeout = '{statement_s}s'; SET LOCAL idle_in_transaction_session_timeout = '{idle_s}s'")
 }
 
 fn lock(names: &[&PgName]) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chunk_port::ScanError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::error::DataFusionError;
@@ -92,6 +93,10 @@ impl RawTable for PgTable {
 
     fn can_blank(&self, column: usize) -> bool {
         self.schema.fields().get(column).is_some_and(|f| *f.data_type() == DataType::Utf8)
+    }
+
+    fn renew<'a>(&'a self, tag: &'a str, limit_s: u32) -> BoxFuture<'a, Result<bool, ScanError>> {
+        async move { self.snapshot.renew(tag, limit_s).await.map(|()| true) }.boxed()
     }
 
     fn read(&self, want: Want) -> Result<Arc<dyn RawScan>, DataFusionError> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use chunk_core::clock::SystemClock;
-use chunk_port::{Chunked, Frames, Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, Secrets, SourceColumn, Table};
+use chunk_port::{Chunked, Look, ScanError, ScanErrorKind, ScanOrder, Secrets, SourceColumn, Table};
 use chunk_wire::fetch::Query;
 
 use super::*;
@@ -32,13 +32,7 @@ impl Scanner for OneColumn {
             nullable: true,
         }])
     }
-    async fn inspect(&self, _: &Query, _: &[Table]) -> Result<Inspection, ScanError> {
-        Err(fault("not asked"))
-    }
-    async fn plan(&self, _: &ScanOrder) -> Result<ScanPlan, ScanError> {
-        Err(fault("not asked"))
-    }
-    async fn open(&self, _: ScanOrder) -> Result<Frames, ScanError> {
+    async fn look(&self, _: &Query, _: &[Table], _: &str) -> Result<Box<dyn Look>, ScanError> {
         Err(fault("not asked"))
     }
     async fn cut(&self, _: ScanOrder, _: u64) -> Result<Arc<dyn Chunked>, ScanError> {

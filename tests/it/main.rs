@@ -13,6 +13,7 @@ mod approval;
 mod attacks;
 mod big;
 mod browser;
+mod budgets;
 mod bundle;
 mod canary;
 mod chunks;

@@ -68,3 +68,5 @@ pub const CUT_HELD_MS: i64 = 2 * 60 * 1000;
 pub const DELIVERIES_RUNNING_MAX: usize = 64;
 /// Recordings that are read at once. Reading one lasts as long as a delivery at most.
 pub const REPLAYS_RUNNING_MAX: usize = 8;
+/// A day, as bounds for one count it.
+pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;

@@ -4,6 +4,7 @@
 //! (`approval::decide`, `identity::decide`, `delivery::decide`), give events, and the events are folded in; at start the same
 //! fold runs over the log. Maps are persistent, so a snapshot is a pointer and a failed commit costs nothing to forget.
 
+mod carried;
 mod directory;
 mod disposed;
 mod erased;
@@ -22,6 +23,7 @@ use chunk_wire::review::Verdict;
 use crate::anchor::Anchors;
 use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, ReviewEntry, SUSPENDED, SessionOpen, SubjectBind};
 use crate::recording::Recording;
+use carried::Carried;
 use directory::Directory;
 use remembered::Remembered;
 
@@ -107,6 +109,8 @@ pub(crate) struct Theirs {
     pub(crate) standing: imbl::OrdSet<u64>,
     /// What the identity provider said at their newest sign-in.
     pub(crate) claims: Option<Arc<SessionOpen>>,
+    /// What they were given today.
+    pub(crate) carried: Carried,
     /// Indices of their `session.open` entries, in order.
     pub(crate) sessions: imbl::Vector<u64>,
 }
@@ -234,7 +238,7 @@ impl State {
                     open.bytes = *bytes;
                 }
             }
-            Event::Outcome(outcome) => self.apply_outcome(index, outcome),
+            Event::Outcome(outcome) => self.apply_outcome(index, outcome, time_ms),
             Event::Ack { id, outcome, .. } => self.change(id, |request| {
                 for delivered in &mut request.deliveries {
                     if delivered.outcome.as_ref().is_some_and(|(at, _)| at == outcome) {
@@ -392,7 +396,7 @@ impl State {
         });
     }
 
-    fn apply_outcome(&mut self, index: u64, outcome: &OutcomeEntry) {
+    fn apply_outcome(&mut self, index: u64, outcome: &OutcomeEntry, time_ms: i64) {
         let Some(open) = self.open_intents.remove(&outcome.intent) else {
             return;
         };
@@ -404,6 +408,10 @@ impl State {
             };
             self.recordings.insert(outcome.intent, kept);
         }
+        // Of what a crash cut, nobody knows how much left; at most this did.
+        let bytes = outcome.bytes_max.unwrap_or(outcome.bytes);
+        let theirs = self.people.entry(open.intent.actor.clone()).or_default();
+        theirs.carried.add(&open.intent.datasets, outcome.rows, bytes, time_ms);
         let others = self.delivering(&open.request).next().is_some();
         self.change(&open.request, |request| {
             if let Some(delivered) = request.deliveries.iter_mut().find(|d| d.intent == outcome.intent) {

@@ -44,6 +44,12 @@ pub(crate) fn run(cx: &Context<'_>, args: &DescribeArgs) -> Result<()> {
                 figures::bytes(detail.bytes_max)
             ),
         );
+        let rows = detail.rows_per_day.map(|rows| figures::plural(rows, "row"));
+        let bytes = detail.bytes_per_day.map(figures::bytes);
+        let daily: Vec<String> = rows.into_iter().chain(bytes).collect();
+        if !daily.is_empty() {
+            facts.add("one day (UTC)", format!("{} at most, for each person", daily.join(" and ")));
+        }
         facts.add(
             "standing grant",
             match &detail.standing {

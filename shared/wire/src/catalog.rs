@@ -39,6 +39,12 @@ pub struct DatasetDetail {
     pub rows_max: u64,
     /// Bytes one fetch may carry at most.
     pub bytes_max: u64,
+    /// Rows one person may take in a day (UTC); absent where there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_day: Option<u64>,
+    /// Bytes one person may take in a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_day: Option<u64>,
     /// Terms of a standing grant at most; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<StandingTerms>,

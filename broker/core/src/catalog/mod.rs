@@ -58,6 +58,10 @@ pub struct Dataset {
     pub rows_max: u64,
     /// Bytes one fetch may carry.
     pub bytes_max: u64,
+    /// Rows one person may take in a day (UTC), over all their deliveries that read this.
+    pub rows_per_day: Option<u64>,
+    /// Bytes one person may take in a day.
+    pub bytes_per_day: Option<u64>,
     /// Seconds a pending request waits for reviewers.
     pub pending_s: i64,
     /// Seconds an approval may be used.
@@ -150,6 +154,8 @@ pub async fn describe(broker: &Broker, cx: &Context, caller: &Caller, name: &str
         recorded: dataset.recording == Keep::Content,
         rows_max: dataset.rows_max,
         bytes_max: dataset.bytes_max,
+        rows_per_day: dataset.rows_per_day,
+        bytes_per_day: dataset.bytes_per_day,
         standing: (dataset.standing_s_max > 0).then_some(StandingTerms {
             bytes: dataset.standing_bytes_max,
             duration_s: dataset.standing_s_max,

@@ -6,6 +6,7 @@
 //! `done` is durable; every other end is an error that the gateway must turn into a broken connection.
 
 mod cut;
+mod daily;
 mod guard;
 mod job;
 
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 pub(crate) use self::cut::Cuts;
 use self::cut::{Allowance, Held};
+use self::daily::Daily;
 use self::job::Job;
 use crate::approval::{self, Create, Upheld, not_found, session_open, standing, wrong_state};
 use crate::authorize::{Permit, in_force};
@@ -382,11 +384,15 @@ pub(crate) fn slot(broker: &Broker) -> Result<OwnedSemaphorePermit, Error> {
 /// When the request was used, ended or revoked in the meantime, or the log cannot be written. Nothing is read then.
 pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recorded, Error> {
     let (entry, policies) = (intent_entry(broker, &grant), grant.policies.clone());
+    let daily = Daily::of(&broker.settings.catalog, &entry.datasets);
+    let bounds = daily.clone();
     let committed = broker
         .log
-        .commit(Urgency::Normal, move |state, now_ms| decide_intent(state, entry, &policies, now_ms))
+        .commit(Urgency::Normal, move |state, now_ms| {
+            begin(state, entry, &policies, &bounds, now_ms)
+        })
         .await?;
-    recorded(&committed, grant)
+    recorded(&committed, grant, &daily)
 }
 
 /// Records a request that needs nobody's approval, its grant, that it is taken, and the intent, in one commit.
@@ -395,28 +401,40 @@ pub(crate) async fn record_intent(broker: &Broker, grant: Grant) -> Result<Recor
 /// When policies changed meanwhile, or the log cannot be written. Nothing is read then, and there is no request.
 pub(crate) async fn record_all(broker: &Broker, create: Create, grant: Grant) -> Result<Recorded, Error> {
     let (entry, policies) = (intent_entry(broker, &grant), grant.policies.clone());
+    let daily = Daily::of(&broker.settings.catalog, &entry.datasets);
+    let bounds = daily.clone();
     let decide = move |state: &State, now_ms: i64| {
         let mut events = approval::create(state, create, now_ms)?;
         let mut then = state.clone();
         for event in &events {
             then.apply(event, now_ms);
         }
-        events.append(&mut decide_intent(&then, entry, &policies, now_ms)?);
+        events.append(&mut begin(&then, entry, &policies, &bounds, now_ms)?);
         Ok(events)
     };
     let committed = broker.log.commit(Urgency::Normal, decide).await?;
-    recorded(&committed, grant)
+    recorded(&committed, grant, &daily)
+}
+
+/// Decides that reading begins, within what the day still allows.
+fn begin(state: &State, entry: IntentEntry, policies: &str, daily: &Daily, now_ms: i64) -> Result<Vec<Event>, Error> {
+    let events = decide_intent(state, entry, policies, now_ms)?;
+    if let Some(Event::Intent(entry)) = events.last() {
+        daily.may_begin(state, entry, now_ms)?;
+    }
+    Ok(events)
 }
 
 /// What a commit with an intent in it left behind.
-fn recorded(committed: &Committed, mut grant: Grant) -> Result<Recorded, Error> {
+fn recorded(committed: &Committed, mut grant: Grant, daily: &Daily) -> Result<Recorded, Error> {
     let lost = || Error::new(Code::Internal, "The intent is not in the state.");
     let request = committed.published.state.requests.get(&grant.approved.id).ok_or_else(lost)?;
     // The last of its command's events.
     let intent = committed.events.end.checked_sub(1).ok_or_else(lost)?;
-    grant.order.budget = budget_left(&committed.published.state, request, grant.approved.document.budget).ok_or_else(lost)?;
-    let open = committed.published.state.open_intents.get(&intent).ok_or_else(lost)?;
-    let time_ms = open.time_ms;
+    let state = &committed.published.state;
+    let time_ms = state.open_intents.get(&intent).ok_or_else(lost)?.time_ms;
+    let budget = budget_left(state, request, grant.approved.document.budget).ok_or_else(lost)?;
+    grant.order.budget = daily.narrowed(state, grant.caller.actor(), budget, time_ms);
     Ok(Recorded { grant, intent, time_ms })
 }
 

@@ -798,6 +798,8 @@ fn settings() -> Settings {
         labels: Vec::new(),
         rows_max: 1000,
         bytes_max: 1 << 30,
+        rows_per_day: None,
+        bytes_per_day: None,
         pending_s: 3600,
         grant_s: 600,
         standing_s_max: 8 * 3600,

@@ -3,6 +3,7 @@
 mod asking;
 mod changes;
 mod cutting;
+mod daily;
 mod emergency;
 mod ending;
 mod erasing;

@@ -139,6 +139,8 @@ fn dataset(
         1..=i64::MAX,
         i64::try_from(FETCH_BYTES_DEFAULT).ok()?,
     );
+    let rows_per_day = per_day(check, raw.rows_per_day, &format!("{path}.rows_per_day"));
+    let bytes_per_day = per_day(check, raw.bytes_per_day, &format!("{path}.bytes_per_day"));
     let pending_h = check.number(
         raw.pending_hours,
         &format!("{path}.pending_hours"),
@@ -210,6 +212,8 @@ fn dataset(
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,
+        rows_per_day,
+        bytes_per_day,
         pending_s: pending_h * 3600,
         grant_s: grant_m * 60,
         standing_s_max: u32::try_from(standing_h * 3600).ok()?,
@@ -217,6 +221,12 @@ fn dataset(
         standing_bytes_max: u64::try_from(standing_bytes_max).ok()?,
         recording: recording.unwrap_or_default(),
     })
+}
+
+/// A bound for a day, where there is one.
+fn per_day(check: &mut Check<'_>, field: At<i64>, path: &str) -> Option<u64> {
+    field.as_ref()?;
+    u64::try_from(check.number(field, path, 1..=i64::MAX, i64::MAX)).ok()
 }
 
 fn labels(check: &mut Check<'_>, field: At<Vec<String>>, path: &str) -> Vec<String> {

@@ -153,6 +153,8 @@ pub(super) struct RawDataset {
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,
+    pub(super) rows_per_day: At<i64>,
+    pub(super) bytes_per_day: At<i64>,
     pub(super) pending_hours: At<i64>,
     pub(super) grant_minutes: At<i64>,
     pub(super) standing_hours_max: At<i64>,

@@ -870,7 +870,7 @@ def unverified(e):
 
 def shape(d):
     q = d.get("query") if isinstance(d.get("query"), dict) else {}
-    parts = [q.get(k, Malformed) for k in ("kind", "dataset", "columns", "filter", "order_by", "text")]
+    parts = [q.get(k, Malformed) for k in ("kind", "dataset", "columns", "filter", "order_by", "text", "params")]
     parts += [d.get(k, Malformed) for k in ("datasets", "connections", "columns", "filtered", "row_filters", "format")]
     return ["" if x is Malformed else canon(x) for x in parts], q.get("limit") if is_nat(q.get("limit")) else None
 

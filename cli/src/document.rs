@@ -138,7 +138,7 @@ const CLOCK_SLACK_MS: i64 = 60_000;
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use chunk_wire::fetch::{Budget, Format, Requester, StandingView, Under};
+    use chunk_wire::fetch::{Budget, Format, Params, Requester, StandingView, Under};
 
     use super::*;
 
@@ -160,6 +160,7 @@ mod tests {
             filter: Some("total > 1".into()),
             order_by: None,
             limit: Some(5),
+            params: Params::new(),
         };
         PlanRequest {
             query,
@@ -241,6 +242,7 @@ mod tests {
                     filter: Some("total > 1".into()),
                     order_by: None,
                     limit: Some(5),
+                    params: Params::new(),
                 }
             }),
             ("filter", |d| {
@@ -250,9 +252,15 @@ mod tests {
                     filter: None,
                     order_by: None,
                     limit: Some(5),
+                    params: Params::new(),
                 }
             }),
-            ("sql", |d| d.query = Query::Sql { text: "select 1".into() }),
+            ("sql", |d| {
+                d.query = Query::Sql {
+                    text: "select 1".into(),
+                    params: Params::new(),
+                }
+            }),
             ("datasets", |d| d.datasets.push("people".into())),
             ("format", |d| d.format = Format::Parquet),
             ("reason", |d| d.reason = "another".into()),

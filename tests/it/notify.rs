@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, RequestView};
+use chunk_wire::fetch::{Format, Params, PlanAnswer, PlanRequest, Query, RequestView};
 use chunk_wire::review::Verdict;
 use serde_json::{Value, json};
 
@@ -109,6 +109,7 @@ fn secret_slice() -> Query {
         filter: Some("full_name = 'Canary Literal'".into()),
         order_by: None,
         limit: Some(5),
+        params: Params::new(),
     }
 }
 

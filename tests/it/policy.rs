@@ -1,7 +1,7 @@
 //! What policy permits, and what is not even said to exist.
 
 use chunk_wire::catalog::DatasetSummary;
-use chunk_wire::fetch::{Format, PlanAnswer, Query};
+use chunk_wire::fetch::{Format, Params, PlanAnswer, Query};
 
 use crate::support::api::{select, slice};
 use crate::support::oracle::Checkpoint;
@@ -162,6 +162,7 @@ fn policies_see_the_columns_the_rows_and_the_kind_of_statement() {
         filter: None,
         order_by: None,
         limit: Some(10),
+        params: Params::new(),
     };
     assert!(plan(&dana, &few(&["id", "city"])).json::<PlanAnswer>().document.is_some());
     assert_eq!(denied_by(&plan(&dana, &few(&["id", "birthday"]))), ["no-birthdays"]);
@@ -178,6 +179,7 @@ fn policies_see_the_columns_the_rows_and_the_kind_of_statement() {
         filter: None,
         order_by: None,
         limit: None,
+        params: Params::new(),
     };
     assert_eq!(denied_by(&plan(&dana, &everything)), ["not-too-much"]);
     assert_eq!(

@@ -11,7 +11,7 @@ use chunk_wire::problem::Code;
 
 use crate::authorize::{self, Asking};
 use crate::broker::Broker;
-use crate::catalog::{self, Dataset, govern, scan_error, visible};
+use crate::catalog::{self, Dataset, govern, scan_error, visible_in};
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
@@ -322,7 +322,8 @@ pub(crate) async fn plan(
 ) -> Result<Plan, Error> {
     check_bounds(&request)?;
     let asking = Asking::under(Arc::clone(&policies), broker, cx, &caller);
-    let known: Vec<Table> = visible(&asking).map(Dataset::table).collect();
+    let known: Vec<&Dataset> = visible_in(&asking, &request.query).collect();
+    let opened: Vec<Table> = known.iter().map(|d| d.table()).collect();
     let mut look = match broker
         .scanner
         .look(&request.query, &known, &format!("plan-{}", cx.request_id))
@@ -341,7 +342,7 @@ pub(crate) async fn plan(
     let mut datasets = Vec::new();
     let mut tables = Vec::new();
     for name in &inspection.datasets {
-        let dataset = visible(&asking).find(|d| d.name == *name).cloned();
+        let dataset = known.iter().find(|d| d.name == *name).map(|d| Dataset::clone(d));
         let (dataset, columns) = dataset.zip(look.columns(name)).ok_or_else(|| catalog::unknown(&asking, name))?;
         tables.push(govern(&asking, &dataset, &columns)?);
         datasets.push(dataset);
@@ -455,8 +456,14 @@ fn check_bounds(request: &PlanRequest) -> Result<(), Error> {
             let columns: usize = columns.iter().flatten().map(String::len).sum();
             columns + filter.as_ref().map_or(0, String::len) + order_by.as_ref().map_or(0, String::len)
         }
-        Query::Sql { text } => text.len(),
+        Query::Sql { text, .. } => text.len(),
     };
+    let params = request.query.params();
+    let sql = sql
+        + params
+            .iter()
+            .map(|(name, value)| name.len() + value.to_string().len())
+            .sum::<usize>();
     if sql > SQL_BYTES_MAX {
         return Err(Error::new(
             Code::LimitReached,

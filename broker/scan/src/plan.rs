@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chunk_port::{Inspection, ScanError, ScanErrorKind, ScanOrder, ScanPlan, SourceColumn, Table};
-use chunk_wire::fetch::Query;
+use chunk_wire::fetch::{Params, Query};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DFSchema;
@@ -54,17 +54,22 @@ enum Form {
 pub(crate) fn parse(state: &SessionState, query: &Query, known: &[&str]) -> Result<(Parsed, Vec<String>), ScanError> {
     match query {
         Query::Slice {
-            dataset, filter, order_by, ..
+            dataset,
+            filter,
+            order_by,
+            params,
+            ..
         } => {
             if !known.contains(&dataset.as_str()) {
                 return Err(register::unknown(dataset));
             }
+            sql::parameters_of_slice(params, [filter.as_deref(), order_by.as_deref()])?;
             let mut found = Named::default();
             if let Some(filter) = filter {
-                found = found.with(named(&sql::parse_filter(filter)?));
+                found = found.with(named(&sql::parse_filter(filter, params)?));
             }
             if let Some(order_by) = order_by {
-                found = found.with(named(&sql::parse_order(order_by)?));
+                found = found.with(named(&sql::parse_order(order_by, params)?));
             }
             let parsed = Parsed {
                 form: Form::Slice,
@@ -72,8 +77,8 @@ pub(crate) fn parse(state: &SessionState, query: &Query, known: &[&str]) -> Resu
             };
             Ok((parsed, vec![dataset.clone()]))
         }
-        Query::Sql { text } => {
-            let statement = sql::parse_select(text)?;
+        Query::Sql { text, params } => {
+            let statement = sql::parse_select(text, params)?;
             let references = register::references(state, &statement, known)?;
             let mut datasets: Vec<String> = references.iter().map(|r| r.dataset.clone()).collect();
             datasets.sort();
@@ -184,6 +189,7 @@ async fn logical(
                 filter,
                 order_by,
                 limit,
+                params,
             },
             _,
         ) => {
@@ -199,6 +205,7 @@ async fn logical(
                 filter.as_deref(),
                 order_by.as_deref(),
                 *limit,
+                params,
             )?
         }
         (Query::Sql { .. }, Form::Select(statement, references)) => {
@@ -349,7 +356,7 @@ impl Prepared {
 fn is_timeless(state: &SessionState, query: &Named, order: &ScanOrder) -> Result<bool, ScanError> {
     let mut names = query.clone();
     for filter in order.tables.iter().filter_map(|table| table.row_filter.as_deref()) {
-        names = names.with(named(&sql::parse_filter(filter)?));
+        names = names.with(named(&sql::parse_filter(filter, &Params::new())?));
     }
     let is_fixed = |name: &String| {
         let function = state.scalar_functions().get(name);
@@ -388,7 +395,7 @@ fn plan_row_filter(state: &SessionState, dataset: &str, text: &str, schema: &Sch
             operator,
         )
     };
-    let expr = sql::parse_filter(text).map_err(|e| failed(e.public))?;
+    let expr = sql::parse_filter(text, &Params::new()).map_err(|e| failed(e.public))?;
     let plan = || -> Result<RowFilter, DataFusionError> {
         let df_schema = Arc::new(DFSchema::try_from(Arc::clone(schema))?);
         let expr = state.create_logical_expr_from_sql_expr(ExprWithAlias { expr, alias: None }, &df_schema)?;

@@ -7,12 +7,14 @@
 mod check;
 pub(crate) mod functions;
 mod named;
+mod params;
 pub(crate) mod sized;
 mod touched;
 mod weight;
 
 use chunk_port::SQL_BYTES_MAX;
 use chunk_port::ScanError;
+use chunk_wire::fetch::Params;
 use datafusion::sql::sqlparser::ast::{Expr, OrderByExpr, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -24,43 +26,69 @@ use crate::engine::fault;
 pub(crate) use named::{Named, named};
 pub(crate) use touched::{Touched, touched};
 
-/// One SELECT statement, checked.
-pub(crate) fn parse_select(text: &str) -> Result<Statement, ScanError> {
-    let mut statements = parser(text)?.parse_statements().map_err(|e| fault::from_parser(&e))?;
-    let statement = match (statements.pop(), statements.is_empty()) {
+/// One SELECT statement with its parameters bound, checked.
+pub(crate) fn parse_select(text: &str, params: &Params) -> Result<Statement, ScanError> {
+    let tokens = tokens(text)?;
+    all_used(params, &[&tokens])?;
+    let mut statements = parser(tokens).parse_statements().map_err(|e| fault::from_parser(&e))?;
+    let mut statement = match (statements.pop(), statements.is_empty()) {
         (Some(statement), true) => statement,
         (Some(_), false) => return Err(fault::refused("one_statement", "more than one statement was given; send one")),
         (None, _) => return Err(fault::invalid("there is no statement")),
     };
+    params::bind(&mut statement, params)?;
     check::statement(&statement)?;
     Ok(statement)
 }
 
-/// One boolean expression, checked. It sees the columns of one dataset and nothing else, so it may hold no subquery.
-pub(crate) fn parse_filter(text: &str) -> Result<Expr, ScanError> {
-    let mut parser = parser(text)?;
-    let expr = parser
+/// One boolean expression with its parameters bound, checked. It sees the columns of one dataset and nothing else, so it may hold no
+/// subquery.
+pub(crate) fn parse_filter(text: &str, params: &Params) -> Result<Expr, ScanError> {
+    let mut parser = parser(tokens(text)?);
+    let mut expr = parser
         .parse_expr()
         .and_then(|e| end(&parser).map(|()| e))
         .map_err(|e| fault::from_parser(&e))?;
+    params::bind(&mut expr, params)?;
     check::expression(&expr)?;
     Ok(expr)
 }
 
-/// An ORDER BY list, checked.
-pub(crate) fn parse_order(text: &str) -> Result<Vec<OrderByExpr>, ScanError> {
-    let mut parser = parser(text)?;
-    let order = parser
+/// An ORDER BY list with its parameters bound, checked.
+pub(crate) fn parse_order(text: &str, params: &Params) -> Result<Vec<OrderByExpr>, ScanError> {
+    let mut parser = parser(tokens(text)?);
+    let mut order = parser
         .parse_comma_separated(Parser::parse_order_by_expr)
         .and_then(|o| end(&parser).map(|()| o))
         .map_err(|e| fault::from_parser(&e))?;
-    for item in &order {
+    for item in &mut order {
         if item.with_fill.is_some() {
             return Err(fault::refused("statement", "WITH FILL is not allowed"));
         }
+        params::bind(&mut item.expr, params)?;
         check::expression(&item.expr)?;
     }
     Ok(order)
+}
+
+/// Whether each parameter stands in one of the parts of a slice.
+pub(crate) fn parameters_of_slice(params: &Params, parts: [Option<&str>; 2]) -> Result<(), ScanError> {
+    let parts = parts.into_iter().flatten().map(tokens).collect::<Result<Vec<_>, _>>()?;
+    all_used(params, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// A value that stands nowhere is a mistake: a name misspelt, or a text that lost its condition.
+fn all_used(params: &Params, texts: &[&[TokenWithSpan]]) -> Result<(), ScanError> {
+    let named: Vec<_> = texts.iter().map(|tokens| params::names(tokens)).collect();
+    match params.keys().find(|name| named.iter().all(|names| !names.contains(*name))) {
+        None => Ok(()),
+        Some(name) => {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            Err(fault::invalid(format!(
+                "a value is given for the parameter `${shown}`, which stands nowhere"
+            )))
+        }
+    }
 }
 
 const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
@@ -71,7 +99,7 @@ const OPERATORS_MAX: usize = 4000;
 /// Set operations chain to the left without nesting for the parser.
 const SET_OPERATIONS_MAX: usize = 64;
 
-fn parser(text: &str) -> Result<Parser<'static>, ScanError> {
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, ScanError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(fault::refused("size", format_args!("the SQL is longer than {SQL_BYTES_MAX} bytes")));
     }
@@ -79,9 +107,13 @@ fn parser(text: &str) -> Result<Parser<'static>, ScanError> {
         .tokenize_with_location()
         .map_err(|e| fault::from_parser(&ParserError::TokenizerError(e.to_string())))?;
     bound(&tokens)?;
-    Ok(Parser::new(&DIALECT)
+    Ok(tokens)
+}
+
+fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    Parser::new(&DIALECT)
         .with_recursion_limit(NESTING_MAX)
-        .with_tokens_with_locations(tokens))
+        .with_tokens_with_locations(tokens)
 }
 
 fn bound(tokens: &[TokenWithSpan]) -> Result<(), ScanError> {
@@ -131,7 +163,7 @@ mod tests {
     use chunk_wire::problem::Position;
 
     fn refusal(text: &str) -> String {
-        let error = parse_select(text).unwrap_err();
+        let error = parse_select(text, &Params::new()).unwrap_err();
         assert_eq!(error.kind, ScanErrorKind::Refused, "{text}: {}", error.public);
         error.public
     }
@@ -198,13 +230,13 @@ mod tests {
             "SELECT \"Mixed Case\" FROM people p JOIN sales.orders o USING (id)",
             "VALUES (1), (2)",
         ] {
-            parse_select(text).unwrap();
+            parse_select(text, &Params::new()).unwrap();
         }
     }
 
     #[test]
     fn a_syntax_error_has_a_position() {
-        let error = parse_select("SELECT id\nFROM WHERE id = 1").unwrap_err();
+        let error = parse_select("SELECT id\nFROM WHERE id = 1", &Params::new()).unwrap_err();
         assert!(
             matches!(error.kind, ScanErrorKind::InvalidSql(Some(Position { line: 2, .. }))),
             "{error:?}"
@@ -213,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_one_expression_without_subqueries() {
-        parse_filter("id > 5 AND lower(name) = 'a'").unwrap();
+        parse_filter("id > 5 AND lower(name) = 'a'", &Params::new()).unwrap();
         for text in [
             "id > 5; DROP TABLE x",
             "id > 5 ORDER BY id",
@@ -222,15 +254,15 @@ mod tests {
             "EXISTS (SELECT 1)",
             "",
         ] {
-            parse_filter(text).unwrap_err();
+            parse_filter(text, &Params::new()).unwrap_err();
         }
     }
 
     #[test]
     fn an_order_is_a_list() {
-        assert_eq!(parse_order("placed_at desc nulls last, order_id").unwrap().len(), 2);
+        assert_eq!(parse_order("placed_at desc nulls last, order_id", &Params::new()).unwrap().len(), 2);
         for text in ["id LIMIT 1", "id; SELECT 1", "(SELECT 1)", ""] {
-            parse_order(text).unwrap_err();
+            parse_order(text, &Params::new()).unwrap_err();
         }
     }
 
@@ -246,17 +278,21 @@ mod tests {
             )
         };
         let twice = |n: usize| format!("SELECT p.x FROM c{n} p, c{n} q");
-        parse_select(&chain(5, &twice)).unwrap();
+        parse_select(&chain(5, &twice), &Params::new()).unwrap();
         refusal(&chain(40, &twice));
         refusal(&chain(40, &|n| format!("SELECT p.x FROM C{n} p JOIN \"c{n}\" q ON true")));
         refusal(&chain(40, &|n| format!("SELECT x FROM c{n} UNION ALL SELECT x FROM c{n}")));
         refusal(&chain(40, &|n| format!("SELECT x FROM c{n} WHERE x IN (SELECT x FROM c{n})")));
         refusal(&chain(40, &|n| format!("WITH d AS (SELECT x FROM c{n}) SELECT a.x FROM d a, d b")));
-        parse_select(&chain(40, &|n| format!("SELECT x FROM c{n}"))).unwrap();
+        parse_select(&chain(40, &|n| format!("SELECT x FROM c{n}")), &Params::new()).unwrap();
         refusal(&chain(70, &|n| format!("SELECT x FROM c{n}")));
         let many: Vec<String> = (0..7000).map(|n| format!("c a{n}")).collect();
         refusal(&format!("WITH c AS (SELECT 1 AS x) SELECT 1 FROM {}", many.join(",")));
-        parse_select("WITH people AS (SELECT id FROM people) SELECT * FROM people p JOIN people q USING (id)").unwrap();
+        parse_select(
+            "WITH people AS (SELECT id FROM people) SELECT * FROM people p JOIN people q USING (id)",
+            &Params::new(),
+        )
+        .unwrap();
     }
 
     #[test]
@@ -272,8 +308,12 @@ mod tests {
         refusal("SELECT lag(name, 1000000) OVER () FROM people");
         refusal("SELECT sum(id) OVER (ORDER BY id ROWS 1000000 PRECEDING) FROM people");
         refusal("SELECT sum(id) OVER w FROM people WINDOW w AS (ORDER BY id GROUPS BETWEEN CURRENT ROW AND 1000000 FOLLOWING)");
-        parse_select("SELECT sum(id) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 5 FOLLOWING) FROM people").unwrap();
+        parse_select(
+            "SELECT sum(id) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 5 FOLLOWING) FROM people",
+            &Params::new(),
+        )
+        .unwrap();
         let list: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
-        parse_select(&format!("SELECT * FROM people WHERE id IN ({})", list.join(","))).unwrap();
+        parse_select(&format!("SELECT * FROM people WHERE id IN ({})", list.join(",")), &Params::new()).unwrap();
     }
 }

@@ -17,7 +17,7 @@ use chunk_port::{
     DateUnit, FileFormat, Frames, GovernedColumn, GovernedTable, Inspection, Look, Mask, MaskCount, MaskKey, ScanError, ScanOrder,
     ScanPlan, Scanner, Secrets, Source, Table, Treatment,
 };
-use chunk_wire::fetch::{Budget, Format, Query};
+use chunk_wire::fetch::{Budget, Format, Params, Query};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListBuilder, StringArray, StringBuilder};
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -326,7 +326,10 @@ pub(super) fn people_values() -> String {
 }
 
 pub(super) fn sql(text: &str) -> Query {
-    Query::Sql { text: text.to_owned() }
+    Query::Sql {
+        text: text.to_owned(),
+        params: Params::new(),
+    }
 }
 
 pub(super) fn slice(dataset: &str, columns: Option<&[&str]>, filter: Option<&str>, order_by: Option<&str>, limit: Option<u64>) -> Query {
@@ -336,6 +339,7 @@ pub(super) fn slice(dataset: &str, columns: Option<&[&str]>, filter: Option<&str
         filter: filter.map(str::to_owned),
         order_by: order_by.map(str::to_owned),
         limit,
+        params: Params::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chunk_wire::fetch::{Format, Query, StandingRequest, StandingTerms, StandingView};
+use chunk_wire::fetch::{Format, Param, Params, Query, StandingRequest, StandingTerms, StandingView};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
@@ -24,6 +24,44 @@ pub(crate) struct SliceArgs {
     /// Rows at most.
     #[arg(long, conflicts_with = "sql", value_name = "N")]
     limit: Option<u64>,
+    /// Value of a parameter: what stands as `$NAME` in the SQL. A number, `true`, `false` and `null` are what they look like, all else is text.
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = typed)]
+    params: Vec<(String, Param)>,
+    /// The same, and the value is text whatever it looks like.
+    #[arg(long = "param-text", value_name = "NAME=VALUE", value_parser = as_text)]
+    texts: Vec<(String, Param)>,
+}
+
+/// `NAME=VALUE`, where the value is what it looks like.
+fn typed(text: &str) -> std::result::Result<(String, Param), String> {
+    let (name, value) = named(text)?;
+    let param = match value {
+        "null" => Param::Null,
+        "true" => Param::Boolean(true),
+        "false" => Param::Boolean(false),
+        value if is_number(value) => Param::Number(value.to_owned()),
+        value => Param::Text(value.to_owned()),
+    };
+    Ok((name.to_owned(), param))
+}
+
+fn as_text(text: &str) -> std::result::Result<(String, Param), String> {
+    let (name, value) = named(text)?;
+    Ok((name.to_owned(), Param::Text(value.to_owned())))
+}
+
+fn named(text: &str) -> std::result::Result<(&str, &str), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let name = name.strip_prefix('$').unwrap_or(name);
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err("a parameter's name has letters, digits and underscores".to_owned());
+    }
+    Ok((name, value))
+}
+
+/// A number as JSON writes it: `007` is none, so codes keep their zeros.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
 /// Terms of a standing grant, the same for `plan` and `fetch`.
@@ -73,7 +111,23 @@ pub(crate) enum FormatArg {
 impl SliceArgs {
     /// Whether nothing of a slice was said.
     pub(crate) fn is_empty(&self) -> bool {
-        self.columns.is_none() && self.filter.is_none() && self.order_by.is_none() && self.limit.is_none()
+        self.columns.is_none()
+            && self.filter.is_none()
+            && self.order_by.is_none()
+            && self.limit.is_none()
+            && self.params.is_empty()
+            && self.texts.is_empty()
+    }
+
+    /// The parameters' values.
+    fn params(&self) -> Result<Params> {
+        let mut params = Params::new();
+        for (name, value) in self.params.iter().chain(&self.texts) {
+            if params.insert(name.clone(), value.clone()).is_some() {
+                return Err(Failure::usage(format!("the parameter `{name}` has two values")).why("give each one once"));
+            }
+        }
+        Ok(params)
     }
 
     /// The query, from either form.
@@ -82,7 +136,10 @@ impl SliceArgs {
     /// When nothing is asked for, or a column has no name.
     pub(crate) fn query(&self, dataset: Option<&str>, sql: Option<&str>) -> Result<Query> {
         match (dataset, sql) {
-            (_, Some(text)) => Ok(Query::Sql { text: text.to_owned() }),
+            (_, Some(text)) => Ok(Query::Sql {
+                text: text.to_owned(),
+                params: self.params()?,
+            }),
             (Some(dataset), None) => {
                 let columns: Option<Vec<String>> = self
                     .columns
@@ -99,6 +156,7 @@ impl SliceArgs {
                     filter: self.filter.clone(),
                     order_by: self.order_by.clone(),
                     limit: self.limit,
+                    params: self.params()?,
                 })
             }
             (None, None) => Err(Failure::usage("nothing is asked for")
@@ -151,14 +209,15 @@ pub(crate) fn left(view: &StandingView, now_ms: i64) -> String {
 
 /// A query in one line or a few, for people.
 pub(crate) fn words(query: &Query) -> String {
-    match query {
-        Query::Sql { text } => text.clone(),
+    let mut words = match query {
+        Query::Sql { text, .. } => text.clone(),
         Query::Slice {
             dataset,
             columns,
             filter,
             order_by,
             limit,
+            ..
         } => {
             let mut words = format!(
                 "{} of {dataset}",
@@ -178,7 +237,11 @@ pub(crate) fn words(query: &Query) -> String {
             }
             words
         }
+    };
+    for (name, value) in query.params() {
+        words.push_str(&format!("\nwith ${name} = {value}"));
     }
+    words
 }
 
 #[cfg(test)]
@@ -203,11 +266,34 @@ mod tests {
             filter: Some("a > 1".into()),
             order_by: None,
             limit: Some(5),
+            params: Params::from([("from".to_owned(), Param::Text("it's".to_owned()))]),
         };
         insta::assert_snapshot!(words(&query), @r"
         a, b of orders
         where a > 1
         limit 5
+        with $from = 'it''s'
         ");
+    }
+
+    #[test]
+    fn a_parameters_value_is_what_it_looks_like_unless_told_otherwise() {
+        for (text, param) in [
+            ("a=5", Param::Number("5".to_owned())),
+            ("$a=-0.5e3", Param::Number("-0.5e3".to_owned())),
+            ("a=007", Param::Text("007".to_owned())),
+            ("a=5 ", Param::Text("5 ".to_owned())),
+            ("a=true", Param::Boolean(true)),
+            ("a=null", Param::Null),
+            ("a=NULL", Param::Text("NULL".to_owned())),
+            ("a=", Param::Text(String::new())),
+            ("a=b=c", Param::Text("b=c".to_owned())),
+        ] {
+            assert_eq!(typed(text), Ok(("a".to_owned(), param)), "{text}");
+        }
+        assert_eq!(as_text("a=5"), Ok(("a".to_owned(), Param::Text("5".to_owned()))));
+        for text in ["a", "=5", "a b=5", "ä=5"] {
+            assert!(typed(text).is_err(), "{text}");
+        }
     }
 }

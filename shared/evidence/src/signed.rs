@@ -97,7 +97,8 @@ pub(crate) struct Shape {
 impl Shape {
     pub(crate) fn of(document: Raw<'_>) -> Self {
         let query = document.get("query");
-        let of_query = ["kind", "dataset", "columns", "filter", "order_by", "text"].map(|name| query.and_then(|query| query.get(name)));
+        let of_query =
+            ["kind", "dataset", "columns", "filter", "order_by", "text", "params"].map(|name| query.and_then(|query| query.get(name)));
         let around = ["datasets", "connections", "columns", "filtered", "row_filters", "format"].map(|name| document.get(name));
         let mut bytes = Vec::new();
         for member in of_query.into_iter().chain(around) {

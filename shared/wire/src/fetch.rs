@@ -31,12 +31,58 @@ pub enum Query {
         /// Rows at most.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u64>,
+        /// Values of the parameters (`$name`) in `filter` and `order_by`.
+        #[serde(default, skip_serializing_if = "Params::is_empty")]
+        params: Params,
     },
     /// One SELECT statement over datasets; it sees masked values only.
     Sql {
         /// The statement.
         text: String,
+        /// Values of the parameters (`$name`) in it.
+        #[serde(default, skip_serializing_if = "Params::is_empty")]
+        params: Params,
     },
+}
+
+/// Values of parameters by their names, without the `$`. They are bound as constants, never read as SQL.
+pub type Params = BTreeMap<String, Param>;
+
+/// The value of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Param {
+    /// NULL.
+    Null,
+    /// TRUE or FALSE.
+    Boolean(bool),
+    /// A number as SQL writes it: `-12`, `0.5`, `1e9`.
+    Number(String),
+    /// A text; compared with a date it is a date.
+    Text(String),
+}
+
+impl std::fmt::Display for Param {
+    /// As SQL writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Param::Null => f.write_str("NULL"),
+            Param::Boolean(value) => write!(f, "{value}"),
+            Param::Number(text) => f.write_str(text),
+            Param::Text(text) => write!(f, "'{}'", text.replace('\'', "''")),
+        }
+    }
+}
+
+impl Query {
+    /// Values of its parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        match self {
+            Query::Slice { params, .. } | Query::Sql { params, .. } => params,
+        }
+    }
 }
 
 /// The encoding of the delivered bytes.
@@ -547,12 +593,21 @@ mod tests {
 
     #[test]
     fn a_query_is_within_another_only_by_a_smaller_limit() {
+        let sql = |text: &str| Query::Sql {
+            text: text.into(),
+            params: Params::new(),
+        };
+        let with = |name: &str| Query::Sql {
+            text: "select 1".into(),
+            params: Params::from([(name.to_owned(), Param::Null)]),
+        };
         let slice = |filter: Option<&str>, limit| Query::Slice {
             dataset: "orders".into(),
             columns: None,
             filter: filter.map(str::to_owned),
             order_by: None,
             limit,
+            params: Params::new(),
         };
         for (this, that, within) in [
             (slice(None, None), slice(None, None), true),
@@ -562,13 +617,12 @@ mod tests {
             (slice(None, None), slice(None, Some(5)), false),
             (slice(Some("a"), None), slice(None, None), false),
             (slice(None, None), slice(Some("a"), None), false),
-            (Query::Sql { text: "select 1".into() }, Query::Sql { text: "select 1".into() }, true),
-            (
-                Query::Sql { text: "select 1 ".into() },
-                Query::Sql { text: "select 1".into() },
-                false,
-            ),
-            (slice(None, None), Query::Sql { text: "select 1".into() }, false),
+            (sql("select 1"), sql("select 1"), true),
+            (sql("select 1 "), sql("select 1"), false),
+            (slice(None, None), sql("select 1"), false),
+            (with("a"), with("a"), true),
+            (with("a"), with("b"), false),
+            (sql("select 1"), with("a"), false),
         ] {
             assert_eq!(this.is_within(&that), within, "{this:?} {that:?}");
         }

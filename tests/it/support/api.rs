@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chunk_evidence::dsse::{Envelope, EnvelopeSignature};
 use chunk_wire::dpop::{self, ProofClaims};
-use chunk_wire::fetch::{Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
+use chunk_wire::fetch::{Format, Params, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
 use chunk_wire::problem::Problem;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
 use chunk_wire::session::{ClientInfo, OpenSession, SessionTokens};
@@ -447,12 +447,16 @@ pub(crate) fn slice(dataset: &str, filter: Option<&str>, limit: Option<u64>) -> 
         filter: filter.map(Into::into),
         order_by: None,
         limit,
+        params: Params::new(),
     }
 }
 
 /// One SELECT.
 pub(crate) fn select(text: &str) -> Query {
-    Query::Sql { text: text.into() }
+    Query::Sql {
+        text: text.into(),
+        params: Params::new(),
+    }
 }
 
 /// Signs a person in at the identity provider by device code and returns the ID token.

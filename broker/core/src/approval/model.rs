@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use chunk_evidence::encode::{sha256, sha256_hex};
-use chunk_wire::fetch::{Budget, Format, Query, RequestDocument, Requester, StandingTerms, Under};
+use chunk_wire::fetch::{Budget, Format, Params, Query, RequestDocument, Requester, StandingTerms, Under};
 use chunk_wire::id::{ActorId, FetchId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use chunk_wire::session::{ClientInfo, Person};
@@ -318,7 +318,10 @@ impl Place {
         };
         let document = RequestDocument {
             v: 1,
-            query: Query::Sql { text: "select 1".into() },
+            query: Query::Sql {
+                text: "select 1".into(),
+                params: Params::new(),
+            },
             datasets: vec!["orders".into()],
             connections: vec!["shop".into()],
             columns: Vec::new(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
-use chunk_wire::fetch::StandingTerms;
+use chunk_wire::fetch::{Query, StandingTerms};
 use chunk_wire::problem::Code;
 
 use crate::authorize::Asking;
@@ -182,6 +182,21 @@ pub(crate) fn unknown(asking: &Asking<'_>, name: &str) -> Error {
 pub(crate) fn visible<'a>(asking: &'a Asking<'_>) -> impl Iterator<Item = &'a Dataset> {
     let datasets = asking.broker.settings.catalog.datasets.values();
     datasets.filter(|d| asking.may(Action::Describe, &d.resource()))
+}
+
+/// Those that a query may name, of the datasets that this caller may know of. Policy is asked only about names that stand in the query: there
+/// may be thousands of others.
+pub(crate) fn visible_in<'a>(asking: &'a Asking<'_>, query: &Query) -> impl Iterator<Item = &'a Dataset> {
+    let text = match query {
+        Query::Slice { dataset, .. } => Err(dataset.clone()),
+        Query::Sql { text, .. } => Ok(text.to_lowercase()),
+    };
+    let named = move |dataset: &&Dataset| match &text {
+        Ok(sql) => sql.contains(&dataset.name),
+        Err(name) => dataset.name == *name,
+    };
+    let datasets = asking.broker.settings.catalog.datasets.values();
+    datasets.filter(named).filter(|d| asking.may(Action::Describe, &d.resource()))
 }
 
 /// Columns of datasets, kept for a while: metadata, asked of the source when first needed.

@@ -4,7 +4,7 @@
 
 use chunk_evidence::leaf::Kind;
 use chunk_evidence::views::short;
-use chunk_wire::fetch::{Query, RequestState};
+use chunk_wire::fetch::{Params, Query, RequestState};
 use chunk_wire::id::SessionId;
 use chunk_wire::review::Verdict;
 use chunk_wire::session::Person;
@@ -248,16 +248,26 @@ fn who(person: &Person) -> Who {
     }
 }
 
+/// The values of parameters.
+fn given(params: &Params) -> String {
+    let given: Vec<String> = params.iter().map(|(name, value)| format!("${name} = {value}")).collect();
+    if given.is_empty() {
+        return String::new();
+    }
+    format!(" with {}", given.join(", "))
+}
+
 /// What is asked for, in one line.
 fn query(query: &Query) -> String {
     match query {
-        Query::Sql { text } => text.clone(),
+        Query::Sql { text, .. } => format!("{text}{}", given(query.params())),
         Query::Slice {
             dataset,
             columns,
             filter,
             order_by,
             limit,
+            params,
         } => {
             let columns = columns
                 .as_ref()
@@ -271,7 +281,7 @@ fn query(query: &Query) -> String {
             if let Some(limit) = limit {
                 text.push_str(&format!(" limit {limit}"));
             }
-            text
+            text + &given(params)
         }
     }
 }

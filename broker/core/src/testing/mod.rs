@@ -21,7 +21,7 @@ use chunk_log::data_keys::DataKeys;
 use chunk_log::journal::{AppendError, Journal, JournalReader, ReadError, Record, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_wire::dpop::{self, ProofClaims};
-use chunk_wire::fetch::{ChunkQuery, Format, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
+use chunk_wire::fetch::{ChunkQuery, Format, Params, PlanAnswer, PlanRequest, Query, REQUEST_PAYLOAD_TYPE, RequestView, SubmitRequest};
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
 use chunk_wire::session::{ClientInfo, OpenBrowserSession, OpenSession, RefreshSession, SessionTokens, SignIn};
@@ -868,6 +868,7 @@ pub(crate) fn slice(dataset: &str) -> PlanRequest {
             filter: None,
             order_by: None,
             limit: None,
+            params: Params::new(),
         },
         format: Format::Csv,
         reason: "incident 42".into(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chunk_wire::fetch::Params;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
@@ -23,6 +24,7 @@ pub(super) fn plan(
     filter: Option<&str>,
     order_by: Option<&str>,
     limit: Option<u64>,
+    params: &Params,
 ) -> Result<LogicalPlan, DataFusionError> {
     let name = TableReference::bare(dataset);
     let mut builder = LogicalPlanBuilder::scan(name.clone(), provider_as_source(Arc::clone(table)), None)?;
@@ -32,13 +34,13 @@ pub(super) fn plan(
         Ok::<Expr, DataFusionError>(planned)
     };
     if let Some(filter) = filter {
-        let expr = sql::parse_filter(filter).map_err(fault::carry)?;
+        let expr = sql::parse_filter(filter, params).map_err(fault::carry)?;
         let planned = expression(&builder, expr)?;
         builder = builder.filter(planned)?;
     }
     if let Some(order) = order_by {
         let mut keys = Vec::new();
-        for item in sql::parse_order(order).map_err(fault::carry)? {
+        for item in sql::parse_order(order, params).map_err(fault::carry)? {
             let ascending = item.options.asc.unwrap_or(true);
             let nulls_first = item.options.nulls_first.unwrap_or(!ascending);
             let key = expression(&builder, item.expr)?;

@@ -178,7 +178,7 @@ impl Visitor for Fence {
             Expr::BinaryOp { op, right, .. } if is_regex(op) && !is_text(right) => pattern(),
             Expr::SimilarTo { pattern: text, .. } | Expr::RLike { pattern: text, .. } if !is_text(text) => pattern(),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
-                ControlFlow::Break(Box::new(fault::invalid("parameters such as $1 are not supported; write the value")))
+                ControlFlow::Break(Box::new(fault::invalid("a parameter is written $name; `?` is none")))
             }
             Expr::Array(_) | Expr::Lambda(_) | Expr::Struct { .. } | Expr::Dictionary(_) | Expr::Map(_) => {
                 stop("nested_values", "arrays, structs and maps are not allowed")

@@ -99,6 +99,8 @@ impl Visitor for Named {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use chunk_wire::fetch::Params;
+
     use crate::sql::{parse_filter, parse_select};
 
     #[test]
@@ -117,11 +119,14 @@ mod tests {
             ("position('a' IN name) = 1", &["instr", "position", "strpos"]),
             ("id > 1 AND name = 'a'", &[]),
         ] {
-            let found = named(&parse_filter(filter).unwrap());
+            let found = named(&parse_filter(filter, &Params::new()).unwrap());
             let found: Vec<&str> = found.functions.iter().map(String::as_str).collect();
             assert_eq!(found, names, "{filter}");
         }
-        let statement = parse_select("WITH a AS (SELECT upper(x) AS x FROM t) SELECT (SELECT max(x) FROM a) FROM t ORDER BY lower(y)");
+        let statement = parse_select(
+            "WITH a AS (SELECT upper(x) AS x FROM t) SELECT (SELECT max(x) FROM a) FROM t ORDER BY lower(y)",
+            &Params::new(),
+        );
         let found = named(&statement.unwrap());
         assert_eq!(found.functions.into_iter().collect::<Vec<_>>(), ["lower", "max", "upper"]);
     }

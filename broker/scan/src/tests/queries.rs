@@ -1,6 +1,7 @@
 //! Expected rows, names, estimates, and what is refused.
 
 use chunk_port::ScanErrorKind;
+use chunk_wire::fetch::Param;
 use chunk_wire::problem::Position;
 
 use super::*;
@@ -488,4 +489,66 @@ async fn a_look_plans_no_other_query_than_its_own() {
         .await
         .unwrap();
     assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_constants_above_the_mask() {
+    let house = house();
+    let masked = house.masked_people().await;
+    let given = |text: &str, params: &[(&str, Param)]| Query::Sql {
+        text: text.to_owned(),
+        params: params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    };
+    let number = |text: &str| Param::Number(text.to_owned());
+    let text = |text: &str| Param::Text(text.to_owned());
+    for (query, same) in [
+        (
+            given(
+                "SELECT id FROM people WHERE id >= $from ORDER BY id LIMIT $n",
+                &[("from", number("2")), ("n", number("2"))],
+            ),
+            "SELECT id FROM people WHERE id >= 2 ORDER BY id LIMIT 2",
+        ),
+        (
+            given(
+                "SELECT id FROM people WHERE born < $day AND region = $1 ORDER BY id",
+                &[("day", text("1976-01-01")), ("1", text("eu"))],
+            ),
+            "SELECT id FROM people WHERE born < '1976-01-01' AND region = 'eu' ORDER BY id",
+        ),
+        (
+            given("SELECT count(*) AS n FROM people WHERE (name = $x) IS NULL", &[("x", Param::Null)]),
+            "SELECT count(*) AS n FROM people WHERE (name = NULL) IS NULL",
+        ),
+        // A raw value, as a constant, finds no masked one.
+        (
+            given("SELECT id FROM people WHERE ssn = $x", &[("x", text(SSNS[0]))]),
+            "SELECT id FROM people WHERE false",
+        ),
+    ] {
+        let expected = house.csv(sql(same), vec![masked.clone()]).await.unwrap();
+        assert_eq!(house.csv(query, vec![masked.clone()]).await.unwrap(), expected, "{same}");
+    }
+    let sliced = |filter: &str, order: &str, params: &[(&str, Param)]| Query::Slice {
+        dataset: "people".to_owned(),
+        columns: Some(vec!["id".to_owned()]),
+        filter: Some(filter.to_owned()),
+        order_by: Some(order.to_owned()),
+        limit: None,
+        params: params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    };
+    let query = sliced("id > $low", "abs(id - $near), id", &[("low", number("1")), ("near", number("4"))]);
+    assert_eq!(house.csv(query, vec![masked.clone()]).await.unwrap(), "id\n4\n3\n5\n2\n6\n");
+    for (query, why) in [
+        (sliced("id > $low", "id", &[]), "`$low`"),
+        (sliced("id > 1", "id", &[("low", number("1"))]), "`$low`"),
+        (sliced("id > ?", "id", &[]), "$name"),
+        (given("SELECT $x FROM people", &[("x", text("a")), ("y", Param::Null)]), "`$y`"),
+    ] {
+        let error = house.plan(query, vec![masked.clone()]).await.unwrap_err();
+        assert!(
+            matches!(error.kind, ScanErrorKind::InvalidSql(_)) && error.public.contains(why),
+            "{why}: {error:?}"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use chunk_evidence::body::Group;
 use chunk_log::journal::Urgency;
-use chunk_wire::fetch::{PlanRequest, Query, RequestState};
+use chunk_wire::fetch::{Params, PlanRequest, Query, RequestState};
 use chunk_wire::id::{ActorId, SessionId};
 use chunk_wire::problem::Code;
 
@@ -135,6 +135,7 @@ async fn numbers_that_no_entry_can_hold_are_refused_or_rounded_before_they_reach
             filter: None,
             order_by: None,
             limit: Some(most),
+            params: Params::new(),
         },
         ..slice("customers")
     };

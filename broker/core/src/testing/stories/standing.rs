@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use chunk_evidence::encode::sha256;
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, Query, RequestDocument, RequestState, RequestView, StandingRequest};
+use chunk_wire::fetch::{Params, PlanAnswer, PlanRequest, Query, RequestDocument, RequestState, RequestView, StandingRequest};
 use chunk_wire::problem::Code;
 use chunk_wire::review::{Verdict, Withdraw};
 
@@ -32,6 +32,7 @@ fn limited(limit: u64) -> PlanRequest {
         filter: None,
         order_by: None,
         limit: Some(limit),
+        params: Params::new(),
     };
     PlanRequest {
         query,
@@ -175,6 +176,7 @@ async fn another_shape_and_another_person_ask_anew_and_cannot_claim_the_grant() 
             filter: Some("city = 'Ulm'".into()),
             order_by: None,
             limit: None,
+            params: Params::new(),
         },
         ..slice("customers")
     };

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN};
 use crate::policy::{Circumstances, PolicySet};
-use chunk_port::{GovernedTable, Inspection, Look, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
+use chunk_port::{GovernedTable, Inspection, Look, Mask, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
 ///
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// Its tables, open at their sources.
     look: Looking,
     budget: Budget,
-    class_masks: BTreeMap<String, Treatment>,
+    class_masks: BTreeMap<String, Mask>,
     /// Terms of the standing grant that is asked for.
     standing: Option<StandingTerms>,
     /// The standing grant of which this is a use.
@@ -287,8 +287,9 @@ impl Plan {
     }
 
     fn classes_mask(&self, column: &DocumentColumn) -> Option<Treatment> {
-        let class = column.class.as_ref()?;
-        self.class_masks.get(class).cloned()
+        let mask = self.class_masks.get(column.class.as_ref()?)?;
+        let dataset = self.datasets.iter().find(|d| d.name == column.dataset)?;
+        Some(Treatment::Mask(mask.of_subjects(dataset.subject.as_deref())))
     }
 
     fn document_columns(&self) -> Vec<DocumentColumn> {
@@ -376,7 +377,7 @@ pub(crate) async fn plan(
         .catalog
         .classes
         .values()
-        .map(|c| (c.name.clone(), Treatment::Mask(c.mask.clone())))
+        .map(|c| (c.name.clone(), c.mask.clone()))
         .collect();
     Ok(Plan {
         caller,

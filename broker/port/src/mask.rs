@@ -20,6 +20,8 @@ pub enum Treatment {
 pub enum Mask {
     /// Text becomes `[redacted]`; every other type becomes null.
     Redact,
+    /// The column is not there.
+    Drop,
     /// Text keeps its first and last characters (Unicode scalar values); each one between becomes `*`. A value not longer
     /// than what would be kept is redacted whole, as is any other type.
     Partial {
@@ -29,9 +31,23 @@ pub enum Mask {
         keep_last: u8,
     },
     /// The value's text form becomes `tok_` + 26 characters of base 32 of HMAC-SHA-256 under the class's key (128 bits).
+    ///
+    /// Where the form is preserved, the digits of a number, or of a text of digits and what stands between them, are encrypted by FF1
+    /// instead (NIST SP 800-38G), and anything else is redacted.
     Tokenize {
         /// Key.
         key: Arc<MaskKey>,
+        /// Whether a number becomes a number of the same form.
+        preserve: bool,
+    },
+    /// Dates and times move by days, the same for all that belong to one subject, and never by none; every other type is redacted.
+    Shift {
+        /// Key.
+        key: Arc<MaskKey>,
+        /// Days that a date moves at most, forward or back.
+        days_max: u32,
+        /// The column of the same table that says whose a date is; empty until a dataset says which.
+        by: String,
     },
     /// Dates and times fall back to the start of their unit; numbers to the floor of their bucket; text keeps a prefix.
     Generalize {
@@ -73,6 +89,18 @@ impl std::fmt::Debug for MaskKey {
     }
 }
 
+impl Mask {
+    /// The same for a table whose rows belong to the subjects that this column names.
+    #[must_use]
+    pub fn of_subjects(&self, column: Option<&str>) -> Mask {
+        let mut mask = self.clone();
+        if let (Mask::Shift { by, .. }, Some(column)) = (&mut mask, column) {
+            column.clone_into(by);
+        }
+        mask
+    }
+}
+
 impl Treatment {
     /// Whether the caller sees the source's own values.
     #[must_use]
@@ -83,7 +111,7 @@ impl Treatment {
 
 impl std::fmt::Display for Treatment {
     /// The words used in request documents, receipts and `describe`: `open`, `reveal`, `redact`, `partial(0,4)`,
-    /// `tokenize(pii.email/1)`, `generalize(month,10,3)`, `scan`.
+    /// `tokenize(pii.email/1)`, `tokenize(pii.card/1,form)`, `shift(pii.birth/1,180,customer_id)`, `generalize(month,10,3)`, `scan`, `drop`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Treatment::Open => f.write_str("open"),
@@ -99,7 +127,10 @@ impl std::fmt::Display for Mask {
         match self {
             Mask::Redact => f.write_str("redact"),
             Mask::Partial { keep_first, keep_last } => write!(f, "partial({keep_first},{keep_last})"),
-            Mask::Tokenize { key } => write!(f, "tokenize({})", key.id),
+            Mask::Drop => f.write_str("drop"),
+            Mask::Tokenize { key, preserve: false } => write!(f, "tokenize({})", key.id),
+            Mask::Tokenize { key, preserve: true } => write!(f, "tokenize({},form)", key.id),
+            Mask::Shift { key, days_max, by } => write!(f, "shift({},{days_max},{by})", key.id),
             Mask::Generalize { date, bucket, prefix } => {
                 let date = match date {
                     DateUnit::Day => "day",

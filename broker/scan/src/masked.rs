@@ -46,8 +46,10 @@ pub(crate) struct MaskedTable {
     row_filter: Option<RowFilter>,
     /// Raw types.
     raw_schema: SchemaRef,
-    /// What the caller's query sees.
+    /// What the caller's query sees: columns that are dropped are not there.
     schema: SchemaRef,
+    /// Indices of its columns among the raw ones.
+    shown: Vec<usize>,
     ledger: Arc<Ledger>,
     workers: usize,
     part: Part,
@@ -65,10 +67,11 @@ impl MaskedTable {
         part: Part,
     ) -> Self {
         let raw_schema = raw.schema();
-        let fields: Vec<Field> = raw_schema
-            .fields()
+        let is_shown = |index: &usize| !matches!(treatments.get(*index), Some((Treatment::Mask(Mask::Drop), _)));
+        let shown: Vec<usize> = (0..treatments.len()).filter(is_shown).collect();
+        let fields: Vec<Field> = shown
             .iter()
-            .zip(&treatments)
+            .filter_map(|&index| raw_schema.fields().get(index).zip(treatments.get(index)))
             .map(|(field, (treatment, _))| match treatment {
                 Treatment::Mask(mask) => Field::new(field.name(), MaskKernel::new(mask, field.data_type()).output_type().clone(), true),
                 Treatment::Open | Treatment::Reveal => field.as_ref().clone(),
@@ -81,6 +84,7 @@ impl MaskedTable {
             row_filter,
             raw_schema,
             schema: Arc::new(Schema::new(fields)),
+            shown,
             ledger,
             workers,
             part,
@@ -110,6 +114,12 @@ impl MaskedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<MaskedScan, DataFusionError> {
+        let schema = Arc::new(self.schema.project(projection)?);
+        let raw_index = |&index: &usize| {
+            let raw = self.shown.get(index).copied();
+            raw.ok_or_else(|| fault::carry(fault::internal("a column that is not there")))
+        };
+        let projection = &projection.iter().map(raw_index).collect::<Result<Vec<usize>, DataFusionError>>()?;
         let mut conditions = Vec::new();
         let mut tested = Vec::new();
         let mut exact = true;
@@ -143,6 +153,11 @@ impl MaskedTable {
                 visible.insert(self.raw_schema.index_of(&column.name)?);
             }
         }
+        for &index in projection {
+            if let Some(subject) = self.subject(index)? {
+                visible.insert(subject);
+            }
+        }
         needed.extend(&visible);
         let columns: Vec<WantColumn> = needed
             .iter()
@@ -167,12 +182,15 @@ impl MaskedTable {
             predicate: predicate.clone(),
             limit: limit.filter(|_| can_limit),
         })?;
+        let read = |index: usize| {
+            let place = indices.binary_search(&index);
+            place.map_err(|_| fault::carry(fault::internal("a column was not read")))
+        };
         let outputs = projection
             .iter()
             .map(|&index| {
-                let from = indices
-                    .binary_search(&index)
-                    .map_err(|_| fault::carry(fault::internal("a column was not read")))?;
+                let from = read(index)?;
+                let subject = self.subject(index)?.map(read).transpose()?;
                 let (treatment, class) = self
                     .treatments
                     .get(index)
@@ -187,14 +205,18 @@ impl MaskedTable {
                         let counter = self.ledger.counter(&self.dataset, field.name(), class.as_deref(), mask);
                         barrier::Output {
                             from,
+                            subject,
                             mask: Some((mask.clone(), counter)),
                         }
                     }
-                    Treatment::Open | Treatment::Reveal => barrier::Output { from, mask: None },
+                    Treatment::Open | Treatment::Reveal => barrier::Output {
+                        from,
+                        subject: None,
+                        mask: None,
+                    },
                 })
             })
             .collect::<Result<Vec<_>, DataFusionError>>()?;
-        let schema = Arc::new(self.schema.project(projection)?);
         let note = self.note(projection, filters, asked, limit.filter(|_| can_limit));
         // Only a superset or a policy's filter above the source makes the limit one of rows that pass.
         let limit = limit.filter(|_| exact);
@@ -209,6 +231,20 @@ impl MaskedTable {
             self.workers,
             self.part,
         ))
+    }
+
+    /// The raw column that says whose the values of this one are, where its mask depends on that.
+    fn subject(&self, index: usize) -> Result<Option<usize>, DataFusionError> {
+        let Some((Treatment::Mask(Mask::Shift { by, .. }), _)) = self.treatments.get(index) else {
+            return Ok(None);
+        };
+        let found = self.raw_schema.index_of(by);
+        found.map(Some).map_err(|_| {
+            fault::carry(fault::source(
+                "the column that dates are shifted by is not there",
+                self.dataset.clone(),
+            ))
+        })
     }
 
     /// Redaction looks at no value.

@@ -154,7 +154,10 @@ pub(super) fn last4() -> Treatment {
 }
 
 pub(super) fn token() -> Treatment {
-    Treatment::Mask(Mask::Tokenize { key: key() })
+    Treatment::Mask(Mask::Tokenize {
+        key: key(),
+        preserve: false,
+    })
 }
 
 pub(super) fn bucket() -> Treatment {

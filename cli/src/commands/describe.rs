@@ -87,6 +87,7 @@ pub(crate) fn seen(mask: &str) -> String {
     match mask {
         "open" => "as it is".into(),
         "reveal" => "as it is (revealed to you)".into(),
+        "drop" => "nothing: it is left out".into(),
         mask => mask.to_owned(),
     }
 }

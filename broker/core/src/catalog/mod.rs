@@ -50,6 +50,8 @@ pub struct Dataset {
     pub unclassified: Unclassified,
     /// Boolean SQL over unmasked columns; skipped only for callers with `unfiltered`.
     pub row_filter: Option<String>,
+    /// The column that says whose a row is, for masks that depend on it.
+    pub subject: Option<String>,
     /// Distinct people who must approve a fetch.
     pub quorum: u32,
     /// Labels that policies may refer to.

@@ -14,12 +14,13 @@ use chunk_port::{GovernedColumn, GovernedTable, Mask, SourceColumn, Treatment};
 /// When configuration classifies a column that the source does not have: the real column could be one that was renamed, so
 /// nothing is served until the operator has looked.
 pub(crate) fn govern(asking: &Asking<'_>, dataset: &Dataset, schema: &[SourceColumn]) -> Result<GovernedTable, Error> {
-    if let Some(lost) = dataset.classes.keys().find(|name| schema.iter().all(|c| c.name != **name)) {
+    let named = dataset.classes.keys().chain(&dataset.subject);
+    if let Some(lost) = named.into_iter().find(|name| schema.iter().all(|c| c.name != **name)) {
         return Err(Error::new(
             Code::SourceFailed,
-            format!("Dataset `{}` does not have the columns its configuration classifies.", dataset.name),
+            format!("Dataset `{}` does not have the columns its configuration names.", dataset.name),
         )
-        .operator(format!("datasets.{}.columns: the source has no column `{lost}`", dataset.name)));
+        .operator(format!("datasets.{}: the source has no column `{lost}`", dataset.name)));
     }
     let columns = schema
         .iter()
@@ -57,7 +58,7 @@ fn treat_class(asking: &Asking<'_>, dataset: &Dataset, class: &str) -> Result<Tr
         return Ok(Treatment::Reveal);
     }
     match asking.broker.settings.catalog.classes.get(class) {
-        Some(class) => Ok(Treatment::Mask(class.mask.clone())),
+        Some(class) => Ok(Treatment::Mask(class.mask.of_subjects(dataset.subject.as_deref()))),
         None => Err(Error::new(Code::Internal, format!("Class `{class}` has no mask."))),
     }
 }

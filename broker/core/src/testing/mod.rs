@@ -794,6 +794,7 @@ fn settings() -> Settings {
         classes: BTreeMap::from([("email".to_owned(), "pii.email".to_owned())]),
         unclassified: Unclassified::Open,
         row_filter: None,
+        subject: None,
         quorum: 1,
         labels: Vec::new(),
         rows_max: 1000,

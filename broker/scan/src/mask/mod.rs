@@ -7,11 +7,14 @@
 //!
 //! [`reference`] says the same again, a value at a time and in the plainest words; the tests compare the two.
 
+mod digits;
+mod ff1;
 mod form;
 mod generalize;
 mod partial;
 mod plain;
 mod scan;
+mod shift;
 mod text;
 mod tokenize;
 
@@ -63,6 +66,8 @@ enum Step {
     Prefix(generalize::Prefix),
     Replace(scan::Replace),
     Token(tokenize::Token),
+    Digits(digits::Digits),
+    Shift(shift::Shift),
     Floor(generalize::Floor),
     /// Formats, tests, and nulls what hits.
     Test(Column),
@@ -84,11 +89,17 @@ impl MaskKernel {
         let readable = read_as == *input || plain::can_become(input, &read_as);
         let step = match mask {
             _ if !readable => Step::Null,
-            Mask::Redact => Step::redact(is_text),
+            // A column that is dropped is read by nobody; whoever does gets nothing of it.
+            Mask::Redact | Mask::Drop => Step::redact(is_text),
             Mask::Partial { keep_first, keep_last } if is_text => Step::Partial(partial::Partial::new(*keep_first, *keep_last)),
             Mask::Partial { .. } => Step::Null,
-            Mask::Tokenize { key } if is_text || form::has_form(&plain) => tokenize::Token::new(key).map_or(Step::Null, Step::Token),
+            Mask::Tokenize { key, preserve: true } if is_text || plain.is_integer() => {
+                digits::Digits::new(key).map_or(Step::redact(is_text), Step::Digits)
+            }
+            Mask::Tokenize { preserve: true, .. } => Step::Null,
+            Mask::Tokenize { key, .. } if is_text || form::has_form(&plain) => tokenize::Token::new(key).map_or(Step::Null, Step::Token),
             Mask::Tokenize { .. } => Step::Null,
+            Mask::Shift { key, days_max, .. } => shift::Shift::new(key, *days_max, &plain).map_or(Step::redact(is_text), Step::Shift),
             Mask::Generalize { prefix: Some(prefix), .. } if is_text => Step::Prefix(generalize::Prefix::new(*prefix)),
             Mask::Generalize { .. } if is_text => Step::Constant,
             Mask::Generalize { date, bucket, .. } => generalize::Floor::new(*date, *bucket, &plain).map_or(Step::Null, Step::Floor),
@@ -97,7 +108,7 @@ impl MaskKernel {
         };
         let output = match step {
             Step::Constant | Step::Partial(_) | Step::Prefix(_) | Step::Replace(_) | Step::Token(_) => DataType::Utf8,
-            Step::Null | Step::Floor(_) | Step::Test(_) => plain,
+            Step::Null | Step::Floor(_) | Step::Test(_) | Step::Digits(_) | Step::Shift(_) => plain,
         };
         MaskKernel {
             input: input.clone(),
@@ -113,12 +124,12 @@ impl MaskKernel {
         self.output.clone()
     }
 
-    /// Masks an array.
+    /// Masks an array. `subjects` says whose each value is, for the mask that depends on it.
     ///
     /// # Errors
-    /// When the array is not of the type that the kernel was made for, or its masked text would exceed 2 GiB. The error holds
-    /// no value.
-    pub fn apply(&self, array: &ArrayRef) -> Result<Masked, ArrowError> {
+    /// When the array is not of the type that the kernel was made for, subjects are missing, or its masked text would exceed 2 GiB. The
+    /// error holds no value.
+    pub fn apply(&self, array: &ArrayRef, subjects: Option<&ArrayRef>) -> Result<Masked, ArrowError> {
         if *array.data_type() != self.input {
             return Err(ArrowError::InvalidArgumentError(
                 "the array is not of the type that the mask was planned for".to_owned(),
@@ -147,6 +158,14 @@ impl MaskKernel {
             Step::Replace(mask) => text::apply(mask, &read)?,
             Step::Token(mask) if text::is_readable(read.data_type()) => text::apply(mask, &read)?,
             Step::Token(mask) => return form::tokens(mask, &read).map(all),
+            Step::Digits(mask) if text::is_readable(read.data_type()) => text::apply(mask, &read)?,
+            Step::Digits(mask) => return Ok(all(mask.numbers(&read, &self.output))),
+            Step::Shift(mask) => {
+                let subjects = subjects.filter(|subjects| subjects.len() == array.len());
+                let subjects =
+                    subjects.ok_or_else(|| ArrowError::InvalidArgumentError("a shift is for a subject, and there is none".to_owned()))?;
+                return mask.apply(&read, subjects, &self.output).map(all);
+            }
             Step::Floor(floor) => floor.apply(&read, &self.output),
             Step::Test(column) => scan::test(&read, &self.output, *column),
         };

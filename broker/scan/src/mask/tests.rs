@@ -15,16 +15,29 @@ use zeroize::Zeroizing;
 use super::*;
 
 mod every_type;
+mod moved;
 mod scalars;
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
+fn key() -> Arc<MaskKey> {
+    Arc::new(MaskKey {
+        id: "test/1".to_owned(),
+        secret: Zeroizing::new(KEY),
+    })
+}
+
 fn tokenize() -> Mask {
     Mask::Tokenize {
-        key: Arc::new(MaskKey {
-            id: "test/1".to_owned(),
-            secret: Zeroizing::new(KEY),
-        }),
+        key: key(),
+        preserve: false,
+    }
+}
+
+fn preserving() -> Mask {
+    Mask::Tokenize {
+        key: key(),
+        preserve: true,
     }
 }
 
@@ -35,6 +48,8 @@ fn generalize(date: DateUnit, bucket: Option<u64>, prefix: Option<u8>) -> Mask {
 fn every_mask() -> Vec<Mask> {
     vec![
         Mask::Redact,
+        Mask::Drop,
+        preserving(),
         Mask::Partial {
             keep_first: 1,
             keep_last: 4,
@@ -48,7 +63,7 @@ fn every_mask() -> Vec<Mask> {
 
 fn apply(mask: &Mask, array: &ArrayRef) -> Masked {
     let kernel = MaskKernel::new(mask, array.data_type());
-    let masked = kernel.apply(array).unwrap();
+    let masked = kernel.apply(array, None).unwrap();
     assert_eq!(masked.array.data_type(), &kernel.output_type());
     assert_eq!(masked.array.len(), array.len());
     masked.array.to_data().validate_full().unwrap();

@@ -54,6 +54,8 @@ pub(crate) struct MaskedScan {
 pub(super) struct Output {
     /// Index among the columns read.
     pub(super) from: usize,
+    /// Index of the column that says whose its values are, where the mask depends on that.
+    pub(super) subject: Option<usize>,
     /// What its values go through.
     pub(super) mask: Option<(Mask, Arc<Counter>)>,
 }
@@ -179,7 +181,10 @@ impl Work {
             columns.push(match (&output.mask, kernel) {
                 (None, _) => Arc::clone(column),
                 (Some((_, counter)), Some(kernel)) => {
-                    let masked = kernel.apply(column).map_err(|e| fault::carry(fault::internal(e.to_string())))?;
+                    let subjects = output.subject.and_then(|subject| raw.columns().get(subject));
+                    let masked = kernel
+                        .apply(column, subjects)
+                        .map_err(|e| fault::carry(fault::internal(e.to_string())))?;
                     if masked.array.len() != column.len() {
                         return Err(fault::carry(fault::internal("a mask changed the number of rows")));
                     }

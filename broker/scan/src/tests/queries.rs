@@ -552,3 +552,93 @@ async fn parameters_are_constants_above_the_mask() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_column_is_not_there() {
+    let house = house();
+    let table = house
+        .governed("people", &[("ssn", Treatment::Mask(Mask::Drop)), ("name", redact())])
+        .await;
+    let all = house.csv(sql("SELECT * FROM people"), vec![table.clone()]).await.unwrap();
+    assert!(all.starts_with("id,name,email,salary,"), "{all}");
+    let slice_of_all = house
+        .csv(slice("people", None, None, None, None), vec![table.clone()])
+        .await
+        .unwrap();
+    assert_eq!(slice_of_all, all);
+    assert_eq!(
+        house
+            .csv(sql("SELECT email FROM people WHERE id = 2"), vec![table.clone()])
+            .await
+            .unwrap(),
+        "email\nbob@example.com\n"
+    );
+    for query in [
+        sql("SELECT ssn FROM people"),
+        sql("SELECT id FROM people WHERE ssn LIKE '0%'"),
+        sql("SELECT id FROM people ORDER BY ssn"),
+        sql("SELECT count(DISTINCT ssn) FROM people"),
+        sql("SELECT a.id FROM people a JOIN people b ON a.ssn = b.ssn"),
+        slice("people", Some(&["ssn"]), None, None, None),
+        slice("people", Some(&["id"]), Some("ssn = '078-05-1120'"), None, None),
+        slice("people", Some(&["id"]), None, Some("ssn"), None),
+    ] {
+        let refused = house.csv(query.clone(), vec![table.clone()]).await.unwrap_err();
+        assert!(matches!(refused.kind, ScanErrorKind::InvalidSql(_)), "{query:?}: {refused:?}");
+    }
+    // A policy's row filter may still look at it.
+    let filtered = GovernedTable {
+        row_filter: Some("ssn = '219-09-9999'".to_owned()),
+        ..table
+    };
+    assert_eq!(house.csv(sql("SELECT id FROM people"), vec![filtered]).await.unwrap(), "id\n2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_are_shifted_by_whose_they_are_whether_that_is_asked_for_or_not() {
+    let house = house();
+    let shift = |by: &str| {
+        Treatment::Mask(Mask::Shift {
+            key: key(),
+            days_max: 180,
+            by: by.to_owned(),
+        })
+    };
+    let open = house.governed("people", &[]).await;
+    let raw = house.csv(sql("SELECT born FROM people ORDER BY id"), vec![open]).await.unwrap();
+    // What tells the subjects apart may itself be masked, or dropped: their own values still do.
+    let mut seen = Vec::new();
+    for treatment in [Treatment::Open, redact(), token(), Treatment::Mask(Mask::Drop)] {
+        let table = house.governed("people", &[("born", shift("ssn")), ("ssn", treatment)]).await;
+        seen.push(house.csv(sql("SELECT born FROM people ORDER BY id"), vec![table]).await.unwrap());
+    }
+    assert!(seen.iter().all(|shown| *shown == seen[0]), "{seen:?}");
+    let days = |text: &str| -> Vec<i64> {
+        let day = |line: &str| {
+            line.parse::<chrono::NaiveDate>()
+                .unwrap()
+                .signed_duration_since(chrono::NaiveDate::default())
+                .num_days()
+        };
+        text.lines().skip(1).map(day).collect()
+    };
+    let by: Vec<i64> = days(&seen[0]).iter().zip(days(&raw)).map(|(moved, raw)| moved - raw).collect();
+    assert!(by.iter().all(|d| *d != 0 && d.abs() <= 180), "{by:?}");
+    // The first and the fourth have the same number.
+    assert_eq!(by[0], by[3]);
+    assert!(by[0] != by[1] || by[1] != by[2], "{by:?}");
+    // A filter sees the moved dates; nothing of it goes to the source.
+    let table = house.governed("people", &[("born", shift("ssn"))]).await;
+    let first = seen[0].lines().nth(1).unwrap();
+    let found = house
+        .csv(sql(&format!("SELECT id FROM people WHERE born = '{first}'")), vec![table])
+        .await
+        .unwrap();
+    assert!(found.lines().any(|line| line == "1"), "{found}");
+    // A subject that is no column of the table: nothing is read.
+    let table = house.governed("people", &[("born", shift("nobody"))]).await;
+    assert_eq!(
+        house.csv(sql("SELECT born FROM people"), vec![table]).await.unwrap_err().kind,
+        ScanErrorKind::Source
+    );
+}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use chunk_port::DateUnit;
+use toml::Spanned;
 
 use super::MaskConfig;
 use super::check::Check;
-use super::raw::{Named, RawClass};
+use super::raw::{At, Named, RawClass};
 
 pub(super) fn classes(check: &mut Check<'_>, raw: Named<RawClass>) -> BTreeMap<String, MaskConfig> {
     let mut classes = BTreeMap::new();
@@ -40,8 +41,19 @@ fn mask(check: &mut Check<'_>, section: &Range<usize>, raw: RawClass, path: &str
         check.not_here(&raw.keep_first, &format!("{path}.keep_first"), "is only for mask = \"partial\"");
         check.not_here(&raw.keep_last, &format!("{path}.keep_last"), "is only for mask = \"partial\"");
     }
+    if kind != "tokenize" && kind != "shift" {
+        let why = "is only for mask = \"tokenize\" and \"shift\"";
+        check.not_here(&raw.generation, &format!("{path}.generation"), why);
+    }
     if kind != "tokenize" {
-        check.not_here(&raw.generation, &format!("{path}.generation"), "is only for mask = \"tokenize\"");
+        check.not_here(
+            &raw.preserve_form,
+            &format!("{path}.preserve_form"),
+            "is only for mask = \"tokenize\"",
+        );
+    }
+    if kind != "shift" {
+        check.not_here(&raw.days, &format!("{path}.days"), "is only for mask = \"shift\"");
     }
     if kind != "generalize" {
         check.not_here(&raw.date, &format!("{path}.date"), "is only for mask = \"generalize\"");
@@ -50,6 +62,7 @@ fn mask(check: &mut Check<'_>, section: &Range<usize>, raw: RawClass, path: &str
     }
     match kind {
         "redact" => Some(MaskConfig::Redact),
+        "drop" => Some(MaskConfig::Drop),
         "scan" => Some(MaskConfig::Scan),
         "partial" => {
             if raw.keep_first.is_none() && raw.keep_last.is_none() {
@@ -66,10 +79,15 @@ fn mask(check: &mut Check<'_>, section: &Range<usize>, raw: RawClass, path: &str
                 keep_last: u8::try_from(keep_last).ok()?,
             })
         }
-        "tokenize" => {
-            let generation = check.number(raw.generation, &format!("{path}.generation"), 1..=i64::from(u32::MAX), 1);
-            Some(MaskConfig::Tokenize {
-                generation: u32::try_from(generation).ok()?,
+        "tokenize" => Some(MaskConfig::Tokenize {
+            generation: generation(check, raw.generation, path)?,
+            preserve: raw.preserve_form.is_some_and(Spanned::into_inner),
+        }),
+        "shift" => {
+            let days = check.number(raw.days, &format!("{path}.days"), 1..=3650, 180);
+            Some(MaskConfig::Shift {
+                generation: generation(check, raw.generation, path)?,
+                days_max: u32::try_from(days).ok()?,
             })
         }
         "generalize" => {
@@ -89,9 +107,13 @@ fn mask(check: &mut Check<'_>, section: &Range<usize>, raw: RawClass, path: &str
         _ => {
             check.faults.at(
                 &field.span(),
-                format!("`{path}.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`"),
+                format!("`{path}.mask` must be one of `redact`, `drop`, `partial`, `tokenize`, `shift`, `generalize`, `scan`"),
             );
             None
         }
     }
+}
+
+fn generation(check: &mut Check<'_>, field: At<i64>, path: &str) -> Option<u32> {
+    u32::try_from(check.number(field, &format!("{path}.generation"), 1..=i64::from(u32::MAX), 1)).ok()
 }

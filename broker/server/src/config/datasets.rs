@@ -178,6 +178,16 @@ fn dataset(
         }
         columns.insert(column.into_inner(), class.into_inner());
     }
+    let subject = raw.subject.map(Spanned::into_inner);
+    let shifts = |class: &&String| matches!(classes.get(*class), Some(MaskConfig::Shift { .. }));
+    if let Some(class) = columns.values().find(shifts).filter(|_| subject.is_none()) {
+        let what = format!("{path}.subject");
+        check.missing(
+            &section,
+            &what,
+            &format!("is missing: class `{class}` shifts dates by subject, so say which column names it"),
+        );
+    }
     let connection = check.required(raw.connection, &section, &format!("{path}.connection"))?;
     let Some(reached) = connections.get(connection.get_ref()) else {
         if !check.was_removed(&format!("connections.{}", connection.get_ref())) {
@@ -208,6 +218,7 @@ fn dataset(
         classes: columns,
         unclassified,
         row_filter,
+        subject,
         quorum: u32::try_from(quorum).ok()?,
         labels,
         rows_max: u64::try_from(rows_max).ok()?,

@@ -184,6 +184,8 @@ pub enum SecretRef {
 pub enum MaskConfig {
     /// See [`Mask::Redact`].
     Redact,
+    /// See [`Mask::Drop`].
+    Drop,
     /// See [`Mask::Partial`].
     Partial {
         /// Characters kept at the start.
@@ -195,6 +197,15 @@ pub enum MaskConfig {
     Tokenize {
         /// Generation of the key; another one gives other tokens.
         generation: u32,
+        /// Whether a number becomes a number of the same form.
+        preserve: bool,
+    },
+    /// See [`Mask::Shift`].
+    Shift {
+        /// Generation of the key; another one moves dates otherwise.
+        generation: u32,
+        /// Days at most.
+        days_max: u32,
     },
     /// See [`Mask::Generalize`].
     Generalize {
@@ -282,8 +293,15 @@ impl MaskConfig {
         match self {
             MaskConfig::Redact => Mask::Redact,
             MaskConfig::Partial { keep_first, keep_last } => Mask::Partial { keep_first, keep_last },
-            MaskConfig::Tokenize { generation } => Mask::Tokenize {
+            MaskConfig::Drop => Mask::Drop,
+            MaskConfig::Tokenize { generation, preserve } => Mask::Tokenize {
                 key: Arc::new(master.mask_key(class, generation)),
+                preserve,
+            },
+            MaskConfig::Shift { generation, days_max } => Mask::Shift {
+                key: Arc::new(master.mask_key(class, generation)),
+                days_max,
+                by: String::new(),
             },
             MaskConfig::Generalize { date, bucket, prefix } => Mask::Generalize { date, bucket, prefix },
             MaskConfig::Scan => Mask::Scan,

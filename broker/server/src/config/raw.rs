@@ -130,8 +130,12 @@ pub(super) struct RawClass {
     // partial
     pub(super) keep_first: At<i64>,
     pub(super) keep_last: At<i64>,
-    // tokenize
+    // tokenize, shift
     pub(super) generation: At<i64>,
+    // tokenize
+    pub(super) preserve_form: At<bool>,
+    // shift
+    pub(super) days: At<i64>,
     // generalize
     pub(super) date: At<String>,
     pub(super) bucket: At<i64>,
@@ -149,6 +153,7 @@ pub(super) struct RawDataset {
     pub(super) description: At<String>,
     pub(super) unclassified: At<String>,
     pub(super) row_filter: At<String>,
+    pub(super) subject: At<String>,
     pub(super) quorum: At<i64>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,

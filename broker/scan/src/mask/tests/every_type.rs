@@ -195,5 +195,5 @@ fn every_mask_has_an_answer_for_every_type() {
 fn another_type_than_planned_is_refused() {
     let kernel = MaskKernel::new(&Mask::Redact, &DataType::Int32);
     let array: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
-    assert!(kernel.apply(&array).is_err());
+    assert!(kernel.apply(&array, None).is_err());
 }

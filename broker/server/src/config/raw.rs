@@ -150,6 +150,7 @@ pub(super) struct RawDataset {
     pub(super) unclassified: At<String>,
     pub(super) row_filter: At<String>,
     pub(super) quorum: At<i64>,
+    pub(super) ssh_verdicts: At<bool>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

@@ -70,6 +70,9 @@ def parts(p):
         token = v.IdToken(case["token"])
         same((token.names, token.digest), (case["names"], case["digest"]), case)
         same(provider.signed(token) if token.names[0] == provider.issuer else None, case["signed"], case)
+    for case in p["ssh_signatures"]:
+        over = lambda: v.SshSignature(case["signature"]).over(case["namespace"].encode(), case["message"].encode())
+        same(holds(over), case["holds"], case)
     leaves = [v.sha(b"\0" + bytes([n])) for n in range(32)]
     for tree in p["trees"]:
         frontier, root, unb = v.Frontier(), v.unb64(tree["root"]), lambda hashes: [v.unb64(h) for h in hashes]

@@ -10,18 +10,19 @@ import base64, datetime, hashlib, hmac, json, os, re, struct, sys, tomllib, unic
 sha = lambda b: hashlib.sha256(b).digest()
 KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
 request.deny request.cancel request.expire review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
-fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind person.suspend person.restore key.enroll key.rotate breakglass.open breakglass.review
+fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind person.suspend person.restore key.enroll key.revoke key.rotate breakglass.open breakglass.review
 erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
-REFS = {"session.close": "S", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
+REFS = {"session.close": "S", "key.enroll": "S", "key.revoke": "KS", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
         "review.reject": "RS", "breakglass.open": "RS", "breakglass.review": "BS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G",
         "fetch.intent": "GS", "fetch.progress": "I", "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
     "session": "who.issuer who.subject who.name who.email who.groups who.amr who.key who.public_key net.ip net.host net.client out.expires_ms why.cause out.code out.count",
     "subject": "who.issuer who.user_name who.external_id who.known_by net.ip", "person": "net.ip why.cause",
     "request": "request=what.id what.digest obj.datasets obj.connections obj.columns why.reason why.ticket out.state out.quorum out.rows_estimated out.expires_ms what.query out.code out.policies",
-    "review": "request=what.id what.digest who.issuer who.subject who.key why.reason",
-    "breakglass": "request=what.id what.digest who.issuer who.subject who.key why.reason why.ticket",
+    "review": "request=what.id what.digest who.issuer who.subject who.key who.ssh_key why.reason",
+    "breakglass": "request=what.id what.digest who.issuer who.subject who.key who.ssh_key why.reason why.ticket",
+    "key": "who.issuer who.subject who.ssh_key who.ssh_public_key net.ip net.host",
     "grant": "request=what.id what.digest out.expires_ms out.uses why.reason",
     "fetch": "what.request what.fetch what.chunk what.chunks what.snapshot obj.datasets obj.connections out.end out.rows out.bytes out.bytes_max out.ms out.sha256 mask.columns env.instance",
     "delivery": "request=what.id out.sha256", "policy": "what.digest", "config": "what.digest what.datasets",
@@ -532,6 +533,74 @@ class Provider:
         return len(s) == 64 and ecdsa(CURVES["2a8648ce3d030107"], key, sha(m), int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big"))
 
 
+# --- SSH signatures (§5; PROTOCOL.sshsig, PROTOCOL.u2f) ------------------------------------------------------------------------
+SSH_KINDS = {"ssh-ed25519": (False, False), "ecdsa-sha2-nistp256": (True, False), "sk-ssh-ed25519@openssh.com": (False, True), "sk-ecdsa-sha2-nistp256@openssh.com": (True, True)}
+
+
+class Wire:
+    """Strings with their length before them, one behind the other."""
+
+    def __init__(self, data): self.data = data
+
+    def take(self, n):
+        need(len(self.data) >= n, "SSH")
+        found, self.data = self.data[:n], self.data[n:]
+        return found
+
+    def string(self): return self.take(int.from_bytes(self.take(4), "big"))
+
+    def number(self):
+        """A positive number in its shortest form, of 256 bits at most."""
+        b = self.string()
+        need(b and b[0] < 0x80 and (b[0] or len(b) > 1 and b[1] >= 0x80) and len(b.lstrip(b"\0")) <= 32, "SSH")
+        return int.from_bytes(b, "big")
+
+    def end(self): need(not self.data, "SSH")
+
+
+class SshKey:
+    def __init__(self, blob):
+        w = Wire(blob); kind = w.string().decode("latin-1"); need(kind in SSH_KINDS, "SSH key")
+        (self.p256, self.token), self.kind, self.blob = SSH_KINDS[kind], kind, blob
+        if self.p256: need(w.string() == b"nistp256", "SSH key")
+        self.point = w.string(); need(len(self.point) == 65 and self.point[0] == 4 if self.p256 else len(self.point) == 32, "SSH key")
+        self.application = w.string() if self.token else b""; w.end()
+        need(not self.token or self.application.startswith(b"ssh:"), "SSH key")
+        self.fingerprint = "SHA256:" + base64.b64encode(sha(blob)).decode().rstrip("=")
+        self.line = kind + " " + base64.b64encode(blob).decode()
+
+    def signed(self, signature, message):
+        w = Wire(signature); need(w.string() == self.kind.encode(), "SSH signature"); raw = w.string()
+        if self.token:
+            flags, counter = w.take(1), w.take(4); need(flags[0] & 1, "nobody touched the token")
+            message = sha(self.application) + flags + counter + sha(message)
+        w.end()
+        if not self.p256: return ed25519(self.point, message, raw)
+        numbers = Wire(raw); r, s = numbers.number(), numbers.number(); numbers.end()
+        point = int.from_bytes(self.point[1:33], "big"), int.from_bytes(self.point[33:], "big")
+        return ecdsa(CURVES["2a8648ce3d030107"], point, sha(message), r, s)
+
+
+class SshSignature:
+    def __init__(self, text):
+        need(isinstance(text, str) and len(text.encode()) <= 4096, "SSH signature")
+        b = std64(text); need(b[:10] == b"SSHSIG\0\0\0\1", "SSH signature")
+        w = Wire(b[10:]); self.key = SshKey(w.string()); self.namespace = w.string(); self.namespace.decode()
+        need(not w.string() and w.string() == b"sha512", "SSH signature"); self.signature = w.string(); w.end()
+
+    def over(self, namespace, message):
+        """Whether its key signed this for this."""
+        parts = [namespace, b"", b"sha512", hashlib.sha512(message).digest()]
+        signed = b"SSHSIG" + b"".join(struct.pack(">I", len(p)) + p for p in parts)
+        try:
+            return self.namespace == namespace and self.key.signed(self.signature, signed)
+        except Malformed:
+            return False
+
+
+def has(e, group, member): return member in (e.body.get(group) or {})
+
+
 class Token:
     """A time stamp, as a reply that grants it and says nothing else."""
 
@@ -889,7 +958,7 @@ class Ledger:
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
         self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.U, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}, {}
         self.sids, self.people, self.in_force, self.attested = set(), {}, None, set()
-        self.N, self.P, self.suspended = {}, {}, {}
+        self.N, self.P, self.suspended, self.K, self.enrolled = {}, {}, {}, {}, set()
 
     def admit(self, e):
         def check(holds, what):
@@ -902,10 +971,11 @@ class Ledger:
             hidden = hidden or closed and self.pol.get(h["pol"], False)
         if e.k in ("fetch.intent", "review.approve", "review.reject", "breakglass.open", "breakglass.review"): check("pol" in h and h["pol"] == self.in_force, "not the policy in force")
         check((e.i == 0) == (e.k == "log.genesis"), "genesis")
-        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O, "N": self.N, "P": self.P}
+        kinds = {"S": self.S, "R": self.R, "B": self.B, "G": self.G, "I": self.I, "O": self.O, "N": self.N, "P": self.P, "K": self.K}
         if e.k == "grant.issue":
             right = e.refs and e.refs[0] in self.R and (all(r in self.V for r in e.refs[1:]) or len(e.refs) == 2 and e.refs[1] in self.U)
         elif e.k == "grant.take" and len(e.refs) == 3: right = e.refs[0] in self.G and e.refs[1] in self.S and e.refs[2] in self.R
+        elif len(e.refs) == 3 and e.k in ("review.approve", "review.reject", "breakglass.review"): right = all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k] + "K"))
         elif e.k in REFS: right = len(e.refs) == len(REFS[e.k]) and all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k]))
         else: right = True
         check(right, "points to the wrong entries")
@@ -971,6 +1041,19 @@ class Ledger:
             p = self.P[e.refs[0]]; rests_on(p)
             check(h.get("act") == p.act and self.suspended.get(p.act) == e.refs[0], "restores what does not hold")
             if self.suspended.get(p.act) == e.refs[0]: del self.suspended[p.act]
+        elif e.k == "key.enroll":
+            s, key = under(0), None
+            if "who" in e.shown:
+                key = e.text_of("who", "ssh_key"); line = (e.text_of("who", "ssh_public_key") or "").split(" ", 1)
+                try:
+                    need(SshKey(std64(line[-1])).fingerprint == key and SshKey(std64(line[-1])).line == " ".join(line) and key not in self.enrolled, "key")
+                    self.enrolled.add(key)
+                except Malformed:
+                    check(False, "the key that is enrolled"); key = None
+                if "why" in e.shown and s.who: check(self.enrolment(e, s.who, self.origin), "the signature of the key that is enrolled")
+            self.K[e.i] = O(act=h.get("act"), key=key, revoked=False, hidden=hidden)
+        elif e.k == "key.revoke":
+            under(1); k = self.K[e.refs[0]]; rests_on(k); check(not k.revoked, "taken back before"); k.revoked = True
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
             r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
@@ -998,12 +1081,19 @@ class Ledger:
             check((after or not r.ended and not r.granted) and h.get("act") != r.act and h.get("act") not in o.reviewers, "review")
             o.reviewers.append(h.get("act")); r.ended |= not yes and not after
             if s.who and r.who: check(s.who.person != r.who.person and s.who.pub != r.who.pub, "the requester reviewed")
+            ssh = e.text_of("who", "ssh_key")
+            if "who" in e.shown: check(has(e, "who", "ssh_key") == (len(e.refs) > 2), "an SSH key without its enrolment")
+            if len(e.refs) > 2:
+                k = self.K[e.refs[2]]; rests_on(k)
+                check(k.act == h.get("act") and not k.revoked and (None in (ssh, k.key) or ssh == k.key), "another SSH key, or one that was taken back")
             if "what" in e.shown and s.who and r.signed:
                 ok = self.review(e, s.who, r.signed, "approve" if yes else "reject"); check(ok, "the reviewer's signature")
                 if ok and self.trust["reviewer_keys"] != "session" and (s.who.person, s.who.key) not in self.attested:
-                    pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
-                    if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
-                    else: check(s.who.key in pins, "another key than those pinned")
+                    pins = [p for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
+                    keys, ssh_keys = ([p[k] for p in pins if k in p] for k in ("thumbprint", "ssh_key"))
+                    if s.who.key not in keys and ssh not in ssh_keys:
+                        if keys or ssh_keys and ssh is not None: check(False, "another key than those pinned")
+                        else: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
             if not after: self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
             r, use = self.R[e.refs[0]], self.U.get(e.refs[1]) if len(e.refs) == 2 else None
@@ -1086,10 +1176,24 @@ class Ledger:
             return None
 
     @staticmethod
+    def enrolment(e, who, origin):
+        try:
+            signed, signature = e.text_of("why", "statement"), SshSignature(e.text_of("why", "ssh"))
+            need(signed is not None and signature.over(b"enroll@chunkctl.dev", signed.encode()), "signature"); d, key = parse(signed), signature.key
+            need(is_one(d["v"]) and [d[k] for k in ("origin", "issuer", "subject", "key", "ssh_key")] == [origin, *who.person, who.key, key.fingerprint], "statement")
+            return [e.get("who", k) for k in ("issuer", "subject", "ssh_key", "ssh_public_key")] == [*who.person, key.fingerprint, key.line]
+        except (Malformed, KeyError, TypeError, ValueError):
+            return False
+
+    @staticmethod
     def review(e, who, request, verdict):
         try:
             need((e.get("what", "id"), e.get("what", "digest")) == request, "request")
-            d = parse(dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.review.v1+json").decode())
+            payload = dsse(e.get("what", "envelope"), who.pub, "application/vnd.chunkctl.review.v1+json"); d = parse(payload.decode())
+            if has(e, "what", "ssh"):
+                ssh = SshSignature(e.get("what", "ssh")); need(ssh.over(b"review@chunkctl.dev", payload), "SSH signature")
+                need("who" not in e.shown or e.get("who", "ssh_key") == ssh.key.fingerprint, "SSH key")
+            else: need(not has(e, "who", "ssh_key"), "an SSH key and no signature by it")
             need(is_one(d["v"]) and d["verdict"] == verdict and (d["request"], d["digest"]) == request, "verdict")
             need([d[k] for k in ("issuer", "subject", "key")] == [*who.person, who.key] and re.search(NOT_BLANK, d["reason"]), "reviewer")
             need("who" not in e.shown or all(e.get("who", k) == d[k] for k in ("issuer", "subject", "key")), "who")
@@ -1355,6 +1459,7 @@ def main(argv):
         trust = {"origin": t["origin"], "keys": [vkey(k.strip()) for k in t["log_keys"]], "last": None,
                  "reviewer_keys": t.get("reviewer_keys", "pinned"), "pinned": t.get("pinned", [])}
         trust["witnesses"] = [vkey(k.strip(), 4) for k in t.get("witnesses", [])]
+        for p in trust["pinned"]: need(set(p) in ({"issuer", "subject", "thumbprint"}, {"issuer", "subject", "ssh_key"}) and re.fullmatch("SHA256:.{43}", p.get("ssh_key", "SHA256:" + "A" * 43)), "trust file")
         providers = [Provider(p) for p in t.get("issuer", [])]
         trust["providers"] = {p.issuer: p for p in providers}; need(len(trust["providers"]) == len(providers), "trust file")
         trust["authorities"] = [Certificate(c) for c in t.get("timestamp_authorities", [])]

@@ -42,6 +42,9 @@ pub(crate) struct Profile {
     pub(crate) storage: Option<Storage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// SSH key that signs verdicts as well: its fingerprint, or where its `.pub` file is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ssh_key: Option<String>,
 }
 
 /// The evidence log that a broker showed when it was first met.
@@ -308,6 +311,7 @@ mod tests {
                 broker: Some("https://b".into()),
                 storage: Some(Storage::File),
                 ca_file: None,
+                ssh_key: Some("SHA256:k".into()),
             },
         );
         config.logs.insert(

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use chunk_evidence::checkpoint::SignedCheckpoint;
 
 use crate::args::Global;
+use crate::auth::agent::SshSigner;
 use crate::auth::ci;
 use crate::auth::credentials::Credentials;
 use crate::auth::passphrase::Passphrase;
@@ -98,6 +99,7 @@ impl<'a> Context<'a> {
                 broker: Some(broker.to_owned()),
                 storage: Some(storage),
                 ca_file: None,
+                ssh_key: None,
             },
             broker: Some(broker.to_owned()),
             ca_file: None,
@@ -124,6 +126,17 @@ impl<'a> Context<'a> {
     /// Further certificate authorities.
     pub(crate) fn ca_file(&self) -> Option<&std::path::Path> {
         self.ca_file.as_deref()
+    }
+
+    /// The SSH key that signs verdicts as well, where one is named here or in the profile.
+    ///
+    /// # Errors
+    /// When the ssh-agent does not have it.
+    pub(crate) fn ssh_signer(&self, named: Option<&str>) -> Result<Option<SshSigner>> {
+        let named = named.or(self.profile.ssh_key.as_deref());
+        named
+            .map(|named| SshSigner::find(named, std::env::var_os("SSH_AUTH_SOCK").map(Into::into)))
+            .transpose()
     }
 
     /// A connection to the broker, without a session.

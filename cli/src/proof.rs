@@ -10,7 +10,7 @@ use chunk_evidence::cosignature::Witnessed;
 use chunk_evidence::encode;
 use chunk_evidence::note::VerifierKey;
 use chunk_evidence::receipt::{self, Receipt, ReceiptStory};
-use chunk_evidence::trust::{ReviewerKeys, TrustPolicy};
+use chunk_evidence::trust::{TrustPolicy, Vouched};
 
 use crate::commands::query;
 use crate::config::EarlierKey;
@@ -145,31 +145,28 @@ impl Believed {
 
     /// A verdict counts by the key that signed it; who vouches for that key is the reader's choice.
     fn judge_reviewers(&self, story: &ReceiptStory) -> Result<()> {
-        let Some(policy) = self.policy.as_ref().filter(|policy| policy.reviewer_keys == ReviewerKeys::Pinned) else {
-            return Ok(());
-        };
+        let Some(policy) = &self.policy else { return Ok(()) };
         for approval in &story.approvals {
-            let mut of_person = policy
-                .pinned
-                .iter()
-                .filter(|pin| pin.issuer == approval.person.issuer && pin.subject == approval.person.subject)
-                .peekable();
-            if of_person.peek().is_none() {
-                return Err(Failure::cannot_tell(
-                    "unknown_reviewer_key",
-                    format!("only the operator vouches for the key of {}", approval.person.name),
-                )
-                .why("the trust file believes pinned reviewer keys only, and pins none of this person")
-                .why(format!("key: {}", approval.person.key)));
-            }
-            if !of_person.any(|pin| pin.thumbprint == approval.person.key) {
-                return Err(Failure::no(
-                    "evidence_false",
-                    format!(
-                        "the approval by {} was signed with another key than the trust file pins",
-                        approval.person.name
-                    ),
-                ));
+            let person = &approval.person;
+            match policy.vouches(&person.issuer, &person.subject, &person.key, approval.ssh_key.as_deref()) {
+                Vouched::Yes => {}
+                Vouched::ByOperatorOnly => {
+                    return Err(Failure::cannot_tell(
+                        "unknown_reviewer_key",
+                        format!("only the operator vouches for the key of {}", person.name),
+                    )
+                    .why("the trust file believes pinned reviewer keys only, and pins none of this person that signed")
+                    .why(format!("key: {}", person.key)));
+                }
+                Vouched::OtherKey => {
+                    return Err(Failure::no(
+                        "evidence_false",
+                        format!(
+                            "the approval by {} was signed with another key than the trust file pins",
+                            person.name
+                        ),
+                    ));
+                }
             }
         }
         Ok(())

@@ -120,7 +120,7 @@ fn a_verdict_counts_only_as_its_signer_made_it() {
     // Somebody else's signature, the right signature over another type, two signatures, none.
     let payload = canonical(&serde_json::to_value(&good).unwrap());
     let path = format!("/v1/requests/{}/reviews", request.id);
-    let send = |envelope| rita.post(&path, &SubmitReview { envelope });
+    let send = |envelope| rita.post(&path, &SubmitReview { envelope, ssh: None });
     let by_ravi = ravi.envelope(REVIEW_PAYLOAD_TYPE, payload.as_bytes());
     let mut renamed = by_ravi.clone();
     renamed.signatures[0].keyid = format!("ed25519:{}", rita.thumbprint());

@@ -45,6 +45,7 @@ mod signals;
 mod signin;
 mod sinks;
 mod sources;
+mod ssh_verdicts;
 mod standing;
 mod startup;
 mod support;

@@ -43,6 +43,7 @@ install_packages() {
   command -v python3 >/dev/null || missing+=' python3'
   command -v openssl >/dev/null || missing+=' openssl'
   command -v jq >/dev/null || missing+=' jq'
+  command -v ssh-agent >/dev/null || missing+=' openssh-client'
   command -v npm >/dev/null || missing+=' nodejs npm'
   local postgres=''
   if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || ! command -v psql >/dev/null; then

@@ -22,6 +22,12 @@ pub const DPOP_PROOF_AGE_S_MAX: i64 = 60;
 pub const DPOP_NONCE_AGE_S_MAX: i64 = 5 * 60;
 /// Proof ids remembered at most; the oldest window is refused rather than forgotten.
 pub const DPOP_SEEN_MAX: usize = 1_000_000;
+/// Whoever enrols an SSH key must have signed in within this time.
+pub const ENROLL_SIGNED_IN_S_MAX: i64 = 15 * 60;
+/// What a key signs to be enrolled is good for this long; a token wants to be found and touched.
+pub const ENROLL_NONCE_AGE_S_MAX: i64 = 5 * 60;
+/// SSH keys that one person may have, without those that were taken back.
+pub const SSH_KEYS_PER_PERSON_MAX: usize = 20;
 /// A plan may be submitted for this long.
 pub const PLAN_S: i64 = 10 * 60;
 /// A pending request waits this long for reviewers unless the dataset says otherwise.

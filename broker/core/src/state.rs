@@ -8,6 +8,7 @@ mod carried;
 mod directory;
 mod disposed;
 mod erased;
+mod keys;
 mod remembered;
 mod request;
 
@@ -25,9 +26,11 @@ use crate::evidence::entries::{Event, IntentEntry, OutcomeEntry, RequestCreate, 
 use crate::recording::Recording;
 use carried::Carried;
 use directory::Directory;
+use keys::SshKeys;
 use remembered::Remembered;
 
 pub(crate) use directory::Record;
+pub(crate) use keys::Enrolled;
 pub(crate) use request::{Ended, Request, Review};
 
 /// Everything folded so far.
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) people: imbl::HashMap<ActorId, Theirs>,
     /// What directories say of people.
     pub(crate) directory: Directory,
+    /// SSH keys that people enrolled.
+    pub(crate) ssh_keys: SshKeys,
     /// Sessions, open and ended.
     pub(crate) sessions: imbl::HashMap<SessionId, Arc<Session>>,
     /// (end in ms since 1970, session) of those that no entry has closed.
@@ -186,6 +191,8 @@ impl State {
             Event::SubjectBind(bind) => self.apply_bind(index, bind, time_ms),
             Event::PersonSuspend(suspend) => self.apply_suspend(index, suspend, time_ms),
             Event::PersonRestore(restore) => self.apply_restore(&restore.actor, time_ms),
+            Event::KeyEnroll(enroll) => self.ssh_keys.enroll(index, enroll, time_ms),
+            Event::KeyRevoke(revoke) => self.ssh_keys.revoke(revoke.enrolled, time_ms),
             Event::RequestCreate(create) => self.apply_request_create(index, create, time_ms),
             Event::RequestEnd { id, cancelled, .. } => {
                 let state = if *cancelled {
@@ -389,6 +396,7 @@ impl State {
                 reviewer,
                 verdict: review.verdict,
                 reason: Some(review.reason.as_str().into()),
+                ssh_key: review.ssh.as_ref().map(|ssh| ssh.key.as_str().into()),
             });
             if ends {
                 request.state = RequestState::Rejected;

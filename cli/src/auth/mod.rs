@@ -1,5 +1,6 @@
 //! Who is asking: the key of this machine, the tokens bound to it, and where both rest between two commands.
 
+pub(crate) mod agent;
 pub(crate) mod browser;
 pub(crate) mod ci;
 pub(crate) mod credentials;

@@ -164,6 +164,8 @@ fn file(log: &PinnedLog, vouching: Vouching, last_checkpoint: Option<&str>) -> R
          # issuer = \"https://id.example.com\"\n\
          # subject = \"…\"\n\
          # thumbprint = \"…\"\n\
+         # or, of the SSH key that signs their verdicts as well (`ssh-keygen -l -f FILE.pub` shows it):\n\
+         # ssh_key = \"SHA256:…\"\n\
          # One for each identity provider that you believe when it names the key of somebody who signed in with the browser, with its\n\
          # keys as it publishes them at its jwks_uri, and the broker's client ids there:\n\
          # [[issuer]]\n\

@@ -35,6 +35,8 @@ enum ConfigCommand {
 enum Key {
     /// Address of the broker
     Broker,
+    /// SSH key that signs verdicts as well: `SHA256:…`, or the whole path of its `.pub` file
+    SshKey,
 }
 
 #[derive(Serialize)]
@@ -60,6 +62,22 @@ pub(crate) fn run(cx: &Context<'_>, args: &ConfigArgs) -> Result<()> {
             config.write(&cx.paths.config)?;
             cx.ui.say(&format!("Profile `{}` now uses {}.", cx.profile_name, url.as_str()));
             cx.ui.next("chunkctl login");
+            Ok(())
+        }
+        Some(ConfigCommand::Set { key: Key::SshKey, value }) => {
+            if !value.starts_with("SHA256:") && !std::path::Path::new(value).is_absolute() {
+                return Err(
+                    Failure::usage(format!("`{value}` is neither a fingerprint (`SHA256:…`) nor a whole path"))
+                        .hint("ssh-keygen -l -f FILE.pub"),
+                );
+            }
+            let mut config = Config::read(&cx.paths.config)?;
+            config.profiles.entry(cx.profile_name.clone()).or_default().ssh_key = Some(value.clone());
+            config.write(&cx.paths.config)?;
+            cx.ui.say(&format!(
+                "Verdicts of profile `{}` are signed with {value} as well.",
+                cx.profile_name
+            ));
             Ok(())
         }
         Some(ConfigCommand::Unpin) => {

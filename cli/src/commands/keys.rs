@@ -1,7 +1,7 @@
 //! `chunkctl keys`: which keys can act in your name, and the end of one.
 //!
 //! Each sign-in makes a key, which signs every call, request and verdict under it. So a key that you do not know is somebody
-//! who signed in as you; ending it ends whatever runs under it.
+//! who signed in as you; ending it ends whatever runs under it. SSH keys that you enrolled stand beside them ([`ssh_keys`]).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use chunk_wire::session::SessionView;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::commands::sessions;
+use crate::commands::{sessions, ssh_keys};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -30,9 +30,15 @@ enum KeysCommand {
         #[arg(long)]
         all: bool,
     },
-    /// End every open session of one of your keys.
+    /// Enrol an SSH key of yours, to sign verdicts with.
+    Enroll {
+        /// The key, which your ssh-agent must have: its `.pub` file, or its fingerprint.
+        #[arg(long, value_name = "FILE.pub|SHA256:…")]
+        ssh: String,
+    },
+    /// End every open session of one of your keys, or take an SSH key back for good.
     Revoke {
-        /// Thumbprint of the key.
+        /// Thumbprint of the key, or fingerprint of an SSH key (`SHA256:…`).
         key: String,
     },
 }
@@ -60,6 +66,8 @@ struct Revoked<'a> {
 pub(crate) fn run(cx: &Context<'_>, args: &KeysArgs) -> Result<()> {
     match &args.command {
         KeysCommand::List { all } => list(cx, *all),
+        KeysCommand::Enroll { ssh } => ssh_keys::enroll(cx, ssh),
+        KeysCommand::Revoke { key } if key.starts_with("SHA256:") => ssh_keys::revoke(cx, key),
         KeysCommand::Revoke { key } => revoke(cx, key),
     }
 }
@@ -68,8 +76,10 @@ fn list(cx: &Context<'_>, all: bool) -> Result<()> {
     cx.with_session(async |session| {
         let views = sessions::listed(session, all).await?;
         let keys = open_keys(&views, &session.id());
+        let ssh = ssh_keys::listed(session, all).await?;
         if cx.ui.is_json() {
-            return keys.iter().try_for_each(|key| cx.ui.event("key", key));
+            keys.iter().try_for_each(|key| cx.ui.event("key", key))?;
+            return ssh.iter().try_for_each(|key| cx.ui.event("ssh_key", key));
         }
         let now_ms = figures::now_ms();
         let mut table = Table::new(&["key", "attested", "person", "since", "host", "address"]);
@@ -83,7 +93,12 @@ fn list(cx: &Context<'_>, all: bool) -> Result<()> {
             let since = figures::from_now(key.since_ms, now_ms);
             table.row([&name, attested, &key.person.name, &since, key.host, key.ip]);
         }
-        cx.ui.answer(&table.render())
+        cx.ui.answer(&table.render())?;
+        if ssh.is_empty() {
+            Ok(())
+        } else {
+            cx.ui.answer(&ssh_keys::table(&ssh, now_ms))
+        }
     })
 }
 

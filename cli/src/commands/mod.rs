@@ -28,6 +28,7 @@ pub(crate) mod review;
 pub(crate) mod revoke;
 pub(crate) mod sessions;
 pub(crate) mod sessions_replay;
+pub(crate) mod ssh_keys;
 pub(crate) mod verify;
 pub(crate) mod whoami;
 pub(crate) mod witness;

@@ -4,12 +4,14 @@
 //! make another one of it.
 
 use chunk_evidence::encode;
+use chunk_evidence::sshsig::REVIEW_NAMESPACE;
 use chunk_wire::fetch::RequestView;
 use chunk_wire::id::RequestId;
 use chunk_wire::review::{REVIEW_PAYLOAD_TYPE, ReviewDocument, SubmitReview, Verdict};
 use clap::Args;
 
 use crate::args::words;
+use crate::auth::agent::SshSigner;
 use crate::client::session::Session;
 use crate::context::Context;
 use crate::document::Checked;
@@ -28,6 +30,9 @@ pub(crate) struct ReviewArgs {
     /// Judge only the document with this digest, the one you have read.
     #[arg(long, value_name = "SHA-256")]
     digest: Option<String>,
+    /// Sign with this key of your ssh-agent as well; without it, with the profile's.
+    #[arg(long, value_name = "SHA256:…|FILE.pub")]
+    ssh_key: Option<String>,
 }
 
 /// Arguments of `review`.
@@ -39,6 +44,9 @@ pub(crate) struct InboxArgs {
     /// How long a verdict can be taken back before it is signed.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=60))]
     undo: u16,
+    /// Sign with this key of your ssh-agent as well; without it, with the profile's.
+    #[arg(long, value_name = "SHA256:…|FILE.pub")]
+    ssh_key: Option<String>,
 }
 
 pub(crate) fn inbox(cx: &Context<'_>, args: &InboxArgs) -> Result<()> {
@@ -46,7 +54,7 @@ pub(crate) fn inbox(cx: &Context<'_>, args: &InboxArgs) -> Result<()> {
         plain: args.plain,
         undo_ms: i64::from(args.undo) * 1000,
     };
-    review::run(cx, terms)
+    review::run(cx, terms, cx.ssh_signer(args.ssh_key.as_deref())?)
 }
 
 pub(crate) fn approve(cx: &Context<'_>, args: &ReviewArgs) -> Result<()> {
@@ -58,6 +66,7 @@ pub(crate) fn reject(cx: &Context<'_>, args: &ReviewArgs) -> Result<()> {
 }
 
 fn verdict_of(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<()> {
+    let ssh = cx.ssh_signer(args.ssh_key.as_deref())?;
     cx.with_session(async |session| {
         let id = args.id.as_str();
         let view: RequestView = session
@@ -82,18 +91,29 @@ fn verdict_of(cx: &Context<'_>, args: &ReviewArgs, verdict: Verdict) -> Result<(
             );
         }
         cx.ui.say(&super::request::show(view, checked.document(), figures::now_ms()));
-        let after = judge(session, &checked, verdict, &args.reason).await?;
+        if let Some(touched) = ssh.as_ref().filter(|ssh| ssh.key().is_hardware()) {
+            cx.ui
+                .say(&format!("Touch your security key to sign with {}.", touched.key().fingerprint()));
+        }
+        let after = judge(session, &checked, verdict, &args.reason, ssh.as_ref()).await?;
         cx.ui.event("request", &after)?;
         cx.ui.say(&told(verdict, &after));
         Ok(())
     })
 }
 
-/// Signs a verdict with this session's key, over the digest of the document that was checked, and hands it in.
+/// Signs a verdict with this session's key, and with an SSH key where there is one, over the digest of the document that was checked,
+/// and hands it in.
 ///
 /// # Errors
 /// When the broker cannot be reached, or refuses it.
-pub(crate) async fn judge(session: &Session<'_>, checked: &Checked, verdict: Verdict, reason: &str) -> Result<RequestView> {
+pub(crate) async fn judge(
+    session: &Session<'_>,
+    checked: &Checked,
+    verdict: Verdict,
+    reason: &str,
+    ssh: Option<&SshSigner>,
+) -> Result<RequestView> {
     let view = checked.view();
     let me = session.person();
     let document = ReviewDocument {
@@ -108,9 +128,12 @@ pub(crate) async fn judge(session: &Session<'_>, checked: &Checked, verdict: Ver
         signed_ms: figures::now_ms(),
     };
     let signed = encode::canonical_of(&document).map_err(|_| Failure::bug("a verdict could not be written"))?;
-    let body = SubmitReview {
-        envelope: session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes()),
+    let envelope = session.key().sign(REVIEW_PAYLOAD_TYPE, signed.as_bytes());
+    let ssh = match ssh {
+        Some(signer) => Some(signer.sign(REVIEW_NAMESPACE, signed.into_bytes()).await?),
+        None => None,
     };
+    let body = SubmitReview { envelope, ssh };
     session
         .post(&["v1", "requests", view.id.as_str(), "reviews"], &body)
         .await

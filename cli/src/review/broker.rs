@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 
 use super::update::{Effect, Event};
+use crate::auth::agent::SshSigner;
 use crate::client::events::{self, Backoff, Stream};
 use crate::client::session::Session;
 use crate::commands::review::judge;
@@ -50,14 +51,19 @@ fn parse<T: DeserializeOwned>(event: &events::Event) -> Result<T> {
 }
 
 /// Does what has to be done at the broker, one after another.
-pub(super) async fn run_errands(session: &Session<'_>, mut to_do: UnboundedReceiver<Effect>, events: &Sender<Event>) -> Failure {
+pub(super) async fn run_errands(
+    session: &Session<'_>,
+    ssh: Option<&SshSigner>,
+    mut to_do: UnboundedReceiver<Effect>,
+    events: &Sender<Event>,
+) -> Failure {
     while let Some(errand) = to_do.recv().await {
         let done = match errand {
             Effect::ReadHistory => Event::History(session.get(&["v1", "requests"]).await),
             Effect::Send { on, verdict, reason } => Event::Answered {
                 id: on.view().id.clone(),
                 verdict,
-                answer: Box::new(judge(session, &on, verdict, &reason).await),
+                answer: Box::new(judge(session, &on, verdict, &reason, ssh).await),
             },
             Effect::Suspend | Effect::Redraw | Effect::Quit => continue,
         };

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 
+use crate::auth::agent::SshSigner;
 use crate::client::session::Session;
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -59,7 +60,7 @@ pub(crate) struct Terms {
 ///
 /// # Errors
 /// When there is no terminal, the session has ended, or the program was asked from outside to end.
-pub(crate) fn run(cx: &Context<'_>, terms: Terms) -> Result<()> {
+pub(crate) fn run(cx: &Context<'_>, terms: Terms, ssh: Option<SshSigner>) -> Result<()> {
     if cx.ui.is_json() {
         return Err(commands_instead(
             "`review` talks with a person, and `--json` is for programs",
@@ -78,7 +79,7 @@ pub(crate) fn run(cx: &Context<'_>, terms: Terms) -> Result<()> {
         errands.send(Effect::ReadHistory).ok(); // the receiver is ours
         let outcome = tokio::select! {
             failure = broker::follow(session, &events) => Err(failure),
-            failure = broker::run_errands(session, to_do, &events) => Err(failure),
+            failure = broker::run_errands(session, ssh.as_ref(), to_do, &events) => Err(failure),
             failure = screen::hear_signals(&events) => Err(failure),
             outcome = attend(cx, session, terms, &mut model, &events, queue, &errands) => outcome,
         };

@@ -68,6 +68,8 @@ kinds! {
     ConfigLoad = "config.load";
     /// A key was enrolled.
     KeyEnroll = "key.enroll";
+    /// A key was taken back.
+    KeyRevoke = "key.revoke";
     /// A key was replaced.
     KeyRotate = "key.rotate";
     /// An emergency grant.

@@ -10,6 +10,7 @@ use crate::body::Group;
 use crate::disclosed::Disclosed;
 use crate::dsse::{REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE, Sealed, thumbprint};
 use crate::encode::{DEPTH_MAX, EncodeError, from_hex_32, sha256, unb64_32};
+use crate::enrolled::check_ssh;
 use crate::leaf::{Decision, Kind};
 use crate::merkle::Hash;
 use crate::scan::{Raw, Scanner, unescape};
@@ -272,6 +273,7 @@ pub(crate) fn check_review(entry: &Disclosed<'_>, reviewer: &Holder, id: &str, d
         return Err("a verdict is about another request than it points to");
     }
     let payload = payload(entry, reviewer, REVIEW_PAYLOAD_TYPE).map_err(|()| "the reviewer's signature does not verify")?;
+    check_ssh(entry, &payload)?;
     let document = Raw::parse(&payload).map_err(|_| "a signed verdict is not canonical JSON")?;
     let document = Members::of(document);
     let says = |name: &str, text: &str| document.get(name).and_then(Raw::as_str).as_deref() == Some(text);

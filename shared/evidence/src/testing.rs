@@ -1,6 +1,8 @@
 //! A small log for tests: three people, one approved delivery, and as much of everything else as a real log holds.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+pub(crate) mod ssh;
+
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
@@ -9,7 +11,7 @@ use crate::attestation::tests as attestation;
 use crate::body::{Body, EntryKey, Group};
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::dsse::{self, REQUEST_PAYLOAD_TYPE, REVIEW_PAYLOAD_TYPE};
-use crate::encode::{b64, canonical, sha256_hex};
+use crate::encode::{b64, canonical, canonical_of, sha256_hex};
 use crate::leaf::{Decision, Header, Kind, Leaf};
 use crate::merkle::tests::{mth, path, subproof};
 use crate::merkle::{Frontier, Hash};
@@ -368,14 +370,37 @@ impl Log {
         self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict)
     }
 
-    fn judge(&mut self, by_whom: &Actor, (kind, about): (Kind, u64), request: u64, document: &str, verdict: &str) -> u64 {
+    /// A verdict whose entry somebody has a hand in, who knows what was signed.
+    pub(crate) fn review_as(
+        &mut self,
+        by_whom: &Actor,
+        request: u64,
+        document: &str,
+        verdict: &str,
+        change: impl FnOnce(&str, &mut Header, &mut Body),
+    ) -> u64 {
+        self.judge_as(by_whom, (Kind::ReviewApprove, request), request, (document, verdict), change)
+    }
+
+    fn judge(&mut self, by_whom: &Actor, about: (Kind, u64), request: u64, document: &str, verdict: &str) -> u64 {
+        self.judge_as(by_whom, about, request, (document, verdict), |_, _, _| {})
+    }
+
+    fn judge_as(
+        &mut self,
+        by_whom: &Actor,
+        (kind, about): (Kind, u64),
+        request: u64,
+        (document, verdict): (&str, &str),
+        change: impl FnOnce(&str, &mut Header, &mut Body),
+    ) -> u64 {
         let (id, digest) = (self.request_id(request), sha256_hex(document.as_bytes()));
         let signed = canonical(&json!({
             "digest": digest, "issuer": "https://idp.example", "key": by_whom.thumbprint(), "reason": "fine by me", "request": id,
             "signed_ms": self.t, "subject": by_whom.name, "v": 1, "verdict": verdict,
         }))
         .unwrap();
-        let body = Body::new()
+        let mut body = Body::new()
             .with(
                 Group::Who,
                 json!({"issuer": "https://idp.example", "key": by_whom.thumbprint(), "subject": by_whom.name}),
@@ -389,15 +414,14 @@ impl Log {
             "approve" => Decision::Allow,
             _ => Decision::Deny,
         };
-        self.append(
-            Header {
-                dec: Some(dec),
-                pol: Some(self.policy),
-                refs: vec![about, by_whom.open],
-                ..by(kind, by_whom)
-            },
-            &body,
-        )
+        let mut header = Header {
+            dec: Some(dec),
+            pol: Some(self.policy),
+            refs: vec![about, by_whom.open],
+            ..by(kind, by_whom)
+        };
+        change(&signed, &mut header, &mut body);
+        self.append(header, &body)
     }
 
     pub(crate) fn grant(&mut self, to: &Actor, request: u64, document: &str, reviews: &[u64]) -> u64 {

@@ -61,8 +61,12 @@ pub struct PinnedKey {
     pub issuer: String,
     /// Subject.
     pub subject: String,
-    /// RFC 7638 thumbprint of the key.
-    pub thumbprint: String,
+    /// RFC 7638 thumbprint of the key of a session.
+    #[serde(default)]
+    pub thumbprint: Option<String>,
+    /// Fingerprint of an SSH key, as `ssh-keygen -l` shows it.
+    #[serde(default)]
+    pub ssh_key: Option<String>,
 }
 
 /// An identity provider that the auditor believes about people's keys.
@@ -101,6 +105,9 @@ pub enum TrustError {
     /// An identity provider stands there twice, or without a client or a key that could be used.
     #[error("issuer {0} of the trust policy stands there twice, or names no client, or no key that can be used")]
     Issuer(usize),
+    /// A pinned key is neither a session's nor an SSH key, or both.
+    #[error("pinned key {0} of the trust policy has not either a `thumbprint` or an `ssh_key` (`SHA256:…`)")]
+    Pinned(usize),
 }
 
 /// A trust policy whose parts have been read.
@@ -143,6 +150,12 @@ impl TrustPolicy {
         WitnessPolicy::new(&self.witnesses, self.witness_quorum.unwrap_or(self.witnesses.len()))
     }
 
+    /// What it says about the key, and the SSH key where one signed as well, of a verdict by this person.
+    #[must_use]
+    pub fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str, ssh_key: Option<&str>) -> Vouched {
+        vouched(self.reviewer_keys, &self.pinned, (issuer, subject), thumbprint, ssh_key)
+    }
+
     /// Reads keys and checkpoint.
     ///
     /// # Errors
@@ -165,6 +178,9 @@ impl TrustPolicy {
         };
         if self.unstamped_entries_max.is_some() && self.timestamp_authorities.is_empty() {
             return Err(TrustError::NoAuthorities);
+        }
+        if let Some(none) = self.pinned.iter().position(|pin| !pin.is_one_key()) {
+            return Err(TrustError::Pinned(none));
         }
         let mut providers: Vec<Provider> = Vec::new();
         for (n, issuer) in self.issuers.iter().enumerate() {
@@ -197,26 +213,66 @@ impl Trust {
             .and_then(|provider| provider.signed(token))
     }
 
-    /// Whether the auditor can judge a verdict by this person under this key.
+    /// Whether the auditor can judge a verdict by this person under this key, and by this SSH key where one signed it as well.
     #[must_use]
-    pub(crate) fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str) -> Vouched {
-        let mut of_person = self
-            .pinned
-            .iter()
-            .filter(|pin| pin.issuer == issuer && pin.subject == subject)
-            .peekable();
-        match self.reviewer_keys {
-            ReviewerKeys::Session => Vouched::Yes,
-            ReviewerKeys::Pinned if of_person.peek().is_none() => Vouched::ByOperatorOnly,
-            ReviewerKeys::Pinned if of_person.any(|pin| pin.thumbprint == thumbprint) => Vouched::Yes,
-            ReviewerKeys::Pinned => Vouched::OtherKey,
+    pub(crate) fn vouches(&self, issuer: &str, subject: &str, thumbprint: &str, ssh_key: Option<&str>) -> Vouched {
+        vouched(self.reviewer_keys, &self.pinned, (issuer, subject), thumbprint, ssh_key)
+    }
+}
+
+fn vouched(believed: ReviewerKeys, pinned: &[PinnedKey], person: (&str, &str), thumbprint: &str, ssh_key: Option<&str>) -> Vouched {
+    if believed == ReviewerKeys::Session {
+        return Vouched::Yes;
+    }
+    let of_person = || pinned.iter().filter(|pin| (pin.issuer.as_str(), pin.subject.as_str()) == person);
+    let sessions = || of_person().filter_map(|pin| pin.thumbprint.as_deref());
+    let ssh = || of_person().filter_map(|pin| pin.ssh_key.as_deref());
+    if sessions().any(|pin| pin == thumbprint) || ssh().any(|pin| Some(pin) == ssh_key) {
+        return Vouched::Yes;
+    }
+    // Who is known by SSH keys alone may have judged without one: that is not known to be wrong.
+    if sessions().next().is_some() || (ssh_key.is_some() && ssh().next().is_some()) {
+        Vouched::OtherKey
+    } else {
+        Vouched::ByOperatorOnly
+    }
+}
+
+impl PinnedKey {
+    /// A session's key.
+    #[must_use]
+    pub fn of_session(issuer: &str, subject: &str, thumbprint: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            thumbprint: Some(thumbprint.to_owned()),
+            ssh_key: None,
         }
+    }
+
+    /// An SSH key.
+    #[must_use]
+    pub fn of_ssh(issuer: &str, subject: &str, fingerprint: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            thumbprint: None,
+            ssh_key: Some(fingerprint.to_owned()),
+        }
+    }
+
+    fn is_one_key(&self) -> bool {
+        let fingerprint = self
+            .ssh_key
+            .as_ref()
+            .is_none_or(|key| key.starts_with("SHA256:") && key.len() == 50);
+        self.thumbprint.is_some() != self.ssh_key.is_some() && fingerprint
     }
 }
 
 /// What the trust policy says about a reviewer's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Vouched {
+pub enum Vouched {
     /// It is theirs.
     Yes,
     /// Nothing; only the operator says it is theirs.
@@ -340,14 +396,45 @@ mod tests {
     fn a_key_only_the_operator_vouches_for_is_told_from_one_known_to_be_wrong() {
         let (mut policy, _) = policy();
         policy.reviewer_keys = ReviewerKeys::Pinned;
-        policy.pinned = vec![PinnedKey {
-            issuer: "i".into(),
-            subject: "s".into(),
-            thumbprint: "t".into(),
-        }];
+        let (ssh, other) = (format!("SHA256:{}", "a".repeat(43)), format!("SHA256:{}", "b".repeat(43)));
+        policy.pinned = vec![PinnedKey::of_session("i", "s", "t"), PinnedKey::of_ssh("i", "h", &ssh)];
         let trust = policy.check().unwrap();
-        assert_eq!(trust.vouches("i", "s", "t"), Vouched::Yes);
-        assert_eq!(trust.vouches("i", "s", "u"), Vouched::OtherKey);
-        assert_eq!(trust.vouches("i", "x", "t"), Vouched::ByOperatorOnly);
+        let vouches = |subject: &str, key: &str, ssh| trust.vouches("i", subject, key, ssh);
+        assert_eq!(vouches("s", "t", None), Vouched::Yes);
+        assert_eq!(vouches("s", "t", Some(&other)), Vouched::Yes);
+        assert_eq!(vouches("s", "u", None), Vouched::OtherKey);
+        assert_eq!(vouches("s", "u", Some(&ssh)), Vouched::OtherKey, "another person's key");
+        assert_eq!(vouches("x", "t", None), Vouched::ByOperatorOnly);
+        // With an SSH key, whatever session's key signs beside it.
+        assert_eq!(vouches("h", "any", Some(&ssh)), Vouched::Yes);
+        assert_eq!(vouches("h", "any", Some(&other)), Vouched::OtherKey);
+        assert_eq!(vouches("h", "any", None), Vouched::ByOperatorOnly);
+        policy.pinned = vec![
+            PinnedKey::of_session("i", "s", "t"),
+            PinnedKey::of_session("i", "h", "v"),
+            PinnedKey::of_ssh("i", "h", &ssh),
+        ];
+        let trust = policy.check().unwrap();
+        assert_eq!(trust.vouches("i", "h", "any", Some(&ssh)), Vouched::Yes);
+        assert_eq!(trust.vouches("i", "h", "v", None), Vouched::Yes);
+        assert_eq!(trust.vouches("i", "h", "any", None), Vouched::OtherKey);
+    }
+
+    #[test]
+    fn a_pin_is_of_one_key() {
+        let (mut policy, _) = policy();
+        for (thumbprint, ssh_key) in [
+            (None, None),
+            (Some("t"), Some("SHA256:0123456789012345678901234567890123456789012")),
+            (None, Some("t")),
+        ] {
+            policy.pinned = vec![PinnedKey {
+                issuer: "i".into(),
+                subject: "s".into(),
+                thumbprint: thumbprint.map(Into::into),
+                ssh_key: ssh_key.map(Into::into),
+            }];
+            assert_eq!(policy.check().unwrap_err(), TrustError::Pinned(0));
+        }
     }
 }

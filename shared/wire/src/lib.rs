@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod dpop;
 pub mod fetch;
 pub mod id;
+pub mod keys;
 pub mod problem;
 pub mod review;
 pub mod session;

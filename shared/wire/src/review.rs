@@ -53,6 +53,10 @@ pub struct SubmitReview {
     /// DSSE envelope, payload type [`REVIEW_PAYLOAD_TYPE`].
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub envelope: Envelope,
+    /// The same payload signed with an enrolled SSH key as well (sshsig, namespace `review@chunkctl.dev`): base64, as between the lines
+    /// of an armored signature, on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<String>,
 }
 
 /// A verdict as shown to others.
@@ -69,6 +73,9 @@ pub struct ReviewView {
     pub time_ms: i64,
     /// Index of its entry.
     pub index: u64,
+    /// Fingerprint of the SSH key that signed it as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<String>,
 }
 
 /// Event `listed` of `GET /v1/requests/events`: everything pending has been told.

@@ -401,7 +401,7 @@ impl Api {
     pub(crate) fn try_send_verdict(&self, request: &RequestView, document: &ReviewDocument) -> Result<Answer, String> {
         let payload = canonical(&serde_json::to_value(document).unwrap());
         let envelope = self.envelope(REVIEW_PAYLOAD_TYPE, payload.as_bytes());
-        let body = serde_json::to_vec(&SubmitReview { envelope }).unwrap();
+        let body = serde_json::to_vec(&SubmitReview { envelope, ssh: None }).unwrap();
         self.try_send("POST", &format!("/v1/requests/{}/reviews", request.id), Some(body), &[])
     }
 

@@ -7,10 +7,11 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
-use super::{approves, not_found, standing};
+use super::{approves, not_found, ssh, standing};
 use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
+use crate::identity::keys;
 use crate::identity::workload::{TRIGGERED_BY_EMAIL, people_only};
 use crate::limits::PENDING_PER_PERSON_MAX;
 use crate::state::{Request, Session, State};
@@ -28,6 +29,8 @@ pub(crate) struct Judge {
     pub(crate) policies: String,
     /// The reviewer's address.
     pub(crate) email: Option<String>,
+    /// A dataset of the request asks for an SSH key's signature as well.
+    pub(crate) ssh_demanded: bool,
 }
 
 /// Who does it, under which session.
@@ -125,11 +128,17 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
         mut entry,
         policies,
         email,
+        ssh_demanded,
     } = order;
     entry.policy = in_force(state, &policies)?;
     session_open(state, &entry.session, now_ms)?;
     let reviewer = state.sessions.get(&entry.session).map(|session| &session.open.person);
     people_only(reviewer.and_then(|person| person.workload.as_ref()))?;
+    match &mut entry.ssh {
+        Some(ssh) => ssh.enrolled = keys::usable(state, &ssh.key, &entry.actor)?,
+        None if ssh_demanded => return Err(ssh::missing()),
+        None => {}
+    }
     let request = state.requests.get(&entry.id).ok_or_else(|| not_found(&entry.id))?;
     let refuse = |why: &str| Err(Error::new(Code::ReviewRefused, why));
     if !entry.afterwards && (request.state != RequestState::Pending || now_ms >= request.expires_ms) {

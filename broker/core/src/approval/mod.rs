@@ -10,6 +10,7 @@ mod inbox;
 mod list;
 #[cfg(test)]
 mod model;
+mod ssh;
 pub(crate) mod standing;
 mod submission;
 mod upheld;
@@ -68,7 +69,8 @@ pub async fn review(broker: &Broker, cx: &Context, caller: Caller, id: RequestId
 async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &RequestId, submit: &SubmitReview) -> Result<Committed, Error> {
     people_only(caller.person().workload.as_ref())?;
     fresh_claims(broker, caller)?;
-    let (_, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, caller)?;
+    let (signed, document): (String, ReviewDocument) = open_envelope(&submit.envelope, REVIEW_PAYLOAD_TYPE, caller)?;
+    let ssh = submit.ssh.as_deref().map(|text| ssh::verified(text, &signed)).transpose()?;
     let asking = Asking::now(broker, cx, caller);
     let request = reviewable(&asking, caller, id)?;
     let person = caller.person();
@@ -106,11 +108,13 @@ async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &Req
         reason: document.reason,
         envelope: serde_json::to_value(&submit.envelope)
             .map_err(|e| Error::new(Code::Internal, "The envelope does not serialise.").operator(e))?,
+        ssh,
     };
     let order = decide::Judge {
         entry,
         policies: asking.digest().to_owned(),
         email: person.email.clone(),
+        ssh_demanded: ssh::is_demanded(&broker.settings.catalog, &request),
     };
     broker
         .log

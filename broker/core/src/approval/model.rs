@@ -392,11 +392,13 @@ impl Place {
             digest: self.requests[digest_of].1.clone(),
             reason: "looked at it".into(),
             envelope: Value::Null,
+            ssh: None,
         };
         Judge {
             entry,
             policies: "p".into(),
             email: None,
+            ssh_demanded: false,
         }
     }
 

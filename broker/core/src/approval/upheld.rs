@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 
-use super::approves;
+use super::{approves, ssh};
 use crate::authorize::{Denial, Permit, evaluate};
 use crate::broker::Broker;
 use crate::identity::principal;
@@ -112,6 +112,9 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
     };
     for name in request.datasets.iter() {
         let dataset = broker.settings.catalog.datasets.get(name).ok_or_else(Vec::new)?;
+        if !ssh::counts(state, dataset, review) {
+            return Err(Vec::new());
+        }
         let answer = evaluate(
             policies,
             Action::Review,

@@ -89,6 +89,7 @@ fn show(state: &State, request: &Request, words: &HashMap<u64, String>) -> Resul
                 reason: r.reason.as_deref().map_or_else(|| from_log(&r.index), str::to_owned),
                 time_ms: r.time_ms,
                 index: r.index,
+                ssh_key: r.ssh_key.as_deref().map(str::to_owned),
             })
             .collect(),
         // What is used under a standing grant has been approved with it.

@@ -33,7 +33,7 @@ pub use search::{entry, search};
 pub use sessions::{session, sessions};
 pub use tree::{ReceiptEntry, checkpoint, consistency, entries_tile, rotations, tile};
 
-async fn record_read(broker: &Broker, caller: &Caller, query: Value, entries: usize) -> Result<(), Error> {
+pub(crate) async fn record_read(broker: &Broker, caller: &Caller, query: Value, entries: usize) -> Result<(), Error> {
     let event = Event::AuditRead {
         actor: caller.actor().clone(),
         session: caller.session().clone(),

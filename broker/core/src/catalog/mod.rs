@@ -54,6 +54,8 @@ pub struct Dataset {
     pub subject: Option<String>,
     /// Distinct people who must approve a fetch.
     pub quorum: u32,
+    /// Verdicts on its requests must be signed with an enrolled SSH key as well.
+    pub ssh_verdicts: bool,
     /// Labels that policies may refer to.
     pub labels: Vec<String>,
     /// Rows one fetch may carry.

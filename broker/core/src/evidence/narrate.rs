@@ -28,6 +28,11 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::SubjectBind(bind) => format!("the directory of {} names {} as {}", bind.issuer, bind.user_name, bind.actor),
         Event::PersonSuspend(suspend) => format!("{} is suspended by their directory: {}", suspend.actor, suspend.cause),
         Event::PersonRestore(restore) => format!("{} is restored by their directory", restore.actor),
+        Event::KeyEnroll(enroll) => format!(
+            "{} enrols the SSH key {} from {} ({})",
+            enroll.subject, enroll.key, enroll.ip, enroll.host
+        ),
+        Event::KeyRevoke(revoke) => format!("the SSH key of entry {} is taken back", revoke.enrolled),
         Event::RequestCreate(create) => format!(
             "request {} for {}: {}",
             create.id,

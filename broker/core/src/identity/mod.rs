@@ -7,6 +7,7 @@
 
 pub mod directory;
 pub mod dpop;
+pub mod keys;
 pub mod oidc;
 pub mod tokens;
 pub mod workload;
@@ -117,6 +118,11 @@ impl Caller {
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| Error::new(Code::Internal, "The session's key cannot be read."))
+    }
+
+    /// The host of the client, in its own words at sign-in.
+    pub(crate) fn host(&self) -> &str {
+        &self.session.open.client.host
     }
 
     pub(crate) fn opened_ms(&self) -> i64 {

@@ -1,8 +1,8 @@
 //! Access and refresh tokens: what the broker hands out after sign-in, and how it recognises its own.
 //!
 //! A token is an EdDSA JWS bound to the caller's key (`cnf.jkt`), so a stolen one is worth nothing without that key. Its
-//! protected header is one of two constants and is compared as bytes: there is no algorithm, key or type for a forger to
-//! choose, and an access token can never stand in for a refresh token. No clock skew is granted: the broker reads its own clock.
+//! protected header is one of three constants and is compared as bytes: there is no algorithm, key or type for a forger to
+//! choose, and none can stand in for another. No clock skew is granted: the broker reads its own clock.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,6 +19,8 @@ pub enum Purpose {
     Access,
     /// Gets new tokens.
     Refresh,
+    /// Is signed by an SSH key that is to be enrolled.
+    Enroll,
 }
 
 /// What a verified token says.
@@ -116,7 +118,7 @@ impl TokenSigner {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         if header != purpose.header() {
-            return Err(if header == purpose.other().header() {
+            return Err(if Purpose::ALL.into_iter().any(|other| header == other.header()) {
                 TokenError::Purpose
             } else {
                 TokenError::Malformed
@@ -148,19 +150,15 @@ impl TokenSigner {
 }
 
 impl Purpose {
+    const ALL: [Self; 3] = [Self::Access, Self::Refresh, Self::Enroll];
+
     fn header(self) -> String {
         let typ = match self {
             Purpose::Access => "chunk-access+jwt",
             Purpose::Refresh => "chunk-refresh+jwt",
+            Purpose::Enroll => "chunk-enroll+jwt",
         };
         URL_SAFE_NO_PAD.encode(format!(r#"{{"typ":"{typ}","alg":"EdDSA"}}"#))
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Purpose::Access => Purpose::Refresh,
-            Purpose::Refresh => Purpose::Access,
-        }
     }
 }
 

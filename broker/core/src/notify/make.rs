@@ -12,7 +12,7 @@ use chunk_wire::session::Person;
 use super::{Decision, Detail, Details, Notice, NotifySettings, Occasion, Who, notice_id, people};
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::evidence::entries::{Event, RequestCreate, SessionOpen};
+use crate::evidence::entries::{Event, KeyEnroll, RequestCreate, SessionOpen};
 
 /// The notification of an entry; nothing where it is none of this notifier's.
 ///
@@ -23,6 +23,7 @@ pub(super) async fn notice(broker: &Broker, settings: &NotifySettings, index: u6
     let time_ms = entry.leaf.header.t;
     let made = match entry.event() {
         Some(Event::SessionOpen(open)) => of_session(broker, settings, index, &open).await,
+        Some(Event::KeyEnroll(enroll)) => of_key(broker, settings, &enroll).await?,
         Some(event) => match happened(broker, index, event).await? {
             Some(happened) => of_request(broker, settings, happened).await?,
             None => None,
@@ -179,6 +180,7 @@ async fn details(broker: &Broker, create: &RequestCreate, requester: Option<&Per
         words: words.as_deref().and_then(said),
         host: None,
         ip: None,
+        ssh_key: None,
     })
 }
 
@@ -215,6 +217,29 @@ async fn of_session(broker: &Broker, settings: &NotifySettings, index: u64, open
         to,
         ..blank(Occasion::SessionOpenedNewKey)
     })
+}
+
+/// A key that somebody enrolled.
+async fn of_key(broker: &Broker, settings: &NotifySettings, enroll: &KeyEnroll) -> Result<Option<Notice>, Error> {
+    let Some(open) = opened(broker, enroll.open).await? else {
+        return Ok(None);
+    };
+    let to = match &settings.audience {
+        Some(audience) => people::addresses(broker, audience, None, Some(&open.person)).await,
+        None => Vec::new(),
+    };
+    let details = Details {
+        person: Some(who(&open.person)),
+        host: Some(short(&enroll.host, NAME_MAX)),
+        ip: Some(short(&enroll.ip, NAME_MAX)),
+        ssh_key: Some(short(&enroll.key, NAME_MAX)),
+        ..Details::default()
+    };
+    Ok(Some(Notice {
+        details: (settings.detail == Detail::Full).then_some(details),
+        to,
+        ..blank(Occasion::KeyEnrolled)
+    }))
 }
 
 fn blank(occasion: Occasion) -> Notice {

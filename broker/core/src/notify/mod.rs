@@ -65,11 +65,13 @@ pub enum Occasion {
     GrantExpired,
     /// Somebody signed in with a key that they had not used before.
     SessionOpenedNewKey,
+    /// Somebody enrolled an SSH key.
+    KeyEnrolled,
 }
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RequestPending,
         Self::RequestBreakGlass,
         Self::RequestDecided,
@@ -78,6 +80,7 @@ impl Occasion {
         Self::GrantRevoked,
         Self::GrantExpired,
         Self::SessionOpenedNewKey,
+        Self::KeyEnrolled,
     ];
 
     /// Its name in configuration and in what is sent.
@@ -92,13 +95,14 @@ impl Occasion {
             Self::GrantRevoked => "grant.revoked",
             Self::GrantExpired => "grant.expired",
             Self::SessionOpenedNewKey => "session.opened_new_key",
+            Self::KeyEnrolled => "key.enrolled",
         }
     }
 
-    /// Whether it is about a request, and not about a session.
+    /// Whether it is about a request, and not about somebody's key.
     #[must_use]
     pub fn is_of_request(self) -> bool {
-        self != Self::SessionOpenedNewKey
+        !matches!(self, Self::SessionOpenedNewKey | Self::KeyEnrolled)
     }
 
     /// The occasion that an entry of this kind may be.
@@ -112,6 +116,7 @@ impl Occasion {
             Kind::GrantRevoke => Self::GrantRevoked,
             Kind::GrantExpire => Self::GrantExpired,
             Kind::SessionOpen => Self::SessionOpenedNewKey,
+            Kind::KeyEnroll => Self::KeyEnrolled,
             _ => return None,
         })
     }
@@ -143,7 +148,7 @@ pub struct Audience {
     pub addresses: Vec<String>,
     /// Everybody who may review the request, as far as the broker has seen them sign in and knows an address.
     pub reviewers: bool,
-    /// The person whose request, or whose session, it is.
+    /// The person whose request, session or key it is.
     pub requester: bool,
 }
 
@@ -224,8 +229,10 @@ pub struct Details {
     pub words: Option<String>,
     /// The host that a new key is on, as its client names it, and the address it came from.
     pub host: Option<String>,
-    /// Where the session was opened from.
+    /// Where the session was opened, or the key enrolled from.
     pub ip: Option<String>,
+    /// Fingerprint of an SSH key that was enrolled.
+    pub ssh_key: Option<String>,
 }
 
 /// A person as a notification names them.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::testing::receivers::{Mood, swift};
+use crate::testing::ssh::{MAY_ENROLL, Signer, enroll};
 use crate::testing::{ADMINISTRATORS, Others, POLICIES, Setup, Someone, World, cx, slice};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -98,7 +99,7 @@ fn settings(name: &str, detail: Detail) -> NotifySettings {
 
 async fn world(notifiers: Vec<Notifying>) -> World {
     let setup = Setup {
-        policies: format!("{POLICIES}{ADMINISTRATORS}"),
+        policies: format!("{POLICIES}{ADMINISTRATORS}{MAY_ENROLL}"),
         ..Setup::default()
     };
     World::with_others(setup, others(notifiers)).await.unwrap()
@@ -356,6 +357,30 @@ async fn a_sign_in_is_told_where_its_key_is_new() {
     assert_eq!(got.len(), 2, "{got:?}");
     assert_eq!(got[1].to, ["dana@example.test"]);
     assert_eq!(got[1].details.as_ref().unwrap().ip.as_deref(), Some("127.0.0.1"));
+    world.broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_enrolled_key_is_told_to_whoever_is_said_to_have_enrolled_it() {
+    let fake = Fake::new();
+    let notifier = fake.notifying(NotifySettings {
+        occasions: [Occasion::KeyEnrolled].into(),
+        audience: Some(Audience {
+            addresses: vec!["security@example.test".into()],
+            requester: true,
+            ..Audience::default()
+        }),
+        ..settings("keys", Detail::Full)
+    });
+    let world = world(vec![notifier]).await;
+    let rey = world.sign_in("rey", &["data-owners"]).await;
+    let enrolled = enroll(&world, &rey, &Signer::new(51)).await.unwrap();
+    caught_up(&world).await;
+    let got = fake.take();
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!((got[0].occasion, got[0].index), (Occasion::KeyEnrolled, enrolled.index));
+    assert_eq!(got[0].to, ["security@example.test", "rey@example.test"]);
+    assert_eq!(got[0].details.as_ref().unwrap().ssh_key.as_ref(), Some(&enrolled.ssh_key));
     world.broker.stop().await;
 }
 

@@ -40,6 +40,8 @@ pub enum Action {
     AuditExport,
     /// Revoke others' sessions and grants.
     Administer,
+    /// Enrol an SSH key of one's own.
+    EnrollKey,
 }
 
 /// Who asks.
@@ -155,7 +157,7 @@ pub struct Answer {
 
 impl Action {
     /// Every action, in the order of the documentation.
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 11] = [
         Action::Describe,
         Action::Fetch,
         Action::FetchUnapproved,
@@ -166,12 +168,13 @@ impl Action {
         Action::AuditRead,
         Action::AuditExport,
         Action::Administer,
+        Action::EnrollKey,
     ];
 
     /// Whether only people may do it, whatever policies say.
     #[must_use]
     pub fn is_for_people(self) -> bool {
-        matches!(self, Action::Review | Action::BreakGlass | Action::Administer)
+        matches!(self, Action::Review | Action::BreakGlass | Action::Administer | Action::EnrollKey)
     }
 
     /// The action's name in policies: `Action::"fetch_unapproved"`.
@@ -188,6 +191,7 @@ impl Action {
             Action::AuditRead => "audit_read",
             Action::AuditExport => "audit_export",
             Action::Administer => "administer",
+            Action::EnrollKey => "enroll_key",
         }
     }
 }

@@ -56,7 +56,7 @@ fn resource(action: Action, labels: &[String]) -> Resource<'_> {
             name: "pii.email",
             dataset: "orders",
         },
-        Action::AuditRead | Action::AuditExport | Action::Administer => Resource::Broker,
+        Action::AuditRead | Action::AuditExport | Action::Administer | Action::EnrollKey => Resource::Broker,
         _ => Resource::Dataset {
             name: "orders",
             connection: "warehouse",
@@ -633,10 +633,10 @@ fn no_policy_makes_a_second_mind_of_a_workload() {
             ..ada(&[])
         };
         let answer = policies.evaluate(action, &job, &resource(action, &labels()), &circumstances());
-        let for_people = [Action::Review, Action::BreakGlass, Action::Administer].contains(&action);
+        let for_people = [Action::Review, Action::BreakGlass, Action::Administer, Action::EnrollKey].contains(&action);
         assert_eq!((answer.allowed, answer.faults.len()), (!for_people, 0), "{action}");
     }
-    for action in ["review", "break_glass", "administer"] {
+    for action in ["review", "break_glass", "administer", "enroll_key"] {
         let found = faults(&format!("permit(principal is Workload, action == Action::\"{action}\", resource);"));
         assert!(!found.is_empty(), "{action}");
     }

@@ -17,6 +17,7 @@ impl State {
         }
         let gone = &erase.subject;
         self.directory.forget(gone);
+        self.ssh_keys.forget(gone);
         let theirs = self.people.get(gone).cloned().unwrap_or_default();
         for request in theirs.requests {
             self.forget_request(request);
@@ -42,6 +43,7 @@ impl State {
                 }
             }
             (Kind::FetchOutcome, Some(intent)) => drop(self.open_intents.remove(&intent)),
+            (Kind::KeyRevoke, Some(enrolled)) => self.ssh_keys.revoke(enrolled, header.t),
             (Kind::BreakglassReview, Some(open)) => drop(self.unreviewed.remove(&open)),
             _ => {}
         }

@@ -106,6 +106,8 @@ pub(crate) struct Review {
     pub(crate) verdict: Verdict,
     /// Why, until nothing can happen any more.
     pub(crate) reason: Option<Arc<str>>,
+    /// Fingerprint of the SSH key that signed it as well.
+    pub(crate) ssh_key: Option<Arc<str>>,
 }
 
 /// A delivery attempt.

@@ -5,6 +5,7 @@
 pub(crate) mod receivers;
 mod recordings;
 mod roles;
+pub(crate) mod ssh;
 mod stories;
 
 use std::collections::BTreeMap;
@@ -796,6 +797,7 @@ fn settings() -> Settings {
         row_filter: None,
         subject: None,
         quorum: 1,
+        ssh_verdicts: false,
         labels: Vec::new(),
         rows_max: 1000,
         bytes_max: 1 << 30,
@@ -811,6 +813,11 @@ fn settings() -> Settings {
     let two = Dataset {
         name: "salaries".into(),
         quorum: 2,
+        ..customers.clone()
+    };
+    let signed = Dataset {
+        name: "patients".into(),
+        ssh_verdicts: true,
         ..customers.clone()
     };
     Settings {
@@ -840,7 +847,7 @@ fn settings() -> Settings {
         chunk_rows: 1000,
         claims_age_max_s: 12 * 3600,
         catalog: Catalog {
-            datasets: [customers, two].into_iter().map(|d| (d.name.clone(), d)).collect(),
+            datasets: [customers, two, signed].into_iter().map(|d| (d.name.clone(), d)).collect(),
             classes: BTreeMap::from([(
                 "pii.email".to_owned(),
                 Class {
@@ -986,6 +993,18 @@ impl Someone {
         verdict: Verdict,
         digest: &str,
     ) -> Result<RequestView, Error> {
+        self.review_with(world, request, verdict, digest, |_| None).await
+    }
+
+    /// A verdict, and what an SSH key makes of its payload.
+    pub(crate) async fn review_with(
+        &self,
+        world: &World,
+        request: &RequestView,
+        verdict: Verdict,
+        digest: &str,
+        ssh: impl FnOnce(&str) -> Option<String>,
+    ) -> Result<RequestView, Error> {
         let caller = self.caller(world).await?;
         let document = ReviewDocument {
             v: 1,
@@ -1001,7 +1020,8 @@ impl Someone {
         let text = chunk_evidence::encode::canonical_of(&document).unwrap();
         let keyid = chunk_evidence::dsse::key_id(&chunk_evidence::dsse::public_key(&self.key));
         let envelope = chunk_evidence::dsse::sign(&self.key, REVIEW_PAYLOAD_TYPE, text.as_bytes(), &keyid);
-        crate::approval::review(&world.broker, &cx(), caller, request.id.clone(), SubmitReview { envelope }).await
+        let ssh = ssh(&text);
+        crate::approval::review(&world.broker, &cx(), caller, request.id.clone(), SubmitReview { envelope, ssh }).await
     }
 
     pub(crate) async fn fetch(&self, world: &World, id: &RequestId) -> Result<Delivery, Error> {

@@ -14,6 +14,7 @@ mod recording;
 mod retention;
 mod rotating;
 mod sign_in;
+mod ssh_keys;
 mod standing;
 mod upheld;
 mod watching;

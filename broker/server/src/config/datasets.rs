@@ -220,6 +220,7 @@ fn dataset(
         row_filter,
         subject,
         quorum: u32::try_from(quorum).ok()?,
+        ssh_verdicts: raw.ssh_verdicts.is_some_and(|field| field.into_inner()),
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,

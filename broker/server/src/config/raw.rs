@@ -155,6 +155,7 @@ pub(super) struct RawDataset {
     pub(super) row_filter: At<String>,
     pub(super) subject: At<String>,
     pub(super) quorum: At<i64>,
+    pub(super) ssh_verdicts: At<bool>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

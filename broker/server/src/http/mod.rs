@@ -8,6 +8,7 @@ mod edge;
 mod evidence;
 mod fetch;
 mod health;
+mod keys;
 pub(crate) mod limits;
 pub mod openapi;
 mod page;

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use http::Method;
 
 use super::problem::Refusal;
-use super::{Gateway, catalog, edge, evidence, fetch, health, openapi, page, review, scim, session, token};
+use super::{Gateway, catalog, edge, evidence, fetch, health, keys, openapi, page, review, scim, session, token};
 
 /// What a route asks of the caller before it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,10 @@ fn table() -> Table {
     .add(get(), "/v1/sessions", Session, session::list)
     .add(get(), "/v1/sessions/{sid}", Session, session::show)
     .add(delete(), "/v1/sessions/{sid}", Session, session::revoke)
+    .add(post(), "/v1/keys/challenge", Session, keys::challenge)
+    .add(post(), "/v1/keys", Session, keys::enroll)
+    .add(get(), "/v1/keys", Session, keys::list)
+    .add(delete(), "/v1/keys/{index}", Session, keys::revoke)
     .add(get(), "/v1/datasets", Session, catalog::list)
     .add(get(), "/v1/datasets/{name}", Session, catalog::describe)
     .add(post(), "/v1/plans", Session, fetch::plan)

@@ -62,6 +62,7 @@ impl Speaker {
     pub(super) fn command(notice: &Notice) -> String {
         match &notice.request {
             Some(request) => format!("chunkctl request show {request}"),
+            None if notice.occasion == Occasion::KeyEnrolled => "chunkctl keys list".to_owned(),
             None => "chunkctl sessions list".to_owned(),
         }
     }
@@ -98,6 +99,7 @@ fn title(notice: &Notice) -> &'static str {
         (Occasion::GrantRevoked, _) => "An approval was revoked",
         (Occasion::GrantExpired, _) => "An approval ran out before it was used up",
         (Occasion::SessionOpenedNewKey, _) => "Somebody signed in with a new key",
+        (Occasion::KeyEnrolled, _) => "Somebody enrolled an SSH key",
     }
 }
 
@@ -125,6 +127,7 @@ fn detail(details: &Details, occasion: Occasion, add: &mut impl FnMut(&'static s
     add(why, details.words.clone());
     add("Host", details.host.clone());
     add("Address", details.ip.clone());
+    add("SSH key", details.ssh_key.clone());
 }
 
 fn named(who: &Who) -> String {

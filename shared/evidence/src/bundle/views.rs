@@ -233,6 +233,7 @@ pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'
             ("issuer", Who, "issuer"),
             ("subject", Who, "subject"),
             ("key", Who, "key"),
+            ("ssh_key", Who, "ssh_key"),
             ("reason", Why, "reason"),
         ],
         "breakglass" => &[
@@ -241,8 +242,17 @@ pub(crate) fn family_columns(family: &str) -> &'static [(&'static str, Group, &'
             ("issuer", Who, "issuer"),
             ("subject", Who, "subject"),
             ("key", Who, "key"),
+            ("ssh_key", Who, "ssh_key"),
             ("reason", Why, "reason"),
             ("ticket", Why, "ticket"),
+        ],
+        "key" => &[
+            ("issuer", Who, "issuer"),
+            ("subject", Who, "subject"),
+            ("ssh_key", Who, "ssh_key"),
+            ("ssh_public_key", Who, "ssh_public_key"),
+            ("ip", Net, "ip"),
+            ("host", Net, "host"),
         ],
         "grant" => &[
             ("request", What, "id"),

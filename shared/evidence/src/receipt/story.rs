@@ -88,6 +88,8 @@ pub struct StoryPerson {
 pub struct StoryApproval {
     /// Who.
     pub person: StoryPerson,
+    /// Fingerprint of the SSH key that signed it as well.
+    pub ssh_key: Option<String>,
     /// Why, as signed.
     pub reason: String,
     /// When, ms since 1970.

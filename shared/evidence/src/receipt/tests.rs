@@ -242,3 +242,37 @@ fn a_receipt_of_what_is_no_use_is_refused() {
     });
     assert_eq!(other_shape, story("it is of another shape than the standing grant"));
 }
+
+#[test]
+fn an_approval_that_an_ssh_key_signed_is_verified_from_the_receipt_alone() {
+    let signer = crate::sshsig::tests::Signer::on_token(52);
+    let signed = |flags: u8| {
+        let mut log = Log::new();
+        log.begin();
+        let (ada, bob) = (log.sign_in("ada", 1), log.sign_in("bob", 2));
+        let enrolled = log.enroll(&bob, &signer);
+        let (request, document) = log.request(&ada, 1);
+        let vote = log.review_as(&bob, request, &document, "approve", |signed, header, body| {
+            let signature = signer.sign_with(crate::sshsig::REVIEW_NAMESPACE, signed.as_bytes(), flags);
+            crate::testing::ssh::signed_with(header, body, &signature, enrolled);
+        });
+        let grant = log.grant(&ada, request, &document, &[vote]);
+        log.take(&ada, grant, request);
+        let intent = log.intent(&ada, grant, request, "redact");
+        let outcome = log.outcome(intent, "done");
+        let delivery = crate::testing::Delivery {
+            reviews: vec![vote],
+            intent,
+            outcome,
+        };
+        let receipt = log.receipt(&delivery, log.size());
+        assert!(
+            receipt.entries.iter().all(|entry| entry.i != enrolled),
+            "it is no part of the story"
+        );
+        check(&receipt, &log)
+    };
+    let story = signed(1).unwrap();
+    assert_eq!(story.approvals[0].ssh_key.as_ref(), Some(&signer.key.fingerprint()));
+    assert!(matches!(signed(4), Err(ReceiptError::Story(_))), "nobody touched the token");
+}

@@ -192,6 +192,7 @@ impl Entries<'_> {
             used.extend([review.index, session]);
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
+                ssh_key: review.text(Group::Who, "ssh_key").map(Into::into),
                 reason,
                 time_ms: review.t,
                 index: review.index,

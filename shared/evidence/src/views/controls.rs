@@ -110,6 +110,7 @@ pub(super) const CONTROLS: &[Control] = &[
         checks: &[
             "keys",
             "key-enrolments",
+            "key-revocations",
             "key-rotations",
             "failed-sign-ins",
             "failed-sign-in-entries",

@@ -6,6 +6,7 @@ mod anchor;
 mod dispose;
 mod erase;
 mod fetch;
+mod key;
 mod person;
 mod read;
 mod request;
@@ -23,9 +24,10 @@ use serde_json::{Value, json};
 pub(crate) use self::dispose::{DisposeEntry, Disposed};
 pub(crate) use self::erase::EraseEntry;
 pub(crate) use self::fetch::{CutInto, IntentEntry, MaskColumn, OutcomeEntry};
+pub(crate) use self::key::{KeyEnroll, KeyRevoke};
 pub(crate) use self::person::{PersonRestore, PersonSuspend, SUSPENDED, SubjectBind};
 pub(crate) use self::request::{BreakglassOpen, RequestCreate, RequestDeny};
-pub(crate) use self::review::ReviewEntry;
+pub(crate) use self::review::{ReviewEntry, SshVerdict};
 pub(crate) use self::session::SessionOpen;
 use crate::anchor::Observed;
 
@@ -67,6 +69,10 @@ pub(crate) enum Event {
     PersonSuspend(PersonSuspend),
     /// A directory says that they may again.
     PersonRestore(PersonRestore),
+    /// A person's SSH key.
+    KeyEnroll(KeyEnroll),
+    /// It counts no more.
+    KeyRevoke(KeyRevoke),
     /// A request, signed by the person who asks.
     RequestCreate(RequestCreate),
     /// A request that was denied, or could not be planned.
@@ -217,6 +223,8 @@ impl Event {
             Event::SubjectBind(bind) => bind.write(&mut header, &mut body),
             Event::PersonSuspend(suspend) => suspend.write(&mut header, &mut body),
             Event::PersonRestore(restore) => restore.write(&mut header, &mut body),
+            Event::KeyEnroll(enroll) => enroll.write(&mut header, &mut body),
+            Event::KeyRevoke(revoke) => revoke.write(&mut header, &mut body),
             Event::RequestCreate(request) => request.write(&mut header, &mut body),
             Event::RequestDeny(deny) => deny.write(&mut header, &mut body),
             Event::RequestEnd {
@@ -350,6 +358,8 @@ impl Event {
             Event::SubjectBind(_) => Kind::SubjectBind,
             Event::PersonSuspend(_) => Kind::PersonSuspend,
             Event::PersonRestore(_) => Kind::PersonRestore,
+            Event::KeyEnroll(_) => Kind::KeyEnroll,
+            Event::KeyRevoke(_) => Kind::KeyRevoke,
             Event::RequestCreate(_) => Kind::RequestCreate,
             Event::RequestDeny(_) => Kind::RequestDeny,
             Event::RequestEnd { cancelled: true, .. } => Kind::RequestCancel,

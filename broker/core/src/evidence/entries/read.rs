@@ -7,8 +7,8 @@ use chunk_wire::id::{ActorId, SessionId};
 use serde::de::DeserializeOwned;
 
 use super::{
-    BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, OutcomeEntry, PersonRestore, PersonSuspend, RequestCreate,
-    RequestDeny, ReviewEntry, SessionOpen, SubjectBind,
+    BreakglassOpen, DisposeEntry, EraseEntry, Event, EventError, IntentEntry, KeyEnroll, KeyRevoke, OutcomeEntry, PersonRestore,
+    PersonSuspend, RequestCreate, RequestDeny, ReviewEntry, SessionOpen, SubjectBind,
 };
 
 impl Event {
@@ -56,6 +56,8 @@ impl Event {
             Kind::SubjectBind => Event::SubjectBind(SubjectBind::read(&read)?),
             Kind::PersonSuspend => Event::PersonSuspend(PersonSuspend::read(&read)?),
             Kind::PersonRestore => Event::PersonRestore(PersonRestore::read(&read)?),
+            Kind::KeyEnroll => Event::KeyEnroll(KeyEnroll::read(&read)?),
+            Kind::KeyRevoke => Event::KeyRevoke(KeyRevoke::read(&read)?),
             Kind::RequestCreate => Event::RequestCreate(RequestCreate::read(&read)?),
             Kind::RequestDeny => Event::RequestDeny(RequestDeny::read(&read)?),
             Kind::RequestCancel | Kind::RequestExpire => Event::RequestEnd {

@@ -7,7 +7,7 @@ use chunk_wire::review::Verdict;
 use serde_json::{Value, json};
 
 use super::read::Read;
-use super::{EventError, by, why};
+use super::{EventError, by, put, why};
 
 /// `review.approve`, `review.reject` and `breakglass.review`.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,19 @@ pub(crate) struct ReviewEntry {
     pub(crate) reason: String,
     /// DSSE envelope over the verdict.
     pub(crate) envelope: Value,
+    /// What the reviewer's SSH key signed as well.
+    pub(crate) ssh: Option<SshVerdict>,
+}
+
+/// The signature of an enrolled SSH key over the very payload of the envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshVerdict {
+    /// Fingerprint of the key.
+    pub(crate) key: String,
+    /// The signature, base64.
+    pub(crate) signature: String,
+    /// Index of the key's `key.enroll`.
+    pub(crate) enrolled: u64,
 }
 
 impl ReviewEntry {
@@ -51,14 +64,15 @@ impl ReviewEntry {
         });
         header.pol = Some(self.policy);
         header.refs = vec![self.request, self.open];
-        body.set(
-            Group::Who,
-            json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject }),
-        );
-        body.set(
-            Group::What,
-            json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id }),
-        );
+        let mut who = json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject });
+        let mut what = json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id });
+        if let Some(ssh) = &self.ssh {
+            header.refs.push(ssh.enrolled);
+            put(&mut who, "ssh_key", Some(ssh.key.as_str()));
+            put(&mut what, "ssh", Some(ssh.signature.as_str()));
+        }
+        body.set(Group::Who, who);
+        body.set(Group::What, what);
         body.set(Group::Why, why(&self.reason, None));
     }
 
@@ -82,6 +96,20 @@ impl ReviewEntry {
             digest: read.member(Group::What, "digest")?,
             reason: read.member(Group::Why, "reason")?,
             envelope: read.member(Group::What, "envelope")?,
+            ssh: SshVerdict::read(read)?,
         })
+    }
+}
+
+impl SshVerdict {
+    fn read(read: &Read<'_>) -> Result<Option<Self>, EventError> {
+        let Some(signature) = read.optional(Group::What, "ssh")? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            key: read.member(Group::Who, "ssh_key")?,
+            signature,
+            enrolled: read.reference(2)?,
+        }))
     }
 }

@@ -40,6 +40,7 @@ pub(in crate::notify) fn hostile() -> Notice {
             words: Some(format!(". {HOSTILE}")),
             host: None,
             ip: None,
+            ssh_key: None,
         }),
         ..minimal()
     }

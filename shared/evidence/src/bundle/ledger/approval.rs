@@ -116,6 +116,7 @@ impl Ledger<'_> {
         let Some((signed, requester)) = self.requests.get(request).map(|request| (request.signed, request.holder)) else {
             return;
         };
+        self.ssh_verdict(entry, report);
         let reviewer = self.holder(holder).cloned();
         if let (Some(reviewer), Some(requester)) = (&reviewer, self.holder(requester)) {
             report.check(!reviewer.is(requester), PEOPLE, "the requester reviewed the request");
@@ -127,7 +128,7 @@ impl Ledger<'_> {
         }
         if let (true, Some(reviewer), Some(signed)) = (entry.shows(Group::What), reviewer, signed) {
             counts.signatures += 1;
-            self.vouch(holder, &reviewer, report);
+            self.vouch(holder, &reviewer, entry.text(Group::Who, "ssh_key").as_deref(), report);
             self.checks.push(Check {
                 at,
                 holder: reviewer,

@@ -38,14 +38,14 @@ impl Ledger<'_> {
         }
     }
 
-    /// Whether the auditor knows that this key is the reviewer's.
-    pub(super) fn vouch(&self, number: Option<u32>, reviewer: &Holder, report: &mut Report<'_>) {
+    /// Whether the auditor knows that this key, or the SSH key that signed as well, is the reviewer's.
+    pub(super) fn vouch(&self, number: Option<u32>, reviewer: &Holder, ssh: Option<&str>, report: &mut Report<'_>) {
         if number.is_some_and(|number| self.attested.contains(&number)) {
             return;
         }
         match self
             .trust
-            .map(|trust| trust.vouches(&reviewer.issuer, &reviewer.subject, &reviewer.key))
+            .map(|trust| trust.vouches(&reviewer.issuer, &reviewer.subject, &reviewer.key, ssh))
         {
             Some(Vouched::Yes) | None => {}
             Some(Vouched::OtherKey) => report.fault(SIGNATURES, "the trust policy knows other keys of this reviewer"),

@@ -79,6 +79,11 @@ impl Names {
         self.0.insert(text.into(), number);
         number
     }
+
+    /// The number of a text that has one.
+    pub(super) fn known(&self, text: &str) -> Option<u32> {
+        self.0.get(text).copied()
+    }
 }
 
 /// Texts of which there are many, one behind the other.

@@ -10,6 +10,7 @@ mod breakglass;
 mod delivery;
 mod disposal;
 mod memory;
+mod ssh;
 mod standing;
 mod suspension;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
+use ssh::Enrolled;
 use standing::Standing;
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
@@ -163,6 +165,9 @@ pub(super) struct Ledger<'a> {
     /// Whether the body of each `subject.bind` is withheld.
     binds: Table<bool>,
     suspensions: Table<Suspension>,
+    ssh_keys: Table<Enrolled>,
+    /// Hashes of the fingerprints of all that were ever enrolled.
+    ssh_keys_seen: HashSet<Hash>,
     /// Index of the suspension that holds, by pseudonym.
     suspended: HashMap<u32, u64>,
     /// The person behind each pseudonym.
@@ -221,6 +226,8 @@ impl<'a> Ledger<'a> {
             policies: Table::default(),
             binds: Table::default(),
             suspensions: Table::default(),
+            ssh_keys: Table::default(),
+            ssh_keys_seen: HashSet::new(),
             suspended: HashMap::new(),
             people: HashMap::new(),
             holders: Vec::new(),
@@ -263,6 +270,8 @@ impl<'a> Ledger<'a> {
             Kind::SubjectBind => self.subject_bind(entry, &mut report),
             Kind::PersonSuspend => self.suspend(entry, &mut report),
             Kind::PersonRestore => self.restore(entry, &mut report),
+            Kind::KeyEnroll => self.key_enroll(entry, &mut report, counts),
+            Kind::KeyRevoke => self.key_revoke(entry, &mut report),
             Kind::RequestCreate => self.request_create(at, entry, &mut report, counts),
             Kind::RequestDeny => {
                 self.under(entry, 0, &mut report);
@@ -327,14 +336,25 @@ impl<'a> Ledger<'a> {
         let request = |index: &u64| self.requests.contains(*index);
         let grant = |index: &u64| self.grants.contains(*index);
         match (entry.kind, entry.refs) {
-            (Kind::SessionClose | Kind::RequestCreate | Kind::RequestDeny | Kind::AuditRead | Kind::AuditExport | Kind::Erase, [open]) => {
-                session(open)
-            }
+            (
+                Kind::SessionClose
+                | Kind::KeyEnroll
+                | Kind::RequestCreate
+                | Kind::RequestDeny
+                | Kind::AuditRead
+                | Kind::AuditExport
+                | Kind::Erase,
+                [open],
+            ) => session(open),
             (Kind::PersonSuspend, [bind]) => self.binds.contains(*bind),
             (Kind::PersonRestore, [suspend]) => self.suspensions.contains(*suspend),
             (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
             (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
+            // What is signed with an SSH key as well rests on its enrolment.
+            (Kind::ReviewApprove | Kind::ReviewReject, [of, open, key]) => request(of) && session(open) && self.ssh_keys.contains(*key),
+            (Kind::BreakglassReview, [of, open, key]) => self.breakglass.contains(*of) && session(open) && self.ssh_keys.contains(*key),
+            (Kind::KeyRevoke, [of, open]) => self.ssh_keys.contains(*of) && session(open),
             (Kind::GrantIssue, [of, take]) if self.standing.is_use(*take) => request(of),
             (Kind::GrantIssue, [of, reviews @ ..]) => request(of) && reviews.iter().all(|index| self.reviews.contains(*index)),
             (Kind::GrantRevoke | Kind::GrantExpire, [of]) => grant(of),
@@ -346,6 +366,8 @@ impl<'a> Ledger<'a> {
                 Kind::SessionClose
                 | Kind::PersonSuspend
                 | Kind::PersonRestore
+                | Kind::KeyEnroll
+                | Kind::KeyRevoke
                 | Kind::RequestCreate
                 | Kind::RequestDeny
                 | Kind::RequestCancel

@@ -43,6 +43,12 @@ fn log_of_everything() -> Log {
     let votes = [&dan, &bob].map(|who| log.review(who, request, &document, "approve"));
     let grant = log.grant(&carol, request, &document, &votes);
     log.take(&carol, grant, request);
+    let key = crate::sshsig::tests::Signer::on_token(52);
+    let enrolled = log.enroll(&bob, &key);
+    let (signed, document) = log.request(&carol, 1);
+    let vote = log.review_ssh(&bob, signed, &document, &key, enrolled);
+    log.grant(&carol, signed, &document, &[vote]);
+    log.revoke_key(&bob, enrolled);
     for end in ["cut", "done"] {
         let intent = log.intent(&carol, grant, request, "redact");
         log.outcome(intent, end);

@@ -58,11 +58,7 @@ fn a_verdict_counts_by_the_word_of_the_identity_provider_alone() {
 #[test]
 fn a_key_of_which_the_provider_speaks_needs_no_pin() {
     let log = attested();
-    let pin = PinnedKey {
-        issuer: ISSUER.into(),
-        subject: "bob".into(),
-        thumbprint: "of last year".into(),
-    };
+    let pin = PinnedKey::of_session(ISSUER, "bob", "of last year");
     let policy = TrustPolicy {
         pinned: vec![pin],
         ..believing(&log, CLIENT, &jwks())

@@ -4,6 +4,7 @@ mod attested;
 mod forged;
 mod mutants;
 mod rotated;
+mod ssh;
 mod stamped;
 mod standing;
 mod suspension;
@@ -496,11 +497,7 @@ fn history_that_differs_from_the_last_checkpoint_seen_is_false() {
 fn a_verdict_by_a_key_nobody_but_the_operator_vouches_for_cannot_be_judged() {
     let (log, _) = Log::story();
     let bundle = Export::all(&log).write(&log);
-    let pin = |thumbprint: String| PinnedKey {
-        issuer: "https://idp.example".into(),
-        subject: "bob".into(),
-        thumbprint,
-    };
+    let pin = |thumbprint: String| PinnedKey::of_session("https://idp.example", "bob", &thumbprint);
     let policy = |pinned| TrustPolicy {
         reviewer_keys: ReviewerKeys::Pinned,
         pinned,

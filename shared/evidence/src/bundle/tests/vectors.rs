@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::attested::{approved_by, believing as believing_issuer};
 use super::forged::copy;
+use super::ssh::{approved as approved_by_ssh, pinning, ssh_pin};
 use super::stamped::{believing as stamped_trust, observe, stamp};
 use super::*;
 use crate::attestation::tests::{CLIENT, HEADER, ISSUER, claims, jwks, token};
@@ -19,6 +20,7 @@ use crate::merkle::leaf_hash;
 use crate::merkle::tests::{mth, path, subproof};
 use crate::receipt::{Receipt, verify};
 use crate::rotation::Rotation;
+use crate::sshsig::tests::Signer;
 use crate::testing::{FILE, ORIGIN, attest};
 use crate::timestamp::tests::authority::Authority;
 use crate::timestamp::{Certificate, Token};
@@ -31,7 +33,7 @@ fn folder() -> PathBuf {
 fn made() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let parts = json!({
-        "attestations": crate::attestation::tests::vectors(), "bodies": bodies(), "canonical_json": canonical_json(), "base64url": base64url(), "checkpoints": checkpoints(), "envelopes": envelopes(),
+        "attestations": crate::attestation::tests::vectors(), "bodies": bodies(), "canonical_json": canonical_json(), "base64url": base64url(), "checkpoints": checkpoints(), "envelopes": envelopes(), "ssh_signatures": crate::sshsig::tests::vectors(),
         "leaves": leaves(), "trees": trees(),
     });
     files.insert("parts.json".to_owned(), lines_of(&parts).into_bytes());
@@ -391,6 +393,13 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         Answer::False,
     );
 
+    let token = Signer::on_token(52);
+    let (known, other) = (pinning(&log, vec![ssh_pin(&token)]), pinning(&log, vec![ssh_pin(&Signer::new(53))]));
+    let by_ssh = whole(&approved_by_ssh(&token));
+    put("ssh.bundle", by_ssh.clone(), ("ssh.toml", &known), &[], Answer::True);
+    put("ssh.bundle", by_ssh.clone(), ("pinned.toml", &pinned), &[], Answer::CannotTell);
+    put("ssh.bundle", by_ssh, ("other-ssh.toml", &other), &["signatures"], Answer::False);
+
     // What somebody who holds the log's key might write.
     let withheld = Export {
         matches: |_| false,
@@ -589,6 +598,13 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         .bytes(),
     );
     files.insert("attested.toml".into(), attested);
+    for (name, signer) in [("ssh.toml", token), ("other-ssh.toml", Signer::new(53))] {
+        let pin = format!(
+            "\n[[pinned]]\nissuer = \"https://idp.example\"\nsubject = \"bob\"\nssh_key = \"{}\"\n",
+            signer.key.fingerprint()
+        );
+        files.insert(name.into(), [toml(&log, "pinned", None), pin.into_bytes()].concat());
+    }
     files.insert("seen.toml".into(), toml(&log, "session", Some(log.size())));
     files.insert("before.toml".into(), toml(&log, "session", Some(2)));
     let mut rotated = Log::new();
@@ -675,7 +691,7 @@ fn the_vectors_are_those_that_this_program_makes() {
         }
     }
     let total: usize = made.values().map(Vec::len).sum();
-    assert!(total < 600 * 1024, "{total} bytes of vectors");
+    assert!(total < 640 * 1024, "{total} bytes of vectors");
     let found: BTreeMap<String, Vec<u8>> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap())

@@ -123,7 +123,8 @@ pub(in crate::views) const CHECKS: &[Check] = &[
         &[Kind::PersonRestore],
         Way::All,
     ),
-    figure("key-enrolments", "Keys enrolled", &[Kind::KeyEnroll], Way::All),
+    figure("key-enrolments", "SSH keys enrolled", &[Kind::KeyEnroll], Way::All),
+    figure("key-revocations", "SSH keys taken back", &[Kind::KeyRevoke], Way::All),
     ask("key-rotations", "Keys replaced", &[Kind::KeyRotate], Way::All),
     // Requests, verdicts, grants.
     figure(

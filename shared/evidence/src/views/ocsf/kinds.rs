@@ -70,6 +70,7 @@ pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Draft {
             entity(&scene, (10, "Activate"), "A configuration took effect", "Configuration", uid)
         }
         Kind::KeyEnroll => entity(&scene, (6, "Enroll"), "A key was enrolled", "Key", key(row)),
+        Kind::KeyRevoke => entity(&scene, (11, "Deactivate"), "A key was taken back", "Key", key(row)),
         Kind::KeyRotate => {
             let rotation = row.text(Group::What, "rotation").and_then(|text| Rotation::parse(text).ok());
             let now = rotation.map_or_else(|| WITHHELD.to_owned(), |rotation| rotation.to().to_text());
@@ -332,7 +333,7 @@ fn log_event(scene: &Scene<'_>, origin: &str, kind: Kind) -> Draft {
 }
 
 fn key(row: &Row) -> &str {
-    let named = ["key", "thumbprint", "log_key"].into_iter();
+    let named = ["ssh_key", "key", "thumbprint", "log_key"].into_iter();
     let mut found = named.filter_map(|name| row.text(Group::What, name).or(row.text(Group::Who, name)));
     found.next().unwrap_or(WITHHELD)
 }

@@ -83,7 +83,21 @@ pub(super) fn log() -> Log {
         Vec::new(),
         what(json!({ "datasets": ["orders"], "digest": "ee" })),
     );
-    alone(&mut log, Kind::KeyEnroll, Vec::new(), what(json!({ "key": "thumb" })));
+    let key = Body::new().with(Group::Who, json!({ "ssh_key": "SHA256:thumb" }));
+    let enrolled = log.append(
+        Header {
+            refs: vec![bob.open],
+            ..by(Kind::KeyEnroll, &bob)
+        },
+        &key,
+    );
+    log.append(
+        Header {
+            refs: vec![enrolled, bob.open],
+            ..by(Kind::KeyRevoke, &bob)
+        },
+        &Body::new().with(Group::Net, json!({ "ip": "192.0.2.7" })),
+    );
     log.rotate(43);
     let glass = log.append(
         Header {

@@ -39,6 +39,7 @@ mod replay;
 mod retention;
 mod review_tui;
 mod road;
+mod saml;
 mod second_verifier;
 mod signals;
 mod signin;

@@ -64,7 +64,10 @@ impl Scene {
 
     /// A sign-in that this client begins, as a machine of this name.
     fn begin(&self, client: &Api, host: &str) -> SignInBegun {
-        let answer = client.form("/v1/device", &[("issuer", &self.issuer), ("client_version", "tests/1"), ("client_host", host)]);
+        let answer = client.form(
+            "/v1/device",
+            &[("issuer", &self.issuer), ("client_version", "tests/1"), ("client_host", host)],
+        );
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
@@ -112,7 +115,11 @@ fn a_person_signs_in_by_saml_and_fetches() {
     assert_eq!((&person["issuer"], &person["subject"]), (&json!(scene.issuer), &json!("dana")));
     assert_eq!(person["email"], "dana@people.example");
     let who = dana.json(&["whoami"]).exits(0);
-    assert!(who.stdout.contains("\"developers\"") && who.stdout.contains("\"oncall\""), "{}", who.stdout);
+    assert!(
+        who.stdout.contains("\"developers\"") && who.stdout.contains("\"oncall\""),
+        "{}",
+        who.stdout
+    );
     dana.run(&["fetch", "small", "--reason", "looking", "--format", "csv"]).exits(0);
     assert!(dana.dir().join("small.csv").exists());
 
@@ -129,7 +136,10 @@ fn a_person_signs_in_by_saml_and_fetches() {
     let who = &entry.body["who"];
     assert_eq!((&who["issuer"], &who["subject"]), (&json!(scene.issuer), &json!("dana")));
     assert_eq!((&who["flow"], &who["key_attested"]), (&json!("saml"), &json!(false)));
-    assert!(who["auth_time"].is_i64() && who["amr"][0].as_str().unwrap().contains(":ac:classes:"), "{who}");
+    assert!(
+        who["auth_time"].is_i64() && who["amr"][0].as_str().unwrap().contains(":ac:classes:"),
+        "{who}"
+    );
 }
 
 #[test]
@@ -144,7 +154,10 @@ fn whoever_did_not_begin_a_sign_in_is_shown_that_and_nothing_begins_without_thei
     assert!(page.html.contains("mallory-&lt;b&gt;host&lt;/b&gt;"), "{}", page.html);
     assert_eq!(word(&ask(&mallory, &begun)), "authorization_pending");
     // Nor does a form that another site sends for them: it does not know what the page wrote into it.
-    let refused = dana.forge(&scene.world.url, &[("user_code", &begun.user_code), ("decision", "yes"), ("ticket", "guessed")]);
+    let refused = dana.forge(
+        &scene.world.url,
+        &[("user_code", &begun.user_code), ("decision", "yes"), ("ticket", "guessed")],
+    );
     assert!(refused.html.contains("not made for this browser"), "{}", refused.html);
     let mut stranger = SamlBrowser::new();
     let refused = stranger.forge(&scene.world.url, &[("user_code", &begun.user_code), ("decision", "yes")]);
@@ -251,7 +264,9 @@ fn where_both_are_configured_the_person_chooses_and_neither_speaks_for_the_other
         })
         .exits(0);
     assert_eq!(done.event("login.done")["person"]["issuer"], json!(scene.issuer));
-    let refused = dana.run(&["login", "--browser", "--insecure-storage", "--issuer", &scene.issuer]).exits(1);
+    let refused = dana
+        .run(&["login", "--browser", "--insecure-storage", "--issuer", &scene.issuer])
+        .exits(1);
     assert!(refused.stderr.contains("SAML"), "{}", refused.stderr);
     // An ID token of the other provider is still what it was, and the codes of this one are no business of it.
     let oidc = scene.world.api("dana");

@@ -40,6 +40,7 @@ mod replay;
 mod retention;
 mod review_tui;
 mod road;
+mod saml;
 mod second_verifier;
 mod signals;
 mod signin;

@@ -40,6 +40,8 @@ install_packages() {
   command -v strace >/dev/null || missing+=' strace'
   # The server's programs alone: nothing that would start one.
   [ -x /usr/sbin/mariadbd ] && command -v mariadb >/dev/null || missing+=' mariadb-server-core mariadb-client-core'
+  # PHP runs the SAML identity provider; these are programs and libraries, and no server.
+  php -m 2>/dev/null | grep -qx SimpleXML && php -m | grep -qx mbstring || missing+=' php-cli php-xml php-mbstring php-curl php-sqlite3'
   command -v python3 >/dev/null || missing+=' python3'
   command -v openssl >/dev/null || missing+=' openssl'
   command -v jq >/dev/null || missing+=' jq'
@@ -164,10 +166,21 @@ install_mail() {
 # A syslog server as the distribution has it, unpacked and not installed: an installed one would start, and keep this machine's log.
 install_syslog() {
   export CHUNK_TEST_RSYSLOG=$cache/rsyslog
-  [ -x "$CHUNK_TEST_RSYSLOG/usr/sbin/rsyslogd" ] && return 0
-  command -v apt-get >/dev/null || fail "rsyslog is missing and this script gets packages with apt-get only; unpack it into $CHUNK_TEST_RSYSLOG and run this again"
-  local packages='rsyslog libestr0 libfastjson4' folder
-  echo "   unpacking $packages (apt-get download) into $CHUNK_TEST_RSYSLOG"
+  unpack "$CHUNK_TEST_RSYSLOG" usr/sbin/rsyslogd 'rsyslog libestr0 libfastjson4'
+}
+
+# A SAML identity provider, unpacked and not installed: an installed one brings a web server, which would start. PHP's own serves it.
+install_saml() {
+  export CHUNK_TEST_SIMPLESAMLPHP=$cache/simplesamlphp
+  unpack "$CHUNK_TEST_SIMPLESAMLPHP" usr/share/simplesamlphp/www/index.php simplesamlphp
+}
+
+# unpack FOLDER FILE PACKAGES: packages of the distribution, below FOLDER, unless FILE is there already.
+unpack() {
+  local into=$1 file=$2 packages=$3 folder package
+  [ -e "$into/$file" ] && return 0
+  command -v apt-get >/dev/null || fail "$packages is missing and this script gets packages with apt-get only; unpack it into $into and run this again"
+  echo "   unpacking $packages (apt-get download) into $into"
   folder=$(mktemp -d)
   chmod 755 "$folder"
   # shellcheck disable=SC2086 # a list of package names
@@ -177,9 +190,8 @@ install_syslog() {
     # shellcheck disable=SC2086 # a list of package names
     (cd "$folder" && apt-get -qq -o APT::Sandbox::User=root download $packages) >/dev/null || fail "apt-get could not download$missing"
   fi
-  rm -rf "$CHUNK_TEST_RSYSLOG"
-  local package
-  for package in "$folder"/*.deb; do dpkg -x "$package" "$CHUNK_TEST_RSYSLOG"; done
+  rm -rf "$into"
+  for package in "$folder"/*.deb; do dpkg -x "$package" "$into"; done
   rm -rf "$folder"
 }
 

@@ -9,7 +9,7 @@ use chunk_log::data_keys::DataKeys;
 use chunk_log::journal::{Journal, Urgency};
 use chunk_log::signer::LogSigner;
 use chunk_wire::problem::Code;
-use chunk_wire::session::{BrokerInfo, IssuerInfo};
+use chunk_wire::session::{BrokerInfo, IssuerInfo, SignIn};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use crate::evidence::log::Log;
 use crate::identity::directory::DirectoryTokens;
 use crate::identity::dpop::ProofGate;
 use crate::identity::oidc::Issuers;
+use crate::identity::saml::Saml;
 use crate::identity::tokens::TokenSigner;
 use crate::identity::workload::Workloads;
 use crate::identity::{Failures, HttpGet};
@@ -94,6 +95,7 @@ pub struct Broker {
     pub(crate) recordings: Arc<dyn Recordings>,
     pub(crate) schemas: Schemas,
     pub(crate) issuers: Issuers,
+    pub(crate) saml: Saml,
     pub(crate) workloads: Workloads,
     pub(crate) directory_tokens: Arc<dyn DirectoryTokens>,
     pub(crate) proofs: ProofGate,
@@ -178,6 +180,7 @@ impl Broker {
         let broker = Arc::new(Self {
             workloads: Workloads::new(parts.settings.workloads.clone(), &parts.http),
             issuers: Issuers::new(parts.settings.issuers.clone(), parts.http),
+            saml: Saml::new(&parts.settings.public_url, parts.settings.saml.clone()),
             directory_tokens: parts.directory_tokens,
             proofs: ProofGate::new(parts.nonce_key),
             tokens: TokenSigner::new(
@@ -273,23 +276,34 @@ impl Broker {
             public_url: self.settings.public_url.as_str().trim_end_matches('/').to_owned(),
             origin: self.settings.origin.clone(),
             log_key: self.signer.vkey(),
-            issuers: self
-                .settings
-                .issuers
-                .iter()
-                .map(|i| IssuerInfo {
-                    issuer: i.issuer.clone(),
-                    client_id: i.client_id.clone(),
-                    scopes: i.scopes.clone(),
-                    insecure_development: i.insecure_development,
-                    sign_in: i.sign_in,
-                    max_age_s: i.max_age_s,
-                    acr_values: i.acr_values.clone(),
-                    userinfo: i.groups_from == GroupsFrom::Userinfo,
-                })
-                .collect(),
+            issuers: self.issuer_infos(),
             time_ms: self.clock.now_ms(),
         }
+    }
+
+    fn issuer_infos(&self) -> Vec<IssuerInfo> {
+        let issuers = self.settings.issuers.iter().map(|i| IssuerInfo {
+            issuer: i.issuer.clone(),
+            client_id: i.client_id.clone(),
+            scopes: i.scopes.clone(),
+            insecure_development: i.insecure_development,
+            sign_in: i.sign_in,
+            max_age_s: i.max_age_s,
+            acr_values: i.acr_values.clone(),
+            userinfo: i.groups_from == GroupsFrom::Userinfo,
+        });
+        // The broker itself asks these, so clients need to know no more of them.
+        let saml = self.settings.saml.iter().map(|i| IssuerInfo {
+            issuer: i.issuer.clone(),
+            client_id: String::new(),
+            scopes: Vec::new(),
+            insecure_development: false,
+            sign_in: SignIn::Saml,
+            max_age_s: None,
+            acr_values: Vec::new(),
+            userinfo: false,
+        });
+        issuers.chain(saml).collect()
     }
 
     /// Whether requests can be served.

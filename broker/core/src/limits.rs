@@ -14,6 +14,20 @@ pub const WORKLOAD_SESSION_S_DEFAULT: i64 = 15 * 60;
 pub const WORKLOAD_SESSION_S_MAX: i64 = 60 * 60;
 /// A rule may accept a workload's token until this long after it was issued. Used tokens are remembered for longer than that.
 pub const WORKLOAD_TOKEN_AGE_S_MAX: i64 = 50 * 60;
+/// A code that the broker gives is good for this long.
+pub const SIGN_IN_S_MAX: i64 = 10 * 60;
+/// Once the person has signed in, the client takes the session within this time.
+pub const SIGN_IN_TAKEN_S_MAX: i64 = 3 * 60;
+/// A client waits this long between two questions whether the person has signed in.
+pub const SIGN_IN_ASKED_EVERY_S: u64 = 2;
+/// Sign-ins that wait for a browser at once …
+pub const SIGN_INS_WAITING_MAX: usize = 10_000;
+/// … and those of clients of one address.
+pub const SIGN_INS_WAITING_OF_ONE_MAX: usize = 200;
+/// Bytes of an identity provider's SAML message.
+pub const SAML_RESPONSE_BYTES_MAX: usize = 256 * 1024;
+/// A SAML assertion must have been issued within this time.
+pub const ASSERTION_AGE_S_MAX: i64 = 5 * 60;
 /// Clocks of identity providers and clients may differ from ours by this much.
 pub const CLOCK_SKEW_S_MAX: i64 = 60;
 /// A DPoP proof is good for this long, both ways.

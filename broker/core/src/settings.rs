@@ -4,6 +4,7 @@ use chunk_wire::session::SignIn;
 use url::Url;
 
 use crate::catalog::Catalog;
+use crate::identity::saml::SigningKey;
 use crate::identity::workload::WorkloadRule;
 use crate::retention::Retention;
 
@@ -20,8 +21,10 @@ pub struct Settings {
     pub instance: String,
     /// Version of the program.
     pub version: String,
-    /// Identity providers; at least one.
+    /// Identity providers that issue ID tokens. Of these and those that speak SAML there is at least one.
     pub issuers: Vec<IssuerSettings>,
+    /// Identity providers that speak SAML.
+    pub saml: Vec<SamlSettings>,
     /// Rules that let CI jobs and other programs in; the first that fits a token decides.
     pub workloads: Vec<WorkloadRule>,
     /// Sessions end after this many seconds.
@@ -69,6 +72,33 @@ pub struct IssuerSettings {
     /// How its directory tells of people here, if it does.
     pub directory: Option<KnownBy>,
     /// Ways to authenticate of which an ID token must name one; empty asks for none.
+    pub acr_values: Vec<String>,
+}
+
+/// An identity provider that may sign people in by SAML 2.0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamlSettings {
+    /// Name in configuration.
+    pub name: String,
+    /// Its entity id, compared byte for byte; the issuer of its people.
+    pub issuer: String,
+    /// Where browsers are sent (HTTP-Redirect).
+    pub sso_url: Url,
+    /// Whose signatures count, and nobody else's; at least one.
+    pub keys: Vec<SigningKey>,
+    /// Format that a `NameID` must have.
+    pub name_id_format: String,
+    /// Attribute with the groups.
+    pub groups_attribute: String,
+    /// Attribute with the e-mail address.
+    pub email_attribute: String,
+    /// Attribute with the display name.
+    pub name_attribute: String,
+    /// Have the provider ask people who they are each time (`ForceAuthn`).
+    pub force_authn: bool,
+    /// Who signs in must have authenticated there within this many seconds.
+    pub max_age_s: Option<i64>,
+    /// Ways to authenticate (`AuthnContextClassRef`) of which an assertion must name one; empty asks for none.
     pub acr_values: Vec<String>,
 }
 

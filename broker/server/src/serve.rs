@@ -254,6 +254,7 @@ pub(crate) async fn start(config: Config, ports: &Ports, env: Env) -> Result<Arc
         instance: data.instance,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         issuers: config.issuers.iter().map(|issuer| issuer.settings.clone()).collect(),
+        saml: config.saml.clone(),
         workloads: config.workloads.iter().map(|workload| workload.rule.clone()).collect(),
         session_s: config.broker.session_s,
         chunk_rows: config.broker.chunk_rows,

@@ -53,6 +53,8 @@ pub(crate) enum Way {
     Device,
     /// With the browser of this machine (RFC 8252).
     Browser,
+    /// With a code that the broker itself gives, for a provider that speaks SAML.
+    Saml,
 }
 
 /// Choices of `--storage`.
@@ -170,7 +172,7 @@ pub(crate) async fn open_session(
     ));
     let (key, seed) = Key::generate()?;
     let client = client_info();
-    let call = match way {
+    let tokens: SessionTokens = match way {
         Way::Device => {
             let tokens = device::sign_in(cx.ui, issuer, cx.ca_file(), hint).await?;
             let body = OpenSession {
@@ -178,7 +180,8 @@ pub(crate) async fn open_session(
                 access_token: issuer.userinfo.then(|| tokens.access_token.to_string()),
                 client,
             };
-            broker.post(&["v1", "sessions"]).body(&body)?
+            let call = broker.post(&["v1", "sessions"]).body(&body)?;
+            broker.json(&call, Proof::Key(&key)).await?
         }
         Way::Browser => {
             let code = browser::sign_in(cx.ui, issuer, cx.ca_file(), key.thumbprint(), hint).await?;
@@ -189,10 +192,11 @@ pub(crate) async fn open_session(
                 redirect_uri: code.redirect_uri,
                 client,
             };
-            broker.post(&["v1", "sessions", "browser"]).body(&body)?
+            let call = broker.post(&["v1", "sessions", "browser"]).body(&body)?;
+            broker.json(&call, Proof::Key(&key)).await?
         }
+        Way::Saml => device::at_broker::sign_in(cx.ui, broker, issuer, &key, client, hint).await?,
     };
-    let tokens: SessionTokens = broker.json(&call, Proof::Key(&key)).await?;
     let credentials = Credentials::new(broker.url.as_str(), &seed, tokens, &info.origin, &info.log_key);
     Ok((credentials, info))
 }
@@ -214,6 +218,12 @@ fn choose_way(issuer: &IssuerInfo, asked: Option<Way>) -> Result<Way> {
         )
         .why("codes can be phished, so its operator demands the browser of your own machine")
         .hint("chunkctl login --browser")),
+        (Some(Way::Browser), SignIn::Saml) => Err(Failure::no(
+            "device_required",
+            format!("the broker signs people of {} in by SAML, with a code of its own", issuer.issuer),
+        )
+        .hint("chunkctl login")),
+        (_, SignIn::Saml) => Ok(Way::Saml),
         (Some(way), _) => Ok(way),
         (None, SignIn::Browser | SignIn::BrowserRequired) => Ok(Way::Browser),
         (None, SignIn::Device) => Ok(Way::Device),
@@ -420,6 +430,8 @@ mod tests {
             (SignIn::Browser, Some(Way::Device), Way::Device),
             (SignIn::BrowserRequired, None, Way::Browser),
             (SignIn::BrowserRequired, Some(Way::Browser), Way::Browser),
+            (SignIn::Saml, None, Way::Saml),
+            (SignIn::Saml, Some(Way::Device), Way::Saml),
         ] {
             assert_eq!(choose_way(&at(sign_in), asked).unwrap(), way, "{sign_in:?} {asked:?}");
         }
@@ -428,6 +440,8 @@ mod tests {
             (refused.exit, refused.hint.as_deref()),
             (Exit::No, Some("chunkctl login --browser"))
         );
+        let refused = choose_way(&at(SignIn::Saml), Some(Way::Browser)).unwrap_err();
+        assert_eq!((refused.exit, refused.hint.as_deref()), (Exit::No, Some("chunkctl login")));
     }
 
     #[test]

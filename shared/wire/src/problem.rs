@@ -81,6 +81,12 @@ codes! {
     InvalidDpopProof = "invalid_dpop_proof", 401, 4, "The proof of possession was refused.";
     /// The ID token was refused.
     InvalidIdToken = "invalid_id_token", 401, 4, "The identity provider's token was refused.";
+    /// Nobody has confirmed the code and signed in yet; ask again.
+    AuthorizationPending = "authorization_pending", 400, 4, "Nobody has signed in with this code yet.";
+    /// The sign-in was refused, by the person or by the broker.
+    AccessDenied = "access_denied", 400, 4, "The sign-in was refused.";
+    /// The code has ended, was used, or never was one.
+    ExpiredToken = "expired_token", 400, 4, "The code is no longer good.";
     /// The session has ended.
     SessionEnded = "session_ended", 401, 4, "The session has ended.";
     /// Policy says no.

@@ -31,9 +31,10 @@ pub struct BrokerInfo {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IssuerInfo {
-    /// Issuer identifier (OpenID Connect Discovery 1.0); the discovery document is below it.
+    /// Issuer identifier (OpenID Connect Discovery 1.0); the discovery document is below it. Of a provider that speaks SAML, its
+    /// entity id.
     pub issuer: String,
-    /// OAuth client id that `chunkctl` uses there.
+    /// OAuth client id that `chunkctl` uses there; empty where the broker gives the codes.
     pub client_id: String,
     /// Scopes to ask for.
     pub scopes: Vec<String>,
@@ -65,6 +66,8 @@ pub enum SignIn {
     Browser,
     /// In the browser of their own machine. The broker takes nothing else.
     BrowserRequired,
+    /// With a code that the broker itself gives (`POST /v1/device`). It sends whoever confirms the code on to the provider, by SAML.
+    Saml,
 }
 
 /// What the client says about itself. Recorded, never believed.
@@ -121,6 +124,67 @@ impl std::fmt::Debug for OpenBrowserSession {
             .finish_non_exhaustive()
     }
 }
+
+/// `POST /v1/device`, a form, with a `DPoP` header: begins a sign-in with a code that the broker itself gives (RFC 8628), for a session
+/// bound to the proof's key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BeginSignIn {
+    /// Identity provider to sign in at: an issuer of `GET /v1/info` whose `sign_in` is `saml`.
+    pub issuer: String,
+    /// Version of the client, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_version: Option<String>,
+    /// Host name of the client, in its own words. Whoever confirms the code is shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_host: Option<String>,
+}
+
+/// A sign-in that has begun (RFC 8628 §3.2).
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignInBegun {
+    /// What the client asks with. Good once, and only with proofs by the key that began.
+    pub device_code: String,
+    /// What the person confirms.
+    pub user_code: String,
+    /// Where they do.
+    pub verification_uri: String,
+    /// The same with the code in it.
+    pub verification_uri_complete: String,
+    /// Seconds until the codes end.
+    pub expires_in: u64,
+    /// Seconds to wait between two questions.
+    pub interval: u64,
+}
+
+impl std::fmt::Debug for SignInBegun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignInBegun")
+            .field("user_code", &self.user_code)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /v1/device/token`, a form, with a `DPoP` header by the key that began: asks whether the person has signed in (RFC 8628 §3.4).
+/// The answer is a session, once.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FinishSignIn {
+    /// `urn:ietf:params:oauth:grant-type:device_code`.
+    pub grant_type: String,
+    /// The device code.
+    pub device_code: String,
+}
+
+impl std::fmt::Debug for FinishSignIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FinishSignIn").finish_non_exhaustive()
+    }
+}
+
+/// `grant_type` of a device code.
+pub const GRANT_TYPE_DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// `POST /v1/sessions/refresh`, with a `DPoP` header by the same key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -228,12 +292,13 @@ pub struct ExchangedToken {
     pub person: Person,
 }
 
-/// An error of `POST /v1/token`: that of RFC 6749 §5.2 (`error`, `error_description`), with the members of a problem beside it.
+/// An error of `POST /v1/token`, `POST /v1/device` or `POST /v1/device/token`: that of RFC 6749 §5.2 (`error`, `error_description`), with the members of a problem beside it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenRefused {
     /// `invalid_request`, `invalid_target`, `invalid_scope`, `unsupported_grant_type`, `use_dpop_nonce`, `invalid_dpop_proof`,
-    /// `temporarily_unavailable` or `server_error`.
+    /// `temporarily_unavailable` or `server_error`; of a device code also `authorization_pending`, `slow_down`, `access_denied` and
+    /// `expired_token` (RFC 8628 §3.5).
     pub error: String,
     /// What happened this time, and why: the problem's `detail`.
     pub error_description: String,

@@ -130,9 +130,14 @@ impl Api {
 
     /// `POST /v1/token` with these fields; what it gives is not kept.
     pub(crate) fn exchange(&self, fields: &[(&str, &str)]) -> Answer {
+        self.form("/v1/token", fields)
+    }
+
+    /// Posts a form.
+    pub(crate) fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let kind = ("content-type", "application/x-www-form-urlencoded");
-        self.send("POST", "/v1/token", Some(form.into_bytes()), &[kind])
+        self.send("POST", path, Some(form.into_bytes()), &[kind])
     }
 
     pub(crate) fn keep(&self, tokens: SessionTokens) {

@@ -91,6 +91,103 @@ async fn play(issuer: &str, user_code: &str, login: Option<&str>) {
     );
 }
 
+/// A person's browser on its way from the broker's page to a SAML identity provider and back.
+pub(crate) struct SamlBrowser {
+    browser: Browser,
+    page: Option<Page>,
+}
+
+/// What the identity provider has the browser carry back.
+#[derive(Debug, Clone)]
+pub(crate) struct SamlAnswer {
+    pub(crate) acs: String,
+    pub(crate) response: String,
+    pub(crate) relay_state: String,
+}
+
+impl SamlBrowser {
+    pub(crate) fn new() -> Self {
+        let browser = wait(async { Browser::new() });
+        Self { browser, page: None }
+    }
+
+    /// Opens an address of the broker.
+    pub(crate) fn look(&mut self, address: &str) -> Shown {
+        let page = wait(self.browser.get(address));
+        self.keep(page)
+    }
+
+    /// Confirms the code on the page, and signs in; what the broker shows in the end.
+    pub(crate) fn sign_in(&mut self, login: &str, password: &str) -> Shown {
+        let answer = self.log_in(login, password);
+        self.deliver(&answer)
+    }
+
+    /// Confirms the code on the page and signs in at the identity provider, as far as its answer.
+    pub(crate) fn log_in(&mut self, login: &str, password: &str) -> SamlAnswer {
+        let form = self.confirm();
+        let fields = [("username", login), ("password", password), ("AuthState", &form.field("AuthState"))];
+        answer(&wait(self.browser.post(&form.action(), &fields)))
+    }
+
+    /// Confirms the code on the page, where the identity provider still knows the person.
+    pub(crate) fn confirm_and_come_back(&mut self) -> Shown {
+        let answer = answer(&self.confirm());
+        self.deliver(&answer)
+    }
+
+    /// Carries an answer to the broker.
+    pub(crate) fn deliver(&mut self, answer: &SamlAnswer) -> Shown {
+        let fields = [("SAMLResponse", answer.response.as_str()), ("RelayState", &answer.relay_state)];
+        let page = wait(self.browser.post(&answer.acs, &fields));
+        self.keep(page)
+    }
+
+    /// Says that the code on the page is none of theirs.
+    pub(crate) fn refuse(&mut self) -> Shown {
+        let page = self.decide("no");
+        self.keep(page)
+    }
+
+    /// Sends what another site has this browser send.
+    pub(crate) fn forge(&mut self, broker: &str, fields: &[(&str, &str)]) -> Shown {
+        let page = wait(self.browser.post(&format!("{broker}/device"), fields));
+        Shown {
+            url: page.url,
+            html: page.html,
+        }
+    }
+
+    fn confirm(&mut self) -> Page {
+        self.decide("yes")
+    }
+
+    fn decide(&mut self, decision: &str) -> Page {
+        let page = self.page.as_ref().expect("a page of the broker");
+        let (code, ticket) = (page.field("user_code"), page.field("ticket"));
+        let fields = [("user_code", code.as_str()), ("ticket", &ticket), ("decision", decision)];
+        wait(self.browser.post(&page.action(), &fields))
+    }
+
+    fn keep(&mut self, page: Page) -> Shown {
+        let shown = Shown {
+            url: page.url.clone(),
+            html: page.html.clone(),
+        };
+        self.page = Some(page);
+        shown
+    }
+}
+
+/// The form that a script would send.
+fn answer(page: &Page) -> SamlAnswer {
+    SamlAnswer {
+        acs: page.action(),
+        response: page.field("SAMLResponse"),
+        relay_state: page.field("RelayState"),
+    }
+}
+
 struct Browser {
     http: reqwest::Client,
     cookies: Vec<Cookie>,

@@ -1,6 +1,6 @@
 //! Who asks: from the bytes a client presents to a [`Caller`] with an open session and the key that proves it.
 //!
-//! Signing in exchanges an identity provider's token, once, for a session of the broker's own, bound to the client's key. People
+//! Signing in exchanges an identity provider's word, once, for a session of the broker's own, bound to the client's key. People
 //! and workloads come by two doors, each with tokens that the other refuses, and go the same road after it.
 //! After that only the broker's tokens count, each with a proof by that key (RFC 9449); the session is looked up in the state
 //! every time, so that ending it ends everything under it at once.
@@ -9,6 +9,7 @@ pub mod directory;
 pub mod dpop;
 pub mod keys;
 pub mod oidc;
+pub mod saml;
 pub mod tokens;
 pub mod workload;
 

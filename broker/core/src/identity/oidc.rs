@@ -62,6 +62,8 @@ pub enum Flow {
     IdToken,
     /// The broker redeemed a code that was sent to the client's own machine, and the token names the client's key.
     Browser,
+    /// The broker itself gave the code and sent whoever confirmed it to the identity provider, which answered by SAML.
+    Saml,
 }
 
 impl Flow {
@@ -71,6 +73,7 @@ impl Flow {
         match self {
             Flow::IdToken => "id_token",
             Flow::Browser => "browser",
+            Flow::Saml => "saml",
         }
     }
 

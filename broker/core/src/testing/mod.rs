@@ -842,6 +842,7 @@ fn settings() -> Settings {
             directory: None,
             acr_values: Vec::new(),
         }],
+        saml: Vec::new(),
         workloads: Vec::new(),
         session_s: 12 * 3600,
         chunk_rows: 1000,

@@ -133,7 +133,7 @@ fn summary(config: &Config, connections: bool) -> String {
         config.connections.len(),
         config.classes.len(),
         config.datasets.len(),
-        config.issuers.len(),
+        config.issuers.len() + config.saml.len(),
         config.policies.digest().get(..12).unwrap_or_default(),
         if connections {
             " Every source answered."

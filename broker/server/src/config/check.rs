@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::faults::{Collector, Faults};
 use super::raw::At;
 use super::{
-    Config, PolicyFolder, broker, classes, connections, datasets, mirror, notify, parse, retention, sinks, timestamps, witness, workload,
+    Config, PolicyFolder, broker, classes, connections, datasets, mirror, notify, parse, retention, saml, sinks, timestamps, witness,
+    workload,
 };
 
 /// One pass over one file.
@@ -33,8 +34,14 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
     let raw = parsed.raw;
 
     let broker = broker::broker(&mut check, raw.broker);
+    if raw.issuer.is_empty() && raw.saml.is_empty() && !check.was_removed("issuer") && !check.was_removed("saml") {
+        check
+            .faults
+            .whole_file("no `[[issuer]]` and no `[[saml]]`: at least one identity provider must vouch for people");
+    }
     let issuers = broker::issuers(&mut check, raw.issuer, broker.as_ref());
     let workloads = workload::workloads(&mut check, raw.workload, broker.as_ref(), &issuers);
+    let saml = saml::providers(&mut check, raw.saml, &issuers, &workloads);
     let witness = witness::witnesses(&mut check, raw.witness);
     let timestamps = timestamps::timestamps(&mut check, raw.timestamps);
     let mirror = mirror::mirror(&mut check, raw.mirror);
@@ -69,6 +76,7 @@ pub(super) fn check(file: &Path, text: &str, policies_of: impl FnOnce(&Path) -> 
                 digest,
                 broker,
                 issuers,
+                saml,
                 workloads,
                 witness,
                 timestamps,

@@ -17,6 +17,7 @@ mod parse;
 mod policies;
 mod raw;
 mod retention;
+mod saml;
 mod sinks;
 mod sources;
 mod timestamps;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use chunk_core::catalog::{Catalog, Class, Dataset};
 use chunk_core::policy::PolicySet;
 use chunk_core::retention::Retention;
-use chunk_core::settings::IssuerSettings;
+use chunk_core::settings::{IssuerSettings, SamlSettings};
 use chunk_port::{DateUnit, Mask, MysqlTarget, ObjectTarget, PostgresTarget};
 use url::Url;
 
@@ -58,8 +59,10 @@ pub struct Config {
     pub digest: String,
     /// The broker itself.
     pub broker: BrokerConfig,
-    /// Identity providers; at least one.
+    /// Identity providers that issue ID tokens. Of these and those that speak SAML there is at least one.
     pub issuers: Vec<IssuerConfig>,
+    /// Identity providers that speak SAML.
+    pub saml: Vec<SamlSettings>,
     /// Rules that let CI jobs and other programs in.
     pub workloads: Vec<WorkloadConfig>,
     /// Witnesses of the evidence log, if there are some.

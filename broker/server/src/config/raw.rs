@@ -20,6 +20,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) issuer: Vec<Spanned<RawIssuer>>,
     #[serde(default)]
+    pub(super) saml: Vec<Spanned<super::saml::RawSaml>>,
+    #[serde(default)]
     pub(super) workload: Vec<Spanned<super::workload::RawWorkload>>,
     pub(super) witness: At<super::witness::RawWitnesses>,
     pub(super) timestamps: At<super::timestamps::RawTimestamps>,

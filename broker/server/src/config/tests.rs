@@ -10,10 +10,12 @@ use chunk_wire::session::SignIn;
 use super::{Config, Connection, Faults, SecretRef, load};
 use crate::secrets::master::MasterKey;
 
+/// A certificate with an RSA key, which nobody has.
+pub(super) const IDP_CERTIFICATE: &str = include_str!("saml/idp.pem");
 const POLICY: &str = "permit (principal, action == Action::\"describe\", resource);\n";
 
 /// A folder with a broker.toml and the files that good ones name.
-fn folder(text: &str) -> tempfile::TempDir {
+pub(super) fn folder(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for sub in ["policies", "lake", "tls", "secrets"] {
         std::fs::create_dir(dir.path().join(sub)).unwrap();
@@ -21,6 +23,8 @@ fn folder(text: &str) -> tempfile::TempDir {
     for file in ["tls/cert.pem", "tls/key.pem", "tls/internal-ca.pem", "secrets/warehouse-password"] {
         std::fs::write(dir.path().join(file), "x").unwrap();
     }
+    std::fs::write(dir.path().join("tls/idp.pem"), IDP_CERTIFICATE).unwrap();
+    std::fs::write(dir.path().join("tls/elliptic.pem"), include_str!("saml/elliptic.pem")).unwrap();
     std::fs::write(dir.path().join("policies/a.cedar"), POLICY).unwrap();
     std::fs::write(dir.path().join("broker.toml"), text).unwrap();
     dir
@@ -31,12 +35,12 @@ pub(super) fn with_sections(sections: &str) -> Result<Config, Faults> {
     read(folder(&format!("{GOOD}{sections}")).path())
 }
 
-fn read(dir: &Path) -> Result<Config, Faults> {
+pub(super) fn read(dir: &Path) -> Result<Config, Faults> {
     load(&dir.join("broker.toml"))
 }
 
 /// The faults of a text, with the folder's name taken out.
-fn faults(text: &str) -> String {
+pub(super) fn faults(text: &str) -> String {
     let dir = folder(text);
     let faults = read(dir.path()).err().map(|faults| faults.to_string()).unwrap_or_default();
     faults
@@ -99,7 +103,7 @@ fn the_documented_example_is_good() {
         (Unclassified::Open, Unclassified::Scan)
     );
     assert_eq!(config.issuers.get(1).unwrap().settings.audience, "acme-data");
-    assert_eq!(config.workloads.len(), 2);
+    assert_eq!((config.workloads.len(), config.saml.len()), (2, 1));
     assert_eq!(config.issuers.first().unwrap().settings.audience, "chunkctl");
     assert!(
         matches!(config.connections.get("warehouse"), Some(Connection::Postgres { target, .. }) if !target.plaintext && target.ca_file.is_some())

@@ -1,5 +1,6 @@
 //! Bodies, queries and path parameters, read strictly and within bounds, with the same problem for each way to get them wrong.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -25,6 +26,19 @@ pub(super) struct Posted<T>(pub(super) T);
 
 /// The fields of a form, in order. As [`Posted`], it is the last thing read.
 pub(super) struct Form(pub(super) Vec<(String, String)>);
+
+impl Form {
+    /// The fields by name. Unknown ones are nobody's concern, an empty one counts as left out, and none may come twice (RFC 6749 §3.2).
+    pub(super) fn once(self) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut given = BTreeMap::new();
+        for (name, value) in self.0 {
+            if !value.is_empty() && given.insert(name, value).is_some() {
+                return Err(Refusal::new(Code::InvalidRequest, "A parameter of the form comes twice."));
+            }
+        }
+        Ok(given)
+    }
+}
 
 /// A body of SCIM: a JSON object. As [`Posted`], it is the last thing read.
 pub(super) struct Scim(pub(super) serde_json::Value);

@@ -20,13 +20,19 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tracing::Instrument as _;
 
 use super::Gateway;
+use super::device::{CONFIRM_PATH, DEVICE_PATH, DEVICE_TOKEN_PATH};
 use super::problem::Refusal;
+use super::saml::ACS_PATH;
 use super::scim::SCIM_PATH;
 use super::token::TOKEN_PATH;
 use super::turn::Turn;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+/// Errors there have OAuth's form.
+const OAUTH_PATHS: [&str; 3] = [TOKEN_PATH, DEVICE_PATH, DEVICE_TOKEN_PATH];
+/// Errors there are pages: people look at them in browsers.
+const PAGE_PATHS: [&str; 2] = [CONFIRM_PATH, ACS_PATH];
 
 pub(super) async fn edge(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -55,7 +61,8 @@ pub(super) async fn edge(State(gateway): State<Arc<Gateway>>, mut request: Reque
     let (mut response, refusal) = match response {
         Ok(response) => (response, None),
         Err(refusal) if route.starts_with(SCIM_PATH) => (refusal.clone().render_scim(&request_id), Some(refusal)),
-        Err(refusal) if route == TOKEN_PATH => (refusal.clone().render_oauth(&request_id), Some(refusal)),
+        Err(refusal) if OAUTH_PATHS.contains(&route.as_str()) => (refusal.clone().render_oauth(&request_id), Some(refusal)),
+        Err(refusal) if PAGE_PATHS.contains(&route.as_str()) => (refusal.clone().render_page(&request_id), Some(refusal)),
         Err(refusal) => (refusal.clone().render(&request_id), Some(refusal)),
     };
     standard_headers(response.headers_mut(), &gateway, &request_id);

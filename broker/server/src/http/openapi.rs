@@ -10,7 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::{catalog, evidence, fetch, health, keys, page, review, scim, session, token};
+use super::{catalog, device, evidence, fetch, health, keys, page, review, saml, scim, session, token};
 
 /// Bytes that are not JSON.
 #[derive(utoipa::ToSchema)]
@@ -34,6 +34,7 @@ pub(super) struct EventText(#[expect(dead_code, reason = "a name in the API desc
         session::info, session::open, session::open_browser, session::refresh, session::close, session::whoami, session::list, session::show, session::revoke,
         token::exchange,
         keys::challenge, keys::enroll, keys::list, keys::revoke,
+        device::begin, device::finish, device::page, device::decide, saml::acs, saml::metadata,
         catalog::list, catalog::describe,
         fetch::plan, fetch::submit, fetch::list, fetch::show, fetch::deliver,
         review::review, review::cancel, review::revoke, review::acknowledge, review::events, review::all_events,

@@ -12,6 +12,7 @@ use chunk_wire::session::TokenRefused;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::page::{HTML, document, escaped};
 use super::scim::{SCIM_JSON, ScimFault};
 use crate::error::chain;
 
@@ -81,6 +82,9 @@ impl Refusal {
             Some(Code::InvalidDpopProof) => "invalid_dpop_proof",
             Some(Code::RateLimited | Code::Unavailable | Code::EvidenceUnavailable) => "temporarily_unavailable",
             Some(Code::Internal) | None => "server_error",
+            Some(Code::AuthorizationPending) => "authorization_pending",
+            Some(Code::AccessDenied) => "access_denied",
+            Some(Code::ExpiredToken) => "expired_token",
             // A token that is refused, for whatever reason, is an invalid request (RFC 8693 §2.2.2).
             Some(_) => "invalid_request",
         }
@@ -105,6 +109,23 @@ impl Refusal {
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *response.body_mut() = serde_json::to_vec(&body).unwrap_or_default().into();
+        response
+    }
+
+    /// The same as a page, for somebody who looks at it in a browser.
+    pub(super) fn render_page(self, request_id: &str) -> Response {
+        let problem = &self.0.problem;
+        let hint = problem.hint.as_deref().map(|hint| format!("<p>What to do: {}</p>", escaped(hint)));
+        let body = format!(
+            "<p>{}</p>{}<p>Whoever runs this broker finds it in the log as <code>{}</code>.</p>",
+            escaped(&problem.detail),
+            hint.unwrap_or_default(),
+            escaped(request_id)
+        );
+        let page = document("This did not work", &body);
+        let mut response = self.render(request_id);
+        response.headers_mut().insert(CONTENT_TYPE, HTML);
+        *response.body_mut() = page.into();
         response
     }
 

@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use http::Method;
 
 use super::problem::Refusal;
-use super::{Gateway, catalog, edge, evidence, fetch, health, keys, openapi, page, review, scim, session, token};
+use super::{Gateway, catalog, device, edge, evidence, fetch, health, keys, openapi, page, review, saml, scim, session, token};
 
 /// What a route asks of the caller before it does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,12 @@ fn table() -> Table {
     .add(post(), "/v1/sessions/browser", Proof, session::open_browser)
     .add(post(), "/v1/sessions/refresh", Proof, session::refresh)
     .add(post(), token::TOKEN_PATH, Proof, token::exchange)
+    .add(post(), device::DEVICE_PATH, Proof, device::begin)
+    .add(post(), device::DEVICE_TOKEN_PATH, Proof, device::finish)
+    .add(get(), device::CONFIRM_PATH, Public, device::page)
+    .add(post(), device::CONFIRM_PATH, Public, device::decide)
+    .add(post(), saml::ACS_PATH, Public, saml::acs)
+    .add(get(), "/saml/metadata", Public, saml::metadata)
     .add(delete(), "/v1/sessions/current", Session, session::close)
     .add(get(), "/v1/whoami", Session, session::whoami)
     .add(get(), "/v1/sessions", Session, session::list)

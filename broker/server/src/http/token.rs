@@ -2,7 +2,6 @@
 //!
 //! It speaks OAuth's forms and errors, so that any client of that standard can use it; what it means is core's alone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -31,9 +30,9 @@ pub(super) async fn exchange(
     State(gateway): State<Arc<Gateway>>,
     Cx(cx): Cx,
     SigningIn(presented): SigningIn,
-    Form(fields): Form,
+    form: Form,
 ) -> Result<Answer<ExchangedToken>, Refusal> {
-    let asked = read(fields, gateway.base())?;
+    let asked = read(form, gateway.base())?;
     let client = ClientInfo {
         version: asked.client_version.unwrap_or_default(),
         host: asked.client_host.unwrap_or_default(),
@@ -42,15 +41,8 @@ pub(super) async fn exchange(
     Ok(Answer::ok(token))
 }
 
-/// The fields of the form. Unknown ones are ignored, and none may come twice (RFC 6749 §3.2).
-fn read(fields: Vec<(String, String)>, audience: &str) -> Result<TokenExchange, Refusal> {
-    let mut given = BTreeMap::new();
-    for (name, value) in fields {
-        // An empty one counts as left out.
-        if !value.is_empty() && given.insert(name, value).is_some() {
-            return Err(invalid("A parameter of the form comes twice."));
-        }
-    }
+fn read(form: Form, audience: &str) -> Result<TokenExchange, Refusal> {
+    let mut given = form.once()?;
     if given.get("grant_type").map(String::as_str) != Some(GRANT_TYPE_TOKEN_EXCHANGE) {
         let refusal = invalid(&format!("`grant_type` must be `{GRANT_TYPE_TOKEN_EXCHANGE}`."));
         return Err(refusal.word("unsupported_grant_type"));
@@ -111,7 +103,7 @@ mod tests {
             fields.retain(|(known, _)| known != name);
             fields.push(((*name).to_owned(), (*value).to_owned()));
         }
-        read(fields, OWN)
+        read(Form(fields), OWN)
     }
 
     #[test]
@@ -149,6 +141,6 @@ mod tests {
             assert_eq!(read_with(changes).unwrap_err().oauth_error(), error, "{changes:?}");
         }
         let twice = vec![("grant_type".to_owned(), GRANT_TYPE_TOKEN_EXCHANGE.to_owned()); 2];
-        assert_eq!(read(twice, OWN).unwrap_err().oauth_error(), "invalid_request");
+        assert_eq!(read(Form(twice), OWN).unwrap_err().oauth_error(), "invalid_request");
     }
 }

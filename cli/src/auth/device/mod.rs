@@ -1,9 +1,12 @@
 //! Signing in at the identity provider with a code (RFC 8628): works over SSH, in containers, anywhere.
 //!
 //! The provider's addresses come from its own discovery document, whose issuer must be the one the broker named; the identity
-//! token is all that is taken from the answer.
+//! token is all that is taken from the answer. Where the provider speaks SAML, the broker gives the code ([`at_broker`]).
+
+pub(crate) mod at_broker;
 
 use std::path::Path;
+use std::time::Duration;
 
 use chunk_wire::session::IssuerInfo;
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
@@ -56,6 +59,9 @@ struct LoginCode<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verification_uri_complete: Option<&'a str>,
     user_code: &'a str,
+    /// Thumbprint of the key that would be signed in, where the page shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     expires_s: u64,
 }
 
@@ -117,7 +123,17 @@ pub(crate) async fn sign_in(ui: &Ui, issuer: &IssuerInfo, ca_file: Option<&Path>
                 error.error().as_ref().to_owned()
             }),
         })?;
-    show(ui, &details, browser_hint)?;
+    show(
+        ui,
+        &LoginCode {
+            verification_uri: details.verification_uri().as_str(),
+            verification_uri_complete: details.verification_uri_complete().map(|uri| uri.secret().as_str()),
+            user_code: details.user_code().secret(),
+            key: None,
+            expires_s: details.expires_in().as_secs(),
+        },
+        browser_hint,
+    )?;
 
     let answer = client
         .exchange_device_access_token(&details)
@@ -182,37 +198,34 @@ async fn execute(http: reqwest::Client, request: HttpRequest) -> std::result::Re
 }
 
 /// Shows where to go and what to type there.
-fn show(ui: &Ui, details: &StandardDeviceAuthorizationResponse, browser_hint: bool) -> Result<()> {
-    let code = details.user_code().secret();
-    let complete = details.verification_uri_complete().map(|uri| uri.secret().as_str());
-    let uri = details.verification_uri().as_str();
-    ui.event(
-        "login.code",
-        &LoginCode {
-            verification_uri: uri,
-            verification_uri_complete: complete,
-            user_code: code,
-            expires_s: details.expires_in().as_secs(),
-        },
-    )?;
+fn show(ui: &Ui, shown: &LoginCode<'_>, browser_hint: bool) -> Result<()> {
+    let code = shown.user_code;
+    let address = shown.verification_uri_complete.unwrap_or(shown.verification_uri);
+    ui.event("login.code", shown)?;
     ui.say("");
-    let taken = qr::show(ui, complete.unwrap_or(uri));
-    ui.say(&format!("    {}", text::line(complete.unwrap_or(uri))));
+    let taken = qr::show(ui, address);
+    ui.say(&format!("    {}", text::line(address)));
     ui.say("");
     if !large_type::show(ui, code, taken) {
         ui.say(&format!("    code:  {}", text::line(code)));
     }
+    if let Some(key) = shown.key {
+        ui.say(&format!("    key:   {key}"));
+    }
     ui.say("");
     if browser_hint {
-        ui.say("Open the address in any browser, on any machine, and check that it shows this code.");
+        ui.say(match shown.key {
+            Some(_) => "Open the address in any browser, on any machine, and check that it shows this code and this key.",
+            None => "Open the address in any browser, on any machine, and check that it shows this code.",
+        });
         ui.say("Nobody else has a reason to send you such a code: whoever confirms one signs in the machine that shows it.");
-        if ui.copy(complete.unwrap_or(uri)) {
+        if ui.copy(address) {
             ui.say(COPIED);
         }
     }
     ui.say(&format!(
         "Waiting; the code is good for {}.",
-        figures::duration(details.expires_in())
+        figures::duration(Duration::from_secs(shown.expires_s))
     ));
     Ok(())
 }

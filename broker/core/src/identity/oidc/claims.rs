@@ -102,7 +102,7 @@ fn authentication(claims: &Map<String, Value>, settings: &IssuerSettings, auth_t
 /// The subject, as the issuer spells it.
 pub(in crate::identity) fn subject(claims: &Map<String, Value>) -> Result<&str, IdTokenError> {
     let subject = text(claims, "sub").ok_or(IdTokenError::Malformed("it names no subject"))?;
-    if subject.is_empty() || subject.chars().count() > NAME_CHARS_MAX || subject.chars().any(char::is_control) {
+    if !is_name(subject) {
         return Err(IdTokenError::Malformed(
             "its subject must be 1 to 255 characters without control characters",
         ));
@@ -175,10 +175,7 @@ pub(super) fn groups(claims: &Map<String, Value>, claim: &str) -> Result<Vec<Str
         return Err(IdTokenError::GroupsIncomplete);
     }
     let mut groups = strings(claims.get(claim)).ok_or(IdTokenError::Malformed("the groups claim must be a list of strings"))?;
-    if groups
-        .iter()
-        .any(|group| group.is_empty() || group.chars().count() > NAME_CHARS_MAX || group.chars().any(char::is_control))
-    {
+    if !groups.iter().all(|group| is_name(group)) {
         return Err(IdTokenError::Malformed(
             "a group must be 1 to 255 characters without control characters",
         ));
@@ -224,8 +221,13 @@ fn is_false(value: Option<&Value>) -> bool {
     }
 }
 
+/// Whether it can name a person or a group.
+pub(in crate::identity) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control)
+}
+
 /// A name as it may stand on a screen: no control characters, none that turn text round or are invisible.
-fn shown(name: &str) -> String {
+pub(in crate::identity) fn shown(name: &str) -> String {
     let invisible = |c: char| INVISIBLE.iter().any(|range| range.contains(&c));
     name.chars()
         .filter(|c| !c.is_control() && !invisible(*c))
@@ -235,7 +237,7 @@ fn shown(name: &str) -> String {
         .to_owned()
 }
 
-fn is_plain_address(email: &str) -> bool {
+pub(in crate::identity) fn is_plain_address(email: &str) -> bool {
     email.len() <= EMAIL_BYTES_MAX && email.contains('@') && !email.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 

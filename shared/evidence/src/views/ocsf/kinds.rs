@@ -142,9 +142,10 @@ fn sign_in(scene: &Scene<'_>, origin: &str, row: &Row) -> Draft {
     let event = match row.header.kind {
         Kind::SessionOpen => {
             let several = scene.person.and_then(Person::is_mfa);
+            let (id, protocol) = protocol(row);
             Draft::new(AUTHENTICATION, (1, "Logon"), "A person or workload signed in")
-                .with("auth_protocol_id", 4)
-                .with("auth_protocol", "OpenID")
+                .with("auth_protocol_id", id)
+                .with("auth_protocol", protocol)
                 .with("is_mfa", several)
                 .with("is_new_logon", true)
         }
@@ -169,6 +170,15 @@ fn sign_in(scene: &Scene<'_>, origin: &str, row: &Row) -> Draft {
         .with("session", scene.session())
         .with("src_endpoint", endpoint(scene.person))
         .with("user", scene.user())
+}
+
+/// What the identity provider spoke, where it is told who signed in.
+fn protocol(row: &Row) -> (u32, &'static str) {
+    match (row.text(Group::Who, "issuer"), row.text(Group::Who, "flow")) {
+        (None, _) => (0, "Unknown"),
+        (Some(_), Some("saml")) => (5, "SAML"),
+        (Some(_), _) => (4, "OpenID"),
+    }
 }
 
 /// Something that is managed, by whom, from where.

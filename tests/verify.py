@@ -852,6 +852,23 @@ def terms_of(v):
     return v["rows"], v["bytes"]
 
 
+def stages_of(v, quorum):
+    """Whose approvals are needed, one after the other: of these groups, or of whoever may review. They add up to the quorum."""
+    def stage(s): return isinstance(s, dict) and is_nat(s.get("quorum")) and s["quorum"] and isinstance(s.get("groups", []), list) and all(isinstance(g, str) for g in s.get("groups", []))
+    if not isinstance(v, list) or not v or not all(stage(s) for s in v) or sum(s["quorum"] for s in v) != quorum: return None
+    return [(s.get("groups", []), s["quorum"]) for s in v]
+
+
+def fills(stages, groups):
+    """Whether approvals by people of these groups, in log order, fill the stages; None is a list that is not shown."""
+    at = 0
+    for of, quorum in stages or []:
+        for theirs in groups[at:at + quorum]:
+            if of and theirs is not None and not (isinstance(theirs, list) and any(g in theirs for g in of)): return False
+        at += quorum
+    return True
+
+
 def names(d):
     """The standing grant that a document is a use of: request and digest of what was approved."""
     v = d.get("under")
@@ -940,7 +957,7 @@ class Ledger:
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
             check(h.get("act") not in self.suspended, "a suspended person")
-            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
+            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None, groups=e.get("who", "groups"))
             if "who" in e.shown:
                 try:
                     key = unb64(e.text_of("who", "public_key"), 32)
@@ -977,6 +994,7 @@ class Ledger:
                   emergency=e.body.get("out", {}).get("break_glass", False) if "out" in e.shown else None, quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
             check("out" not in e.shown or r.quorum is not None and (r.emergency is True or "break_glass" not in e.body.get("out", {})), "quorum, or emergency")
             out = e.body.get("out", {}); r.out, r.terms, r.use, r.doc = "out" in e.shown, terms_of(out.get("standing")), "under" in out, None
+            r.stages = stages_of(out["stages"], r.quorum) if "stages" in out else None; check("stages" not in out or r.stages, "stages")
             check("standing" not in out or r.terms and not r.use, "terms of a standing grant")
             if ("standing" in out or r.use) and "what" in e.shown: r.doc = unverified(e)
             if "what" in e.shown and s.who:
@@ -1004,7 +1022,7 @@ class Ledger:
                     pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
                     if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
                     else: check(s.who.key in pins, "another key than those pinned")
-            if not after: self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
+            if not after: self.V[e.i] = O(groups=s.groups, request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
             r, use = self.R[e.refs[0]], self.U.get(e.refs[1]) if len(e.refs) == 2 else None
             votes, end, above = [self.V[x] for x in e.refs[1:]] if not use else [], e.nat_of("out", "expires_ms"), use.g if use else None
@@ -1014,6 +1032,7 @@ class Ledger:
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
             check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
+            check(fills(r.stages, [self.V[x].groups for x in sorted(e.refs[1:])] if not use else []), "an approval from outside its stage")
             count = (above.count if above.terms else None) if use else len({v.act for v in votes})
             if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")
             if r.emergency is not None: check(r.opened == r.emergency or r.emergency and e.refs[0] < self.first, "an emergency that is none, or is not told")
@@ -1025,6 +1044,7 @@ class Ledger:
             check(not g.ended and h.get("act") == g.act == r.act and not r.ended and not r.granted and (g.end is None or e.t <= g.end), "use of a standing grant")
             check(r.ds == g.r.ds and (None in (r.masks, g.r.masks) or r.masks == g.r.masks), "another shape than was approved")
             check((not g.r.out or g.terms) and (not r.out or r.use), "no standing grant, or no use of one")
+            check(not (r.out and r.quorum is not None and g.r.out and g.r.quorum is not None) or r.stages == g.r.stages, "other people's approvals")
             if r.who and g.r.who: check(r.who.person == g.r.who.person, "another person used the standing grant")
             if r.doc and g.r.doc and g.r.signed: check(uses(r.doc, g.r.doc, g.r.signed), "what was signed is no use of what was approved")
             if "what" in e.shown and g.r.signed and r.signed: check((e.get("what", "id"), e.get("what", "request")) == (g.r.signed[0], r.signed[0]), "another request")
@@ -1076,6 +1096,7 @@ class Ledger:
             need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
             need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
             need(d.get("break_glass", True) is True and ("out" not in e.shown or ("break_glass" in d) == ("break_glass" in e.body.get("out", {}))), "emergency")
+            need(("stages" not in d or stages_of(d["stages"], d["quorum"])) and ("out" not in e.shown or e.same("out", "stages", d)), "stages")
             need("standing" not in d or terms_of(d["standing"]), "standing"); used = names(d)
             need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d)), "under")
             need("out" not in e.shown or e.same("out", "standing", d) and e.get("out", "under") == (used and used[0]), "standing or under")
@@ -1320,7 +1341,9 @@ def receipt(text, data, trust, unknown):
     signed = Ledger.request(request, asker); need(signed and asker.person == taker.person, "the requester")
     need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
     def approvals(grant, request, signed, asker):
-        people = []
+        people, d = [], unverified(request)
+        groups = [at(at(grant, n, "review.approve"), 1, "session.open").get("who", "groups") for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]
+        need("stages" not in d or fills(stages_of(d["stages"], d["quorum"]), groups), "an approval from outside its stage")
         for n in range(1, len(grant.refs)):
             vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
             need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")
@@ -1335,6 +1358,7 @@ def receipt(text, data, trust, unknown):
         need(approved and owner.person == asker.person == holder(take, 1).person and take.get("what", "id") == approved[0], "the standing grant's owner")
         need((above.get("what", "id"), above.get("what", "digest")) == approved, "another standing grant")
         need(terms_of(unverified(first).get("standing")) and uses(d, unverified(first), approved), "another shape than was approved")
+        need(d.get("stages") == unverified(first).get("stages"), "other people's approvals")
         end = above.nat_of("out", "expires_ms"); need(end is not None and take.t <= end and intent.t <= end, "the standing grant had run out")
         used |= {take.i, above.i, first.i}; people = approvals(above, first, approved, owner); need(len(people) >= unverified(first)["quorum"], "quorum")
     else: people = approvals(grant, request, signed, asker)

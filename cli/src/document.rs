@@ -55,7 +55,10 @@ pub(crate) fn check_planned<'a>(
         "requester",
     )?;
     same(document.requester.key == key, "requester's key")?;
-    same(document.quorum == answer.quorum, "number of reviewers")?;
+    same(
+        document.quorum == answer.quorum && document.stages == answer.stages,
+        "number of reviewers",
+    )?;
     if let Query::Slice { dataset, .. } = &asked.query {
         same(document.datasets == [dataset.clone()], "list of datasets")?;
     }
@@ -194,6 +197,7 @@ mod tests {
             },
             grant_s: 1,
             quorum: 1,
+            stages: vec![],
             requester: Requester {
                 issuer: "https://i".into(),
                 subject: "ada".into(),
@@ -214,6 +218,7 @@ mod tests {
             rows_estimated: None,
             bytes_estimated: None,
             quorum: 1,
+            stages: vec![],
             explain: vec![],
             digest: Some(encode::sha256_hex(text.as_bytes())),
             document: Some(text),

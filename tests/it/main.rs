@@ -44,6 +44,7 @@ mod signals;
 mod signin;
 mod sinks;
 mod sources;
+mod stages;
 mod standing;
 mod startup;
 mod support;

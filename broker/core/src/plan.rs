@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN};
 use crate::policy::{Circumstances, PolicySet};
+use crate::rule::Rule;
 use chunk_port::{GovernedTable, Inspection, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
@@ -151,7 +152,7 @@ impl Plan {
     }
 
     /// The document that the requester would sign.
-    pub(crate) fn document(&self, quorum: u32, nonce: String, not_after_ms: i64) -> RequestDocument {
+    pub(crate) fn document(&self, rule: &Rule, nonce: String, not_after_ms: i64) -> RequestDocument {
         let mut connections: Vec<_> = self.datasets.iter().map(|d| d.connection.clone()).collect();
         connections.sort();
         connections.dedup();
@@ -181,7 +182,8 @@ impl Plan {
             policy: self.policies.digest().to_owned(),
             budget: self.budget,
             grant_s: self.standing.map_or_else(|| self.grant_s(), |terms| terms.duration_s),
-            quorum,
+            quorum: rule.quorum,
+            stages: rule.stages.clone(),
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
                 subject: self.caller.person().subject.clone(),

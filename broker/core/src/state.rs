@@ -198,12 +198,13 @@ impl State {
                 }
             }
             Event::Review(review) => self.apply_review(index, review, time_ms),
-            Event::GrantIssue { id, expires_ms, .. } => {
+            Event::GrantIssue { id, expires_ms, refs, .. } => {
                 if self.requests.contains_key(id) {
                     self.granted.insert(index, id.clone());
                 }
                 self.change(id, |request| {
                     request.grant = Some(index);
+                    request.approvals = refs.iter().skip(1).copied().collect();
                     request.state = RequestState::Approved;
                     request.expires_ms = *expires_ms;
                 });

@@ -101,6 +101,9 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
             answer.policies.join(", ")
         },
     );
+    if !answer.stages.is_empty() {
+        facts.add("in stages", query::stages(&answer.stages));
+    }
     if let Some(standing) = &answer.standing {
         facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
     }
@@ -162,6 +165,7 @@ mod tests {
             rows_estimated: Some(12_345),
             bytes_estimated: None,
             quorum: 2,
+            stages: vec![],
             explain: vec!["source: SELECT order_id, email FROM orders".into()],
             document: None,
             digest: None,

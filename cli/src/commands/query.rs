@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chunk_wire::fetch::{Format, Query, StandingRequest, StandingTerms, StandingView};
+use chunk_wire::stages::Stage;
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
@@ -133,6 +134,23 @@ pub(crate) fn terms(terms: &StandingTerms) -> String {
         figures::bytes(terms.bytes),
         figures::duration(Duration::from_secs(u64::from(terms.duration_s)))
     )
+}
+
+/// Stages of a review, for people: `1 of owners, then 2 of security or ops`.
+pub(crate) fn stages(stages: &[Stage]) -> String {
+    let words: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} of {}", stage.quorum, reviewers(stage)))
+        .collect();
+    words.join(", then ")
+}
+
+/// Whose approval a stage takes, for people.
+pub(crate) fn reviewers(stage: &Stage) -> String {
+    if stage.groups.is_empty() {
+        return "whoever may review".to_owned();
+    }
+    stage.groups.join(" or ")
 }
 
 /// What is left of a standing grant, for people.

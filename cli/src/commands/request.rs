@@ -147,6 +147,18 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
             format!("{} people", document.quorum)
         },
     );
+    // Whose approvals it takes is as signed; how many there are is the broker's to tell.
+    for (number, stage) in document.stages.iter().enumerate() {
+        let told = view.stages.get(number);
+        let given = told.map_or(0, |told| told.approvals);
+        let turn = if told.is_some_and(|told| told.turn) {
+            ", whose turn it is"
+        } else {
+            ""
+        };
+        let name = if number == 0 { "stages" } else { "" };
+        facts.add(name, format!("{given} of {} of {}{turn}", stage.quorum, query::reviewers(stage)));
+    }
     facts.add("policy", &document.policy);
     facts.add("digest", &view.digest);
     facts

@@ -86,6 +86,40 @@ impl StandingTerms {
     }
 }
 
+/// One stage of a review: so many people of these groups, or of whoever may review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) groups: Vec<String>,
+    pub(crate) quorum: u64,
+}
+
+/// The stages of a document, or of what is recorded of one; they must add up to its quorum.
+pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
+    let stage = |stage: Raw<'_>| {
+        let groups = match stage.get("groups") {
+            Some(groups) => groups
+                .items()?
+                .map(|group| Some(group.as_str()?.into_owned()))
+                .collect::<Option<Vec<_>>>()?,
+            None => Vec::new(),
+        };
+        let quorum = stage.get("quorum")?.as_u64().filter(|quorum| *quorum > 0)?;
+        Some(Stage { groups, quorum })
+    };
+    let stages: Vec<Stage> = stages.items()?.map(stage).collect::<Option<_>>()?;
+    let sum = stages.iter().try_fold(0_u64, |sum, stage| sum.checked_add(stage.quorum));
+    (!stages.is_empty() && sum == Some(quorum)).then_some(stages)
+}
+
+/// Whether approvals by people of these groups, in log order, fill the stages one after the other. Groups that are not shown pass.
+pub(crate) fn fills<'g>(stages: &[Stage], groups: impl IntoIterator<Item = Option<Raw<'g>>>) -> bool {
+    let turns = stages.iter().flat_map(|stage| (0..stage.quorum).map(move |_| stage));
+    turns.zip(groups).all(|(stage, theirs)| {
+        let is_one = |of: Raw<'_>| of.as_str().is_some_and(|of| stage.groups.iter().any(|group| *group == of));
+        stage.groups.is_empty() || theirs.is_none_or(|theirs| theirs.items().into_iter().flatten().any(is_one))
+    })
+}
+
 /// What makes two documents ask for the same: all that decides what is read and how it looks, apart from the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -166,6 +200,13 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.member(Group::Out, "break_glass") != emergency {
             return Err("whether it is an emergency is on record otherwise than in the signed request");
         }
+        let staged = document.get("stages");
+        if staged.is_some_and(|staged| stages(staged, quorum).is_none()) {
+            return Err("the stages of a signed request do not add up to its quorum");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "stages") != staged {
+            return Err("the stages on record are not those in the signed request");
+        }
         let terms = document.get("standing");
         if terms.is_some_and(|terms| StandingTerms::of(terms).is_none()) {
             return Err("a signed request does not say on what terms it asks for a standing grant");
@@ -198,6 +239,12 @@ impl SignedRequest {
             break_glass: emergency.is_some(),
             document: payload,
         })
+    }
+
+    /// Whose approvals it needs, in order; empty where that does not matter.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        let staged = Raw::known(&self.document).get("stages");
+        staged.and_then(|staged| stages(staged, self.quorum)).unwrap_or_default()
     }
 
     /// What was approved for each column.

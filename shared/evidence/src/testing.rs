@@ -231,6 +231,11 @@ impl Log {
         })
     }
 
+    /// A sign-in of somebody of these groups.
+    pub(crate) fn sign_in_of(&mut self, name: &'static str, seed: u8, groups: &[&str]) -> Actor {
+        self.sign_in_as(name, seed, |_, body| set(body, Group::Who, "groups", json!(groups)))
+    }
+
     /// A sign-in whose entry somebody has a hand in.
     pub(crate) fn sign_in_as(&mut self, name: &'static str, seed: u8, change: impl FnOnce(&str, &mut Body)) -> Actor {
         let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
@@ -279,6 +284,18 @@ impl Log {
             let terms = json!({"bytes": bytes, "duration_s": 3600, "rows": rows});
             document["standing"] = terms.clone();
             out["standing"] = terms;
+        })
+    }
+
+    /// A request that is reviewed in stages: of each group so many.
+    pub(crate) fn request_staged(&mut self, by_whom: &Actor, quorum: u64, stages: &[(&str, u64)]) -> (u64, String) {
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(group, quorum)| json!({"groups": [group], "quorum": quorum}))
+            .collect();
+        self.request_with(by_whom, quorum, |document, out| {
+            document["stages"] = stages.clone().into();
+            out["stages"] = stages.into();
         })
     }
 

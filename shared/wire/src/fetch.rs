@@ -9,6 +9,7 @@ use crate::catalog::ColumnView;
 use crate::id::RequestId;
 use crate::review::ReviewView;
 use crate::session::Person;
+use crate::stages::{Stage, StageView};
 
 /// What is asked for: a slice of one dataset, or one SELECT over datasets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +164,9 @@ pub struct RequestDocument {
     pub grant_s: u32,
     /// Distinct people who must approve.
     pub quorum: u32,
+    /// Where it matters who they are and in which order: so many of each, one stage after the other. Together they are `quorum`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     /// Who asks, and with which key.
     pub requester: Requester,
     /// After this, ms since 1970, the document can no longer be submitted. How long reviewers have is up to the broker, which
@@ -308,6 +312,9 @@ pub struct PlanAnswer {
     pub bytes_estimated: Option<u64>,
     /// Distinct people who must approve; 0 for none.
     pub quorum: u32,
+    /// Where it matters who they are: so many of each, one stage after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
     /// What runs where, a line each, for people (`plan --verbose`).
     pub explain: Vec<String>,
     /// The request document, canonical: sign exactly these bytes. Absent when denied.
@@ -456,6 +463,9 @@ pub struct RequestView {
     pub reviews: Vec<ReviewView>,
     /// Approvals still needed.
     pub approvals_missing: u32,
+    /// How far each stage is, where it is reviewed in stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageView>,
     /// Asked for in an emergency, without approval beforehand.
     #[serde(default, skip_serializing_if = "is_false")]
     pub break_glass: bool,

@@ -7,7 +7,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
-use super::{approves, not_found, standing};
+use super::{Progress, approves, not_found, standing};
 use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
@@ -169,12 +169,13 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     if entry.afterwards {
         return Ok(judge_afterwards(request, entry));
     }
-    // Whoever was suspended since counts no more; the quorum is other people's to complete.
-    let standing = request
-        .reviews
-        .iter()
-        .filter(|r| approves(r.verdict) && !state.is_suspended(&r.actor));
-    let mut approvals: Vec<u64> = standing.map(|r| r.index).collect();
+    let progress = Progress::of(state, request);
+    if let (true, Some(stage)) = (approves(entry.verdict), progress.turn())
+        && !reviewer.is_some_and(|person| stage.takes(person))
+    {
+        return refuse(&format!("The next approval of this request is for {} to give.", stage.whose()));
+    }
+    let mut approvals: Vec<u64> = progress.counted().iter().map(|review| review.index).collect();
     approvals.push(state.size);
     let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
     let granted = approves(entry.verdict) && enough;

@@ -10,6 +10,7 @@ mod inbox;
 mod list;
 #[cfg(test)]
 mod model;
+mod progress;
 pub(crate) mod standing;
 mod submission;
 mod upheld;
@@ -43,6 +44,7 @@ pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong
 pub(crate) use ending::end_everything;
 pub use inbox::{Inbox, Told};
 pub use list::{list, show};
+pub(crate) use progress::Progress;
 pub use submission::submit;
 pub(crate) use submission::{Submission, check, record, somebody_approves};
 pub(crate) use upheld::{Upheld, unapproved, upheld};

@@ -13,6 +13,7 @@ use chunk_wire::fetch::{Budget, Format, Query, RequestDocument, Requester, Stand
 use chunk_wire::id::{ActorId, FetchId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use chunk_wire::session::{ClientInfo, Person};
+use chunk_wire::stages::Stage;
 use serde_json::Value;
 
 use super::decide::{self, By, Create, Judge};
@@ -32,10 +33,22 @@ const GRANT_S: u32 = 600;
 /// Whose session it is: Ann has two, with two keys.
 const SESSIONS: [(&str, usize); 4] = [("ann", 0), ("ann", 1), ("bob", 2), ("cyd", 3)];
 
+/// Ann is in every group that is asked for, so only that she asks keeps her from approving. Bob is in one, Cyd in both.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("ann", &["owners", "security"]),
+    ("bob", &["owners"]),
+    ("cyd", &["owners", "security"]),
+];
+
+/// One of each, in this order.
+const STAGES: [&str; 2] = ["owners", "security"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
     /// For one delivery, approved by so many.
     One(u32),
+    /// For one delivery, approved in two stages.
+    Staged,
     /// For a standing grant of two rows.
     Standing,
     /// For a use of this request's standing grant, whoever asks.
@@ -78,6 +91,9 @@ struct Seen {
     standing: Option<u64>,
     under: Option<usize>,
     approved_by: BTreeSet<String>,
+    /// The same in log order, where it is reviewed in stages.
+    in_turn: Vec<String>,
+    staged: bool,
     ended: bool,
     granted: bool,
     taken_for: bool,
@@ -113,6 +129,7 @@ impl Watch {
                     person: create.document.requester.subject.clone(),
                     digest: create.digest.clone(),
                     quorum: create.document.quorum,
+                    staged: !create.document.stages.is_empty(),
                     standing: create.document.standing.map(|terms| terms.rows),
                     under: create.document.under.as_ref().map(|under| self.of(&under.request)),
                     ..Seen::default()
@@ -124,6 +141,14 @@ impl Watch {
                 assert!(!request.ended && !request.granted, "a verdict on what is decided");
                 assert_ne!(review.subject, request.person, "a verdict on one's own");
                 assert_eq!(review.digest, request.digest, "a verdict over something else");
+                if request.staged && review.verdict == Verdict::Approve {
+                    let group = STAGES[request.in_turn.len()];
+                    assert!(
+                        groups(&review.subject).contains(&group),
+                        "an approval before its turn, or of another stage"
+                    );
+                    request.in_turn.push(review.subject.clone());
+                }
                 match review.verdict {
                     Verdict::Approve => assert!(request.approved_by.insert(review.subject.clone()), "a verdict twice"),
                     Verdict::Reject => request.ended = true,
@@ -139,7 +164,13 @@ impl Watch {
                 let request = self.seen[at].clone();
                 assert!(!request.ended && !request.granted, "granted after its end, or twice");
                 match request.under {
-                    None => assert!(request.approved_by.len() >= request.quorum as usize, "granted without its quorum"),
+                    None => {
+                        assert!(request.approved_by.len() >= request.quorum as usize, "granted without its quorum");
+                        assert!(
+                            !request.staged || request.in_turn.len() == STAGES.len(),
+                            "granted without one of its stages"
+                        );
+                    }
                     Some(standing) => {
                         assert!(request.taken_for, "granted under a standing grant that was not taken");
                         assert!(
@@ -343,7 +374,12 @@ impl Place {
             grant_s: if asks == Asks::Standing { 2 * GRANT_S } else { GRANT_S },
             quorum: match asks {
                 Asks::One(quorum) => quorum,
+                Asks::Staged => 2,
                 _ => 1,
+            },
+            stages: match asks {
+                Asks::Staged => STAGES.map(stage).into(),
+                _ => Vec::new(),
             },
             requester: Requester {
                 issuer: "i".into(),
@@ -449,6 +485,9 @@ impl Place {
         }
         if started < REQUESTS_MAX {
             let first = started == 0;
+            if first {
+                commands.push(Command::Ask(0, Asks::Staged));
+            }
             commands.push(Command::Ask(0, Asks::One(2)));
             commands.push(Command::Ask(0, Asks::Standing));
             commands.push(Command::Ask(3, Asks::One(1)));
@@ -520,6 +559,17 @@ fn actor(session: usize) -> ActorId {
     ActorId::from_random([u8::try_from(person).unwrap(); 10])
 }
 
+fn groups(name: &str) -> &'static [&'static str] {
+    GROUPS.iter().find(|(of, _)| *of == name).unwrap().1
+}
+
+fn stage(group: &str) -> Stage {
+    Stage {
+        groups: vec![group.to_owned()],
+        quorum: 1,
+    }
+}
+
 fn session_id(session: usize) -> SessionId {
     SessionId::from_random([u8::try_from(session).unwrap(); 10])
 }
@@ -534,7 +584,7 @@ fn session_open(session: usize, now_ms: i64) -> SessionOpen {
             subject: name.into(),
             name: name.into(),
             email: None,
-            groups: Vec::new(),
+            groups: groups(name).iter().map(|group| (*group).to_owned()).collect(),
             workload: None,
         },
         amr: Vec::new(),
@@ -559,6 +609,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     // The way to a place is all that is kept of it: going it again costs less than keeping every place there is.
     let mut queue = VecDeque::from([Vec::new()]);
     let (mut granted, mut used, mut ran, mut refused, mut revoked) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let mut staged = 0_u64;
     while let Some(way) = queue.pop_front() {
         let mut place = first.clone();
         for command in &way {
@@ -572,6 +623,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
             }
             if known.insert(next.key()) {
                 granted += u64::from(next.watch.seen.iter().any(|request| request.granted && request.under.is_none()));
+                staged += u64::from(next.watch.seen.iter().any(|request| request.granted && request.staged));
                 used += u64::from(next.watch.seen.iter().any(|request| request.taken_for));
                 ran += u64::from(next.watch.seen.iter().any(|request| request.under.is_some() && request.running));
                 revoked += u64::from(next.watch.seen.iter().any(|request| request.grant_ended));
@@ -584,6 +636,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     // It is a proof of something only if it came by what it is about.
     for (what, count) in [
         ("granted", granted),
+        ("staged", staged),
         ("used", used),
         ("ran", ran),
         ("refused", refused),

@@ -16,6 +16,7 @@ use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
 use crate::plan::{Plan, UseOf};
+use crate::rule::Rule;
 use crate::state::{Request, State};
 
 /// Makes a plan a use of a standing grant of the caller's, if one has its shape and policy would still give it. Otherwise the plan
@@ -27,7 +28,7 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
     let theirs = theirs.filter(|theirs| !theirs.is_empty()).unwrap_or_default();
     let one_delivery = plan.standing().is_none() && !plan.request().break_glass;
     // Where nobody has to approve, there is nothing that a grant could stand for.
-    if theirs.is_empty() || !one_delivery || !matches!(judge(broker, cx, &plan), Ok((1.., _))) {
+    if theirs.is_empty() || !one_delivery || !judge(broker, cx, &plan).is_ok_and(|(rule, _)| rule.quorum > 0) {
         return (plan, None);
     }
     let mut spent = None;
@@ -38,7 +39,11 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
     for grant in newest_first {
         let Ok(before) = take_on(&mut plan, grant) else { continue };
         let usable = usable(state, &grant.id, plan.caller().actor(), broker.clock.now_ms());
-        let permitted = || allowed(&plan).is_ok() && judge(broker, cx, &plan).is_ok_and(|(quorum, _)| (1..=grant.quorum).contains(&quorum));
+        let permitted = || {
+            allowed(&plan).is_ok()
+                && judge(broker, cx, &plan)
+                    .is_ok_and(|(rule, _)| (1..=grant.quorum).contains(&rule.quorum) && *grant.stages == *rule.stages)
+        };
         match usable {
             Ok(_) if permitted() => return (plan, view(grant)),
             Err(_) if left(grant).is_none() => spent = spent.or_else(|| view(grant)),
@@ -109,7 +114,7 @@ pub(crate) fn fits(grant: &Request, document: &RequestDocument) -> Result<(), Er
     let approved = grant.document.as_ref().ok_or_else(|| wrong_state(grant, "be used"))?;
     let same = under.is_some_and(|under| under.request == grant.id && under.digest == grant.digest);
     let one_delivery = document.standing.is_none() && !document.break_glass;
-    if same && one_delivery && document.has_shape_of(approved) && document.quorum <= grant.quorum {
+    if same && one_delivery && document.has_shape_of(approved) && document.quorum <= grant.quorum && *document.stages == *grant.stages {
         return Ok(());
     }
     Err(other_shape(grant))
@@ -163,7 +168,7 @@ fn take_on(plan: &mut Plan, grant: &Request) -> Result<Vec<chunk_port::GovernedT
         request: grant.id.clone(),
     };
     let before = plan.use_under(UseOf { under, terms }, approved)?;
-    if plan.document(0, String::new(), 0).has_shape_of(approved) {
+    if plan.document(&Rule::default(), String::new(), 0).has_shape_of(approved) {
         return Ok(before);
     }
     plan.use_nothing(before);

@@ -90,7 +90,7 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         permit = or_record(broker, upheld(broker, permit, &under.request)).await?.into_permit();
     }
     let plan = permit.plan();
-    let expected = plan.document(permit.quorum(), document.nonce.clone(), document.not_after_ms);
+    let expected = plan.document(permit.rule(), document.nonce.clone(), document.not_after_ms);
     if expected != document {
         return Err(
             Error::new(Code::DocumentMismatch, "The signed document is not what the broker would plan now.")

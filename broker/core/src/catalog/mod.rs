@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use crate::recording::Keep;
+use crate::rule::{Rule, StageRule};
 use chunk_port::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
 
 pub(crate) use treat::govern;
@@ -52,6 +53,8 @@ pub struct Dataset {
     pub row_filter: Option<String>,
     /// Distinct people who must approve a fetch.
     pub quorum: u32,
+    /// Who they are, where that matters: one stage after the other.
+    pub stages: Vec<StageRule>,
     /// Labels that policies may refer to.
     pub labels: Vec<String>,
     /// Rows one fetch may carry.
@@ -220,7 +223,13 @@ pub(crate) fn scan_error(error: ScanError) -> Error {
 
 fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
     let may = |action| asking.may(action, &dataset.resource());
-    let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { dataset.quorum.max(1) });
+    let approvals = may(Action::Fetch).then(|| {
+        if may(Action::FetchUnapproved) {
+            0
+        } else {
+            Rule::of([dataset]).quorum
+        }
+    });
     DatasetSummary {
         name: dataset.name.clone(),
         description: dataset.description.clone(),

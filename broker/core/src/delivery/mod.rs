@@ -215,10 +215,11 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 /// When policy would now ask for more approvals, or the plan has changed.
 pub(crate) fn require(broker: &Broker, upheld: Upheld, approved: Approved) -> Result<Grant, Error> {
     let permit = upheld.into_permit();
-    if permit.quorum() > approved.document.quorum {
+    let rule = permit.rule();
+    if rule.quorum > approved.document.quorum || (rule.quorum > 0 && rule.stages != approved.document.stages) {
         return Err(Error::new(
             Code::DocumentMismatch,
-            "Since the request was approved, policy asks for more approvals; ask again.",
+            "Since the request was approved, policy asks for more approvals or for other people's; ask again.",
         )
         .hint("run the same `chunkctl fetch` again"));
     }

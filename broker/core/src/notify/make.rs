@@ -8,11 +8,13 @@ use chunk_wire::fetch::{Query, RequestState};
 use chunk_wire::id::SessionId;
 use chunk_wire::review::Verdict;
 use chunk_wire::session::Person;
+use chunk_wire::stages::Stage;
 
 use super::{Decision, Detail, Details, Notice, NotifySettings, Occasion, Who, notice_id, people};
+use crate::approval::Progress;
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::evidence::entries::{Event, RequestCreate, SessionOpen};
+use crate::evidence::entries::{Event, RequestCreate, ReviewEntry, SessionOpen};
 
 /// The notification of an entry; nothing where it is none of this notifier's.
 ///
@@ -44,6 +46,8 @@ struct Happened {
     /// Index of `request.create`.
     request: u64,
     decision: Option<Decision>,
+    /// The stage that it waits for from here on.
+    stage: Option<Stage>,
     expires_ms: Option<i64>,
     /// Indices of the verdicts that brought it.
     reviews: Vec<u64>,
@@ -58,6 +62,7 @@ impl Happened {
             occasion,
             request,
             decision: None,
+            stage: None,
             expires_ms: None,
             reviews: Vec::new(),
             by: None,
@@ -70,8 +75,10 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
     Ok(match event {
         Event::RequestCreate(create) if create.state == RequestState::Pending.as_str() => Some(Happened {
             expires_ms: Some(create.expires_ms),
+            stage: create.document.stages.first().cloned(),
             ..Happened::of(Occasion::RequestPending, index)
         }),
+        Event::Review(review) if review.verdict == Verdict::Approve && !review.afterwards => next_stage(broker, index, &review),
         Event::BreakglassOpen(open) => Some(Happened::of(Occasion::RequestBreakGlass, open.request)),
         // A grant that rests on nothing but its request was given by policy alone, and one that rests on the use of a standing
         // grant by that: nobody decided.
@@ -126,6 +133,19 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
     })
 }
 
+/// An approval that completes a stage, but not the review: it is the next one's turn.
+fn next_stage(broker: &Broker, index: u64, review: &ReviewEntry) -> Option<Happened> {
+    let published = broker.log.published();
+    let request = published.state.requests.get(&review.id)?;
+    let turn = |before| Progress::before(request, before).turn();
+    let (was, is) = (turn(index)?, turn(index + 1)?);
+    (was != is).then(|| Happened {
+        expires_ms: Some(request.expires_ms),
+        stage: Some(is.clone()),
+        ..Happened::of(Occasion::RequestPending, review.request)
+    })
+}
+
 async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happened) -> Result<Option<Notice>, Error> {
     let Some(Event::RequestCreate(create)) = broker.log.read_one(happened.request).await?.event() else {
         return Ok(None);
@@ -136,7 +156,7 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
     }
     let requester = opened(broker, create.open).await?.map(|open| open.person);
     let to = match &settings.audience {
-        Some(audience) => people::addresses(broker, audience, Some(&create), requester.as_ref()).await,
+        Some(audience) => people::addresses(broker, audience, Some((&create, happened.stage.as_ref())), requester.as_ref()).await,
         None => Vec::new(),
     };
     let waits = happened.occasion == Occasion::RequestPending;
@@ -148,6 +168,7 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
         request: Some(create.id.clone()),
         datasets,
         quorum: waits.then_some(create.document.quorum),
+        stage: happened.stage,
         decision: happened.decision,
         expires_ms: happened.expires_ms,
         details,
@@ -226,6 +247,7 @@ fn blank(occasion: Occasion) -> Notice {
         request: None,
         datasets: Vec::new(),
         quorum: None,
+        stage: None,
         decision: None,
         expires_ms: None,
         details: None,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chunk_evidence::encode::sha256_hex;
 use chunk_wire::id::RequestId;
+use chunk_wire::stages::Stage;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
@@ -49,7 +50,7 @@ pub struct NotifySettings {
 /// What is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Occasion {
-    /// A request waits for reviewers.
+    /// A request waits for reviewers: since it was made, or since the stage before theirs is complete.
     RequestPending,
     /// It was made in an emergency: nobody approved, and somebody has to review it now.
     RequestBreakGlass,
@@ -104,7 +105,7 @@ impl Occasion {
     /// The occasion that an entry of this kind may be.
     fn of(kind: Kind) -> Option<Self> {
         Some(match kind {
-            Kind::RequestCreate => Self::RequestPending,
+            Kind::RequestCreate | Kind::ReviewApprove => Self::RequestPending,
             Kind::BreakglassOpen => Self::RequestBreakGlass,
             Kind::GrantIssue | Kind::ReviewReject => Self::RequestDecided,
             Kind::RequestExpire => Self::RequestExpired,
@@ -184,6 +185,8 @@ pub struct Notice {
     pub datasets: Vec<String>,
     /// People who must approve it.
     pub quorum: Option<u32>,
+    /// The stage whose turn it is, where it waits for one.
+    pub stage: Option<Stage>,
     /// What became of it.
     pub decision: Option<Decision>,
     /// Until when it waits, or may be fetched, ms since 1970.

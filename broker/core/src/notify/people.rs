@@ -1,6 +1,7 @@
 //! Whose address a notification goes to.
 
 use chunk_wire::session::Person;
+use chunk_wire::stages::Stage;
 
 use super::Audience;
 use crate::authorize::evaluate;
@@ -13,15 +14,15 @@ use crate::policy::{Action, Circumstances};
 pub(super) async fn addresses(
     broker: &Broker,
     audience: &Audience,
-    request: Option<&RequestCreate>,
+    request: Option<(&RequestCreate, Option<&Stage>)>,
     person: Option<&Person>,
 ) -> Vec<String> {
     let mut found = Addresses::default();
     for address in &audience.addresses {
         found.add(address);
     }
-    if let (true, Some(request)) = (audience.reviewers, request) {
-        for address in reviewers(broker, request, person).await {
+    if let (true, Some((request, stage))) = (audience.reviewers, request) {
+        for address in reviewers(broker, request, stage, person).await {
             found.add(&address);
         }
     }
@@ -38,9 +39,9 @@ pub(super) async fn addresses(
     found.addresses
 }
 
-/// Addresses of those whom policy lets review every dataset of a request, as far as they have signed in lately. They are asked
+/// Addresses of those whom policy lets review every dataset of a request, and whose approval this stage takes, as far as they have signed in lately. They are asked
 /// about as if each signed in now from where they did last; whether they may is asked again when they do.
-async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&Person>) -> Vec<String> {
+async fn reviewers(broker: &Broker, request: &RequestCreate, stage: Option<&Stage>, requester: Option<&Person>) -> Vec<String> {
     let (published, policies, now_ms) = (broker.log.published(), broker.policy.load_full(), broker.clock.now_ms());
     let state = &published.state;
     let datasets = &broker.settings.catalog.datasets;
@@ -58,7 +59,8 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
                 .is_some_and(|own| own.eq_ignore_ascii_case(email));
         let session = state.sessions.get(&open.session);
         let lately = session.is_some_and(|session| !session.withdrawn && now_ms - session.opened_ms <= SEEN_MS_MAX);
-        if own || !lately {
+        let in_turn = stage.is_none_or(|stage| stage.takes(&open.person));
+        if own || !lately || !in_turn {
             continue;
         }
         let Ok(ip) = open.ip.parse() else { continue };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chunk_wire::fetch::{Format, RequestDocument, RequestState, StandingTerms};
 use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
+use chunk_wire::stages::Stage;
 
 use crate::evidence::entries::{IntentEntry, OutcomeEntry, RequestCreate, SessionOpen};
 use crate::recording::Recording;
@@ -30,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) format: Format,
     /// Distinct people who must approve.
     pub(crate) quorum: u32,
+    /// Who they are, in order; empty where that does not matter.
+    pub(crate) stages: Arc<[Stage]>,
     /// The signed document, until nothing can happen any more.
     pub(crate) document: Option<Arc<RequestDocument>>,
     /// Its digest, hex.
@@ -54,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) breakglass: Option<u64>,
     /// Index of `grant.issue`.
     pub(crate) grant: Option<u64>,
+    /// Indices of what that rests on: the approvals that brought it.
+    pub(crate) approvals: Arc<[u64]>,
     /// Index of `grant.take`.
     pub(crate) taken: Option<u64>,
     /// Deliveries, in order.
@@ -147,6 +152,7 @@ impl Request {
             datasets: create.document.datasets.clone().into(),
             format: create.document.format,
             quorum: create.document.quorum,
+            stages: create.document.stages.clone().into(),
             document: Some(Arc::new(create.document.clone())),
             digest: create.digest.clone(),
             state: RequestState::Pending,
@@ -159,6 +165,7 @@ impl Request {
             under: create.document.under.as_ref().map(|under| under.request.clone()),
             breakglass: None,
             grant: None,
+            approvals: Arc::default(),
             taken: None,
             deliveries: Vec::new(),
             cut: None,

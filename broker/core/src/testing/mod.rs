@@ -768,6 +768,7 @@ fn settings() -> Settings {
         unclassified: Unclassified::Open,
         row_filter: None,
         quorum: 1,
+        stages: Vec::new(),
         labels: Vec::new(),
         rows_max: 1000,
         bytes_max: 1 << 30,

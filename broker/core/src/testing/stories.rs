@@ -13,6 +13,7 @@ mod recording;
 mod retention;
 mod rotating;
 mod sign_in;
+mod stages;
 mod standing;
 mod upheld;
 mod watching;

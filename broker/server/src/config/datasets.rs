@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::check::{Check, nearest};
 use super::raw::{At, Named, RawDataset};
 use super::sources::{self, Place};
+use super::stages;
 use super::{Connection, MaskConfig};
 
 /// Words that SQL would not take as a table's name.
@@ -126,7 +127,7 @@ fn dataset(
         Some(field.into_inner())
     });
     let labels = labels(check, raw.labels, &path);
-    let quorum = check.number(raw.quorum, &format!("{path}.quorum"), 1..=10, 1);
+    let approvals = stages::approvals(check, raw.quorum, raw.reviewers, raw.stages, &path);
     let rows_max = check.number(
         raw.rows_max,
         &format!("{path}.rows_max"),
@@ -206,7 +207,8 @@ fn dataset(
         classes: columns,
         unclassified,
         row_filter,
-        quorum: u32::try_from(quorum).ok()?,
+        quorum: approvals.quorum,
+        stages: approvals.stages,
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,

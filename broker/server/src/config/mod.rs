@@ -19,6 +19,7 @@ mod raw;
 mod retention;
 mod sinks;
 mod sources;
+mod stages;
 mod timestamps;
 mod witness;
 mod workload;

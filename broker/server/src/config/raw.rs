@@ -140,6 +140,19 @@ pub(super) struct RawClass {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawStage {
+    pub(super) reviewers: At<RawReviewers>,
+    pub(super) quorum: At<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReviewers {
+    pub(super) groups: At<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawDataset {
     pub(super) connection: At<String>,
     pub(super) table: At<String>,
@@ -150,6 +163,9 @@ pub(super) struct RawDataset {
     pub(super) unclassified: At<String>,
     pub(super) row_filter: At<String>,
     pub(super) quorum: At<i64>,
+    pub(super) reviewers: At<RawReviewers>,
+    #[serde(default)]
+    pub(super) stages: Vec<Spanned<RawStage>>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

@@ -15,6 +15,7 @@ pub(super) fn body(speaker: &Speaker, notice: &Notice) -> Value {
     put("request", notice.request.as_ref().map(|request| request.to_string().into()));
     put("datasets", Some(json!(notice.datasets)).filter(|_| notice.request.is_some()));
     put("quorum", notice.quorum.map(Value::from));
+    put("stage", notice.stage.as_ref().and_then(|stage| serde_json::to_value(stage).ok()));
     put("decision", notice.decision.map(|decision| decision.as_str().into()));
     put("expires", notice.expires_ms.map(time));
     put("command", Some(Speaker::command(notice).into()));

@@ -1,6 +1,7 @@
 //! A notification in words, the same for everybody who reads it: what happened, a few facts, and what to type.
 
 use chunk_core::notify::{Decision, Details, Notice, Occasion, Who};
+use chunk_wire::stages::Stage;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use url::Url;
@@ -73,6 +74,7 @@ impl Speaker {
         add("Request", notice.request.as_ref().map(ToString::to_string));
         add("Datasets", Some(notice.datasets.join(", ")).filter(|datasets| !datasets.is_empty()));
         add("People who must approve", notice.quorum.map(|quorum| quorum.to_string()));
+        add("Whose turn it is", notice.stage.as_ref().map(Stage::whose));
         add(until(notice.occasion), notice.expires_ms.map(time));
         add("When", Some(time(notice.time_ms)));
         if let Some(details) = &notice.details {

@@ -13,7 +13,7 @@ use crate::merkle::{Hash, ProofError, verify_inclusion};
 use crate::note::{NoteError, VerifierKey};
 use crate::rotation::{Rotations, SignerError};
 use crate::scan::Raw;
-use crate::signed::{Holder, SignedRequest, check_review, is_subset, masks};
+use crate::signed::{Holder, SignedRequest, check_review, fills, is_subset, masks};
 
 /// Why a receipt does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +176,7 @@ impl Entries<'_> {
         let no = ReceiptError::Story;
         let mut approvals = Vec::new();
         let mut reviewers: Vec<Holder> = Vec::new();
+        let mut groups = Vec::new();
         for position in 1..grant.refs.len() {
             let review = self.pointed(grant, position, Kind::ReviewApprove)?;
             if self.pointed(review, 0, Kind::RequestCreate)?.index != asked.entry.index {
@@ -190,6 +191,7 @@ impl Entries<'_> {
                 return Err(no("one person approved twice"));
             }
             used.extend([review.index, session]);
+            groups.push((review.index, self.session(review, 1)?.member(Group::Who, "groups")));
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
                 reason,
@@ -197,6 +199,10 @@ impl Entries<'_> {
                 index: review.index,
             });
             reviewers.push(reviewer);
+        }
+        groups.sort_by_key(|(index, _)| *index);
+        if !fills(&asked.signed.stages(), groups.into_iter().map(|(_, groups)| groups)) {
+            return Err(no("an approval is by somebody outside the group of its stage"));
         }
         Ok(approvals)
     }

@@ -105,6 +105,8 @@ impl RequestCreate {
         let mut out = json!({ "expires_ms": self.expires_ms, "quorum": self.document.quorum, "state": self.state });
         put(&mut out, "rows_estimated", self.rows_estimated);
         put(&mut out, "break_glass", self.document.break_glass.then_some(true));
+        let stages = Some(&self.document.stages).filter(|stages| !stages.is_empty());
+        put(&mut out, "stages", stages.and_then(|stages| serde_json::to_value(stages).ok()));
         let standing = self.document.standing.as_ref();
         put(&mut out, "standing", standing.and_then(|terms| serde_json::to_value(terms).ok()));
         put(&mut out, "under", self.document.under.as_ref().map(|under| under.request.as_str()));

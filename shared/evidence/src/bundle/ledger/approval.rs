@@ -40,6 +40,7 @@ impl Ledger<'_> {
         let fits = emergency.flatten().is_none_or(|value| value.text() == "true");
         report.check(fits, TERMS, "it says something else of an emergency than that it is one");
         self.asks_standing(entry, report);
+        self.asks_stages(entry, report);
         let masks = masks_of(entry, Group::Obj, report, |group| self.approved_masks.read(group));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
@@ -78,7 +79,8 @@ impl Ledger<'_> {
         let decided = if approves { Decision::Allow } else { Decision::Deny };
         report.check(entry.dec == Some(decided), CLOSURE, "its verdict and its decision differ");
         let act = self.names.number(entry.act.unwrap_or_default());
-        let holder = self.session_of(entry, 1).and_then(|session| session.holder);
+        let session = self.session_of(entry, 1);
+        let (holder, groups) = session.map_or((None, None), |session| (session.holder, session.groups));
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld, report);
         report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
@@ -97,6 +99,7 @@ impl Ledger<'_> {
                 request: of,
                 act,
                 holder,
+                groups,
                 approves,
                 withheld: is_withheld(entry, report),
             },
@@ -190,6 +193,15 @@ impl Ledger<'_> {
             .map(|holder| (holder.issuer.as_str(), holder.subject.as_str()))
             .collect();
         report.check(people.len() == holders.len(), PEOPLE, "it counts one person twice");
+        let mut in_order: Vec<(u64, Option<u32>)> = Vec::new();
+        for index in entry.refs.iter().skip(1) {
+            in_order.extend(self.reviews.get(*index).map(|review| (*index, review.groups)));
+        }
+        report.check(
+            self.stages.filled(of, in_order),
+            PEOPLE,
+            "an approval is by somebody outside the group of its stage",
+        );
         self.standing.issued(of, entry.index, acts.len() as u64);
         self.grants.push(entry.index, grant);
     }

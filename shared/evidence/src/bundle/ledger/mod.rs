@@ -10,6 +10,7 @@ mod breakglass;
 mod delivery;
 mod disposal;
 mod memory;
+mod stages;
 mod standing;
 mod suspension;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
+use stages::Stages;
 use standing::Standing;
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
@@ -34,6 +36,8 @@ struct Session {
     act: u32,
     sid: Place,
     holder: Option<u32>,
+    /// The list of groups, where that is shown.
+    groups: Option<u32>,
     closed: bool,
     withheld: bool,
 }
@@ -75,6 +79,8 @@ struct Review {
     request: u64,
     act: u32,
     holder: Option<u32>,
+    /// Of the session it was given under.
+    groups: Option<u32>,
     approves: bool,
     withheld: bool,
 }
@@ -157,6 +163,7 @@ pub(super) struct Ledger<'a> {
     intents: Table<Intent>,
     running: HashMap<u64, Running>,
     standing: Standing,
+    stages: Stages,
     outcomes: Table<Outcome>,
     /// Whether the body of each `policy.load` is withheld.
     policies: Table<bool>,
@@ -217,6 +224,7 @@ impl<'a> Ledger<'a> {
             intents: Table::default(),
             running: HashMap::new(),
             standing: Standing::default(),
+            stages: Stages::default(),
             outcomes: Table::default(),
             policies: Table::default(),
             binds: Table::default(),
@@ -395,6 +403,7 @@ impl<'a> Ledger<'a> {
             "its session id was used before",
         );
         let mut holder = None;
+        let groups = entry.member(Group::Who, "groups").map(|list| self.stages.keep(list));
         if entry.shows(Group::Who) {
             match Holder::of(entry) {
                 Err(what) => report.fault(PEOPLE, what),
@@ -415,6 +424,7 @@ impl<'a> Ledger<'a> {
                 act,
                 sid,
                 holder,
+                groups,
                 closed: false,
                 withheld: is_withheld(entry, report),
             },

@@ -4,6 +4,7 @@ mod attested;
 mod forged;
 mod mutants;
 mod rotated;
+mod staged;
 mod stamped;
 mod standing;
 mod suspension;

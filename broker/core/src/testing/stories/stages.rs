@@ -1,0 +1,172 @@
+//! Reviews in stages: so many of one group, then so many of another, each somebody else.
+
+use chunk_evidence::encode::sha256;
+use chunk_wire::fetch::{RequestDocument, RequestState, StandingRequest};
+use chunk_wire::problem::Code;
+use chunk_wire::review::Verdict;
+use chunk_wire::stages::Stage;
+
+use crate::rule::StageRule;
+use crate::testing::{POLICIES, Setup, World, cx, drain, slice};
+
+const SECURITY: &str = r#"@id("security-reviews") permit(principal in Group::"security", action == Action::"review", resource);"#;
+
+fn rule(group: &str, quorum: u32) -> StageRule {
+    StageRule {
+        groups: vec![group.to_owned()],
+        quorum,
+    }
+}
+
+fn stage(group: &str, quorum: u32) -> Stage {
+    Stage {
+        groups: vec![group.to_owned()],
+        quorum,
+    }
+}
+
+async fn world() -> World {
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{SECURITY}"),
+        ..Setup::default()
+    };
+    let datasets = &mut setup.settings.catalog.datasets;
+    datasets.get_mut("customers").unwrap().stages = vec![rule("data-owners", 1), rule("security", 1)];
+    World::with(setup).await
+}
+
+#[tokio::test]
+async fn each_stage_has_its_turn_and_its_people() {
+    let world = world().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let owner = world.sign_in("rey", &["data-owners"]).await;
+    let both = world.sign_in("uma", &["data-owners", "security"]).await;
+    let security = world.sign_in("sid", &["security"]).await;
+    let plan = dana.plan(&world, slice("customers")).await.unwrap();
+    assert_eq!((plan.quorum, plan.stages.len()), (2, 2));
+    let document: RequestDocument = serde_json::from_str(plan.document.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        document.stages,
+        [stage("data-owners", 1), stage("security", 1)],
+        "the requester signs the rule"
+    );
+    let request = dana.submit(&world, &plan.document.unwrap()).await.unwrap();
+
+    let early = security.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert_eq!(early.code, Code::ReviewRefused);
+    assert!(early.public.contains("`data-owners`"), "{early}");
+    let after = owner.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!((after.state, after.approvals_missing), (RequestState::Pending, 1));
+    let second_owner = world.sign_in("oda", &["data-owners"]).await;
+    let refused = second_owner.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert!(refused.public.contains("`security`"), "{refused}");
+    // Who is in both groups and has approved in the first is one person.
+    let other = dana.ask(&world, "customers").await;
+    both.review(&world, &other, Verdict::Approve).await.unwrap();
+    let twice = both.review(&world, &other, Verdict::Approve).await.unwrap_err();
+    assert_eq!(twice.code, Code::ReviewRefused);
+    // Anybody who may review says no at any time.
+    let rejected = second_owner.review(&world, &other, Verdict::Reject).await.unwrap();
+    assert_eq!(rejected.state, RequestState::Rejected);
+
+    let granted = security.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!(granted.state, RequestState::Approved);
+    world.script(vec![Ok(b"a\n")]);
+    let bytes = drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
+    let caller = dana.caller(&world).await.unwrap();
+    let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, 0).await.unwrap();
+    let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();
+    let key = chunk_evidence::note::VerifierKey::parse(&world.broker.info().log_key).unwrap();
+    chunk_evidence::receipt::verify(&receipt, &sha256(&bytes), bytes.len() as u64, &[key]).unwrap();
+    let audra = world.sign_in("audra", &["auditors"]).await;
+    for level in [2, 3, 4] {
+        let ask = chunk_wire::audit::ExportRequest {
+            level: Some(level),
+            ..Default::default()
+        };
+        let auditor = audra.caller(&world).await.unwrap();
+        let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
+        let bundle = bundle.into_bytes().await.unwrap();
+        let trust =
+            serde_json::json!({ "origin": "example.test/log", "log_keys": [world.broker.info().log_key], "reviewer_keys": "session" });
+        let verified = chunk_evidence::bundle::verify_bundle(&bundle, &serde_json::from_value(trust).unwrap());
+        assert_eq!(verified.answer.as_str(), "true", "level {level}: {:?}", verified.faults);
+    }
+}
+
+#[tokio::test]
+async fn an_approval_counts_only_while_its_giver_is_in_the_group_of_its_stage() {
+    let world = world().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let request = dana.ask(&world, "customers").await;
+    for (name, group) in [("rey", "data-owners"), ("sid", "security")] {
+        let reviewer = world.sign_in(name, &[group]).await;
+        reviewer.review(&world, &request, Verdict::Approve).await.unwrap();
+    }
+    // He may still review, but not for security any more.
+    world.sign_in("sid", &["data-owners"]).await;
+    let refused = dana.fetch(&world, &request.id).await.err().unwrap();
+    assert_eq!(refused.code, Code::Denied);
+    assert!(refused.public.contains("`sid`") && !refused.public.contains("`rey`"), "{refused}");
+    world.sign_in("sid", &["security"]).await;
+    drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn other_stages_than_were_approved_are_asked_for_anew() {
+    let world = world().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let (rey, sid) = (
+        world.sign_in("rey", &["data-owners"]).await,
+        world.sign_in("sid", &["security"]).await,
+    );
+    let request = dana.ask(&world, "customers").await;
+    let standing = chunk_wire::fetch::PlanRequest {
+        standing: Some(StandingRequest {
+            duration_s: 3600,
+            rows: None,
+            bytes: None,
+        }),
+        ..slice("customers")
+    };
+    let plan = dana.plan(&world, standing).await.unwrap();
+    let grant = dana.submit(&world, &plan.document.unwrap()).await.unwrap();
+    for request in [&request, &grant] {
+        rey.review(&world, request, Verdict::Approve).await.unwrap();
+        sid.review(&world, request, Verdict::Approve).await.unwrap();
+    }
+    assert_eq!(dana.plan(&world, slice("customers")).await.unwrap().decision, "allowed");
+    let mut world = world;
+    world.dataset("customers").stages = vec![rule("security", 2)];
+    let world = world.crash_and_restart().await;
+    assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::DocumentMismatch);
+    assert_eq!(dana.plan(&world, slice("customers")).await.unwrap().decision, "needs_approval");
+}
+
+#[test]
+fn the_stages_of_several_datasets_are_all_of_them() {
+    let catalog = Setup::default().settings.catalog;
+    let with = |stages: &[(&str, u32)], quorum| {
+        let mut dataset = catalog.datasets["customers"].clone();
+        dataset.stages = stages.iter().map(|(group, quorum)| rule(group, *quorum)).collect();
+        dataset.quorum = quorum;
+        dataset
+    };
+    let of = |datasets: &[crate::catalog::Dataset]| {
+        let rule = crate::rule::Rule::of(datasets);
+        let stages: Vec<_> = rule.stages.iter().map(|s| (s.groups.concat(), s.quorum)).collect();
+        (rule.quorum, stages)
+    };
+    let (owners, security) = (|n| ("owners".to_owned(), n), |n| ("security".to_owned(), n));
+    assert_eq!(of(&[with(&[], 0)]), (1, vec![]));
+    assert_eq!(of(&[with(&[("owners", 1), ("security", 2)], 1)]), (3, vec![owners(1), security(2)]));
+    assert_eq!(
+        of(&[with(&[("owners", 1)], 1), with(&[("security", 1), ("owners", 2)], 1)]),
+        (3, vec![owners(2), security(1)])
+    );
+    assert_eq!(
+        of(&[with(&[("owners", 1)], 1), with(&[], 3)]),
+        (3, vec![owners(1), (String::new(), 2)]),
+        "whoever is missing may be anybody"
+    );
+}

@@ -853,18 +853,42 @@ def terms_of(v):
 
 
 def stages_of(v, quorum):
-    """Whose approvals are needed, one after the other: of these groups, or of whoever may review. They add up to the quorum."""
-    def stage(s): return isinstance(s, dict) and is_nat(s.get("quorum")) and s["quorum"] and isinstance(s.get("groups", []), list) and all(isinstance(g, str) for g in s.get("groups", []))
-    if not isinstance(v, list) or not v or not all(stage(s) for s in v) or sum(s["quorum"] for s in v) != quorum: return None
-    return [(s.get("groups", []), s["quorum"]) for s in v]
+    """Whose approvals are needed, one after the other: of these groups, of whoever may review, or of the requester's manager: True
+    where it is not said who that is. They add up to the quorum."""
+    def stage(s):
+        groups, manager = s.get("groups", []), s.get("manager", True)
+        return is_nat(s.get("quorum")) and s["quorum"] and isinstance(groups, list) and all(isinstance(g, str) for g in groups) and (manager is True or isinstance(manager, str))
+    if not isinstance(v, list) or not v or not all(isinstance(s, dict) and stage(s) for s in v) or sum(s["quorum"] for s in v) != quorum: return None
+    return [(s.get("groups", []), s.get("manager"), s["quorum"]) for s in v]
 
 
-def fills(stages, groups):
-    """Whether approvals by people of these groups, in log order, fill the stages; None is a list that is not shown."""
+def told(stages):
+    """Signed stages as they are recorded: without the manager's name."""
+    return stages and [(groups, None if manager is None else True, quorum) for groups, manager, quorum in stages]
+
+
+def said(session):
+    """What a session says of its person: issuer, subject, address, groups, manager."""
+    return tuple(session.get("who", name) for name in ("issuer", "subject", "email", "groups", "manager"))
+
+
+def fold(text):
+    """A text in which only the case of ASCII letters is one."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def fills(stages, asker, givers):
+    """Whether approvals by these people, in log order, fill the stages of this person's request; None is somebody who is not shown."""
+    def takes(groups, manager, giver):
+        issuer, subject, email, theirs, _ = giver
+        if groups and not (isinstance(theirs, list) and any(g in theirs for g in groups)): return False
+        if manager is None or asker is None: return True
+        name = asker[4]
+        if not isinstance(name, str) or manager is not True and manager != name: return False
+        return issuer == asker[0] and (subject == name or isinstance(email, str) and fold(email) == fold(name))
     at = 0
-    for of, quorum in stages or []:
-        for theirs in groups[at:at + quorum]:
-            if of and theirs is not None and not (isinstance(theirs, list) and any(g in theirs for g in of)): return False
+    for groups, manager, quorum in stages or []:
+        if not all(giver is None or takes(groups, manager, giver) for giver in givers[at:at + quorum]): return False
         at += quorum
     return True
 
@@ -957,7 +981,7 @@ class Ledger:
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
             check(h.get("act") not in self.suspended, "a suspended person")
-            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None, groups=e.get("who", "groups"))
+            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None, said=None)
             if "who" in e.shown:
                 try:
                     key = unb64(e.text_of("who", "public_key"), 32)
@@ -966,6 +990,7 @@ class Ledger:
                     check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
                 except Malformed:
                     s.who = None; check(False, "who")
+                if s.who: s.said = said(e)
             if s.who and "attestation" in e.body.get("why", {}):
                 try:
                     kept = e.text_of("why", "attestation"); need(kept is not None, "token")
@@ -990,11 +1015,13 @@ class Ledger:
             if self.suspended.get(p.act) == e.refs[0]: del self.suspended[p.act]
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
-            r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
+            r = O(act=h.get("act"), who=s.who, said=s.said, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
                   emergency=e.body.get("out", {}).get("break_glass", False) if "out" in e.shown else None, quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
             check("out" not in e.shown or r.quorum is not None and (r.emergency is True or "break_glass" not in e.body.get("out", {})), "quorum, or emergency")
             out = e.body.get("out", {}); r.out, r.terms, r.use, r.doc = "out" in e.shown, terms_of(out.get("standing")), "under" in out, None
-            r.stages = stages_of(out["stages"], r.quorum) if "stages" in out else None; check("stages" not in out or r.stages, "stages")
+            r.stages = stages_of(out["stages"], r.quorum) if "stages" in out else None
+            if r.stages and r.stages != told(r.stages): r.stages = None
+            check("stages" not in out or r.stages, "stages")
             check("standing" not in out or r.terms and not r.use, "terms of a standing grant")
             if ("standing" in out or r.use) and "what" in e.shown: r.doc = unverified(e)
             if "what" in e.shown and s.who:
@@ -1022,7 +1049,7 @@ class Ledger:
                     pins = [p["thumbprint"] for p in self.trust["pinned"] if (p["issuer"], p["subject"]) == s.who.person]
                     if not pins: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
                     else: check(s.who.key in pins, "another key than those pinned")
-            if not after: self.V[e.i] = O(groups=s.groups, request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
+            if not after: self.V[e.i] = O(said=s.said, request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
             r, use = self.R[e.refs[0]], self.U.get(e.refs[1]) if len(e.refs) == 2 else None
             votes, end, above = [self.V[x] for x in e.refs[1:]] if not use else [], e.nat_of("out", "expires_ms"), use.g if use else None
@@ -1032,7 +1059,7 @@ class Ledger:
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
             check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
-            check(fills(r.stages, [self.V[x].groups for x in sorted(e.refs[1:])] if not use else []), "an approval from outside its stage")
+            check(fills(r.stages, r.said, [self.V[x].said for x in sorted(e.refs[1:])] if not use else []), "an approval from outside its stage")
             count = (above.count if above.terms else None) if use else len({v.act for v in votes})
             if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")
             if r.emergency is not None: check(r.opened == r.emergency or r.emergency and e.refs[0] < self.first, "an emergency that is none, or is not told")
@@ -1096,7 +1123,9 @@ class Ledger:
             need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
             need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
             need(d.get("break_glass", True) is True and ("out" not in e.shown or ("break_glass" in d) == ("break_glass" in e.body.get("out", {}))), "emergency")
-            need(("stages" not in d or stages_of(d["stages"], d["quorum"])) and ("out" not in e.shown or e.same("out", "stages", d)), "stages")
+            signed, recorded = stages_of(d.get("stages"), d["quorum"]), stages_of(e.get("out", "stages"), d["quorum"])
+            need("stages" not in d or signed and all(manager is not True for _, manager, _ in signed), "stages")
+            need("out" not in e.shown or recorded == told(signed) and ("stages" in (e.body.get("out") or {})) == ("stages" in d), "stages")
             need("standing" not in d or terms_of(d["standing"]), "standing"); used = names(d)
             need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d)), "under")
             need("out" not in e.shown or e.same("out", "standing", d) and e.get("out", "under") == (used and used[0]), "standing or under")
@@ -1342,8 +1371,8 @@ def receipt(text, data, trust, unknown):
     need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
     def approvals(grant, request, signed, asker):
         people, d = [], unverified(request)
-        groups = [at(at(grant, n, "review.approve"), 1, "session.open").get("who", "groups") for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]
-        need("stages" not in d or fills(stages_of(d["stages"], d["quorum"]), groups), "an approval from outside its stage")
+        givers = [said(at(at(grant, n, "review.approve"), 1, "session.open")) for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]
+        need(fills(stages_of(d.get("stages"), d["quorum"]), said(at(request, 0, "session.open")), givers), "an approval from outside its stage")
         for n in range(1, len(grant.refs)):
             vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
             need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")

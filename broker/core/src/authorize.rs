@@ -156,7 +156,15 @@ pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(Rule,
             approved.push(dataset);
         }
     }
-    Ok((Rule::of(approved), policies))
+    let caller = plan.caller();
+    match Rule::of(approved, caller.person(), caller.manager()) {
+        Ok(rule) => Ok((rule, policies)),
+        Err(why) => Err(Denial {
+            code: Code::Denied,
+            reasons: vec![why],
+            policies: Vec::new(),
+        }),
+    }
 }
 
 /// Asks the policies in force one question about something that is not a planned fetch.

@@ -3,7 +3,8 @@
 //! The rule of a dataset is configuration. What it comes to for one request is resolved when that is made, into the document that
 //! the requester signs: a rule that changes later is another document, and so another request.
 
-use chunk_wire::stages::Stage;
+use chunk_wire::session::Person;
+use chunk_wire::stages::{Stage, is_named};
 
 use crate::catalog::Dataset;
 
@@ -12,6 +13,8 @@ use crate::catalog::Dataset;
 pub struct StageRule {
     /// People of one of these groups; anybody who may review where there is none.
     pub groups: Vec<String>,
+    /// Only the requester's manager.
+    pub manager: bool,
     /// How many.
     pub quorum: u32,
 }
@@ -26,37 +29,69 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// The rule for reading these datasets together: each stage of each, once with the most people that one of them asks for, and whoever
-    /// is missing to the largest quorum may be anybody.
-    pub(crate) fn of<'a>(datasets: impl IntoIterator<Item = &'a Dataset>) -> Self {
-        let mut quorum = 0;
-        let mut rules: Vec<StageRule> = Vec::new();
-        for dataset in datasets {
-            quorum = quorum.max(dataset.quorum.max(1));
-            for rule in &dataset.stages {
-                match rules.iter_mut().find(|known| known.groups == rule.groups) {
-                    Some(known) => known.quorum = known.quorum.max(rule.quorum),
-                    None => rules.push(rule.clone()),
-                }
-            }
-        }
-        let named: u32 = rules.iter().map(|rule| rule.quorum).sum();
-        if !rules.is_empty() && quorum > named {
-            rules.push(StageRule {
-                groups: Vec::new(),
-                quorum: quorum - named,
-            });
-        }
-        Self {
-            quorum: quorum.max(named),
-            stages: rules.into_iter().map(resolved).collect(),
-        }
+    /// The rule for this person to read these datasets together: each stage of each, once with the most people that one of them asks for,
+    /// and whoever is missing to the largest quorum may be anybody.
+    ///
+    /// # Errors
+    /// Why nobody could ever approve: a manager has to, and nobody is known to be this person's.
+    pub(crate) fn of<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, person: &Person, manager: Option<&str>) -> Result<Self, String> {
+        let (quorum, rules) = together(datasets);
+        let stages = rules.into_iter().map(|rule| resolved(rule, person, manager));
+        Ok(Self {
+            quorum,
+            stages: stages.collect::<Result<_, _>>()?,
+        })
     }
 }
 
-fn resolved(rule: StageRule) -> Stage {
-    Stage {
+/// How many people have to approve reading this dataset.
+pub(crate) fn people(dataset: &Dataset) -> u32 {
+    together([dataset]).0
+}
+
+fn together<'a>(datasets: impl IntoIterator<Item = &'a Dataset>) -> (u32, Vec<StageRule>) {
+    let mut quorum = 0;
+    let mut rules: Vec<StageRule> = Vec::new();
+    for dataset in datasets {
+        quorum = quorum.max(dataset.quorum.max(1));
+        for rule in &dataset.stages {
+            match rules.iter_mut().find(|known| known.takes_who(rule)) {
+                Some(known) => known.quorum = known.quorum.max(rule.quorum),
+                None => rules.push(rule.clone()),
+            }
+        }
+    }
+    let named: u32 = rules.iter().map(|rule| rule.quorum).sum();
+    if !rules.is_empty() && quorum > named {
+        rules.push(StageRule {
+            groups: Vec::new(),
+            manager: false,
+            quorum: quorum - named,
+        });
+    }
+    (quorum.max(named), rules)
+}
+
+fn resolved(rule: StageRule, person: &Person, manager: Option<&str>) -> Result<Stage, String> {
+    let manager = match (rule.manager, manager) {
+        (false, _) => None,
+        (true, None) => return Err("Your manager has to approve this, and your identity provider does not say who that is.".to_owned()),
+        (true, Some(own)) if is_named(own, person, &person.issuer) => {
+            return Err("Your manager has to approve this, and your identity provider says that you are your own.".to_owned());
+        }
+        (true, Some(manager)) => Some(manager.to_owned()),
+    };
+    Ok(Stage {
         groups: rule.groups,
+        manager,
         quorum: rule.quorum,
+    })
+}
+
+impl StageRule {
+    /// Whether it is for the same people as another.
+    #[must_use]
+    pub fn takes_who(&self, other: &Self) -> bool {
+        self.groups == other.groups && self.manager == other.manager
     }
 }

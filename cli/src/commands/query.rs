@@ -147,6 +147,9 @@ pub(crate) fn stages(stages: &[Stage]) -> String {
 
 /// Whose approval a stage takes, for people.
 pub(crate) fn reviewers(stage: &Stage) -> String {
+    if let Some(manager) = &stage.manager {
+        return format!("the requester's manager ({manager})");
+    }
     if stage.groups.is_empty() {
         return "whoever may review".to_owned();
     }

@@ -94,7 +94,7 @@ impl Item {
     pub(crate) fn turn_of_others(&self, me: &Person) -> Option<&Stage> {
         let turn = self.view().stages.iter().position(|stage| stage.turn)?;
         let stage = self.checked().ok()?.document().stages.get(turn)?;
-        (!stage.takes(me)).then_some(stage)
+        (!stage.takes(me, &self.view().requester.issuer)).then_some(stage)
     }
 
     /// What is asked for, or was taken in an emergency that nobody has judged yet, and whether others come first.

@@ -90,7 +90,66 @@ impl StandingTerms {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub(crate) groups: Vec<String>,
+    /// Only the requester's manager; who that is, where a document says it.
+    pub(crate) manager: Option<Manager>,
     pub(crate) quorum: u64,
+}
+
+/// The requester's manager, as a document names them, or as what is recorded of one tells that it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Named(String),
+    Unnamed,
+}
+
+impl Stage {
+    /// Whether what is recorded of a stage tells of this one, as signed.
+    fn is_told_as(&self, recorded: &Stage) -> bool {
+        let manager = match (&self.manager, &recorded.manager) {
+            (Some(Manager::Named(_)), Some(Manager::Unnamed)) | (None, None) => true,
+            _ => false,
+        };
+        manager && self.groups == recorded.groups && self.quorum == recorded.quorum
+    }
+}
+
+/// Who gave an approval, as far as their session shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Giver<'g> {
+    pub(crate) issuer: &'g str,
+    pub(crate) subject: &'g str,
+    pub(crate) email: Option<Raw<'g>>,
+    pub(crate) groups: Option<Raw<'g>>,
+}
+
+/// Whose request it is, as far as their session shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Managed<'m> {
+    pub(crate) issuer: &'m str,
+    /// How their identity provider names their manager.
+    pub(crate) manager: Option<Raw<'m>>,
+}
+
+impl Giver<'_> {
+    fn is_in(&self, groups: &[String]) -> bool {
+        let is_one = |of: Raw<'_>| of.as_str().is_some_and(|of| groups.iter().any(|group| *group == of));
+        self.groups.and_then(Raw::items).into_iter().flatten().any(is_one)
+    }
+
+    /// Whether this is how their identity provider names them in the claims of somebody of this issuer.
+    fn is_named(&self, name: &str, issuer: &str) -> bool {
+        let email = self.email.and_then(Raw::as_str);
+        self.issuer == issuer && (self.subject == name || email.is_some_and(|email| email.eq_ignore_ascii_case(name)))
+    }
+
+    fn manages(&self, of: Managed<'_>, signed: &Manager) -> bool {
+        let Some(manager) = of.manager.and_then(Raw::as_str) else { return false };
+        let signed = match signed {
+            Manager::Named(name) => *name == manager,
+            Manager::Unnamed => true,
+        };
+        signed && self.is_named(&manager, of.issuer)
+    }
 }
 
 /// The stages of a document, or of what is recorded of one; they must add up to its quorum.
@@ -103,20 +162,31 @@ pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
                 .collect::<Option<Vec<_>>>()?,
             None => Vec::new(),
         };
+        let manager = match stage.get("manager") {
+            Some(manager) if manager.text() == "true" => Some(Manager::Unnamed),
+            Some(manager) => Some(Manager::Named(manager.as_str()?.into_owned())),
+            None => None,
+        };
         let quorum = stage.get("quorum")?.as_u64().filter(|quorum| *quorum > 0)?;
-        Some(Stage { groups, quorum })
+        Some(Stage {
+            groups,
+            manager,
+            quorum,
+        })
     };
     let stages: Vec<Stage> = stages.items()?.map(stage).collect::<Option<_>>()?;
     let sum = stages.iter().try_fold(0_u64, |sum, stage| sum.checked_add(stage.quorum));
     (!stages.is_empty() && sum == Some(quorum)).then_some(stages)
 }
 
-/// Whether approvals by people of these groups, in log order, fill the stages one after the other. Groups that are not shown pass.
-pub(crate) fn fills<'g>(stages: &[Stage], groups: impl IntoIterator<Item = Option<Raw<'g>>>) -> bool {
+/// Whether approvals by these people, in log order, fill the stages of somebody's request one after the other. Who is not shown passes.
+pub(crate) fn fills<'g>(stages: &[Stage], asker: Option<Managed<'_>>, givers: impl IntoIterator<Item = Option<Giver<'g>>>) -> bool {
     let turns = stages.iter().flat_map(|stage| (0..stage.quorum).map(move |_| stage));
-    turns.zip(groups).all(|(stage, theirs)| {
-        let is_one = |of: Raw<'_>| of.as_str().is_some_and(|of| stage.groups.iter().any(|group| *group == of));
-        stage.groups.is_empty() || theirs.is_none_or(|theirs| theirs.items().into_iter().flatten().any(is_one))
+    turns.zip(givers).all(|(stage, giver)| {
+        let Some(giver) = giver else { return true };
+        let in_group = stage.groups.is_empty() || giver.is_in(&stage.groups);
+        let managed = stage.manager.as_ref().zip(asker);
+        in_group && managed.is_none_or(|(manager, asker)| giver.manages(asker, manager))
     })
 }
 
@@ -201,10 +271,20 @@ impl SignedRequest {
             return Err("whether it is an emergency is on record otherwise than in the signed request");
         }
         let staged = document.get("stages");
-        if staged.is_some_and(|staged| stages(staged, quorum).is_none()) {
+        let signed = staged.and_then(|staged| stages(staged, quorum));
+        let named = |stage: &Stage| stage.manager != Some(Manager::Unnamed);
+        if staged.is_some() && !signed.as_ref().is_some_and(|signed| signed.iter().all(named)) {
             return Err("the stages of a signed request do not add up to its quorum");
         }
-        if entry.shows(Group::Out) && entry.member(Group::Out, "stages") != staged {
+        let recorded = entry.member(Group::Out, "stages").map(|recorded| stages(recorded, quorum));
+        let told = match (&signed, &recorded) {
+            (None, None) => true,
+            (Some(signed), Some(Some(recorded))) => {
+                signed.len() == recorded.len() && signed.iter().zip(recorded).all(|(signed, told)| signed.is_told_as(told))
+            }
+            _ => false,
+        };
+        if entry.shows(Group::Out) && !told {
             return Err("the stages on record are not those in the signed request");
         }
         let terms = document.get("standing");

@@ -12,6 +12,9 @@ pub struct Stage {
     /// Groups, as the identity provider names them: each of the people is in one of them. Anybody who may review, where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Only the requester's manager: their subject or e-mail address at the requester's identity provider, as that says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
     /// How many people.
     pub quorum: u32,
 }
@@ -29,20 +32,31 @@ pub struct StageView {
 }
 
 impl Stage {
-    /// Whether this person is one of those whose approval it takes. Whether they may review at all is policy's to say.
+    /// Whether this person is one of those whose approval it takes, of a request by somebody of this issuer. Whether they may review at all
+    /// is policy's to say.
     #[must_use]
-    pub fn takes(&self, person: &Person) -> bool {
-        self.groups.is_empty() || self.groups.iter().any(|group| person.groups.contains(group))
+    pub fn takes(&self, person: &Person, issuer: &str) -> bool {
+        let in_group = self.groups.is_empty() || self.groups.iter().any(|group| person.groups.contains(group));
+        in_group && self.manager.as_ref().is_none_or(|manager| is_named(manager, person, issuer))
     }
 
     /// Who may approve in it, as the object of a sentence.
     #[must_use]
     pub fn whose(&self) -> String {
         match self.groups.as_slice() {
+            // Not by name: it is told where nobody is named.
+            _ if self.manager.is_some() => "the requester's manager".to_owned(),
             [] => "whoever may review".to_owned(),
             groups => format!("somebody of `{}`", groups.join("` or `")),
         }
     }
+}
+
+/// Whether this is how an identity provider names this person in another's claims: by subject, or by e-mail address whatever its case.
+#[must_use]
+pub fn is_named(name: &str, person: &Person, issuer: &str) -> bool {
+    let by_email = person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(name));
+    person.issuer == issuer && (person.subject == name || by_email)
 }
 
 /// The stage that the next approval is for, after so many.
@@ -81,6 +95,7 @@ mod tests {
     fn stage(group: &str, quorum: u32) -> Stage {
         Stage {
             groups: vec![group.to_owned()],
+            manager: None,
             quorum,
         }
     }
@@ -118,12 +133,41 @@ mod tests {
         };
         let two = Stage {
             groups: vec!["owners".into(), "deputies".into()],
+            manager: None,
             quorum: 1,
         };
-        assert!(two.takes(&person(&["x", "deputies"])) && two.takes(&person(&["owners"])));
-        assert!(!two.takes(&person(&["security"])) && !two.takes(&person(&[])));
+        assert!(two.takes(&person(&["x", "deputies"]), "i") && two.takes(&person(&["owners"]), "i"));
+        assert!(!two.takes(&person(&["security"]), "i") && !two.takes(&person(&[]), "i"));
         assert_eq!(two.whose(), "somebody of `owners` or `deputies`");
-        let any = Stage { groups: vec![], quorum: 1 };
-        assert!(any.takes(&person(&[])));
+        let any = Stage {
+            groups: vec![],
+            manager: None,
+            quorum: 1,
+        };
+        assert!(any.takes(&person(&[]), "i"));
+    }
+
+    #[test]
+    fn a_manager_is_who_the_requester_s_provider_names() {
+        let person = |issuer: &str, subject: &str, email: Option<&str>| Person {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            name: "n".into(),
+            email: email.map(str::to_owned),
+            groups: vec!["managers".into()],
+            workload: None,
+        };
+        let manager = |name: &str| Stage {
+            groups: vec![],
+            manager: Some(name.to_owned()),
+            quorum: 1,
+        };
+        let mia = person("i", "u-7", Some("Mia@example.test"));
+        assert!(manager("u-7").takes(&mia, "i") && manager("mia@EXAMPLE.test").takes(&mia, "i"));
+        assert!(!manager("u-7").takes(&mia, "another"), "the same name at another provider is somebody else");
+        assert!(!manager("U-7").takes(&mia, "i"), "a subject is compared as it is spelt");
+        assert!(!manager("mia@example.test").takes(&person("i", "u-7", None), "i"));
+        assert!(!manager("").takes(&person("i", "u-8", None), "i"));
+        assert_eq!(manager("u-7").whose(), "the requester's manager");
     }
 }

@@ -171,7 +171,7 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     }
     let progress = Progress::of(state, request);
     if let (true, Some(stage)) = (approves(entry.verdict), progress.turn())
-        && !reviewer.is_some_and(|person| stage.takes(person))
+        && !reviewer.is_some_and(|person| stage.takes(person, &requester.issuer))
     {
         return refuse(&format!("The next approval of this request is for {} to give.", stage.whose()));
     }

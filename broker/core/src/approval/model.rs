@@ -566,6 +566,7 @@ fn groups(name: &str) -> &'static [&'static str] {
 fn stage(group: &str) -> Stage {
     Stage {
         groups: vec![group.to_owned()],
+        manager: None,
         quorum: 1,
     }
 }
@@ -587,6 +588,7 @@ fn session_open(session: usize, now_ms: i64) -> SessionOpen {
             groups: groups(name).iter().map(|group| (*group).to_owned()).collect(),
             workload: None,
         },
+        manager: None,
         amr: Vec::new(),
         auth_time: None,
         flow: None,

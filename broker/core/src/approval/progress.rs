@@ -33,7 +33,7 @@ impl<'r> Progress<'r> {
             counted: Vec::new(),
         };
         for review in &request.reviews {
-            let fits = progress.turn().is_none_or(|stage| stage.takes(&review.reviewer.person));
+            let fits = progress.turn().is_none_or(|stage| stage.takes(&review.reviewer.person, &request.requester.person.issuer));
             if approves(review.verdict) && stands(review) && fits {
                 progress.counted.push(review);
             }

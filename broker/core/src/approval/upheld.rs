@@ -111,7 +111,7 @@ fn counts(
         .get(&review.actor)
         .and_then(|theirs| theirs.claims.as_ref())
         .unwrap_or(&review.reviewer);
-    if stage.is_some_and(|stage| !stage.takes(&claims.person)) {
+    if stage.is_some_and(|stage| !stage.takes(&claims.person, &request.requester.person.issuer)) {
         return Err(Vec::new());
     }
     // Who they are now, in the circumstances in which they gave the verdict.

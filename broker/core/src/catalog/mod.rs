@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use crate::recording::Keep;
-use crate::rule::{Rule, StageRule};
+use crate::rule::{self, StageRule};
 use chunk_port::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
 
 pub(crate) use treat::govern;
@@ -227,7 +227,7 @@ fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
         if may(Action::FetchUnapproved) {
             0
         } else {
-            Rule::of([dataset]).quorum
+            rule::people(dataset)
         }
     });
     DatasetSummary {

@@ -100,6 +100,11 @@ impl Caller {
         &self.session.open.person
     }
 
+    /// Subject or e-mail address of their manager, as far as the identity provider says.
+    pub(crate) fn manager(&self) -> Option<&str> {
+        self.session.open.manager.as_deref()
+    }
+
     pub(crate) fn actor(&self) -> &ActorId {
         &self.session.open.actor
     }
@@ -448,6 +453,7 @@ fn draft_session(
             groups: identity.groups,
             workload: entrant.workload,
         },
+        manager: identity.manager,
         amr: identity.amr,
         auth_time: identity.auth_time,
         flow: Some(identity.flow.as_str().to_owned()),

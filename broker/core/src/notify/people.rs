@@ -59,7 +59,7 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, stage: Option<&Stag
                 .is_some_and(|own| own.eq_ignore_ascii_case(email));
         let session = state.sessions.get(&open.session);
         let lately = session.is_some_and(|session| !session.withdrawn && now_ms - session.opened_ms <= SEEN_MS_MAX);
-        let in_turn = stage.is_none_or(|stage| stage.takes(&open.person));
+        let in_turn = stage.is_none_or(|stage| stage.takes(&open.person, &request.document.requester.issuer));
         if own || !lately || !in_turn {
             continue;
         }

@@ -522,6 +522,7 @@ async fn only_whose_turn_it_is_is_written_to_and_again_when_a_stage_is_complete(
     };
     let stage = |group: &str, quorum| StageRule {
         groups: vec![group.to_owned()],
+        manager: false,
         quorum,
     };
     setup.settings.catalog.datasets.get_mut("customers").unwrap().stages = vec![stage("data-owners", 2), stage("security", 1)];

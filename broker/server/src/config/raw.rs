@@ -69,6 +69,7 @@ pub(super) struct RawIssuer {
     pub(super) audience: At<String>,
     pub(super) scopes: At<Vec<String>>,
     pub(super) groups_claim: At<String>,
+    pub(super) manager_claim: At<String>,
     pub(super) groups_from: At<String>,
     pub(super) email_claim: At<String>,
     pub(super) name_claim: At<String>,
@@ -149,6 +150,7 @@ pub(super) struct RawStage {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawReviewers {
     pub(super) groups: At<Vec<String>>,
+    pub(super) manager: At<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

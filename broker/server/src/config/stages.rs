@@ -54,7 +54,7 @@ pub(super) fn approvals(
         let Some(rule) = rule(check, reviewers.into_inner(), quorum, &section, &path) else {
             continue;
         };
-        if rules.iter().any(|other| other.groups == rule.groups) {
+        if rules.iter().any(|other| other.takes_who(&rule)) {
             let message = format!("`{path}.reviewers` are those of an earlier stage; give that a larger `quorum`");
             check.faults.at(&section, message);
         }
@@ -68,8 +68,22 @@ fn people(check: &mut Check<'_>, field: At<i64>, path: &str) -> u32 {
 }
 
 fn rule(check: &mut Check<'_>, raw: RawReviewers, quorum: u32, section: &Range<usize>, path: &str) -> Option<StageRule> {
+    let manager = raw.manager.as_ref().is_some_and(|field| *field.get_ref());
+    if manager {
+        let why = "is for reviewers other than the requester's manager; another stage can be for those";
+        check.not_here(&raw.groups, &format!("{path}.reviewers.groups"), why);
+        if quorum > 1 {
+            let message = format!("`{path}.quorum` must be 1: nobody has more than one manager here");
+            check.faults.at(section, message);
+        }
+        return Some(StageRule {
+            groups: Vec::new(),
+            manager,
+            quorum: 1,
+        });
+    }
     let groups = groups(check, raw.groups, section, &format!("{path}.reviewers.groups"))?;
-    Some(StageRule { groups, quorum })
+    Some(StageRule { groups, manager, quorum })
 }
 
 /// Groups as an identity provider names them, each once.

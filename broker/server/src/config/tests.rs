@@ -286,7 +286,7 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         let dir = folder(&reviewed(lines));
         std::fs::write(dir.path().join("lake/in"), "").unwrap();
         let dataset = read(dir.path()).unwrap().datasets.remove("d").unwrap();
-        let of = |stage: StageRule| (stage.groups, stage.quorum);
+        let of = |stage: StageRule| (if stage.manager { vec!["(manager)".to_owned()] } else { stage.groups }, stage.quorum);
         (dataset.quorum, dataset.stages.into_iter().map(of).collect::<Vec<_>>())
     };
     let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -299,6 +299,10 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         stages("stages = [{ reviewers = { groups = [\"owners\"] } }, { reviewers = { groups = [\"security\"] }, quorum = 3 }]"),
         (1, vec![(groups(&["owners"]), 1), (groups(&["security"]), 3)])
     );
+    assert_eq!(
+        stages("stages = [{ reviewers = { manager = true } }, { reviewers = { groups = [\"security\"] } }]"),
+        (1, vec![(groups(&["(manager)"]), 1), (groups(&["security"]), 1)])
+    );
     let first = |lines: &str| faults(&reviewed(lines)).lines().next().unwrap_or_default().to_owned();
     for (lines, expected) in [
         (
@@ -310,6 +314,11 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
             "`datasets.d.reviewers` is for datasets without stages",
         ),
         ("stages = [{ quorum = 2 }]", "`datasets.d.stages[0].reviewers` is missing"),
+        ("quorum = 2\nreviewers = { manager = true }", "`datasets.d.quorum` must be 1: nobody has more than one manager"),
+        (
+            "reviewers = { manager = true, groups = [\"a\"] }",
+            "`datasets.d.reviewers.groups` is for reviewers other than the requester's manager",
+        ),
         ("reviewers = {}", "`datasets.d.reviewers.groups` is missing"),
         (
             "reviewers = { groups = [] }",

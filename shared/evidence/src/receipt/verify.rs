@@ -13,7 +13,7 @@ use crate::merkle::{Hash, ProofError, verify_inclusion};
 use crate::note::{NoteError, VerifierKey};
 use crate::rotation::{Rotations, SignerError};
 use crate::scan::Raw;
-use crate::signed::{Holder, SignedRequest, check_review, fills, is_subset, masks};
+use crate::signed::{Giver, Holder, Managed, SignedRequest, check_review, fills, is_subset, masks};
 
 /// Why a receipt does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,7 +176,7 @@ impl Entries<'_> {
         let no = ReceiptError::Story;
         let mut approvals = Vec::new();
         let mut reviewers: Vec<Holder> = Vec::new();
-        let mut groups = Vec::new();
+        let mut givers = Vec::new();
         for position in 1..grant.refs.len() {
             let review = self.pointed(grant, position, Kind::ReviewApprove)?;
             if self.pointed(review, 0, Kind::RequestCreate)?.index != asked.entry.index {
@@ -191,7 +191,8 @@ impl Entries<'_> {
                 return Err(no("one person approved twice"));
             }
             used.extend([review.index, session]);
-            groups.push((review.index, self.session(review, 1)?.member(Group::Who, "groups")));
+            let said = self.session(review, 1)?;
+            givers.push((review.index, said.member(Group::Who, "email"), said.member(Group::Who, "groups"), reviewer.clone()));
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
                 reason,
@@ -200,9 +201,21 @@ impl Entries<'_> {
             });
             reviewers.push(reviewer);
         }
-        groups.sort_by_key(|(index, _)| *index);
-        if !fills(&asked.signed.stages(), groups.into_iter().map(|(_, groups)| groups)) {
-            return Err(no("an approval is by somebody outside the group of its stage"));
+        givers.sort_by_key(|(index, ..)| *index);
+        let in_order = givers.iter().map(|(_, email, groups, giver)| {
+            Some(Giver {
+                issuer: &giver.issuer,
+                subject: &giver.subject,
+                email: *email,
+                groups: *groups,
+            })
+        });
+        let asker = Managed {
+            issuer: &asked.holder.issuer,
+            manager: self.session(asked.entry, 0)?.member(Group::Who, "manager"),
+        };
+        if !fills(&asked.signed.stages(), Some(asker), in_order) {
+            return Err(no("an approval is by somebody whom its stage does not take"));
         }
         Ok(approvals)
     }

@@ -3,6 +3,7 @@
 use chunk_evidence::body::{Body, Group};
 use chunk_evidence::leaf::{Decision, Header};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
+use chunk_wire::stages::Stage;
 use serde_json::{Value, json};
 
 use super::read::Read;
@@ -106,7 +107,7 @@ impl RequestCreate {
         put(&mut out, "rows_estimated", self.rows_estimated);
         put(&mut out, "break_glass", self.document.break_glass.then_some(true));
         let stages = Some(&self.document.stages).filter(|stages| !stages.is_empty());
-        put(&mut out, "stages", stages.and_then(|stages| serde_json::to_value(stages).ok()));
+        put(&mut out, "stages", stages.map(|stages| stages.iter().map(recorded).collect::<Value>()));
         let standing = self.document.standing.as_ref();
         put(&mut out, "standing", standing.and_then(|terms| serde_json::to_value(terms).ok()));
         put(&mut out, "under", self.document.under.as_ref().map(|under| under.request.as_str()));
@@ -131,6 +132,14 @@ impl RequestCreate {
             rows_estimated: read.optional(Group::Out, "rows_estimated")?,
         })
     }
+}
+
+/// A stage as it stands beside the signed document: whose manager it takes is told where people are.
+fn recorded(stage: &Stage) -> Value {
+    let mut told = json!({ "quorum": stage.quorum });
+    put(&mut told, "groups", Some(&stage.groups).filter(|groups| !groups.is_empty()));
+    put(&mut told, "manager", stage.manager.is_some().then_some(true));
+    told
 }
 
 impl BreakglassOpen {

@@ -134,6 +134,7 @@ async fn a_stage_whose_approver_left_is_other_people_s_to_complete() {
     setup.settings.issuers[0].directory = Some(KnownBy::ExternalId);
     let stage = |group: &str, quorum| StageRule {
         groups: vec![group.to_owned()],
+        manager: false,
         quorum,
     };
     setup.settings.catalog.datasets.get_mut("customers").unwrap().stages = vec![stage("data-owners", 1), stage("security", 2)];

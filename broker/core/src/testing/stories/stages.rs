@@ -1,19 +1,21 @@
 //! Reviews in stages: so many of one group, then so many of another, each somebody else.
 
 use chunk_evidence::encode::sha256;
-use chunk_wire::fetch::{RequestDocument, RequestState, StandingRequest};
+use chunk_wire::fetch::{RequestDocument, RequestState, RequestView, StandingRequest};
 use chunk_wire::problem::Code;
 use chunk_wire::review::Verdict;
+use chunk_wire::session::Person;
 use chunk_wire::stages::Stage;
 
 use crate::rule::StageRule;
-use crate::testing::{POLICIES, Setup, World, cx, drain, slice};
+use crate::testing::{POLICIES, Setup, Someone, World, cx, drain, slice};
 
 const SECURITY: &str = r#"@id("security-reviews") permit(principal in Group::"security", action == Action::"review", resource);"#;
 
 fn rule(group: &str, quorum: u32) -> StageRule {
     StageRule {
         groups: vec![group.to_owned()],
+        manager: false,
         quorum,
     }
 }
@@ -21,6 +23,7 @@ fn rule(group: &str, quorum: u32) -> StageRule {
 fn stage(group: &str, quorum: u32) -> Stage {
     Stage {
         groups: vec![group.to_owned()],
+        manager: None,
         quorum,
     }
 }
@@ -33,6 +36,29 @@ async fn world() -> World {
     let datasets = &mut setup.settings.catalog.datasets;
     datasets.get_mut("customers").unwrap().stages = vec![rule("data-owners", 1), rule("security", 1)];
     World::with(setup).await
+}
+
+/// The receipt of a delivery, and what an auditor exports at every level that tells of people, are true.
+async fn both_are_true(world: &World, asker: &Someone, request: &RequestView, bytes: &[u8]) {
+    let caller = asker.caller(world).await.unwrap();
+    let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, 0).await.unwrap();
+    let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();
+    let key = chunk_evidence::note::VerifierKey::parse(&world.broker.info().log_key).unwrap();
+    chunk_evidence::receipt::verify(&receipt, &sha256(bytes), bytes.len() as u64, &[key]).unwrap();
+    let audra = world.sign_in("audra", &["auditors"]).await;
+    for level in [2, 3, 4] {
+        let ask = chunk_wire::audit::ExportRequest {
+            level: Some(level),
+            ..Default::default()
+        };
+        let auditor = audra.caller(world).await.unwrap();
+        let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
+        let bundle = bundle.into_bytes().await.unwrap();
+        let trust =
+            serde_json::json!({ "origin": "example.test/log", "log_keys": [world.broker.info().log_key], "reviewer_keys": "session" });
+        let verified = chunk_evidence::bundle::verify_bundle(&bundle, &serde_json::from_value(trust).unwrap());
+        assert_eq!(verified.answer.as_str(), "true", "level {level}: {:?}", verified.faults);
+    }
 }
 
 #[tokio::test]
@@ -73,25 +99,7 @@ async fn each_stage_has_its_turn_and_its_people() {
     assert_eq!(granted.state, RequestState::Approved);
     world.script(vec![Ok(b"a\n")]);
     let bytes = drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
-    let caller = dana.caller(&world).await.unwrap();
-    let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, 0).await.unwrap();
-    let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();
-    let key = chunk_evidence::note::VerifierKey::parse(&world.broker.info().log_key).unwrap();
-    chunk_evidence::receipt::verify(&receipt, &sha256(&bytes), bytes.len() as u64, &[key]).unwrap();
-    let audra = world.sign_in("audra", &["auditors"]).await;
-    for level in [2, 3, 4] {
-        let ask = chunk_wire::audit::ExportRequest {
-            level: Some(level),
-            ..Default::default()
-        };
-        let auditor = audra.caller(&world).await.unwrap();
-        let bundle = crate::audit::export(&world.broker, &cx(), &auditor, ask).await.unwrap();
-        let bundle = bundle.into_bytes().await.unwrap();
-        let trust =
-            serde_json::json!({ "origin": "example.test/log", "log_keys": [world.broker.info().log_key], "reviewer_keys": "session" });
-        let verified = chunk_evidence::bundle::verify_bundle(&bundle, &serde_json::from_value(trust).unwrap());
-        assert_eq!(verified.answer.as_str(), "true", "level {level}: {:?}", verified.faults);
-    }
+    both_are_true(&world, &dana, &request, &bytes).await;
 }
 
 #[tokio::test]
@@ -153,7 +161,15 @@ fn the_stages_of_several_datasets_are_all_of_them() {
         dataset
     };
     let of = |datasets: &[crate::catalog::Dataset]| {
-        let rule = crate::rule::Rule::of(datasets);
+        let dana = Person {
+            issuer: "i".into(),
+            subject: "dana".into(),
+            name: "Dana".into(),
+            email: None,
+            groups: Vec::new(),
+            workload: None,
+        };
+        let rule = crate::rule::Rule::of(datasets, &dana, None).unwrap();
         let stages: Vec<_> = rule.stages.iter().map(|s| (s.groups.concat(), s.quorum)).collect();
         (rule.quorum, stages)
     };
@@ -169,4 +185,62 @@ fn the_stages_of_several_datasets_are_all_of_them() {
         (3, vec![owners(1), (String::new(), 2)]),
         "whoever is missing may be anybody"
     );
+}
+
+/// A broker where the requester's manager approves first, and then somebody of security.
+async fn managed() -> World {
+    let managers = r#"@id("everybody-reviews") permit(principal, action == Action::"review", resource);"#;
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{managers}"),
+        ..Setup::default()
+    };
+    let manager = StageRule {
+        groups: Vec::new(),
+        manager: true,
+        quorum: 1,
+    };
+    let datasets = &mut setup.settings.catalog.datasets;
+    datasets.get_mut("customers").unwrap().stages = vec![manager, rule("security", 1)];
+    World::with(setup).await
+}
+
+#[tokio::test]
+async fn only_the_requester_s_manager_approves_in_their_stage() {
+    let world = managed().await;
+    let dana = world.sign_in_managed("dana", &["data-eng"], "Mia@example.test").await;
+    let (mia, mo) = (world.sign_in("mia", &[]).await, world.sign_in("mo", &["security"]).await);
+    let plan = dana.plan(&world, slice("customers")).await.unwrap();
+    assert_eq!(plan.stages[0].manager.as_deref(), Some("Mia@example.test"), "whose approval it takes is signed");
+    let request = dana.submit(&world, &plan.document.unwrap()).await.unwrap();
+    let refused = mo.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert_eq!(refused.code, Code::ReviewRefused);
+    assert!(refused.public.contains("the requester's manager"), "{refused}");
+    mia.review(&world, &request, Verdict::Approve).await.unwrap();
+    let granted = mo.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!(granted.state, RequestState::Approved);
+    world.script(vec![Ok(b"a\n")]);
+    let bytes = drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
+    both_are_true(&world, &dana, &request, &bytes).await;
+
+    // By subject as well, and whoever has another manager by now asks anew.
+    let dan = world.sign_in_managed("dan", &["data-eng"], "mia").await;
+    let request = dan.ask(&world, "customers").await;
+    mia.review(&world, &request, Verdict::Approve).await.unwrap();
+    let moved = world.sign_in_managed("dan", &["data-eng"], "mo").await;
+    let theirs = moved.ask(&world, "customers").await;
+    assert_eq!(mia.review(&world, &theirs, Verdict::Approve).await.unwrap_err().code, Code::ReviewRefused);
+    mo.review(&world, &theirs, Verdict::Approve).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_manager_nobody_is_asked_and_the_plan_says_why() {
+    let world = managed().await;
+    let nobody = world.sign_in("dana", &["data-eng"]).await;
+    let own = world.sign_in_managed("dee", &["data-eng"], "DEE@example.test").await;
+    let nonsense = world.sign_in_managed("dot", &["data-eng"], "a\nb").await;
+    for (someone, why) in [(&nobody, "does not say"), (&own, "you are your own"), (&nonsense, "does not say")] {
+        let plan = someone.plan(&world, slice("customers")).await.unwrap();
+        assert_eq!((plan.decision.as_str(), plan.document), ("denied", None));
+        assert!(plan.reasons.concat().contains(why), "{:?}", plan.reasons);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::stages::Said;
 use super::{Check, Grant, Ledger, Report, Request, Review, Signed, is_withheld, masks_of, reference, withheld};
 use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, Counts, PEOPLE, SIGNATURES, TERMS};
@@ -17,7 +18,8 @@ impl Ledger<'_> {
             "a request that stands must have been allowed",
         );
         report.check(entry.pol.is_some(), CLOSURE, "a request must name the policy it was decided under");
-        let holder = self.session_of(entry, 0).and_then(|session| session.holder);
+        let session = self.session_of(entry, 0);
+        let (holder, said) = session.map_or((None, Said::default()), |session| (session.holder, session.said));
         let mut signed = None;
         if let (true, Some(signer)) = (entry.shows(Group::What), self.holder(holder).cloned()) {
             counts.signatures += 1;
@@ -49,6 +51,7 @@ impl Ledger<'_> {
             Request {
                 act,
                 holder,
+                said,
                 dataset,
                 quorum,
                 masks: masks.map(|masks| masks.hash),
@@ -80,7 +83,7 @@ impl Ledger<'_> {
         report.check(entry.dec == Some(decided), CLOSURE, "its verdict and its decision differ");
         let act = self.names.number(entry.act.unwrap_or_default());
         let session = self.session_of(entry, 1);
-        let (holder, groups) = session.map_or((None, None), |session| (session.holder, session.groups));
+        let (holder, said) = session.map_or((None, Said::default()), |session| (session.holder, session.said));
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld, report);
         report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
@@ -99,7 +102,7 @@ impl Ledger<'_> {
                 request: of,
                 act,
                 holder,
-                groups,
+                said,
                 approves,
                 withheld: is_withheld(entry, report),
             },
@@ -193,14 +196,10 @@ impl Ledger<'_> {
             .map(|holder| (holder.issuer.as_str(), holder.subject.as_str()))
             .collect();
         report.check(people.len() == holders.len(), PEOPLE, "it counts one person twice");
-        let mut in_order: Vec<(u64, Option<u32>)> = Vec::new();
-        for index in entry.refs.iter().skip(1) {
-            in_order.extend(self.reviews.get(*index).map(|review| (*index, review.groups)));
-        }
         report.check(
-            self.stages.filled(of, in_order),
+            self.filled(of, entry.refs.get(1..).unwrap_or_default()),
             PEOPLE,
-            "an approval is by somebody outside the group of its stage",
+            "an approval is by somebody whom its stage does not take",
         );
         self.standing.issued(of, entry.index, acts.len() as u64);
         self.grants.push(entry.index, grant);

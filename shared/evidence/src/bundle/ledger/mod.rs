@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
-use stages::Stages;
+use stages::{Said, Stages};
 use standing::Standing;
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
@@ -36,8 +36,7 @@ struct Session {
     act: u32,
     sid: Place,
     holder: Option<u32>,
-    /// The list of groups, where that is shown.
-    groups: Option<u32>,
+    said: Said,
     closed: bool,
     withheld: bool,
 }
@@ -46,6 +45,7 @@ struct Request {
     act: u32,
     /// Of the session it was made under.
     holder: Option<u32>,
+    said: Said,
     dataset: Option<u32>,
     quorum: Option<u64>,
     /// Hash of the masks approved.
@@ -80,7 +80,7 @@ struct Review {
     act: u32,
     holder: Option<u32>,
     /// Of the session it was given under.
-    groups: Option<u32>,
+    said: Said,
     approves: bool,
     withheld: bool,
 }
@@ -403,7 +403,7 @@ impl<'a> Ledger<'a> {
             "its session id was used before",
         );
         let mut holder = None;
-        let groups = entry.member(Group::Who, "groups").map(|list| self.stages.keep(list));
+        let said = self.stages.said(entry);
         if entry.shows(Group::Who) {
             match Holder::of(entry) {
                 Err(what) => report.fault(PEOPLE, what),
@@ -424,7 +424,7 @@ impl<'a> Ledger<'a> {
                 act,
                 sid,
                 holder,
-                groups,
+                said,
                 closed: false,
                 withheld: is_withheld(entry, report),
             },

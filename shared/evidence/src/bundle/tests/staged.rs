@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::agreement::{Twist, judged_alike};
-use crate::testing::{Actor, Log};
+use crate::body::Group;
+use crate::testing::{Actor, Log, set};
 
 /// A request of Ada's in two stages, granted on the approvals of people of these groups, in this order.
 fn approved(log: &mut Log, ada: &Actor, groups: [&[&str]; 2]) {
@@ -77,6 +78,65 @@ fn approvals_fill_the_stages_that_were_signed_or_both_verifiers_refuse() {
                     log.grant(ada, used, &text, &[take]);
                 }),
             ),
+        ],
+    );
+}
+
+/// Somebody whose identity provider says who their manager is, and their request that only that manager approves.
+fn managed(log: &mut Log, says: Option<&str>, signed: &str) -> (Actor, u64, String) {
+    let name = says.map(str::to_owned);
+    let dan = log.sign_in_as("dan", 23, move |_, body| {
+        if let Some(name) = name {
+            set(body, Group::Who, "manager", name.into());
+        }
+    });
+    let (request, document) = log.request_with(&dan, 1, |document, out| {
+        document["stages"] = json!([{"manager": signed, "quorum": 1}]);
+        out["stages"] = json!([{"manager": true, "quorum": 1}]);
+    });
+    (dan, request, document)
+}
+
+#[test]
+fn only_the_requester_s_manager_approves_what_is_the_manager_s_or_both_verifiers_refuse() {
+    // Who approves, what the requester's session says, and what was signed.
+    let approved = |who: &'static str, email: Option<&'static str>, says: Option<&'static str>, signed: &'static str| -> Twist {
+        Box::new(move |log, _, _| {
+            let reviewer = log.sign_in_as(who, 24, |_, body| {
+                if let Some(email) = email {
+                    set(body, Group::Who, "email", email.into());
+                }
+            });
+            let (dan, request, document) = managed(log, says, signed);
+            let vote = log.review(&reviewer, request, &document, "approve");
+            log.grant(&dan, request, &document, &[vote]);
+        })
+    };
+    let recorded = |stages: serde_json::Value, signed: serde_json::Value| -> Twist {
+        Box::new(move |log, ada, _| {
+            log.request_with(ada, 1, |document, out| {
+                document["stages"] = signed;
+                out["stages"] = stages;
+            });
+        })
+    };
+    let named = || json!([{"manager": "mia", "quorum": 1}]);
+    let told = || json!([{"manager": true, "quorum": 1}]);
+    judged_alike(
+        "managed",
+        vec![
+            ("by subject", &[], approved("mia", None, Some("mia"), "mia")),
+            (
+                "by address",
+                &[],
+                approved("mia", Some("Mia@example.test"), Some("mia@example.TEST"), "mia@example.TEST"),
+            ),
+            ("somebody else", &["people"], approved("mo", None, Some("mia"), "mia")),
+            ("a subject in another case", &["people"], approved("Mia", None, Some("mia"), "mia")),
+            ("of whom nothing is said", &["people"], approved("mia", None, None, "mia")),
+            ("the name is not recorded twice", &["signatures", "terms"], recorded(named(), named())),
+            ("nor left out of what is signed", &["signatures"], recorded(told(), told())),
+            ("recorded as anybody's", &["signatures"], recorded(json!([{"quorum": 1}]), named())),
         ],
     );
 }

@@ -56,7 +56,7 @@ pub(crate) fn check_planned<'a>(
     )?;
     same(document.requester.key == key, "requester's key")?;
     same(
-        document.quorum == answer.quorum && document.stages == answer.stages,
+        document.quorum == answer.quorum && document.stages == answer.stages && document.escalation == answer.escalation,
         "number of reviewers",
     )?;
     if let Query::Slice { dataset, .. } = &asked.query {
@@ -198,6 +198,7 @@ mod tests {
             grant_s: 1,
             quorum: 1,
             stages: vec![],
+            escalation: None,
             requester: Requester {
                 issuer: "https://i".into(),
                 subject: "ada".into(),
@@ -219,6 +220,7 @@ mod tests {
             bytes_estimated: None,
             quorum: 1,
             stages: vec![],
+            escalation: None,
             explain: vec![],
             digest: Some(encode::sha256_hex(text.as_bytes())),
             document: Some(text),

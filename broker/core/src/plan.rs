@@ -184,6 +184,7 @@ impl Plan {
             grant_s: self.standing.map_or_else(|| self.grant_s(), |terms| terms.duration_s),
             quorum: rule.quorum,
             stages: rule.stages.clone(),
+            escalation: rule.escalation.clone(),
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
                 subject: self.caller.person().subject.clone(),

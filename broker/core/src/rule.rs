@@ -3,8 +3,9 @@
 //! The rule of a dataset is configuration. What it comes to for one request is resolved when that is made, into the document that
 //! the requester signs: a rule that changes later is another document, and so another request.
 
+use chunk_wire::fetch::RequestDocument;
 use chunk_wire::session::Person;
-use chunk_wire::stages::{Stage, is_named};
+use chunk_wire::stages::{Escalation, Stage, is_named};
 
 use crate::catalog::Dataset;
 
@@ -26,20 +27,27 @@ pub(crate) struct Rule {
     pub(crate) quorum: u32,
     /// One after the other; together they are `quorum`. Empty where anybody who may review counts.
     pub(crate) stages: Vec<Stage>,
+    /// Who else may review when nobody has decided for a while.
+    pub(crate) escalation: Option<Escalation>,
 }
 
 impl Rule {
     /// The rule for this person to read these datasets together: each stage of each, once with the most people that one of them asks for,
-    /// and whoever is missing to the largest quorum may be anybody.
+    /// and whoever is missing to the largest quorum may be anybody. It is escalated only as every one of them would be: to whom one dataset
+    /// goes then, another's owner has not said may see it.
     ///
     /// # Errors
     /// Why nobody could ever approve: a manager has to, and nobody is known to be this person's.
     pub(crate) fn of<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, person: &Person, manager: Option<&str>) -> Result<Self, String> {
+        let datasets: Vec<&Dataset> = datasets.into_iter().collect();
+        let escalation = datasets.first().and_then(|first| first.escalation.as_ref());
+        let escalation = escalation.filter(|one| datasets.iter().all(|dataset| dataset.escalation.as_ref() == Some(*one))).cloned();
         let (quorum, rules) = together(datasets);
         let stages = rules.into_iter().map(|rule| resolved(rule, person, manager));
         Ok(Self {
             quorum,
             stages: stages.collect::<Result<_, _>>()?,
+            escalation,
         })
     }
 }
@@ -86,6 +94,13 @@ fn resolved(rule: StageRule, person: &Person, manager: Option<&str>) -> Result<S
         manager,
         quorum: rule.quorum,
     })
+}
+
+impl Rule {
+    /// Whether whoever approved what was asked for under this document approved it under this rule: as many, the same people.
+    pub(crate) fn was_asked_in(&self, document: &RequestDocument) -> bool {
+        self.quorum <= document.quorum && self.stages == document.stages && self.escalation == document.escalation
+    }
 }
 
 impl StageRule {

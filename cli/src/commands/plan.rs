@@ -104,6 +104,9 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
     if !answer.stages.is_empty() {
         facts.add("in stages", query::stages(&answer.stages));
     }
+    if let Some(escalation) = &answer.escalation {
+        facts.add("escalated", query::escalation(escalation));
+    }
     if let Some(standing) = &answer.standing {
         facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
     }
@@ -166,6 +169,7 @@ mod tests {
             bytes_estimated: None,
             quorum: 2,
             stages: vec![],
+            escalation: None,
             explain: vec!["source: SELECT order_id, email FROM orders".into()],
             document: None,
             digest: None,

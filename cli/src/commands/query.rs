@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chunk_wire::fetch::{Format, Query, StandingRequest, StandingTerms, StandingView};
-use chunk_wire::stages::Stage;
+use chunk_wire::stages::{Escalation, Stage};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
@@ -143,6 +143,12 @@ pub(crate) fn stages(stages: &[Stage]) -> String {
         .map(|stage| format!("{} of {}", stage.quorum, reviewers(stage)))
         .collect();
     words.join(", then ")
+}
+
+/// Who else may review, and when, for people: `after 2 h also to ops`.
+pub(crate) fn escalation(escalation: &Escalation) -> String {
+    let after = figures::duration(Duration::from_secs(u64::from(escalation.after_s)));
+    format!("after {after} also to {}", escalation.groups.join(" or "))
 }
 
 /// Whose approval a stage takes, for people.

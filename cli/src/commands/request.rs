@@ -159,6 +159,13 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
         let name = if number == 0 { "stages" } else { "" };
         facts.add(name, format!("{given} of {} of {}{turn}", stage.quorum, query::reviewers(stage)));
     }
+    if let Some(escalation) = &document.escalation {
+        let told = match view.escalated_ms {
+            Some(at_ms) => format!("since {} also to {}", figures::time(at_ms), escalation.groups.join(" or ")),
+            None => query::escalation(escalation),
+        };
+        facts.add("escalated", told);
+    }
     facts.add("policy", &document.policy);
     facts.add("digest", &view.digest);
     facts

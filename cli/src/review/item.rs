@@ -93,8 +93,11 @@ impl Item {
     /// Whose approval is next, where it is not this person's turn: the stage before theirs is not complete, or theirs is.
     pub(crate) fn turn_of_others(&self, me: &Person) -> Option<&Stage> {
         let turn = self.view().stages.iter().position(|stage| stage.turn)?;
-        let stage = self.checked().ok()?.document().stages.get(turn)?;
-        (!stage.takes(me, &self.view().requester.issuer)).then_some(stage)
+        let document = self.checked().ok()?.document();
+        let stage = document.stages.get(turn)?;
+        let escalation = document.escalation.as_ref().filter(|_| self.view().escalated_ms.is_some());
+        let mine = stage.takes(me, &self.view().requester.issuer) || escalation.is_some_and(|escalation| escalation.takes(me));
+        (!mine).then_some(stage)
     }
 
     /// What is asked for, or was taken in an emergency that nobody has judged yet, and whether others come first.

@@ -113,6 +113,26 @@ impl Stage {
     }
 }
 
+/// Who else may review a request, and after how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Escalation {
+    pub(crate) after_s: u64,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Escalation {
+    /// Reads it from a document, or from what is recorded of one.
+    pub(crate) fn of(escalation: Raw<'_>) -> Option<Self> {
+        let after_s = escalation.get("after_s")?.as_u64().filter(|after_s| *after_s <= u64::from(u32::MAX))?;
+        let groups = texts(escalation.get("groups")?)?;
+        (!groups.is_empty()).then_some(Self { after_s, groups })
+    }
+}
+
+fn texts(list: Raw<'_>) -> Option<Vec<String>> {
+    list.items()?.map(|text| Some(text.as_str()?.into_owned())).collect()
+}
+
 /// Who gave an approval, as far as their session shows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Giver<'g> {
@@ -120,6 +140,8 @@ pub(crate) struct Giver<'g> {
     pub(crate) subject: &'g str,
     pub(crate) email: Option<Raw<'g>>,
     pub(crate) groups: Option<Raw<'g>>,
+    /// Their verdict points to the entry by which the request was escalated.
+    pub(crate) escalated: bool,
 }
 
 /// Whose request it is, as far as their session shows it.
@@ -156,10 +178,7 @@ impl Giver<'_> {
 pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
     let stage = |stage: Raw<'_>| {
         let groups = match stage.get("groups") {
-            Some(groups) => groups
-                .items()?
-                .map(|group| Some(group.as_str()?.into_owned()))
-                .collect::<Option<Vec<_>>>()?,
+            Some(groups) => texts(groups)?,
             None => Vec::new(),
         };
         let manager = match stage.get("manager") {
@@ -180,13 +199,19 @@ pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
 }
 
 /// Whether approvals by these people, in log order, fill the stages of somebody's request one after the other. Who is not shown passes.
-pub(crate) fn fills<'g>(stages: &[Stage], asker: Option<Managed<'_>>, givers: impl IntoIterator<Item = Option<Giver<'g>>>) -> bool {
+pub(crate) fn fills<'g>(
+    stages: &[Stage],
+    escalation: Option<&Escalation>,
+    asker: Option<Managed<'_>>,
+    givers: impl IntoIterator<Item = Option<Giver<'g>>>,
+) -> bool {
     let turns = stages.iter().flat_map(|stage| (0..stage.quorum).map(move |_| stage));
     turns.zip(givers).all(|(stage, giver)| {
         let Some(giver) = giver else { return true };
         let in_group = stage.groups.is_empty() || giver.is_in(&stage.groups);
         let managed = stage.manager.as_ref().zip(asker);
-        in_group && managed.is_none_or(|(manager, asker)| giver.manages(asker, manager))
+        let own = in_group && managed.is_none_or(|(manager, asker)| giver.manages(asker, manager));
+        own || (giver.escalated && escalation.is_some_and(|escalation| giver.is_in(&escalation.groups)))
     })
 }
 
@@ -287,6 +312,13 @@ impl SignedRequest {
         if entry.shows(Group::Out) && !told {
             return Err("the stages on record are not those in the signed request");
         }
+        let escalation = document.get("escalation");
+        if escalation.is_some_and(|told| Escalation::of(told).is_none()) {
+            return Err("a signed request does not say to whom it is escalated, and when");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "escalation") != escalation {
+            return Err("to whom it is escalated is on record otherwise than in the signed request");
+        }
         let terms = document.get("standing");
         if terms.is_some_and(|terms| StandingTerms::of(terms).is_none()) {
             return Err("a signed request does not say on what terms it asks for a standing grant");
@@ -325,6 +357,11 @@ impl SignedRequest {
     pub(crate) fn stages(&self) -> Vec<Stage> {
         let staged = Raw::known(&self.document).get("stages");
         staged.and_then(|staged| stages(staged, self.quorum)).unwrap_or_default()
+    }
+
+    /// Who else may review it, and after how long.
+    pub(crate) fn escalation(&self) -> Option<Escalation> {
+        Raw::known(&self.document).get("escalation").and_then(Escalation::of)
     }
 
     /// What was approved for each column.

@@ -299,6 +299,37 @@ impl Log {
         })
     }
 
+    /// A request that goes to others of these groups after so many seconds.
+    pub(crate) fn request_escalating(&mut self, by_whom: &Actor, stages: &[(&str, u64)], after_s: u64, groups: &[&str]) -> (u64, String) {
+        let escalation = json!({"after_s": after_s, "groups": groups});
+        let quorum = stages.iter().map(|(_, quorum)| quorum).sum();
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(group, quorum)| json!({"groups": [group], "quorum": quorum}))
+            .collect();
+        self.request_with(by_whom, quorum, |document, out| {
+            for at in [document, out] {
+                at["stages"] = stages.clone().into();
+                at["escalation"] = escalation.clone();
+            }
+        })
+    }
+
+    /// A pending request goes to others.
+    pub(crate) fn escalate(&mut self, request: u64) -> u64 {
+        let body = Body::new().with(Group::What, json!({"id": self.request_id(request)}));
+        let header = Header {
+            refs: vec![request],
+            ..Header::new(Kind::RequestEscalate)
+        };
+        self.append(header, &body)
+    }
+
+    /// An approval that counts because the request was escalated.
+    pub(crate) fn approve_escalated(&mut self, by_whom: &Actor, request: u64, document: &str, escalation: u64) -> u64 {
+        self.judge(by_whom, (Kind::ReviewApprove, request), request, document, "approve", Some(escalation))
+    }
+
     /// A use of what was approved as that request.
     pub(crate) fn request_under(
         &mut self,
@@ -357,7 +388,7 @@ impl Log {
             "approve" => Kind::ReviewApprove,
             _ => Kind::ReviewReject,
         };
-        self.judge(by_whom, (kind, request), request, document, verdict)
+        self.judge(by_whom, (kind, request), request, document, verdict, None)
     }
 
     /// The request before is an emergency.
@@ -382,10 +413,18 @@ impl Log {
 
     /// A verdict on an emergency, afterwards.
     pub(crate) fn review_afterwards(&mut self, by_whom: &Actor, open: u64, request: u64, document: &str, verdict: &str) -> u64 {
-        self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict)
+        self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict, None)
     }
 
-    fn judge(&mut self, by_whom: &Actor, (kind, about): (Kind, u64), request: u64, document: &str, verdict: &str) -> u64 {
+    fn judge(
+        &mut self,
+        by_whom: &Actor,
+        (kind, about): (Kind, u64),
+        request: u64,
+        document: &str,
+        verdict: &str,
+        escalation: Option<u64>,
+    ) -> u64 {
         let (id, digest) = (self.request_id(request), sha256_hex(document.as_bytes()));
         let signed = canonical(&json!({
             "digest": digest, "issuer": "https://idp.example", "key": by_whom.thumbprint(), "reason": "fine by me", "request": id,
@@ -410,7 +449,7 @@ impl Log {
             Header {
                 dec: Some(dec),
                 pol: Some(self.policy),
-                refs: vec![about, by_whom.open],
+                refs: [about, by_whom.open].into_iter().chain(escalation).collect(),
                 ..by(kind, by_whom)
             },
             &body,

@@ -9,7 +9,7 @@ use crate::catalog::ColumnView;
 use crate::id::RequestId;
 use crate::review::ReviewView;
 use crate::session::Person;
-use crate::stages::{Stage, StageView};
+use crate::stages::{Escalation, Stage, StageView};
 
 /// What is asked for: a slice of one dataset, or one SELECT over datasets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,9 @@ pub struct RequestDocument {
     /// Where it matters who they are and in which order: so many of each, one stage after the other. Together they are `quorum`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
+    /// Who else may review when nobody has decided for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
     /// Who asks, and with which key.
     pub requester: Requester,
     /// After this, ms since 1970, the document can no longer be submitted. How long reviewers have is up to the broker, which
@@ -315,6 +318,9 @@ pub struct PlanAnswer {
     /// Where it matters who they are: so many of each, one stage after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
+    /// Who else may review when nobody has decided for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
     /// What runs where, a line each, for people (`plan --verbose`).
     pub explain: Vec<String>,
     /// The request document, canonical: sign exactly these bytes. Absent when denied.
@@ -466,6 +472,9 @@ pub struct RequestView {
     /// How far each stage is, where it is reviewed in stages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageView>,
+    /// Since when those to whom it is escalated may review it, ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalated_ms: Option<i64>,
     /// Asked for in an emergency, without approval beforehand.
     #[serde(default, skip_serializing_if = "is_false")]
     pub break_glass: bool,

@@ -19,6 +19,17 @@ pub struct Stage {
     pub quorum: u32,
 }
 
+/// Who else may review when nobody has decided for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// Seconds that the request waits before.
+    pub after_s: u32,
+    /// Groups: from then on each of their people counts in whichever stage has its turn.
+    pub groups: Vec<String>,
+}
+
 /// How far a stage of a request is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -29,6 +40,14 @@ pub struct StageView {
     pub approvals: u32,
     /// Whether the next approval is for it.
     pub turn: bool,
+}
+
+impl Escalation {
+    /// Whether this person is one of those to whom it goes.
+    #[must_use]
+    pub fn takes(&self, person: &Person) -> bool {
+        self.groups.iter().any(|group| person.groups.contains(group))
+    }
 }
 
 impl Stage {

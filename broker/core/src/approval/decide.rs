@@ -7,6 +7,7 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
+use super::progress::counts_in;
 use super::{Progress, approves, not_found, standing};
 use crate::authorize::in_force;
 use crate::error::Error;
@@ -170,8 +171,13 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
         return Ok(judge_afterwards(request, entry));
     }
     let progress = Progress::of(state, request);
+    if let (true, Some(stage), Some(person)) = (approves(entry.verdict), progress.turn(), reviewer)
+        && !stage.takes(person, &requester.issuer)
+    {
+        entry.escalated = request.escalated.filter(|_| request.escalates_to(person)).map(|(index, _)| index);
+    }
     if let (true, Some(stage)) = (approves(entry.verdict), progress.turn())
-        && !reviewer.is_some_and(|person| stage.takes(person, &requester.issuer))
+        && !reviewer.is_some_and(|person| counts_in(stage, request, person, entry.escalated.is_some()))
     {
         return refuse(&format!("The next approval of this request is for {} to give.", stage.whose()));
     }
@@ -277,10 +283,10 @@ pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, 
 
 /// Whether [`expire`] would do anything.
 pub(crate) fn any_expired(state: &State, now_ms: i64) -> bool {
-    expired(state, now_ms).next().is_some() || ended_sessions(state, now_ms).next().is_some()
+    expired(state, now_ms).next().is_some() || escalated(state, now_ms).next().is_some() || ended_sessions(state, now_ms).next().is_some()
 }
 
-/// Ends what has run out: pending requests, unused grants, sessions.
+/// Ends what has run out: pending requests, unused grants, sessions. What still waits after its time goes to others too.
 pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
     let mut events = Vec::new();
     for request in expired(state, now_ms) {
@@ -301,6 +307,10 @@ pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
             events.append(&mut end_grant(request, false, None, why));
         }
     }
+    events.extend(escalated(state, now_ms).map(|request| Event::RequestEscalate {
+        id: request.id.clone(),
+        request: request.index,
+    }));
     for session in ended_sessions(state, now_ms) {
         events.push(Event::SessionClose {
             session: session.open.session.clone(),
@@ -343,6 +353,17 @@ fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
         .filter_map(|(_, id)| state.requests.get(id))
         .map(AsRef::as_ref)
         .filter(|r| matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused))
+}
+
+/// What has waited so long that others may review it, and has not run out with that.
+fn escalated(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
+    state
+        .escalating
+        .iter()
+        .take_while(move |(due_ms, _)| *due_ms <= now_ms)
+        .filter_map(|(_, id)| state.requests.get(id))
+        .map(AsRef::as_ref)
+        .filter(move |r| r.state == RequestState::Pending && now_ms < r.expires_ms)
 }
 
 fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &Session> {

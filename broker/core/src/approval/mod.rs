@@ -98,6 +98,7 @@ async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &Req
         afterwards: request.breakglass.is_some(),
         session: caller.session().clone(),
         open: caller.open_index(),
+        escalated: None,
         policy: 0,
         actor: caller.actor().clone(),
         issuer: person.issuer.clone(),

@@ -13,7 +13,7 @@ use chunk_wire::fetch::{Budget, Format, Query, RequestDocument, Requester, Stand
 use chunk_wire::id::{ActorId, FetchId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use chunk_wire::session::{ClientInfo, Person};
-use chunk_wire::stages::Stage;
+use chunk_wire::stages::{Escalation, Stage};
 use serde_json::Value;
 
 use super::decide::{self, By, Create, Judge};
@@ -94,6 +94,8 @@ struct Seen {
     /// The same in log order, where it is reviewed in stages.
     in_turn: Vec<String>,
     staged: bool,
+    escalated: bool,
+    created_ms: i64,
     ended: bool,
     granted: bool,
     taken_for: bool,
@@ -130,6 +132,7 @@ impl Watch {
                     digest: create.digest.clone(),
                     quorum: create.document.quorum,
                     staged: !create.document.stages.is_empty(),
+                    created_ms: if create.document.escalation.is_some() { now_ms } else { 0 },
                     standing: create.document.standing.map(|terms| terms.rows),
                     under: create.document.under.as_ref().map(|under| self.of(&under.request)),
                     ..Seen::default()
@@ -142,11 +145,11 @@ impl Watch {
                 assert_ne!(review.subject, request.person, "a verdict on one's own");
                 assert_eq!(review.digest, request.digest, "a verdict over something else");
                 if request.staged && review.verdict == Verdict::Approve {
-                    let group = STAGES[request.in_turn.len()];
-                    assert!(
-                        groups(&review.subject).contains(&group),
-                        "an approval before its turn, or of another stage"
-                    );
+                    // It is escalated to the owners, so that Bob may stand in for Cyd.
+                    let own = groups(&review.subject).contains(&STAGES[request.in_turn.len()]);
+                    let others = request.escalated && groups(&review.subject).contains(&"owners");
+                    assert!(own || others, "an approval before its turn, or of another stage");
+                    assert_eq!(review.escalated.is_some(), !own, "it says so where it counts by escalation alone");
                     request.in_turn.push(review.subject.clone());
                 }
                 match review.verdict {
@@ -158,6 +161,13 @@ impl Watch {
                 let at = self.of(id);
                 assert!(!self.seen[at].ended && !self.seen[at].granted, "ended twice, or after its grant");
                 self.seen[at].ended = true;
+            }
+            Event::RequestEscalate { id, .. } => {
+                let at = self.of(id);
+                let request = &mut self.seen[at];
+                assert!(!request.ended && !request.granted && !request.escalated, "escalated twice, or when it is decided");
+                assert!(now_ms >= request.created_ms + STEP_MS, "escalated early");
+                request.escalated = true;
             }
             Event::GrantIssue { id, expires_ms, .. } => {
                 let at = self.of(id);
@@ -381,6 +391,10 @@ impl Place {
                 Asks::Staged => STAGES.map(stage).into(),
                 _ => Vec::new(),
             },
+            escalation: (asks == Asks::Staged).then(|| Escalation {
+                after_s: u32::try_from(STEP_MS / 1000).unwrap(),
+                groups: vec!["owners".into()],
+            }),
             requester: Requester {
                 issuer: "i".into(),
                 subject: SESSIONS[session].0.into(),
@@ -416,6 +430,7 @@ impl Place {
             afterwards: false,
             session: session_id(by),
             open: 0,
+            escalated: None,
             policy: 0,
             actor: actor(by),
             issuer: "i".into(),
@@ -611,7 +626,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     // The way to a place is all that is kept of it: going it again costs less than keeping every place there is.
     let mut queue = VecDeque::from([Vec::new()]);
     let (mut granted, mut used, mut ran, mut refused, mut revoked) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
-    let mut staged = 0_u64;
+    let (mut staged, mut stood_in) = (0_u64, 0_u64);
     while let Some(way) = queue.pop_front() {
         let mut place = first.clone();
         for command in &way {
@@ -626,6 +641,8 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
             if known.insert(next.key()) {
                 granted += u64::from(next.watch.seen.iter().any(|request| request.granted && request.under.is_none()));
                 staged += u64::from(next.watch.seen.iter().any(|request| request.granted && request.staged));
+                let by_others = |request: &Seen| request.granted && request.in_turn.get(1).is_some_and(|who| who == "bob");
+                stood_in += u64::from(next.watch.seen.iter().any(by_others));
                 used += u64::from(next.watch.seen.iter().any(|request| request.taken_for));
                 ran += u64::from(next.watch.seen.iter().any(|request| request.under.is_some() && request.running));
                 revoked += u64::from(next.watch.seen.iter().any(|request| request.grant_ended));
@@ -639,6 +656,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     for (what, count) in [
         ("granted", granted),
         ("staged", staged),
+        ("stood in", stood_in),
         ("used", used),
         ("ran", ran),
         ("refused", refused),

@@ -1,6 +1,7 @@
 //! How far is a review: which approvals count, and whose turn is it?
 
 use chunk_wire::fetch::RequestState;
+use chunk_wire::session::Person;
 use chunk_wire::stages::{Stage, StageView, stage_after, stages_after};
 
 use super::approves;
@@ -13,6 +14,11 @@ use crate::state::{Request, Review, State};
 pub(crate) struct Progress<'r> {
     request: &'r Request,
     counted: Vec<&'r Review>,
+}
+
+/// Whether somebody counts in a stage of a request: as one of those whose approval it takes, or because it was escalated to them.
+pub(super) fn counts_in(stage: &Stage, request: &Request, person: &Person, escalated: bool) -> bool {
+    stage.takes(person, &request.requester.person.issuer) || escalated && request.escalates_to(person)
 }
 
 impl<'r> Progress<'r> {
@@ -33,7 +39,7 @@ impl<'r> Progress<'r> {
             counted: Vec::new(),
         };
         for review in &request.reviews {
-            let fits = progress.turn().is_none_or(|stage| stage.takes(&review.reviewer.person, &request.requester.person.issuer));
+            let fits = progress.turn().is_none_or(|stage| counts_in(stage, request, &review.reviewer.person, review.escalated));
             if approves(review.verdict) && stands(review) && fits {
                 progress.counted.push(review);
             }

@@ -42,7 +42,7 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
         let permitted = || {
             allowed(&plan).is_ok()
                 && judge(broker, cx, &plan)
-                    .is_ok_and(|(rule, _)| (1..=grant.quorum).contains(&rule.quorum) && *grant.stages == *rule.stages)
+                    .is_ok_and(|(rule, _)| rule.quorum > 0 && grant.document.as_ref().is_some_and(|document| rule.was_asked_in(document)))
         };
         match usable {
             Ok(_) if permitted() => return (plan, view(grant)),
@@ -114,10 +114,15 @@ pub(crate) fn fits(grant: &Request, document: &RequestDocument) -> Result<(), Er
     let approved = grant.document.as_ref().ok_or_else(|| wrong_state(grant, "be used"))?;
     let same = under.is_some_and(|under| under.request == grant.id && under.digest == grant.digest);
     let one_delivery = document.standing.is_none() && !document.break_glass;
-    if same && one_delivery && document.has_shape_of(approved) && document.quorum <= grant.quorum && *document.stages == *grant.stages {
+    if same && one_delivery && document.has_shape_of(approved) && has_rule_of(document, approved) {
         return Ok(());
     }
     Err(other_shape(grant))
+}
+
+/// Whether a use needs nobody's approval that the standing grant did not have.
+fn has_rule_of(document: &RequestDocument, approved: &RequestDocument) -> bool {
+    document.quorum <= approved.quorum && document.stages == approved.stages && document.escalation == approved.escalation
 }
 
 /// Whether a delivery under this standing grant is running. One at a time: what is left is known when it has ended.

@@ -10,6 +10,7 @@ use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
 use chunk_wire::stages::{Stage, stage_after};
 
+use super::progress::counts_in;
 use crate::authorize::{Denial, Permit, evaluate};
 use crate::broker::Broker;
 use crate::identity::principal;
@@ -111,7 +112,7 @@ fn counts(
         .get(&review.actor)
         .and_then(|theirs| theirs.claims.as_ref())
         .unwrap_or(&review.reviewer);
-    if stage.is_some_and(|stage| !stage.takes(&claims.person, &request.requester.person.issuer)) {
+    if stage.is_some_and(|stage| !counts_in(stage, request, &claims.person, review.escalated)) {
         return Err(Vec::new());
     }
     // Who they are now, in the circumstances in which they gave the verdict.

@@ -100,6 +100,7 @@ fn show(state: &State, request: &Request, words: &HashMap<u64, String>) -> Resul
             Some(_) => Vec::new(),
             None => progress.stages(),
         },
+        escalated_ms: request.escalated.map(|(_, time_ms)| time_ms),
         break_glass: request.breakglass.is_some(),
         review_due: state.review_is_due(request),
         standing: standing::view(request),

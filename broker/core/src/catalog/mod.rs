@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
 use chunk_wire::fetch::StandingTerms;
 use chunk_wire::problem::Code;
+use chunk_wire::stages::Escalation;
 
 use crate::authorize::Asking;
 use crate::broker::Broker;
@@ -55,6 +56,8 @@ pub struct Dataset {
     pub quorum: u32,
     /// Who they are, where that matters: one stage after the other.
     pub stages: Vec<StageRule>,
+    /// Who else may review when nobody has decided for a while.
+    pub escalation: Option<Escalation>,
     /// Labels that policies may refer to.
     pub labels: Vec<String>,
     /// Rows one fetch may carry.

@@ -216,7 +216,7 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 pub(crate) fn require(broker: &Broker, upheld: Upheld, approved: Approved) -> Result<Grant, Error> {
     let permit = upheld.into_permit();
     let rule = permit.rule();
-    if rule.quorum > approved.document.quorum || (rule.quorum > 0 && rule.stages != approved.document.stages) {
+    if rule.quorum > 0 && !rule.was_asked_in(&approved.document) {
         return Err(Error::new(
             Code::DocumentMismatch,
             "Since the request was approved, policy asks for more approvals or for other people's; ask again.",

@@ -2,13 +2,15 @@
 //!
 //! Nothing is made of an entry whose body is gone, or whose request's is: what was erased is not told.
 
+use std::sync::Arc;
+
 use chunk_evidence::leaf::Kind;
 use chunk_evidence::views::short;
 use chunk_wire::fetch::{Query, RequestState};
 use chunk_wire::id::SessionId;
 use chunk_wire::review::Verdict;
 use chunk_wire::session::Person;
-use chunk_wire::stages::Stage;
+use chunk_wire::stages::{Escalation, Stage};
 
 use super::{Decision, Detail, Details, Notice, NotifySettings, Occasion, Who, notice_id, people};
 use crate::approval::Progress;
@@ -48,6 +50,8 @@ struct Happened {
     decision: Option<Decision>,
     /// The stage that it waits for from here on.
     stage: Option<Stage>,
+    /// Those who may review it too from here on.
+    escalation: Option<Arc<Escalation>>,
     expires_ms: Option<i64>,
     /// Indices of the verdicts that brought it.
     reviews: Vec<u64>,
@@ -63,6 +67,7 @@ impl Happened {
             request,
             decision: None,
             stage: None,
+            escalation: None,
             expires_ms: None,
             reviews: Vec::new(),
             by: None,
@@ -79,6 +84,15 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
             ..Happened::of(Occasion::RequestPending, index)
         }),
         Event::Review(review) if review.verdict == Verdict::Approve && !review.afterwards => next_stage(broker, index, &review),
+        Event::RequestEscalate { id, request } => {
+            let published = broker.log.published();
+            published.state.requests.get(&id).map(|waiting| Happened {
+                expires_ms: Some(waiting.expires_ms),
+                stage: Progress::before(waiting, index).turn().cloned(),
+                escalation: waiting.escalation.clone(),
+                ..Happened::of(Occasion::RequestEscalated, request)
+            })
+        }
         Event::BreakglassOpen(open) => Some(Happened::of(Occasion::RequestBreakGlass, open.request)),
         // A grant that rests on nothing but its request was given by policy alone, and one that rests on the use of a standing
         // grant by that: nobody decided.
@@ -156,10 +170,17 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
     }
     let requester = opened(broker, create.open).await?.map(|open| open.person);
     let to = match &settings.audience {
-        Some(audience) => people::addresses(broker, audience, Some((&create, happened.stage.as_ref())), requester.as_ref()).await,
+        Some(audience) => {
+            let turn = people::Turn {
+                request: &create,
+                stage: happened.stage.as_ref(),
+                escalation: happened.escalation.as_deref(),
+            };
+            people::addresses(broker, audience, Some(turn), requester.as_ref()).await
+        },
         None => Vec::new(),
     };
-    let waits = happened.occasion == Occasion::RequestPending;
+    let waits = matches!(happened.occasion, Occasion::RequestPending | Occasion::RequestEscalated);
     let details = match settings.detail {
         Detail::Minimal => None,
         Detail::Full => Some(details(broker, &create, requester.as_ref(), &happened).await?),
@@ -169,6 +190,7 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
         datasets,
         quorum: waits.then_some(create.document.quorum),
         stage: happened.stage,
+        escalated_to: happened.escalation.map(|to| to.groups.clone()).unwrap_or_default(),
         decision: happened.decision,
         expires_ms: happened.expires_ms,
         details,
@@ -248,6 +270,7 @@ fn blank(occasion: Occasion) -> Notice {
         datasets: Vec::new(),
         quorum: None,
         stage: None,
+        escalated_to: Vec::new(),
         decision: None,
         expires_ms: None,
         details: None,

@@ -52,6 +52,8 @@ pub struct NotifySettings {
 pub enum Occasion {
     /// A request waits for reviewers: since it was made, or since the stage before theirs is complete.
     RequestPending,
+    /// Nobody has decided for so long that others may review it too.
+    RequestEscalated,
     /// It was made in an emergency: nobody approved, and somebody has to review it now.
     RequestBreakGlass,
     /// Reviewers approved it or one rejected it.
@@ -70,8 +72,9 @@ pub enum Occasion {
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RequestPending,
+        Self::RequestEscalated,
         Self::RequestBreakGlass,
         Self::RequestDecided,
         Self::RequestExpired,
@@ -86,6 +89,7 @@ impl Occasion {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RequestPending => "request.pending",
+            Self::RequestEscalated => "request.escalated",
             Self::RequestBreakGlass => "request.break_glass",
             Self::RequestDecided => "request.decided",
             Self::RequestExpired => "request.expired",
@@ -106,6 +110,7 @@ impl Occasion {
     fn of(kind: Kind) -> Option<Self> {
         Some(match kind {
             Kind::RequestCreate | Kind::ReviewApprove => Self::RequestPending,
+            Kind::RequestEscalate => Self::RequestEscalated,
             Kind::BreakglassOpen => Self::RequestBreakGlass,
             Kind::GrantIssue | Kind::ReviewReject => Self::RequestDecided,
             Kind::RequestExpire => Self::RequestExpired,
@@ -187,6 +192,8 @@ pub struct Notice {
     pub quorum: Option<u32>,
     /// The stage whose turn it is, where it waits for one.
     pub stage: Option<Stage>,
+    /// Groups that it was escalated to.
+    pub escalated_to: Vec<String>,
     /// What became of it.
     pub decision: Option<Decision>,
     /// Until when it waits, or may be fetched, ms since 1970.

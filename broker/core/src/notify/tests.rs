@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 use chunk_wire::audit::EraseRequest;
 use chunk_wire::fetch::{Query, RequestView};
 use chunk_wire::review::{Verdict, Withdraw};
+use chunk_wire::stages::Escalation;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -565,5 +566,55 @@ async fn only_whose_turn_it_is_is_written_to_and_again_when_a_stage_is_complete(
         got.iter()
             .all(|notice| notice.expires_ms == Some(request.expires_ms) || notice.stage.is_none())
     );
+    world.broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_escalation_is_told_to_those_to_whom_it_goes() {
+    let to_reviewers = Fake::new();
+    let notifier = to_reviewers.notifying(NotifySettings {
+        audience: Some(Audience {
+            reviewers: true,
+            ..Audience::default()
+        }),
+        occasions: [Occasion::RequestPending, Occasion::RequestEscalated].into(),
+        ..settings("mail", Detail::Minimal)
+    });
+    let deputies = r#"@id("deputies-review") permit(principal in Group::"deputies", action == Action::"review", resource);"#;
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{deputies}"),
+        ..Setup::default()
+    };
+    let customers = setup.settings.catalog.datasets.get_mut("customers").unwrap();
+    customers.stages = vec![StageRule {
+        groups: vec!["data-owners".into()],
+        manager: false,
+        quorum: 1,
+    }];
+    customers.escalation = Some(Escalation {
+        after_s: 600,
+        groups: vec!["deputies".into()],
+    });
+    let world = World::with_others(setup, others(vec![notifier])).await.unwrap();
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    world.sign_in("rey", &["data-owners"]).await;
+    world.sign_in("ida", &["deputies"]).await;
+    let request = dana.ask(&world, "customers").await;
+    world.advance_ms(600_000);
+    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    caught_up(&world).await;
+    let got = to_reviewers.take();
+    let told: Vec<_> = got
+        .iter()
+        .map(|notice| (notice.occasion.as_str(), notice.to.join(" "), notice.escalated_to.join(" ")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("request.pending", "rey@example.test".to_owned(), String::new()),
+            ("request.escalated", "ida@example.test".to_owned(), "deputies".to_owned()),
+        ]
+    );
+    assert_eq!((got[1].request.as_ref(), got[1].expires_ms), (Some(&request.id), Some(request.expires_ms)));
     world.broker.stop().await;
 }

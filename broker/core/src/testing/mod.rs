@@ -782,6 +782,7 @@ fn settings() -> Settings {
         row_filter: None,
         quorum: 1,
         stages: Vec::new(),
+        escalation: None,
         labels: Vec::new(),
         rows_max: 1000,
         bytes_max: 1 << 30,

@@ -177,6 +177,7 @@ fn dataset(
         }
         columns.insert(column.into_inner(), class.into_inner());
     }
+    let escalation = stages::escalation(check, raw.escalate_after, raw.escalate_to, pending_h * 3600, &section, &path);
     let connection = check.required(raw.connection, &section, &format!("{path}.connection"))?;
     let Some(reached) = connections.get(connection.get_ref()) else {
         if !check.was_removed(&format!("connections.{}", connection.get_ref())) {
@@ -209,6 +210,7 @@ fn dataset(
         row_filter,
         quorum: approvals.quorum,
         stages: approvals.stages,
+        escalation,
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,

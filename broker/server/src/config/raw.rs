@@ -168,6 +168,8 @@ pub(super) struct RawDataset {
     pub(super) reviewers: At<RawReviewers>,
     #[serde(default)]
     pub(super) stages: Vec<Spanned<RawStage>>,
+    pub(super) escalate_after: At<String>,
+    pub(super) escalate_to: At<Vec<String>>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

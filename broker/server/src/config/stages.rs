@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use chunk_core::limits::REASON_BYTES_MAX;
 use chunk_core::rule::StageRule;
+use chunk_wire::stages::Escalation;
 use toml::Spanned;
 
 use super::check::Check;
@@ -61,6 +62,40 @@ pub(super) fn approvals(
         rules.push(rule);
     }
     Approvals { quorum, stages: rules }
+}
+
+/// Who else may review, and after how long; both or neither. `pending_s` is how long a request waits at all.
+pub(super) fn escalation(
+    check: &mut Check<'_>,
+    after: At<String>,
+    to: At<Vec<String>>,
+    pending_s: i64,
+    section: &Range<usize>,
+    path: &str,
+) -> Option<Escalation> {
+    if after.is_none() && to.is_none() {
+        return None;
+    }
+    let after = check.required(after, section, &format!("{path}.escalate_after"));
+    let groups = groups(check, to, section, &format!("{path}.escalate_to"));
+    let after = after?;
+    let after_s = duration_s(after.get_ref()).filter(|after_s| i64::from(*after_s) < pending_s);
+    if after_s.is_none() {
+        let message = format!("`{path}.escalate_after` must be a time like \"30m\" or \"2h\", a minute at least and less than `pending_hours`");
+        check.faults.at(&after.span(), message);
+    }
+    Some(Escalation {
+        after_s: after_s?,
+        groups: groups?,
+    })
+}
+
+/// Seconds of a whole number of minutes, hours or days.
+fn duration_s(text: &str) -> Option<u32> {
+    let units = [("m", 60), ("h", 3600), ("d", 24 * 3600)];
+    let (number, unit_s) = units.into_iter().find_map(|(unit, s)| Some((text.strip_suffix(unit)?, s)))?;
+    let number: u32 = number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))?;
+    number.checked_mul(unit_s).filter(|s| *s > 0)
 }
 
 fn people(check: &mut Check<'_>, field: At<i64>, path: &str) -> u32 {

@@ -340,6 +340,23 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         let found = first(lines);
         assert!(found.contains(expected), "{lines}: {found}");
     }
+    for (lines, expected) in [
+        ("escalate_after = \"2h\"", "`datasets.d.escalate_to` is missing"),
+        ("escalate_to = [\"ops\"]", "`datasets.d.escalate_after` is missing"),
+        ("escalate_after = \"2\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
+        ("escalate_after = \"0m\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
+        ("escalate_after = \"24h\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
+        ("escalate_after = \"2h\"\nescalate_to = []", "`datasets.d.escalate_to` must be names of groups"),
+    ] {
+        let found = first(lines);
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    let escalation = {
+        let dir = folder(&reviewed("escalate_after = \"90m\"\nescalate_to = [\"ops\"]"));
+        std::fs::write(dir.path().join("lake/in"), "").unwrap();
+        read(dir.path()).unwrap().datasets.remove("d").unwrap().escalation.unwrap()
+    };
+    assert_eq!((escalation.after_s, escalation.groups), (5400, groups(&["ops"])));
     let many = vec!["{ reviewers = { groups = [\"a\"] } }"; 9].join(", ");
     assert!(faults(&reviewed(&format!("stages = [{many}]"))).contains("`datasets.d.stages` are more than 8"));
 }

@@ -17,6 +17,7 @@ pub(super) fn body(speaker: &Speaker, notice: &Notice) -> Value {
     put("datasets", Some(json!(notice.datasets)).filter(|_| notice.request.is_some()));
     put("quorum", notice.quorum.map(Value::from));
     put("stage", notice.stage.as_ref().map(stage));
+    put("escalated_to", Some(json!(notice.escalated_to)).filter(|_| !notice.escalated_to.is_empty()));
     put("decision", notice.decision.map(|decision| decision.as_str().into()));
     put("expires", notice.expires_ms.map(time));
     put("command", Some(Speaker::command(notice).into()));

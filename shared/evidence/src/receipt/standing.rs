@@ -59,7 +59,7 @@ impl Entries<'_> {
         if !Shape::of(document).is_within(&Shape::of(granted)) {
             return Err(no("it is of another shape than the standing grant"));
         }
-        if asked.signed.stages() != approved.stages() {
+        if asked.signed.stages() != approved.stages() || asked.signed.escalation() != approved.escalation() {
             return Err(no("it asks for other people's approvals than the standing grant"));
         }
         let expires_ms = above

@@ -192,7 +192,11 @@ impl Entries<'_> {
             }
             used.extend([review.index, session]);
             let said = self.session(review, 1)?;
-            givers.push((review.index, said.member(Group::Who, "email"), said.member(Group::Who, "groups"), reviewer.clone()));
+            let escalated = review.refs.len() > 2;
+            if escalated {
+                used.insert(self.escalation(review, asked)?);
+            }
+            givers.push((review.index, said.member(Group::Who, "email"), said.member(Group::Who, "groups"), escalated, reviewer.clone()));
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
                 reason,
@@ -202,22 +206,37 @@ impl Entries<'_> {
             reviewers.push(reviewer);
         }
         givers.sort_by_key(|(index, ..)| *index);
-        let in_order = givers.iter().map(|(_, email, groups, giver)| {
+        let in_order = givers.iter().map(|(_, email, groups, escalated, giver)| {
             Some(Giver {
                 issuer: &giver.issuer,
                 subject: &giver.subject,
                 email: *email,
                 groups: *groups,
+                escalated: *escalated,
             })
         });
         let asker = Managed {
             issuer: &asked.holder.issuer,
             manager: self.session(asked.entry, 0)?.member(Group::Who, "manager"),
         };
-        if !fills(&asked.signed.stages(), Some(asker), in_order) {
+        if !fills(&asked.signed.stages(), asked.signed.escalation().as_ref(), Some(asker), in_order) {
             return Err(no("an approval is by somebody whom its stage does not take"));
         }
         Ok(approvals)
+    }
+
+    /// The entry by which the request of a verdict was escalated: its own, and no earlier than was signed.
+    fn escalation(&self, review: &Disclosed<'_>, asked: &Asked<'_>) -> Result<u64, ReceiptError> {
+        let no = ReceiptError::Story;
+        let entry = self.pointed(review, 2, Kind::RequestEscalate)?;
+        if self.pointed(entry, 0, Kind::RequestCreate)?.index != asked.entry.index {
+            return Err(no("another request was escalated"));
+        }
+        let after_s = asked.signed.escalation().ok_or(no("the request is escalated to nobody"))?.after_s;
+        if entry.t < asked.entry.t + after_s.cast_signed() * 1000 {
+            return Err(no("the request was escalated before its time"));
+        }
+        Ok(entry.index)
     }
 
     fn story(&self, receipt: &Receipt) -> Result<ReceiptStory, ReceiptError> {

@@ -22,6 +22,8 @@ pub(crate) struct ReviewEntry {
     pub(crate) session: SessionId,
     /// Index of the reviewer's `session.open`.
     pub(crate) open: u64,
+    /// Index of the request's `request.escalate`, where only that lets the reviewer count.
+    pub(crate) escalated: Option<u64>,
     /// Index of the policy set that let the reviewer review.
     pub(crate) policy: u64,
     /// Reviewer's pseudonym.
@@ -50,7 +52,7 @@ impl ReviewEntry {
             Verdict::Reject => Decision::Deny,
         });
         header.pol = Some(self.policy);
-        header.refs = vec![self.request, self.open];
+        header.refs = [self.request, self.open].into_iter().chain(self.escalated).collect();
         body.set(
             Group::Who,
             json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject }),
@@ -68,6 +70,7 @@ impl ReviewEntry {
             request: read.reference(0)?,
             afterwards: read.header.kind == Kind::BreakglassReview,
             open: read.reference(1)?,
+            escalated: read.header.refs.get(2).copied(),
             policy: read.policy()?,
             session: read.session()?,
             actor: read.actor()?,

@@ -5,7 +5,7 @@ use chunk_wire::fetch::{RequestDocument, RequestState, RequestView, StandingRequ
 use chunk_wire::problem::Code;
 use chunk_wire::review::Verdict;
 use chunk_wire::session::Person;
-use chunk_wire::stages::Stage;
+use chunk_wire::stages::{Escalation, Stage};
 
 use crate::rule::StageRule;
 use crate::testing::{POLICIES, Setup, Someone, World, cx, drain, slice};
@@ -243,4 +243,110 @@ async fn without_a_manager_nobody_is_asked_and_the_plan_says_why() {
         assert_eq!((plan.decision.as_str(), plan.document), ("denied", None));
         assert!(plan.reasons.concat().contains(why), "{:?}", plan.reasons);
     }
+}
+
+/// A broker where owners and then security approve, and after two hours the deputies in either's place.
+async fn escalating() -> World {
+    let deputies = r#"@id("deputies-review") permit(principal in Group::"deputies", action == Action::"review", resource);"#;
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{SECURITY}{deputies}"),
+        ..Setup::default()
+    };
+    let customers = setup.settings.catalog.datasets.get_mut("customers").unwrap();
+    customers.stages = vec![rule("data-owners", 1), rule("security", 1)];
+    customers.escalation = Some(Escalation {
+        after_s: 1800,
+        groups: vec!["deputies".into()],
+    });
+    World::with(setup).await
+}
+
+#[tokio::test]
+async fn what_nobody_decides_goes_to_others_who_count_in_the_stage_whose_turn_it_is() {
+    let world = escalating().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let (rey, one, two) = (
+        world.sign_in("rey", &["data-owners"]).await,
+        world.sign_in("ida", &["deputies"]).await,
+        world.sign_in("una", &["deputies"]).await,
+    );
+    let request = dana.ask(&world, "customers").await;
+    let decided = dana.ask(&world, "customers").await;
+    rey.review(&world, &decided, Verdict::Reject).await.unwrap();
+    world.advance_ms(1_799_000);
+    let early = one.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert_eq!(early.code, Code::ReviewRefused);
+
+    // The broker dies just before, and does it when it is back.
+    let world = world.crash_and_restart().await;
+    world.advance_ms(1_000);
+    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    let escalated = world.kinds().await.iter().filter(|kind| **kind == "request.escalate").count();
+    assert_eq!(escalated, 1, "once, and not what was decided");
+    let first = one.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert!(first.escalated_ms.is_some() && first.approvals_missing == 1, "{first:?}");
+    let twice = one.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert_eq!(twice.code, Code::ReviewRefused, "one person is one approval, also of those");
+    let granted = two.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!(granted.state, RequestState::Approved);
+    world.script(vec![Ok(b"a\n")]);
+    let bytes = drain(dana.fetch(&world, &request.id).await.unwrap()).await.unwrap();
+    both_are_true(&world, &dana, &request, &bytes).await;
+    // And again after a restart, by what the log says alone.
+    let world = world.crash_and_restart().await;
+    let again = world.kinds().await.iter().filter(|kind| **kind == "request.escalate").count();
+    assert_eq!(again, 1);
+}
+
+#[tokio::test]
+async fn who_stood_in_must_be_of_the_group_still_when_it_is_used() {
+    let world = escalating().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let rey = world.sign_in("rey", &["data-owners"]).await;
+    let ida = world.sign_in("ida", &["deputies"]).await;
+    let request = dana.ask(&world, "customers").await;
+    rey.review(&world, &request, Verdict::Approve).await.unwrap();
+    world.advance_ms(1_800_000);
+    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    ida.review(&world, &request, Verdict::Approve).await.unwrap();
+    world.sign_in("ida", &["data-owners"]).await;
+    let refused = dana.fetch(&world, &request.id).await.err().unwrap();
+    assert!(refused.code == Code::Denied && refused.public.contains("`ida`"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_escalation_is_part_of_what_is_signed_and_only_of_what_all_datasets_agree_on() {
+    let world = escalating().await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let plan = dana.plan(&world, slice("customers")).await.unwrap();
+    let document: RequestDocument = serde_json::from_str(plan.document.as_ref().unwrap()).unwrap();
+    assert_eq!(document.escalation, plan.escalation);
+    assert_eq!(plan.escalation.map(|to| to.after_s), Some(1800));
+    let (rey, sid) = (
+        world.sign_in("rey", &["data-owners"]).await,
+        world.sign_in("sid", &["security"]).await,
+    );
+    let request = dana.ask(&world, "customers").await;
+    for reviewer in [&rey, &sid] {
+        reviewer.review(&world, &request, Verdict::Approve).await.unwrap();
+    }
+    let mut world = world;
+    world.dataset("customers").escalation = None;
+    let world = world.crash_and_restart().await;
+    assert_eq!(dana.fetch(&world, &request.id).await.err().unwrap().code, Code::DocumentMismatch);
+
+    let catalog = Setup::default().settings.catalog;
+    let with = |escalation: Option<u32>| {
+        let mut dataset = catalog.datasets["customers"].clone();
+        dataset.escalation = escalation.map(|after_s| Escalation {
+            after_s,
+            groups: vec!["deputies".into()],
+        });
+        dataset
+    };
+    let person = dana.caller(&world).await.unwrap().person().clone();
+    let of = |datasets: &[crate::catalog::Dataset]| crate::rule::Rule::of(datasets, &person, None).unwrap().escalation.map(|to| to.after_s);
+    assert_eq!(of(&[with(Some(60)), with(Some(60))]), Some(60));
+    assert_eq!(of(&[with(Some(60)), with(None)]), None);
+    assert_eq!(of(&[with(Some(60)), with(Some(120))]), None);
 }

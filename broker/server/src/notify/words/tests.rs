@@ -18,6 +18,7 @@ pub(in crate::notify) fn minimal() -> Notice {
         datasets: vec!["customers".into(), "order_lines".into()],
         quorum: Some(2),
         stage: None,
+        escalated_to: Vec::new(),
         decision: None,
         expires_ms: Some(1_790_086_400_000),
         details: None,

@@ -50,6 +50,7 @@ impl Ledger<'_> {
             entry.index,
             Request {
                 act,
+                t: entry.t,
                 holder,
                 said,
                 dataset,
@@ -59,6 +60,7 @@ impl Ledger<'_> {
                 emergency: emergency.map(|value| value.is_some()),
                 opened: false,
                 ended: false,
+                escalated: false,
                 granted: false,
                 withheld: is_withheld(entry, report),
             },
@@ -84,6 +86,7 @@ impl Ledger<'_> {
         let act = self.names.number(entry.act.unwrap_or_default());
         let session = self.session_of(entry, 1);
         let (holder, said) = session.map_or((None, Said::default()), |session| (session.holder, session.said));
+        let escalated = self.by_escalation(entry, report);
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld, report);
         report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
@@ -103,6 +106,7 @@ impl Ledger<'_> {
                 act,
                 holder,
                 said,
+                escalated,
                 approves,
                 withheld: is_withheld(entry, report),
             },

@@ -43,6 +43,8 @@ struct Session {
 
 struct Request {
     act: u32,
+    /// When it was made.
+    t: i64,
     /// Of the session it was made under.
     holder: Option<u32>,
     said: Said,
@@ -57,6 +59,7 @@ struct Request {
     opened: bool,
     /// Rejected, cancelled or expired.
     ended: bool,
+    escalated: bool,
     granted: bool,
     withheld: bool,
 }
@@ -81,6 +84,8 @@ struct Review {
     holder: Option<u32>,
     /// Of the session it was given under.
     said: Said,
+    /// It counts for whoever it was escalated to.
+    escalated: bool,
     approves: bool,
     withheld: bool,
 }
@@ -277,6 +282,7 @@ impl<'a> Ledger<'a> {
                 report.check(entry.dec == Some(Decision::Deny), CLOSURE, "a denied request must say so");
             }
             Kind::RequestCancel | Kind::RequestExpire => self.request_end(entry, &mut report),
+            Kind::RequestEscalate => self.escalate(entry, &mut report),
             Kind::ReviewApprove | Kind::ReviewReject => self.review(at, entry, &mut report, counts),
             Kind::BreakglassOpen => self.breakglass_open(entry, &mut report),
             Kind::BreakglassReview => self.breakglass_review(at, entry, &mut report, counts),
@@ -340,7 +346,8 @@ impl<'a> Ledger<'a> {
             }
             (Kind::PersonSuspend, [bind]) => self.binds.contains(*bind),
             (Kind::PersonRestore, [suspend]) => self.suspensions.contains(*suspend),
-            (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
+            (Kind::RequestCancel | Kind::RequestExpire | Kind::RequestEscalate, [of]) => request(of),
+            (Kind::ReviewApprove, [of, open, escalation]) => request(of) && session(open) && self.is_escalation(*escalation),
             (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
             (Kind::GrantIssue, [of, take]) if self.standing.is_use(*take) => request(of),
@@ -358,6 +365,7 @@ impl<'a> Ledger<'a> {
                 | Kind::RequestDeny
                 | Kind::RequestCancel
                 | Kind::RequestExpire
+                | Kind::RequestEscalate
                 | Kind::ReviewApprove
                 | Kind::ReviewReject
                 | Kind::BreakglassOpen

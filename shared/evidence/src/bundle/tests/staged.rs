@@ -140,3 +140,89 @@ fn only_the_requester_s_manager_approves_what_is_the_manager_s_or_both_verifiers
         ],
     );
 }
+
+#[test]
+fn a_request_is_escalated_in_its_time_to_those_who_were_signed_or_both_verifiers_refuse() {
+    // How long it waits, of which group whoever stands in for security is, and whether their verdict says by what.
+    let stood_in = |waits_ms: i64, group: &'static str, says: bool| -> Twist {
+        Box::new(move |log, ada, _| {
+            let (owner, deputy) = (log.sign_in_of("olga", 21, &["owners"]), log.sign_in_of("dee", 25, &[group]));
+            let (request, document) = log.request_escalating(ada, &[("owners", 1), ("security", 1)], 60, &["deputies"]);
+            let first = log.review(&owner, request, &document, "approve");
+            log.t += waits_ms;
+            let escalation = log.escalate(request);
+            let second = match says {
+                true => log.approve_escalated(&deputy, request, &document, escalation),
+                false => log.review(&deputy, request, &document, "approve"),
+            };
+            log.grant(ada, request, &document, &[first, second]);
+        })
+    };
+    let escalated = |change: fn(&mut Log, &Actor, u64, &str)| -> Twist {
+        Box::new(move |log, ada, bob| {
+            let (request, document) = log.request_escalating(ada, &[("data", 1)], 60, &["deputies"]);
+            log.t += 60_000;
+            change(log, bob, request, &document);
+            log.escalate(request);
+        })
+    };
+    judged_alike(
+        "escalated",
+        vec![
+            ("as signed", &[], stood_in(60_000, "deputies", true)),
+            ("somebody of security after all", &[], stood_in(60_000, "security", false)),
+            ("before its time", &["terms"], stood_in(50_000, "deputies", true)),
+            ("to somebody else", &["people"], stood_in(60_000, "others", true)),
+            ("by a verdict that does not say so", &["people"], stood_in(60_000, "deputies", false)),
+            ("while it waits", &[], escalated(|_, _, _, _| ())),
+            ("twice", &["closure"], escalated(|log, _, request, _| drop(log.escalate(request)))),
+            (
+                "after its end",
+                &["closure"],
+                escalated(|log, bob, request, document| drop(log.review(bob, request, document, "reject"))),
+            ),
+            (
+                "what goes to nobody",
+                &["terms"],
+                Box::new(|log, ada, _| {
+                    let (request, _) = log.request(ada, 1);
+                    log.escalate(request);
+                }),
+            ),
+            (
+                "by the escalation of another request",
+                &["closure", "people"],
+                Box::new(|log, ada, _| {
+                    let deputy = log.sign_in_of("dee", 25, &["deputies"]);
+                    let (one, _) = log.request_escalating(ada, &[("owners", 1)], 60, &["deputies"]);
+                    let (other, document) = log.request_escalating(ada, &[("owners", 1)], 60, &["deputies"]);
+                    log.t += 60_000;
+                    let escalation = log.escalate(one);
+                    let vote = log.approve_escalated(&deputy, other, &document, escalation);
+                    log.grant(ada, other, &document, &[vote]);
+                }),
+            ),
+            (
+                "to groups that nobody signed",
+                &["signatures"],
+                Box::new(|log, ada, _| {
+                    log.request_with(ada, 1, |document, out| {
+                        document["escalation"] = json!({"after_s": 60, "groups": ["deputies"]});
+                        out["escalation"] = json!({"after_s": 60, "groups": ["everybody"]});
+                    });
+                }),
+            ),
+            (
+                "to nobody in particular",
+                &["signatures", "terms"],
+                Box::new(|log, ada, _| {
+                    log.request_with(ada, 1, |document, out| {
+                        for at in [document, out] {
+                            at["escalation"] = json!({"after_s": 60, "groups": []});
+                        }
+                    });
+                }),
+            ),
+        ],
+    );
+}

@@ -245,7 +245,7 @@ async fn without_a_manager_nobody_is_asked_and_the_plan_says_why() {
     }
 }
 
-/// A broker where owners and then security approve, and after two hours the deputies in either's place.
+/// A broker where owners and then security approve, and after ten minutes the deputies in either's place.
 async fn escalating() -> World {
     let deputies = r#"@id("deputies-review") permit(principal in Group::"deputies", action == Action::"review", resource);"#;
     let mut setup = Setup {
@@ -255,7 +255,7 @@ async fn escalating() -> World {
     let customers = setup.settings.catalog.datasets.get_mut("customers").unwrap();
     customers.stages = vec![rule("data-owners", 1), rule("security", 1)];
     customers.escalation = Some(Escalation {
-        after_s: 1800,
+        after_s: 600,
         groups: vec!["deputies".into()],
     });
     World::with(setup).await
@@ -273,7 +273,7 @@ async fn what_nobody_decides_goes_to_others_who_count_in_the_stage_whose_turn_it
     let request = dana.ask(&world, "customers").await;
     let decided = dana.ask(&world, "customers").await;
     rey.review(&world, &decided, Verdict::Reject).await.unwrap();
-    world.advance_ms(1_799_000);
+    world.advance_ms(599_000);
     let early = one.review(&world, &request, Verdict::Approve).await.unwrap_err();
     assert_eq!(early.code, Code::ReviewRefused);
 
@@ -306,7 +306,7 @@ async fn who_stood_in_must_be_of_the_group_still_when_it_is_used() {
     let ida = world.sign_in("ida", &["deputies"]).await;
     let request = dana.ask(&world, "customers").await;
     rey.review(&world, &request, Verdict::Approve).await.unwrap();
-    world.advance_ms(1_800_000);
+    world.advance_ms(600_000);
     world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
     ida.review(&world, &request, Verdict::Approve).await.unwrap();
     world.sign_in("ida", &["data-owners"]).await;
@@ -321,7 +321,7 @@ async fn an_escalation_is_part_of_what_is_signed_and_only_of_what_all_datasets_a
     let plan = dana.plan(&world, slice("customers")).await.unwrap();
     let document: RequestDocument = serde_json::from_str(plan.document.as_ref().unwrap()).unwrap();
     assert_eq!(document.escalation, plan.escalation);
-    assert_eq!(plan.escalation.map(|to| to.after_s), Some(1800));
+    assert_eq!(plan.escalation.map(|to| to.after_s), Some(600));
     let (rey, sid) = (
         world.sign_in("rey", &["data-owners"]).await,
         world.sign_in("sid", &["security"]).await,

@@ -868,6 +868,12 @@ def escalation_of(v):
     return (v["after_s"], v["groups"]) if good and v["groups"] and all(isinstance(g, str) for g in v["groups"]) else None
 
 
+def window_of(v):
+    """The time in which a request may be fetched."""
+    good = isinstance(v, dict) and is_nat(v.get("from_ms")) and is_nat(v.get("until_ms")) and v["from_ms"] < v["until_ms"]
+    return (v["from_ms"], v["until_ms"]) if good else None
+
+
 def told(stages):
     """Signed stages as they are recorded: without the manager's name."""
     return stages and [(groups, None if manager is None else True, quorum) for groups, manager, quorum in stages]
@@ -1032,6 +1038,7 @@ class Ledger:
             if r.stages and r.stages != told(r.stages): r.stages = None
             check("stages" not in out or r.stages, "stages"); r.t, r.escalated, r.escalation = e.t, False, escalation_of(out.get("escalation"))
             check("escalation" not in out or r.escalation, "escalation")
+            r.window = window_of(out.get("window")); check("window" not in out or r.window, "window")
             check("standing" not in out or r.terms and not r.use, "terms of a standing grant")
             if ("standing" in out or r.use) and "what" in e.shown: r.doc = unverified(e)
             if "what" in e.shown and s.who:
@@ -1071,6 +1078,7 @@ class Ledger:
             for o in [r] + votes + [use] * bool(use): rests_on(o)
             check(not use or use.r is r, "a standing grant taken for another request")
             check(bool(use) or not r.use, "a use of a standing grant that was not taken")
+            check(not r.window or end is None or end <= r.window[1], "it outlasts its window")
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
             check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
@@ -1099,6 +1107,7 @@ class Ledger:
         elif e.k == "fetch.intent":
             under(1); g, m = self.G[e.refs[0]], columns("mask", "column"); rests_on(g)
             check((g.taken or e.refs[0] < self.first) and not g.ended and h.get("act") == g.act and h.get("ds") == g.r.ds, "intent")
+            check(not g.r.window or g.r.window[0] <= e.t <= g.r.window[1], "outside its window")
             a = g.above
             if a: check(not a.ended and (a.end is None or e.t <= a.end) and (not a.terms or a.rows < a.terms[0] and a.bytes < a.terms[1]), "its standing grant")
             if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
@@ -1142,8 +1151,9 @@ class Ledger:
             need("stages" not in d or signed and all(manager is not True for _, manager, _ in signed), "stages")
             need("out" not in e.shown or recorded == told(signed) and ("stages" in (e.body.get("out") or {})) == ("stages" in d), "stages")
             need(("escalation" not in d or escalation_of(d["escalation"])) and ("out" not in e.shown or e.same("out", "escalation", d)), "escalation")
+            need(("window" not in d or window_of(d["window"])) and ("out" not in e.shown or e.same("out", "window", d)), "window")
             need("standing" not in d or terms_of(d["standing"]), "standing"); used = names(d)
-            need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d)), "under")
+            need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d or "window" in d)), "under")
             need("out" not in e.shown or e.same("out", "standing", d) and e.get("out", "under") == (used and used[0]), "standing or under")
             need("obj" not in e.shown or all(e.same("obj", k, d) for k in ("columns", "connections", "datasets")), "obj")
             need("why" not in e.shown or all(e.same("why", k, d) for k in ("reason", "ticket")), "why")
@@ -1385,6 +1395,7 @@ def receipt(text, data, trust, unknown):
     used |= {intent.i, grant.i, request.i}; asker, taker = holder(request, 0), holder(intent, 1)
     signed = Ledger.request(request, asker); need(signed and asker.person == taker.person, "the requester")
     need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
+    window = window_of(unverified(request).get("window")); need(not window or window[0] <= intent.t <= window[1], "read outside its window")
     def approvals(grant, request, signed, asker):
         people, d = [], unverified(request)
         votes = [at(grant, n, "review.approve") for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]

@@ -43,6 +43,16 @@ pub(crate) fn check_planned<'a>(
         asked.standing.is_some() == document.standing.is_some(),
         "word about a standing grant",
     )?;
+    same(
+        match (&asked.window, &document.window) {
+            (Some(asked), Some(window)) => {
+                let end_ms = asked.duration_s.map(|duration_s| asked.from_ms + i64::from(duration_s) * 1000);
+                window.from_ms == asked.from_ms && end_ms.is_none_or(|end_ms| end_ms == window.until_ms)
+            }
+            (asked, window) => asked.is_none() && window.is_none(),
+        },
+        "window of time",
+    )?;
     // A use of a standing grant is signed as one only where the broker says so openly, and never in place of what was asked for.
     let told = answer.standing.as_ref().map(|standing| &standing.request);
     let used = document.under.as_ref().map(|under| &under.request);
@@ -171,6 +181,7 @@ mod tests {
             ticket: Some("T-1".into()),
             break_glass: false,
             standing: None,
+            window: None,
         }
     }
 
@@ -189,6 +200,7 @@ mod tests {
             break_glass: false,
             standing: None,
             under: None,
+            window: None,
             policy: "00".into(),
             budget: Budget {
                 rows: 1,

@@ -60,6 +60,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &BreakGlassArgs) -> Result<()> {
         force: args.force,
         break_glass: true,
         standing: StandingArgs::default(),
+        window: WindowArgs::default(),
     };
     fetch::run(cx, &fetch)
 }

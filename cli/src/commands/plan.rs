@@ -34,6 +34,8 @@ pub(crate) struct PlanArgs {
     break_glass: bool,
     #[command(flatten)]
     standing: StandingArgs,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Also say what would run where.
     #[arg(long)]
     verbose: bool,
@@ -47,6 +49,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
         ticket: args.ticket.clone(),
         break_glass: args.break_glass,
         standing: args.standing.asked()?,
+        window: args.window.asked(figures::now_ms())?,
     };
     cx.with_session(async |session| {
         let answer: PlanAnswer = session
@@ -110,8 +113,12 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
     if let Some(standing) = &answer.standing {
         facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
     }
-    if let Some(terms) = standing_terms(answer) {
+    let document = answer.document.as_deref().and_then(|text| serde_json::from_str::<RequestDocument>(text).ok());
+    if let Some(terms) = document.as_ref().and_then(|document| document.standing) {
         facts.add("asks for", format!("a standing grant: {}", query::terms(&terms)));
+    }
+    if let Some(window) = document.and_then(|document| document.window) {
+        facts.add("to be fetched", query::window(&window));
     }
     facts.add(
         "rows",
@@ -137,12 +144,6 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
         }
     }
     out
-}
-
-/// The terms of the standing grant that the document asks for.
-fn standing_terms(answer: &PlanAnswer) -> Option<StandingTerms> {
-    let document: RequestDocument = serde_json::from_str(answer.document.as_deref()?).ok()?;
-    document.standing
 }
 
 #[cfg(test)]

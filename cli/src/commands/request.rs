@@ -111,6 +111,9 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
             facts.add("", query::left(left, now_ms));
         }
     }
+    if let Some(window) = &document.window {
+        facts.add("when", format!("to be fetched {}", query::window(window)));
+    }
     if let Some(under) = &document.under {
         facts.add("under", format!("standing grant {}", under.request));
     }

@@ -133,6 +133,26 @@ fn texts(list: Raw<'_>) -> Option<Vec<String>> {
     list.items()?.map(|text| Some(text.as_str()?.into_owned())).collect()
 }
 
+/// The time in which a request may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    from_ms: u64,
+    pub(crate) until_ms: u64,
+}
+
+impl Window {
+    /// Reads it from a document, or from what is recorded of one.
+    pub(crate) fn of(window: Raw<'_>) -> Option<Self> {
+        let (from_ms, until_ms) = (window.get("from_ms")?.as_u64()?, window.get("until_ms")?.as_u64()?);
+        (from_ms < until_ms).then_some(Self { from_ms, until_ms })
+    }
+
+    /// Whether it is in it at this time.
+    pub(crate) fn holds(self, t: i64) -> bool {
+        (self.from_ms..=self.until_ms).contains(&t.cast_unsigned())
+    }
+}
+
 /// Who gave an approval, as far as their session shows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Giver<'g> {
@@ -319,6 +339,13 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.member(Group::Out, "escalation") != escalation {
             return Err("to whom it is escalated is on record otherwise than in the signed request");
         }
+        let window = document.get("window");
+        if window.is_some_and(|window| Window::of(window).is_none()) {
+            return Err("a signed request does not say when it may be fetched");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "window") != window {
+            return Err("when it may be fetched is on record otherwise than in the signed request");
+        }
         let terms = document.get("standing");
         if terms.is_some_and(|terms| StandingTerms::of(terms).is_none()) {
             return Err("a signed request does not say on what terms it asks for a standing grant");
@@ -334,8 +361,8 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.text(Group::Out, "under").as_deref() != used.as_deref() {
             return Err("the standing grant that is used is on record otherwise than in the signed request");
         }
-        if used.is_some() && (terms.is_some() || emergency.is_some()) {
-            return Err("a use of a standing grant is neither an emergency nor another standing grant");
+        if used.is_some() && (terms.is_some() || emergency.is_some() || window.is_some()) {
+            return Err("a use of a standing grant is neither an emergency nor another standing grant, and at once");
         }
         let differs = |group, name: &&str| entry.shows(group) && entry.member(group, name) != document.get(name);
         if ["columns", "connections", "datasets"].iter().any(|name| differs(Group::Obj, name)) {
@@ -362,6 +389,11 @@ impl SignedRequest {
     /// Who else may review it, and after how long.
     pub(crate) fn escalation(&self) -> Option<Escalation> {
         Raw::known(&self.document).get("escalation").and_then(Escalation::of)
+    }
+
+    /// When it may be fetched, where not at once.
+    pub(crate) fn window(&self) -> Option<Window> {
+        Raw::known(&self.document).get("window").and_then(Window::of)
     }
 
     /// What was approved for each column.

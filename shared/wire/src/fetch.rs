@@ -103,6 +103,32 @@ pub struct PlanRequest {
     /// For a standing grant instead of one delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<StandingRequest>,
+    /// For a delivery within a window of time, and not at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRequest>,
+}
+
+/// A window of time, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WindowRequest {
+    /// Its beginning, ms since 1970.
+    pub from_ms: i64,
+    /// Seconds it lasts; as long as a grant for the datasets can be used where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<u32>,
+}
+
+/// A window of time: a delivery begins neither before nor after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its beginning, ms since 1970.
+    pub from_ms: i64,
+    /// Its end, ms since 1970.
+    pub until_ms: i64,
 }
 
 /// Terms of a standing grant, as asked for.
@@ -156,6 +182,9 @@ pub struct RequestDocument {
     /// The standing grant under which this is one use; absent where somebody has yet to approve, or nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under: Option<Under>,
+    /// When it may be fetched; absent where that is as soon as it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// SHA-256 (hex) of the policy set it was decided under.
     pub policy: String,
     /// Limits of the delivery.
@@ -234,6 +263,10 @@ impl RequestDocument {
                 duration_s: terms.duration_s,
                 rows: Some(terms.rows),
                 bytes: Some(terms.bytes),
+            }),
+            window: self.window.map(|window| WindowRequest {
+                from_ms: window.from_ms,
+                duration_s: u32::try_from((window.until_ms - window.from_ms) / 1000).ok(),
             }),
         }
     }

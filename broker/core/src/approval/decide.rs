@@ -73,13 +73,16 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         standing::fits(grant, &create.document)?;
         return Ok(use_standing(state, grant, create, now_ms));
     }
+    if create.document.window.is_some_and(|window| now_ms >= window.until_ms) {
+        return Err(Error::new(Code::InvalidRequest, "The window of time is over.").hint("choose a later `--not-before`"));
+    }
     let quorum = create.document.quorum;
-    create.expires_ms = now_ms
-        + if quorum == 0 {
-            grant_ms(&create.document)
-        } else {
-            order.pending_ms
-        };
+    create.expires_ms = match (quorum, create.document.window) {
+        (0, _) => grant_ends(&create.document, now_ms),
+        // Nobody needs to decide what cannot be fetched any more.
+        (_, Some(window)) => (now_ms + order.pending_ms).min(window.until_ms),
+        (_, None) => now_ms + order.pending_ms,
+    };
     let grant = Event::GrantIssue {
         id: create.id.clone(),
         digest: create.digest.clone(),
@@ -99,7 +102,7 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
 
 /// A use of a standing grant: the request, what it takes, and a grant for one delivery that does not outlast the other.
 fn use_standing(state: &State, grant: &Request, mut create: RequestCreate, now_ms: i64) -> Vec<Event> {
-    create.expires_ms = (now_ms + grant_ms(&create.document)).min(grant.expires_ms);
+    create.expires_ms = grant_ends(&create.document, now_ms).min(grant.expires_ms);
     let (request, take) = (state.size, state.size + 1);
     let take_it = Event::GrantTake {
         id: grant.id.clone(),
@@ -194,7 +197,7 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
             digest: request.digest.clone(),
             actor: request.actor.clone(),
             refs,
-            expires_ms: now_ms + request.document.as_ref().map_or(0, |document| grant_ms(document)),
+            expires_ms: request.document.as_ref().map_or(now_ms, |document| grant_ends(document, now_ms)),
             standing: request.standing.is_some(),
         });
     }
@@ -340,9 +343,12 @@ pub(crate) fn wrong_state(request: &Request, what: &str) -> Error {
     .hint(hint)
 }
 
-/// How long a grant under this document can be used.
-fn grant_ms(document: &RequestDocument) -> i64 {
-    i64::from(document.grant_s) * 1000
+/// Until when a grant under this document that is given now can be used.
+fn grant_ends(document: &RequestDocument, now_ms: i64) -> i64 {
+    match document.window {
+        Some(window) => window.until_ms,
+        None => now_ms + i64::from(document.grant_s) * 1000,
+    }
 }
 
 fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {

@@ -391,6 +391,7 @@ impl Place {
                 Asks::Staged => STAGES.map(stage).into(),
                 _ => Vec::new(),
             },
+            window: None,
             escalation: (asks == Asks::Staged).then(|| Escalation {
                 after_s: u32::try_from(STEP_MS / 1000).unwrap(),
                 groups: vec!["owners".into()],

@@ -26,7 +26,7 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
     let state = &published.state;
     let theirs = state.people.get(plan.caller().actor()).map(|theirs| theirs.standing.clone());
     let theirs = theirs.filter(|theirs| !theirs.is_empty()).unwrap_or_default();
-    let one_delivery = plan.standing().is_none() && !plan.request().break_glass;
+    let one_delivery = plan.standing().is_none() && plan.request().window.is_none() && !plan.request().break_glass;
     // Where nobody has to approve, there is nothing that a grant could stand for.
     if theirs.is_empty() || !one_delivery || !judge(broker, cx, &plan).is_ok_and(|(rule, _)| rule.quorum > 0) {
         return (plan, None);
@@ -113,7 +113,7 @@ pub(crate) fn fits(grant: &Request, document: &RequestDocument) -> Result<(), Er
     let under = document.under.as_ref();
     let approved = grant.document.as_ref().ok_or_else(|| wrong_state(grant, "be used"))?;
     let same = under.is_some_and(|under| under.request == grant.id && under.digest == grant.digest);
-    let one_delivery = document.standing.is_none() && !document.break_glass;
+    let one_delivery = document.standing.is_none() && document.window.is_none() && !document.break_glass;
     if same && one_delivery && document.has_shape_of(approved) && has_rule_of(document, approved) {
         return Ok(());
     }

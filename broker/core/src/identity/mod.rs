@@ -124,6 +124,11 @@ impl Caller {
             .ok_or_else(|| Error::new(Code::Internal, "The session's key cannot be read."))
     }
 
+    /// When the session ends, ms since 1970.
+    pub(crate) fn expires_ms(&self) -> i64 {
+        self.session.open.expires_ms
+    }
+
     pub(crate) fn opened_ms(&self) -> i64 {
         self.session.opened_ms
     }

@@ -861,6 +861,7 @@ pub(crate) fn slice(dataset: &str) -> PlanRequest {
         ticket: None,
         break_glass: false,
         standing: None,
+        window: None,
     }
 }
 

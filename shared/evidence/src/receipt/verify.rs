@@ -257,6 +257,9 @@ impl Entries<'_> {
         if !grant.says(Group::What, "id", &request.id) || !grant.says(Group::What, "digest", &request.digest) {
             return Err(no("the grant is for another request"));
         }
+        if request.window().is_some_and(|window| !window.holds(intent.t)) {
+            return Err(no("the data was read outside the time that was asked for"));
+        }
         if !intent.says(Group::What, "request", &request.id) {
             return Err(no("the data was read for another request"));
         }

@@ -110,6 +110,8 @@ impl RequestCreate {
         put(&mut out, "stages", stages.map(|stages| stages.iter().map(recorded).collect::<Value>()));
         let escalation = self.document.escalation.as_ref();
         put(&mut out, "escalation", escalation.and_then(|told| serde_json::to_value(told).ok()));
+        let window = self.document.window.as_ref();
+        put(&mut out, "window", window.and_then(|window| serde_json::to_value(window).ok()));
         let standing = self.document.standing.as_ref();
         put(&mut out, "standing", standing.and_then(|terms| serde_json::to_value(terms).ok()));
         put(&mut out, "under", self.document.under.as_ref().map(|under| under.request.as_str()));

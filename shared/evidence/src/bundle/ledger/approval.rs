@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::stages::Said;
 use super::{Check, Grant, Ledger, Report, Request, Review, Signed, is_withheld, masks_of, reference, withheld};
 use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, Counts, PEOPLE, SIGNATURES, TERMS};
@@ -18,8 +17,7 @@ impl Ledger<'_> {
             "a request that stands must have been allowed",
         );
         report.check(entry.pol.is_some(), CLOSURE, "a request must name the policy it was decided under");
-        let session = self.session_of(entry, 0);
-        let (holder, said) = session.map_or((None, Said::default()), |session| (session.holder, session.said));
+        let holder = self.session_of(entry, 0).and_then(|session| session.holder);
         let mut signed = None;
         if let (true, Some(signer)) = (entry.shows(Group::What), self.holder(holder).cloned()) {
             counts.signatures += 1;
@@ -50,9 +48,7 @@ impl Ledger<'_> {
             entry.index,
             Request {
                 act,
-                t: entry.t,
                 holder,
-                said,
                 dataset,
                 quorum,
                 masks: masks.map(|masks| masks.hash),
@@ -60,7 +56,6 @@ impl Ledger<'_> {
                 emergency: emergency.map(|value| value.is_some()),
                 opened: false,
                 ended: false,
-                escalated: false,
                 granted: false,
                 withheld: is_withheld(entry, report),
             },
@@ -84,8 +79,7 @@ impl Ledger<'_> {
         let decided = if approves { Decision::Allow } else { Decision::Deny };
         report.check(entry.dec == Some(decided), CLOSURE, "its verdict and its decision differ");
         let act = self.names.number(entry.act.unwrap_or_default());
-        let session = self.session_of(entry, 1);
-        let (holder, said) = session.map_or((None, Said::default()), |session| (session.holder, session.said));
+        let holder = self.session_of(entry, 1).and_then(|session| session.holder);
         let escalated = self.by_escalation(entry, report);
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld, report);
@@ -105,7 +99,7 @@ impl Ledger<'_> {
                 request: of,
                 act,
                 holder,
-                said,
+                open: reference(entry, 1),
                 escalated,
                 approves,
                 withheld: is_withheld(entry, report),
@@ -185,6 +179,9 @@ impl Ledger<'_> {
             let same = entry.says(Group::What, "id", self.texts.get(signed.id))
                 && entry.says(Group::What, "digest", self.texts.get(signed.digest));
             report.check(same, SIGNATURES, "it is for another request than the one signed");
+        }
+        if let (Some(window), Some(expires_ms)) = (self.stages.window(of), entry.number(Group::Out, "expires_ms")) {
+            report.check(expires_ms <= window.until_ms, TERMS, "it outlasts the time in which it may be used");
         }
         let grant = Grant {
             request: of,

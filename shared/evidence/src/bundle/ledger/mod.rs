@@ -43,11 +43,8 @@ struct Session {
 
 struct Request {
     act: u32,
-    /// When it was made.
-    t: i64,
     /// Of the session it was made under.
     holder: Option<u32>,
-    said: Said,
     dataset: Option<u32>,
     quorum: Option<u64>,
     /// Hash of the masks approved.
@@ -59,7 +56,6 @@ struct Request {
     opened: bool,
     /// Rejected, cancelled or expired.
     ended: bool,
-    escalated: bool,
     granted: bool,
     withheld: bool,
 }
@@ -82,8 +78,8 @@ struct Review {
     request: u64,
     act: u32,
     holder: Option<u32>,
-    /// Of the session it was given under.
-    said: Said,
+    /// Index of the session it was given under.
+    open: u64,
     /// It counts for whoever it was escalated to.
     escalated: bool,
     approves: bool,
@@ -347,7 +343,7 @@ impl<'a> Ledger<'a> {
             (Kind::PersonSuspend, [bind]) => self.binds.contains(*bind),
             (Kind::PersonRestore, [suspend]) => self.suspensions.contains(*suspend),
             (Kind::RequestCancel | Kind::RequestExpire | Kind::RequestEscalate, [of]) => request(of),
-            (Kind::ReviewApprove, [of, open, escalation]) => request(of) && session(open) && self.is_escalation(*escalation),
+            (Kind::ReviewApprove, [of, open, escalation]) => request(of) && session(open) && self.stages.is_escalation(*escalation),
             (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
             (Kind::GrantIssue, [of, take]) if self.standing.is_use(*take) => request(of),

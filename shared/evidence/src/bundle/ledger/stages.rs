@@ -1,28 +1,38 @@
-//! Reviews in stages: so many people of these groups, then so many of those, or the requester's manager.
+//! Reviews in stages: so many people of these groups, then so many of those, or the requester's manager; what is escalated to others;
+//! and what may be fetched within a window of time only.
+//!
+//! Few requests say anything of this, so what is remembered of them stands apart from what is remembered of every request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Ledger, Report, Review, is_withheld, reference, withheld};
 use crate::body::Group;
 use crate::bundle::verdict::{CLOSURE, TERMS};
 use crate::disclosed::Disclosed;
 use crate::scan::Raw;
-use crate::signed::{Escalation, Giver, Managed, Manager, Stage, fills, stages};
+use crate::signed::{Escalation, Giver, Managed, Manager, Stage, Window, fills, stages};
 
-/// The stages of requests that have any, by index, and what sessions say of people, of which there is little.
+/// What requests say of who reviews them and when, by index, and what sessions say of people, of which there is little.
 #[derive(Default)]
 pub(super) struct Stages {
-    of_requests: HashMap<u64, Asked>,
+    asked: HashMap<u64, Asked>,
+    /// Requests that were escalated.
+    escalated: HashSet<u64>,
+    /// By index of `request.escalate`.
     escalations: HashMap<u64, Escalated>,
     values: Vec<Box<str>>,
     numbers: HashMap<Box<str>, u32>,
 }
 
-/// What a request says of who reviews it.
-#[derive(PartialEq, Eq)]
+/// What a request says of who reviews it, and when it may be fetched.
 struct Asked {
+    /// When it was made.
+    t: i64,
+    /// Index of the requester's `session.open`.
+    open: u64,
     stages: Vec<Stage>,
     escalation: Option<Escalation>,
+    window: Option<Window>,
 }
 
 /// A `request.escalate`.
@@ -64,52 +74,65 @@ impl Stages {
         Some(Raw::known(self.values.get(number? as usize)?))
     }
 
-    /// Whether two requests are reviewed in the same stages.
+    /// Whether two requests are reviewed by the same rule.
     pub(super) fn same(&self, one: u64, other: u64) -> bool {
-        self.of_requests.get(&one) == self.of_requests.get(&other)
+        let rule = |of| self.asked.get(&of).map(|asked| (asked.stages.as_slice(), asked.escalation.as_ref()));
+        rule(one).unwrap_or_default() == rule(other).unwrap_or_default()
+    }
+
+    /// When a request may be fetched, where it says so.
+    pub(super) fn window(&self, request: u64) -> Option<Window> {
+        self.asked.get(&request)?.window
+    }
+
+    /// Whether this is the index of a `request.escalate`.
+    pub(super) fn is_escalation(&self, index: u64) -> bool {
+        self.escalations.contains_key(&index)
     }
 }
 
 impl Ledger<'_> {
-    /// Remembers the stages of a request, if it has any.
+    /// Remembers what a request says of its review and its time, if it says anything.
     pub(super) fn asks_stages(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
-        let (listed, told) = (entry.member(Group::Out, "stages"), entry.member(Group::Out, "escalation"));
-        if listed.is_none() && told.is_none() {
+        let [staged, escalated, windowed] = ["stages", "escalation", "window"].map(|name| entry.member(Group::Out, name));
+        if staged.or(escalated).or(windowed).is_none() {
             return;
         }
         let quorum = entry.number(Group::Out, "quorum");
-        let read = listed.and_then(|listed| stages(listed, quorum?));
+        let read = staged.and_then(|staged| stages(staged, quorum?));
         let read = read.filter(|read| !read.iter().any(|stage| matches!(stage.manager, Some(Manager::Named(_)))));
-        report.check(
-            read.is_some() == listed.is_some(),
-            TERMS,
-            "its stages do not add up to its quorum",
-        );
-        let escalation = told.and_then(Escalation::of);
-        report.check(
-            escalation.is_some() == told.is_some(),
-            TERMS,
-            "it does not say to whom it is escalated, and when",
-        );
+        let (escalation, window) = (escalated.and_then(Escalation::of), windowed.and_then(Window::of));
+        for (fits, what) in [
+            (read.is_some() == staged.is_some(), "its stages do not add up to its quorum"),
+            (
+                escalation.is_some() == escalated.is_some(),
+                "it does not say to whom it is escalated, and when",
+            ),
+            (window.is_some() == windowed.is_some(), "it does not say when it may be fetched"),
+        ] {
+            report.check(fits, TERMS, what);
+        }
         let asked = Asked {
+            t: entry.t,
+            open: reference(entry, 0),
             stages: read.unwrap_or_default(),
             escalation,
+            window,
         };
-        self.stages.of_requests.insert(entry.index, asked);
+        self.stages.asked.insert(entry.index, asked);
     }
 
     /// A request has waited so long that others may review it.
     pub(super) fn escalate(&mut self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         let of = reference(entry, 0);
-        let Some(request) = self.requests.get_mut(of) else { return };
+        let Some(request) = self.requests.get(of) else { return };
         withheld(entry, request.withheld, report);
         report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
-        report.check(!request.escalated, CLOSURE, "the request had been escalated before");
-        request.escalated = true;
+        report.check(self.stages.escalated.insert(of), CLOSURE, "the request had been escalated before");
         // What is shown of a request shows whether it goes to anybody.
         if request.quorum.is_some() {
-            let escalation = self.stages.of_requests.get(&of).and_then(|asked| asked.escalation.as_ref());
-            let due = escalation.map(|escalation| request.t + escalation.after_s.cast_signed() * 1000);
+            let asked = self.stages.asked.get(&of);
+            let due = asked.and_then(|asked| Some(asked.t + asked.escalation.as_ref()?.after_s.cast_signed() * 1000));
             report.check(due.is_some_and(|due| entry.t >= due), TERMS, "it goes to nobody, or not yet");
         }
         let escalated = Escalated {
@@ -119,12 +142,7 @@ impl Ledger<'_> {
         self.stages.escalations.insert(entry.index, escalated);
     }
 
-    /// Whether this is the index of a `request.escalate`.
-    pub(super) fn is_escalation(&self, index: u64) -> bool {
-        self.stages.escalations.contains_key(&index)
-    }
-
-    /// A verdict that counts by escalation alone points to the one of its request.
+    /// Whether a verdict counts by escalation alone: it points to that of its request.
     pub(super) fn by_escalation(&self, entry: &Disclosed<'_>, report: &mut Report<'_>) -> bool {
         let Some(escalated) = entry.refs.get(2).and_then(|index| self.stages.escalations.get(index)) else {
             return false;
@@ -137,24 +155,27 @@ impl Ledger<'_> {
 
     /// Whether these approvals, by index, fill the stages of the request.
     pub(super) fn filled(&self, request: u64, approvals: &[u64]) -> bool {
-        let Some(asked) = self.stages.of_requests.get(&request) else {
+        let Some(asked) = self.stages.asked.get(&request) else {
             return true;
         };
-        let asker = self.requests.get(request).and_then(|request| {
+        let asker = self.sessions.get(asked.open).and_then(|session| {
             Some(Managed {
-                issuer: &self.holder(request.holder)?.issuer,
-                manager: self.stages.value(request.said.manager),
+                issuer: &self.holder(session.holder)?.issuer,
+                manager: self.stages.value(session.said.manager),
             })
         });
-        let mut approvals: Vec<(u64, &Review)> = approvals.iter().filter_map(|index| Some((*index, self.reviews.get(*index)?))).collect();
+        let mut approvals: Vec<(u64, &Review)> = approvals
+            .iter()
+            .filter_map(|index| Some((*index, self.reviews.get(*index)?)))
+            .collect();
         approvals.sort_unstable_by_key(|(index, _)| *index);
         let givers = approvals.into_iter().map(|(_, review)| {
-            let holder = self.holder(review.holder)?;
+            let (holder, session) = (self.holder(review.holder)?, self.sessions.get(review.open)?);
             Some(Giver {
                 issuer: &holder.issuer,
                 subject: &holder.subject,
-                email: self.stages.value(review.said.email),
-                groups: self.stages.value(review.said.groups),
+                email: self.stages.value(session.said.email),
+                groups: self.stages.value(session.said.groups),
                 escalated: review.escalated,
             })
         });

@@ -17,6 +17,7 @@ mod stages;
 mod standing;
 mod upheld;
 mod watching;
+mod windows;
 mod workloads;
 
 use std::sync::atomic::Ordering;

@@ -39,7 +39,7 @@ async fn world() -> World {
 }
 
 /// The receipt of a delivery, and what an auditor exports at every level that tells of people, are true.
-async fn both_are_true(world: &World, asker: &Someone, request: &RequestView, bytes: &[u8]) {
+pub(super) async fn both_are_true(world: &World, asker: &Someone, request: &RequestView, bytes: &[u8]) {
     let caller = asker.caller(world).await.unwrap();
     let text = crate::audit::receipt(&world.broker, &cx(), &caller, &request.id, 0).await.unwrap();
     let receipt = chunk_evidence::receipt::Receipt::parse(&text).unwrap();

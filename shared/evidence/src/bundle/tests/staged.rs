@@ -226,3 +226,50 @@ fn a_request_is_escalated_in_its_time_to_those_who_were_signed_or_both_verifiers
         ],
     );
 }
+
+#[test]
+fn data_is_read_within_the_window_that_was_signed_or_both_verifiers_refuse() {
+    // When it is read, and how long the grant lasts, both in ms from the beginning of a window of ten seconds that is a minute away.
+    let read = |after_ms: i64, until_ms: i64| -> Twist {
+        Box::new(move |log, ada, bob| {
+            let from = log.t + 60_000;
+            let (request, document) = log.request_with(ada, 1, |document, out| {
+                for at in [document, out] {
+                    at["window"] = json!({"from_ms": from, "until_ms": from + 10_000});
+                }
+            });
+            let vote = log.review(bob, request, &document, "approve");
+            let ms = from + until_ms - log.t;
+            let grant = log.grant_until(ada, request, &document, &[vote], ms);
+            log.take(ada, grant, request);
+            log.t = from + after_ms - 1000;
+            let intent = log.intent(ada, grant, request, "redact");
+            log.outcome(intent, "done");
+        })
+    };
+    let recorded = |window: serde_json::Value, signed: serde_json::Value| -> Twist {
+        Box::new(move |log, ada, _| {
+            log.request_with(ada, 1, |document, out| {
+                document["window"] = signed;
+                out["window"] = window;
+            });
+        })
+    };
+    let good = || json!({"from_ms": 1000, "until_ms": 2000});
+    judged_alike(
+        "window",
+        vec![
+            ("at its beginning", &[], read(0, 10_000)),
+            ("at its end", &[], read(10_000, 10_000)),
+            ("before it", &["terms"], read(-1, 10_000)),
+            ("after it", &["terms"], read(10_001, 10_000)),
+            ("under a grant that outlasts it", &["terms"], read(0, 10_001)),
+            ("of which nothing was signed", &["signatures"], recorded(json!({"from_ms": 1000, "until_ms": 3000}), good())),
+            (
+                "that ends before it begins",
+                &["signatures", "terms"],
+                recorded(json!({"from_ms": 2, "until_ms": 1}), json!({"from_ms": 2, "until_ms": 1})),
+            ),
+        ],
+    );
+}

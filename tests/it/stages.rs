@@ -84,7 +84,9 @@ fn whoever_may_review_says_no_at_any_time() {
 #[test]
 fn what_nobody_decides_goes_to_others_who_are_told_and_may_then() {
     let mut setup = setup();
-    setup.datasets[0].settings.push_str("\nescalate_after = \"1m\"\nescalate_to = [\"auditors\"]");
+    setup.datasets[0]
+        .settings
+        .push_str("\nescalate_after = \"1m\"\nescalate_to = [\"auditors\"]");
     let setup = setup.policy(
         r#"@id("auditors-stand-in") permit (principal in Group::"auditors", action in [Action::"describe", Action::"review"], resource);"#,
     );

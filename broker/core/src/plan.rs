@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use chunk_evidence::encode::sha256_hex;
 use chunk_wire::catalog::ColumnView;
-use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under, Window, WindowRequest};
+use chunk_wire::fetch::{
+    Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under, Window, WindowRequest,
+};
 use chunk_wire::problem::Code;
 
 use crate::authorize::{self, Asking};

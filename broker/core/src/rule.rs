@@ -41,7 +41,9 @@ impl Rule {
     pub(crate) fn of<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, person: &Person, manager: Option<&str>) -> Result<Self, String> {
         let datasets: Vec<&Dataset> = datasets.into_iter().collect();
         let escalation = datasets.first().and_then(|first| first.escalation.as_ref());
-        let escalation = escalation.filter(|one| datasets.iter().all(|dataset| dataset.escalation.as_ref() == Some(*one))).cloned();
+        let escalation = escalation
+            .filter(|one| datasets.iter().all(|dataset| dataset.escalation.as_ref() == Some(*one)))
+            .cloned();
         let (quorum, rules) = together(datasets);
         let stages = rules.into_iter().map(|rule| resolved(rule, person, manager));
         Ok(Self {

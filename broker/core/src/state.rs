@@ -359,7 +359,8 @@ impl State {
         self.under.insert((session.index, index));
         self.pending.insert(index, create.id.clone());
         self.waiting.insert((request.expires_ms, create.id.clone()));
-        self.escalating.extend(request.escalates_ms().map(|due_ms| (due_ms, create.id.clone())));
+        self.escalating
+            .extend(request.escalates_ms().map(|due_ms| (due_ms, create.id.clone())));
         let theirs = self.people.entry(create.actor.clone()).or_default();
         theirs.requests.insert(index);
         theirs.pending += 1;

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 
 use crate::args::words;
 use crate::commands::fetch::{self, FetchArgs};
-use crate::commands::query::{FormatArg, SliceArgs, StandingArgs};
+use crate::commands::query::{FormatArg, SliceArgs, StandingArgs, WindowArgs};
 use crate::context::Context;
 use crate::error::Result;
 

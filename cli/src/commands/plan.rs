@@ -1,9 +1,9 @@
 //! `chunkctl plan`: what would a fetch do? Nothing is released, nothing is asked of anybody.
 
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestDocument, StandingTerms};
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestDocument};
 use clap::{ArgGroup, Args};
 
-use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
+use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs, WindowArgs};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -113,7 +113,10 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
     if let Some(standing) = &answer.standing {
         facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
     }
-    let document = answer.document.as_deref().and_then(|text| serde_json::from_str::<RequestDocument>(text).ok());
+    let document = answer
+        .document
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<RequestDocument>(text).ok());
     if let Some(terms) = document.as_ref().and_then(|document| document.standing) {
         facts.add("asks for", format!("a standing grant: {}", query::terms(&terms)));
     }

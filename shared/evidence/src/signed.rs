@@ -123,7 +123,10 @@ pub(crate) struct Escalation {
 impl Escalation {
     /// Reads it from a document, or from what is recorded of one.
     pub(crate) fn of(escalation: Raw<'_>) -> Option<Self> {
-        let after_s = escalation.get("after_s")?.as_u64().filter(|after_s| *after_s <= u64::from(u32::MAX))?;
+        let after_s = escalation
+            .get("after_s")?
+            .as_u64()
+            .filter(|after_s| *after_s <= u64::from(u32::MAX))?;
         let groups = texts(escalation.get("groups")?)?;
         (!groups.is_empty()).then_some(Self { after_s, groups })
     }
@@ -185,7 +188,9 @@ impl Giver<'_> {
     }
 
     fn manages(&self, of: Managed<'_>, signed: &Manager) -> bool {
-        let Some(manager) = of.manager.and_then(Raw::as_str) else { return false };
+        let Some(manager) = of.manager.and_then(Raw::as_str) else {
+            return false;
+        };
         let signed = match signed {
             Manager::Named(name) => *name == manager,
             Manager::Unnamed => true,
@@ -207,11 +212,7 @@ pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
             None => None,
         };
         let quorum = stage.get("quorum")?.as_u64().filter(|quorum| *quorum > 0)?;
-        Some(Stage {
-            groups,
-            manager,
-            quorum,
-        })
+        Some(Stage { groups, manager, quorum })
     };
     let stages: Vec<Stage> = stages.items()?.map(stage).collect::<Option<_>>()?;
     let sum = stages.iter().try_fold(0_u64, |sum, stage| sum.checked_add(stage.quorum));

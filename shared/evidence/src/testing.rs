@@ -327,7 +327,14 @@ impl Log {
 
     /// An approval that counts because the request was escalated.
     pub(crate) fn approve_escalated(&mut self, by_whom: &Actor, request: u64, document: &str, escalation: u64) -> u64 {
-        self.judge(by_whom, (Kind::ReviewApprove, request), request, document, "approve", Some(escalation))
+        self.judge(
+            by_whom,
+            (Kind::ReviewApprove, request),
+            request,
+            document,
+            "approve",
+            Some(escalation),
+        )
     }
 
     /// A use of what was approved as that request.

@@ -183,7 +183,10 @@ mod tests {
         };
         let mia = person("i", "u-7", Some("Mia@example.test"));
         assert!(manager("u-7").takes(&mia, "i") && manager("mia@EXAMPLE.test").takes(&mia, "i"));
-        assert!(!manager("u-7").takes(&mia, "another"), "the same name at another provider is somebody else");
+        assert!(
+            !manager("u-7").takes(&mia, "another"),
+            "the same name at another provider is somebody else"
+        );
         assert!(!manager("U-7").takes(&mia, "i"), "a subject is compared as it is spelt");
         assert!(!manager("mia@example.test").takes(&person("i", "u-7", None), "i"));
         assert!(!manager("").takes(&person("i", "u-8", None), "i"));

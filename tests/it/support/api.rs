@@ -334,7 +334,7 @@ impl Api {
                 ticket: None,
                 break_glass: false,
                 standing: None,
-            window: None,
+                window: None,
             },
         )
     }

@@ -165,7 +165,10 @@ impl Watch {
             Event::RequestEscalate { id, .. } => {
                 let at = self.of(id);
                 let request = &mut self.seen[at];
-                assert!(!request.ended && !request.granted && !request.escalated, "escalated twice, or when it is decided");
+                assert!(
+                    !request.ended && !request.granted && !request.escalated,
+                    "escalated twice, or when it is decided"
+                );
                 assert!(now_ms >= request.created_ms + STEP_MS, "escalated early");
                 request.escalated = true;
             }

@@ -39,7 +39,9 @@ impl<'r> Progress<'r> {
             counted: Vec::new(),
         };
         for review in &request.reviews {
-            let fits = progress.turn().is_none_or(|stage| counts_in(stage, request, &review.reviewer.person, review.escalated));
+            let fits = progress
+                .turn()
+                .is_none_or(|stage| counts_in(stage, request, &review.reviewer.person, review.escalated));
             if approves(review.verdict) && stands(review) && fits {
                 progress.counted.push(review);
             }

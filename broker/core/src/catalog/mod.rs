@@ -226,13 +226,7 @@ pub(crate) fn scan_error(error: ScanError) -> Error {
 
 fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
     let may = |action| asking.may(action, &dataset.resource());
-    let approvals = may(Action::Fetch).then(|| {
-        if may(Action::FetchUnapproved) {
-            0
-        } else {
-            rule::people(dataset)
-        }
-    });
+    let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { rule::people(dataset) });
     DatasetSummary {
         name: dataset.name.clone(),
         description: dataset.description.clone(),

@@ -177,7 +177,7 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
                 escalation: happened.escalation.as_deref(),
             };
             people::addresses(broker, audience, Some(turn), requester.as_ref()).await
-        },
+        }
         None => Vec::new(),
     };
     let waits = matches!(happened.occasion, Occasion::RequestPending | Occasion::RequestEscalated);

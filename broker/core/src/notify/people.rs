@@ -30,12 +30,7 @@ impl Turn<'_> {
 }
 
 /// The addresses, each once: those of configuration first.
-pub(super) async fn addresses(
-    broker: &Broker,
-    audience: &Audience,
-    request: Option<Turn<'_>>,
-    person: Option<&Person>,
-) -> Vec<String> {
+pub(super) async fn addresses(broker: &Broker, audience: &Audience, request: Option<Turn<'_>>, person: Option<&Person>) -> Vec<String> {
     let mut found = Addresses::default();
     for address in &audience.addresses {
         found.add(address);

@@ -601,7 +601,9 @@ async fn an_escalation_is_told_to_those_to_whom_it_goes() {
     world.sign_in("ida", &["deputies"]).await;
     let request = dana.ask(&world, "customers").await;
     world.advance_ms(600_000);
-    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    world
+        .until("the request to be escalated", |state| state.escalating.is_empty())
+        .await;
     caught_up(&world).await;
     let got = to_reviewers.take();
     let told: Vec<_> = got
@@ -615,6 +617,9 @@ async fn an_escalation_is_told_to_those_to_whom_it_goes() {
             ("request.escalated", "ida@example.test".to_owned(), "deputies".to_owned()),
         ]
     );
-    assert_eq!((got[1].request.as_ref(), got[1].expires_ms), (Some(&request.id), Some(request.expires_ms)));
+    assert_eq!(
+        (got[1].request.as_ref(), got[1].expires_ms),
+        (Some(&request.id), Some(request.expires_ms))
+    );
     world.broker.stop().await;
 }

@@ -81,7 +81,8 @@ pub(super) fn escalation(
     let after = after?;
     let after_s = duration_s(after.get_ref()).filter(|after_s| i64::from(*after_s) < pending_s);
     if after_s.is_none() {
-        let message = format!("`{path}.escalate_after` must be a time like \"30m\" or \"2h\", a minute at least and less than `pending_hours`");
+        let message =
+            format!("`{path}.escalate_after` must be a time like \"30m\" or \"2h\", a minute at least and less than `pending_hours`");
         check.faults.at(&after.span(), message);
     }
     Some(Escalation {

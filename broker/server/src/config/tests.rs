@@ -286,7 +286,16 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         let dir = folder(&reviewed(lines));
         std::fs::write(dir.path().join("lake/in"), "").unwrap();
         let dataset = read(dir.path()).unwrap().datasets.remove("d").unwrap();
-        let of = |stage: StageRule| (if stage.manager { vec!["(manager)".to_owned()] } else { stage.groups }, stage.quorum);
+        let of = |stage: StageRule| {
+            (
+                if stage.manager {
+                    vec!["(manager)".to_owned()]
+                } else {
+                    stage.groups
+                },
+                stage.quorum,
+            )
+        };
         (dataset.quorum, dataset.stages.into_iter().map(of).collect::<Vec<_>>())
     };
     let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -314,7 +323,10 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
             "`datasets.d.reviewers` is for datasets without stages",
         ),
         ("stages = [{ quorum = 2 }]", "`datasets.d.stages[0].reviewers` is missing"),
-        ("quorum = 2\nreviewers = { manager = true }", "`datasets.d.quorum` must be 1: nobody has more than one manager"),
+        (
+            "quorum = 2\nreviewers = { manager = true }",
+            "`datasets.d.quorum` must be 1: nobody has more than one manager",
+        ),
         (
             "reviewers = { manager = true, groups = [\"a\"] }",
             "`datasets.d.reviewers.groups` is for reviewers other than the requester's manager",
@@ -343,10 +355,22 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
     for (lines, expected) in [
         ("escalate_after = \"2h\"", "`datasets.d.escalate_to` is missing"),
         ("escalate_to = [\"ops\"]", "`datasets.d.escalate_after` is missing"),
-        ("escalate_after = \"2\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
-        ("escalate_after = \"0m\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
-        ("escalate_after = \"24h\"\nescalate_to = [\"ops\"]", "`datasets.d.escalate_after` must be a time like"),
-        ("escalate_after = \"2h\"\nescalate_to = []", "`datasets.d.escalate_to` must be names of groups"),
+        (
+            "escalate_after = \"2\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"0m\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"24h\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"2h\"\nescalate_to = []",
+            "`datasets.d.escalate_to` must be names of groups",
+        ),
     ] {
         let found = first(lines);
         assert!(found.contains(expected), "{lines}: {found}");

@@ -1,8 +1,8 @@
 //! Standard Webhooks: the body, in the shape that its specification recommends.
 
 use chunk_core::notify::{Notice, Who};
-use jiff::Timestamp;
 use chunk_wire::stages::Stage;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::words::Speaker;
@@ -17,7 +17,10 @@ pub(super) fn body(speaker: &Speaker, notice: &Notice) -> Value {
     put("datasets", Some(json!(notice.datasets)).filter(|_| notice.request.is_some()));
     put("quorum", notice.quorum.map(Value::from));
     put("stage", notice.stage.as_ref().map(stage));
-    put("escalated_to", Some(json!(notice.escalated_to)).filter(|_| !notice.escalated_to.is_empty()));
+    put(
+        "escalated_to",
+        Some(json!(notice.escalated_to)).filter(|_| !notice.escalated_to.is_empty()),
+    );
     put("decision", notice.decision.map(|decision| decision.as_str().into()));
     put("expires", notice.expires_ms.map(time));
     put("command", Some(Speaker::command(notice).into()));

@@ -75,7 +75,10 @@ impl Speaker {
         add("Datasets", Some(notice.datasets.join(", ")).filter(|datasets| !datasets.is_empty()));
         add("People who must approve", notice.quorum.map(|quorum| quorum.to_string()));
         add("Whose turn it is", notice.stage.as_ref().map(Stage::whose));
-        add("Escalated to", Some(notice.escalated_to.join(", ")).filter(|groups| !groups.is_empty()));
+        add(
+            "Escalated to",
+            Some(notice.escalated_to.join(", ")).filter(|groups| !groups.is_empty()),
+        );
         add(until(notice.occasion), notice.expires_ms.map(time));
         add("When", Some(time(notice.time_ms)));
         if let Some(details) = &notice.details {

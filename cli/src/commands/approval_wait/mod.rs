@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::auth::vault::Storage;
 use crate::client::events::{Backoff, Stream};
 use crate::client::session::Session;
+use crate::commands::query;
 use crate::error::{Exit, Failure, Result};
 use crate::output::Ui;
-use crate::commands::query;
 use crate::{document, figures, progress, text};
 
 /// The broker ends what has expired within a second or two, and tells; only after that it is asked.
@@ -110,9 +110,13 @@ pub(crate) async fn until_its_time(ui: &Ui, view: &RequestView, patience: Patien
     if view.state != RequestState::Approved {
         return Ok(());
     }
-    let Some(window) = document::check_shown(view)?.window else { return Ok(()) };
+    let Some(window) = document::check_shown(view)?.window else {
+        return Ok(());
+    };
     let now_ms = figures::now_ms();
-    let Ok(early) = u64::try_from(window.from_ms - now_ms) else { return Ok(()) };
+    let Ok(early) = u64::try_from(window.from_ms - now_ms) else {
+        return Ok(());
+    };
     if early == 0 {
         return Ok(());
     }
@@ -141,7 +145,9 @@ pub(crate) async fn until_its_time(ui: &Ui, view: &RequestView, patience: Patien
 /// Whether it was interrupted before this time came. A laptop that slept has a clock that jumped, so it looks at it now and then.
 async fn sleep_until(time_ms: i64) -> bool {
     loop {
-        let Ok(left) = u64::try_from(time_ms - figures::now_ms()) else { return false };
+        let Ok(left) = u64::try_from(time_ms - figures::now_ms()) else {
+            return false;
+        };
         if left == 0 {
             return false;
         }

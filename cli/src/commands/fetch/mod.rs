@@ -171,7 +171,10 @@ async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) ->
         envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
     };
     let at_once = SubmitQuery {
-        deliver: answer.decision == "allowed" && !asked.break_glass && asked.window.is_none() && answer.rows_estimated.is_some_and(|rows| rows <= AT_ONCE_ROWS_MAX),
+        deliver: answer.decision == "allowed"
+            && !asked.break_glass
+            && asked.window.is_none()
+            && answer.rows_estimated.is_some_and(|rows| rows <= AT_ONCE_ROWS_MAX),
     };
     let call = session.broker.post(&["v1", "requests"]).query_of(&at_once)?.body(&body)?;
     let call = if at_once.deliver { call.stream("*/*") } else { call };

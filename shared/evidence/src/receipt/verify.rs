@@ -196,7 +196,13 @@ impl Entries<'_> {
             if escalated {
                 used.insert(self.escalation(review, asked)?);
             }
-            givers.push((review.index, said.member(Group::Who, "email"), said.member(Group::Who, "groups"), escalated, reviewer.clone()));
+            givers.push((
+                review.index,
+                said.member(Group::Who, "email"),
+                said.member(Group::Who, "groups"),
+                escalated,
+                reviewer.clone(),
+            ));
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
                 reason,
@@ -226,7 +232,7 @@ impl Entries<'_> {
     }
 
     /// The entry by which the request of a verdict was escalated: its own, and no earlier than was signed.
-    fn escalation(&self, review: &Disclosed<'_>, asked: &Asked<'_>) -> Result<u64, ReceiptError> {
+    fn escalation(&self, review: &Disclosed<'_>, asked: &Asked<'_, '_>) -> Result<u64, ReceiptError> {
         let no = ReceiptError::Story;
         let entry = self.pointed(review, 2, Kind::RequestEscalate)?;
         if self.pointed(entry, 0, Kind::RequestCreate)?.index != asked.entry.index {

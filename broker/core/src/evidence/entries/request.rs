@@ -107,7 +107,11 @@ impl RequestCreate {
         put(&mut out, "rows_estimated", self.rows_estimated);
         put(&mut out, "break_glass", self.document.break_glass.then_some(true));
         let stages = Some(&self.document.stages).filter(|stages| !stages.is_empty());
-        put(&mut out, "stages", stages.map(|stages| stages.iter().map(recorded).collect::<Value>()));
+        put(
+            &mut out,
+            "stages",
+            stages.map(|stages| stages.iter().map(recorded).collect::<Value>()),
+        );
         let escalation = self.document.escalation.as_ref();
         put(&mut out, "escalation", escalation.and_then(|told| serde_json::to_value(told).ok()));
         let window = self.document.window.as_ref();
@@ -141,7 +145,7 @@ impl RequestCreate {
 /// A stage as it stands beside the signed document: whose manager it takes is told where people are.
 fn recorded(stage: &Stage) -> Value {
     let mut told = json!({ "quorum": stage.quorum });
-    put(&mut told, "groups", Some(&stage.groups).filter(|groups| !groups.is_empty()));
+    put(&mut told, "groups", Some(json!(stage.groups)).filter(|_| !stage.groups.is_empty()));
     put(&mut told, "manager", stage.manager.is_some().then_some(true));
     told
 }

@@ -210,7 +210,11 @@ async fn only_the_requester_s_manager_approves_in_their_stage() {
     let dana = world.sign_in_managed("dana", &["data-eng"], "Mia@example.test").await;
     let (mia, mo) = (world.sign_in("mia", &[]).await, world.sign_in("mo", &["security"]).await);
     let plan = dana.plan(&world, slice("customers")).await.unwrap();
-    assert_eq!(plan.stages[0].manager.as_deref(), Some("Mia@example.test"), "whose approval it takes is signed");
+    assert_eq!(
+        plan.stages[0].manager.as_deref(),
+        Some("Mia@example.test"),
+        "whose approval it takes is signed"
+    );
     let request = dana.submit(&world, &plan.document.unwrap()).await.unwrap();
     let refused = mo.review(&world, &request, Verdict::Approve).await.unwrap_err();
     assert_eq!(refused.code, Code::ReviewRefused);
@@ -228,7 +232,10 @@ async fn only_the_requester_s_manager_approves_in_their_stage() {
     mia.review(&world, &request, Verdict::Approve).await.unwrap();
     let moved = world.sign_in_managed("dan", &["data-eng"], "mo").await;
     let theirs = moved.ask(&world, "customers").await;
-    assert_eq!(mia.review(&world, &theirs, Verdict::Approve).await.unwrap_err().code, Code::ReviewRefused);
+    assert_eq!(
+        mia.review(&world, &theirs, Verdict::Approve).await.unwrap_err().code,
+        Code::ReviewRefused
+    );
     mo.review(&world, &theirs, Verdict::Approve).await.unwrap();
 }
 
@@ -280,7 +287,9 @@ async fn what_nobody_decides_goes_to_others_who_count_in_the_stage_whose_turn_it
     // The broker dies just before, and does it when it is back.
     let world = world.crash_and_restart().await;
     world.advance_ms(1_000);
-    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    world
+        .until("the request to be escalated", |state| state.escalating.is_empty())
+        .await;
     let escalated = world.kinds().await.iter().filter(|kind| **kind == "request.escalate").count();
     assert_eq!(escalated, 1, "once, and not what was decided");
     let first = one.review(&world, &request, Verdict::Approve).await.unwrap();
@@ -307,7 +316,9 @@ async fn who_stood_in_must_be_of_the_group_still_when_it_is_used() {
     let request = dana.ask(&world, "customers").await;
     rey.review(&world, &request, Verdict::Approve).await.unwrap();
     world.advance_ms(600_000);
-    world.until("the request to be escalated", |state| state.escalating.is_empty()).await;
+    world
+        .until("the request to be escalated", |state| state.escalating.is_empty())
+        .await;
     ida.review(&world, &request, Verdict::Approve).await.unwrap();
     world.sign_in("ida", &["data-owners"]).await;
     let refused = dana.fetch(&world, &request.id).await.err().unwrap();
@@ -345,7 +356,12 @@ async fn an_escalation_is_part_of_what_is_signed_and_only_of_what_all_datasets_a
         dataset
     };
     let person = dana.caller(&world).await.unwrap().person().clone();
-    let of = |datasets: &[crate::catalog::Dataset]| crate::rule::Rule::of(datasets, &person, None).unwrap().escalation.map(|to| to.after_s);
+    let of = |datasets: &[crate::catalog::Dataset]| {
+        crate::rule::Rule::of(datasets, &person, None)
+            .unwrap()
+            .escalation
+            .map(|to| to.after_s)
+    };
     assert_eq!(of(&[with(Some(60)), with(Some(60))]), Some(60));
     assert_eq!(of(&[with(Some(60)), with(None)]), None);
     assert_eq!(of(&[with(Some(60)), with(Some(120))]), None);

@@ -13,7 +13,7 @@ const MINUTE_MS: i64 = 60_000;
 fn asks(world: &World, in_minutes: i64, minutes: Option<u32>) -> PlanRequest {
     PlanRequest {
         window: Some(WindowRequest {
-            from_ms: world.clock.now_ms() + in_minutes * MINUTE_MS,
+            from_ms: world.broker.clock.now_ms() + in_minutes * MINUTE_MS,
             duration_s: minutes.map(|minutes| minutes * 60),
         }),
         ..slice("customers")
@@ -55,7 +55,10 @@ async fn a_window_that_is_over_ends_the_request_approved_or_not() {
     let request = approved(&world, &dana, 1, 2).await;
     let plan = dana.plan(&world, asks(&world, 1, Some(2))).await.unwrap();
     let waiting = dana.submit(&world, &plan.document.clone().unwrap()).await.unwrap();
-    assert_eq!(waiting.expires_ms, request.expires_ms, "nobody decides what cannot be fetched any more");
+    assert_eq!(
+        waiting.expires_ms, request.expires_ms,
+        "nobody decides what cannot be fetched any more"
+    );
     world.advance_ms(3 * MINUTE_MS);
     world.until("both to end", |state| state.waiting.is_empty()).await;
     for id in [&request.id, &waiting.id] {
@@ -74,7 +77,11 @@ async fn a_window_has_bounds_and_is_for_one_delivery() {
     let dana = world.sign_in("dana", &["data-eng"]).await;
     let refused = async |request: PlanRequest| dana.plan(&world, request).await.unwrap_err().code;
     assert_eq!(refused(asks(&world, 5, Some(0))).await, Code::LimitReached);
-    assert_eq!(refused(asks(&world, 5, Some(24 * 60))).await, Code::LimitReached, "no longer than a grant");
+    assert_eq!(
+        refused(asks(&world, 5, Some(24 * 60))).await,
+        Code::LimitReached,
+        "no longer than a grant"
+    );
     // Only the key of the session that asks may fetch, and it is gone with the session.
     assert_eq!(refused(asks(&world, 100 * 24 * 60, Some(2))).await, Code::InvalidRequest);
     let standing = PlanRequest {

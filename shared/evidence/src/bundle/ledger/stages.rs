@@ -76,7 +76,11 @@ impl Stages {
 
     /// Whether two requests are reviewed by the same rule.
     pub(super) fn same(&self, one: u64, other: u64) -> bool {
-        let rule = |of| self.asked.get(&of).map(|asked| (asked.stages.as_slice(), asked.escalation.as_ref()));
+        let rule = |of| {
+            self.asked
+                .get(&of)
+                .map(|asked| (asked.stages.as_slice(), asked.escalation.as_ref()))
+        };
         rule(one).unwrap_or_default() == rule(other).unwrap_or_default()
     }
 

@@ -134,7 +134,11 @@ fn only_the_requester_s_manager_approves_what_is_the_manager_s_or_both_verifiers
             ("somebody else", &["people"], approved("mo", None, Some("mia"), "mia")),
             ("a subject in another case", &["people"], approved("Mia", None, Some("mia"), "mia")),
             ("of whom nothing is said", &["people"], approved("mia", None, None, "mia")),
-            ("the name is not recorded twice", &["signatures", "terms"], recorded(named(), named())),
+            (
+                "the name is not recorded twice",
+                &["signatures", "terms"],
+                recorded(named(), named()),
+            ),
             ("nor left out of what is signed", &["signatures"], recorded(told(), told())),
             ("recorded as anybody's", &["signatures"], recorded(json!([{"quorum": 1}]), named())),
         ],
@@ -173,13 +177,25 @@ fn a_request_is_escalated_in_its_time_to_those_who_were_signed_or_both_verifiers
             ("somebody of security after all", &[], stood_in(60_000, "security", false)),
             ("before its time", &["terms"], stood_in(50_000, "deputies", true)),
             ("to somebody else", &["people"], stood_in(60_000, "others", true)),
-            ("by a verdict that does not say so", &["people"], stood_in(60_000, "deputies", false)),
+            (
+                "by a verdict that does not say so",
+                &["people"],
+                stood_in(60_000, "deputies", false),
+            ),
             ("while it waits", &[], escalated(|_, _, _, _| ())),
-            ("twice", &["closure"], escalated(|log, _, request, _| drop(log.escalate(request)))),
+            (
+                "twice",
+                &["closure"],
+                escalated(|log, _, request, _| {
+                    log.escalate(request);
+                }),
+            ),
             (
                 "after its end",
                 &["closure"],
-                escalated(|log, bob, request, document| drop(log.review(bob, request, document, "reject"))),
+                escalated(|log, bob, request, document| {
+                    log.review(bob, request, document, "reject");
+                }),
             ),
             (
                 "what goes to nobody",
@@ -264,7 +280,11 @@ fn data_is_read_within_the_window_that_was_signed_or_both_verifiers_refuse() {
             ("before it", &["terms"], read(-1, 10_000)),
             ("after it", &["terms"], read(10_001, 10_000)),
             ("under a grant that outlasts it", &["terms"], read(0, 10_001)),
-            ("of which nothing was signed", &["signatures"], recorded(json!({"from_ms": 1000, "until_ms": 3000}), good())),
+            (
+                "of which nothing was signed",
+                &["signatures"],
+                recorded(json!({"from_ms": 1000, "until_ms": 3000}), good()),
+            ),
             (
                 "that ends before it begins",
                 &["signatures", "terms"],

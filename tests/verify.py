@@ -9,11 +9,11 @@ import base64, datetime, hashlib, hmac, json, os, re, struct, sys, tomllib, unic
 
 sha = lambda b: hashlib.sha256(b).digest()
 KINDS = """log.genesis broker.start broker.stop config.load policy.load session.open session.close session.fail request.create
-request.deny request.cancel request.expire review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
+request.deny request.cancel request.expire request.escalate review.approve review.reject grant.issue grant.take grant.revoke grant.expire fetch.intent
 fetch.progress fetch.outcome delivery.ack audit.read audit.export subject.bind person.suspend person.restore key.enroll key.revoke key.rotate breakglass.open breakglass.review
 erase retention.dispose log.seal clock.status anchor.observe""".split()
 GROUPS = "who net what obj why out mask env".split()
-REFS = {"session.close": "S", "key.enroll": "S", "key.revoke": "KS", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "review.approve": "RS",
+REFS = {"session.close": "S", "key.enroll": "S", "key.revoke": "KS", "person.suspend": "N", "person.restore": "P", "request.create": "S", "request.deny": "S", "request.cancel": "R", "request.expire": "R", "request.escalate": "R", "review.approve": "RS",
         "review.reject": "RS", "breakglass.open": "RS", "breakglass.review": "BS", "grant.take": "GS", "grant.revoke": "G", "grant.expire": "G",
         "fetch.intent": "GS", "fetch.progress": "I", "fetch.outcome": "I", "delivery.ack": "O", "audit.read": "S", "audit.export": "S", "erase": "S"}
 FAMILIES = {
@@ -921,6 +921,61 @@ def terms_of(v):
     return v["rows"], v["bytes"]
 
 
+def stages_of(v, quorum):
+    """Whose approvals are needed, one after the other: of these groups, of whoever may review, or of the requester's manager: True
+    where it is not said who that is. They add up to the quorum."""
+    def stage(s):
+        groups, manager = s.get("groups", []), s.get("manager", True)
+        return is_nat(s.get("quorum")) and s["quorum"] and isinstance(groups, list) and all(isinstance(g, str) for g in groups) and (manager is True or isinstance(manager, str))
+    if not isinstance(v, list) or not v or not all(isinstance(s, dict) and stage(s) for s in v) or sum(s["quorum"] for s in v) != quorum: return None
+    return [(s.get("groups", []), s.get("manager"), s["quorum"]) for s in v]
+
+
+def escalation_of(v):
+    """Who else may review, and after how many seconds."""
+    good = isinstance(v, dict) and is_nat(v.get("after_s")) and v["after_s"] < 1 << 32 and isinstance(v.get("groups"), list)
+    return (v["after_s"], v["groups"]) if good and v["groups"] and all(isinstance(g, str) for g in v["groups"]) else None
+
+
+def window_of(v):
+    """The time in which a request may be fetched."""
+    good = isinstance(v, dict) and is_nat(v.get("from_ms")) and is_nat(v.get("until_ms")) and v["from_ms"] < v["until_ms"]
+    return (v["from_ms"], v["until_ms"]) if good else None
+
+
+def told(stages):
+    """Signed stages as they are recorded: without the manager's name."""
+    return stages and [(groups, None if manager is None else True, quorum) for groups, manager, quorum in stages]
+
+
+def said(session):
+    """What a session says of its person: issuer, subject, address, groups, manager."""
+    return tuple(session.get("who", name) for name in ("issuer", "subject", "email", "groups", "manager"))
+
+
+def fold(text):
+    """A text in which only the case of ASCII letters is one."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def fills(stages, escalation, asker, givers):
+    """Whether approvals by these people, each with whether it was escalated to them, fill in log order the stages of this person's
+    request; None is somebody who is not shown."""
+    def takes(groups, manager, giver, escalated):
+        issuer, subject, email, theirs, _ = giver
+        if escalated and escalation and isinstance(theirs, list) and any(g in theirs for g in escalation[1]): return True
+        if groups and not (isinstance(theirs, list) and any(g in theirs for g in groups)): return False
+        if manager is None or asker is None: return True
+        name = asker[4]
+        if not isinstance(name, str) or manager is not True and manager != name: return False
+        return issuer == asker[0] and (subject == name or isinstance(email, str) and fold(email) == fold(name))
+    at = 0
+    for groups, manager, quorum in stages or []:
+        if not all(giver is None or takes(groups, manager, giver, escalated) for giver, escalated in givers[at:at + quorum]): return False
+        at += quorum
+    return True
+
+
 def names(d):
     """The standing grant that a document is a use of: request and digest of what was approved."""
     v = d.get("under")
@@ -958,7 +1013,7 @@ class Ledger:
         self.first, self.origin, self.trust, self.fault_, self.unknown = first, origin, trust, fault, unknown
         self.t, self.S, self.R, self.B, self.V, self.G, self.I, self.O, self.U, self.pol = 0, {}, {}, {}, {}, {}, {}, {}, {}, {}
         self.sids, self.people, self.in_force, self.attested = set(), {}, None, set()
-        self.N, self.P, self.suspended, self.K, self.enrolled = {}, {}, {}, {}, set()
+        self.N, self.P, self.X, self.suspended, self.K, self.enrolled = {}, {}, {}, {}, {}, set()
 
     def admit(self, e):
         def check(holds, what):
@@ -975,7 +1030,10 @@ class Ledger:
         if e.k == "grant.issue":
             right = e.refs and e.refs[0] in self.R and (all(r in self.V for r in e.refs[1:]) or len(e.refs) == 2 and e.refs[1] in self.U)
         elif e.k == "grant.take" and len(e.refs) == 3: right = e.refs[0] in self.G and e.refs[1] in self.S and e.refs[2] in self.R
-        elif len(e.refs) == 3 and e.k in ("review.approve", "review.reject", "breakglass.review"): right = all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k] + "K"))
+        elif e.k == "review.approve" and len(e.refs) > 2:
+            rest = e.refs[2:]; right = e.refs[0] in self.R and e.refs[1] in self.S and len(rest) < 3 and (rest[-1] in self.K or len(rest) == 1 and rest[0] in self.X)
+            right = right and (len(rest) == 1 or rest[0] in self.X)
+        elif len(e.refs) == 3 and e.k in ("review.reject", "breakglass.review"): right = all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k] + "K"))
         elif e.k in REFS: right = len(e.refs) == len(REFS[e.k]) and all(r in kinds[x] for r, x in zip(e.refs, REFS[e.k]))
         else: right = True
         check(right, "points to the wrong entries")
@@ -1010,7 +1068,7 @@ class Ledger:
         elif e.k == "session.open":
             check("act" in h and "sid" in h and h.get("sid") not in self.sids, "session id"); self.sids.add(h.get("sid"))
             check(h.get("act") not in self.suspended, "a suspended person")
-            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None)
+            s = O(act=h.get("act"), sid=h.get("sid"), closed=False, hidden=hidden, who=None, said=None)
             if "who" in e.shown:
                 try:
                     key = unb64(e.text_of("who", "public_key"), 32)
@@ -1019,6 +1077,7 @@ class Ledger:
                     check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
                 except Malformed:
                     s.who = None; check(False, "who")
+                if s.who: s.said = said(e)
             if s.who and "attestation" in e.body.get("why", {}):
                 try:
                     kept = e.text_of("why", "attestation"); need(kept is not None, "token")
@@ -1056,10 +1115,15 @@ class Ledger:
             under(1); k = self.K[e.refs[0]]; rests_on(k); check(not k.revoked, "taken back before"); k.revoked = True
         elif e.k == "request.create":
             s = under(0); check(h.get("dec") == "allow" and "pol" in h, "decision")
-            r = O(act=h.get("act"), who=s.who, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
+            r = O(act=h.get("act"), who=s.who, said=s.said, ds=h.get("ds"), ended=False, granted=False, reviewers=[], hidden=hidden, signed=None, opened=False,
                   emergency=e.body.get("out", {}).get("break_glass", False) if "out" in e.shown else None, quorum=e.nat_of("out", "quorum"), masks=columns("obj", "name"))
             check("out" not in e.shown or r.quorum is not None and (r.emergency is True or "break_glass" not in e.body.get("out", {})), "quorum, or emergency")
             out = e.body.get("out", {}); r.out, r.terms, r.use, r.doc = "out" in e.shown, terms_of(out.get("standing")), "under" in out, None
+            r.stages = stages_of(out["stages"], r.quorum) if "stages" in out else None
+            if r.stages and r.stages != told(r.stages): r.stages = None
+            check("stages" not in out or r.stages, "stages"); r.t, r.escalated, r.escalation = e.t, False, escalation_of(out.get("escalation"))
+            check("escalation" not in out or r.escalation, "escalation")
+            r.window = window_of(out.get("window")); check("window" not in out or r.window, "window")
             check("standing" not in out or r.terms and not r.use, "terms of a standing grant")
             if ("standing" in out or r.use) and "what" in e.shown: r.doc = unverified(e)
             if "what" in e.shown and s.who:
@@ -1068,6 +1132,10 @@ class Ledger:
         elif e.k == "request.deny": under(0); check(h.get("dec") == "deny", "decision")
         elif e.k in ("request.cancel", "request.expire"):
             r = self.R[e.refs[0]]; rests_on(r); check(not r.ended and not r.granted, "ended before"); r.ended = True
+        elif e.k == "request.escalate":
+            r = self.R[e.refs[0]]; rests_on(r); check(not r.ended and not r.granted and not r.escalated, "escalated"); r.escalated = True
+            if r.quorum is not None: check(r.escalation and e.t >= r.t + r.escalation[0] * 1000, "to nobody, or not yet")
+            self.X[e.i] = O(r=r, hidden=hidden)
         elif e.k == "breakglass.open":
             under(1); r = self.R[e.refs[0]]; rests_on(r)
             check(h.get("dec") == "allow" and not r.ended and not r.granted and not r.opened and h.get("act") == r.act, "breakglass"); r.opened = True
@@ -1079,12 +1147,15 @@ class Ledger:
             r = o.r if after else o
             rests_on(o); check(h.get("dec") == ("allow" if yes else "deny"), "decision")
             check((after or not r.ended and not r.granted) and h.get("act") != r.act and h.get("act") not in o.reviewers, "review")
+            x = self.X.get(e.refs[2]) if len(e.refs) > 2 else None
+            if x: rests_on(x); check(x.r is r, "another request was escalated")
             o.reviewers.append(h.get("act")); r.ended |= not yes and not after
             if s.who and r.who: check(s.who.person != r.who.person and s.who.pub != r.who.pub, "the requester reviewed")
             ssh = e.text_of("who", "ssh_key")
-            if "who" in e.shown: check(has(e, "who", "ssh_key") == (len(e.refs) > 2), "an SSH key without its enrolment")
-            if len(e.refs) > 2:
-                k = self.K[e.refs[2]]; rests_on(k)
+            k = self.K.get(e.refs[-1]) if len(e.refs) > 2 else None
+            if "who" in e.shown: check(has(e, "who", "ssh_key") == bool(k), "an SSH key without its enrolment")
+            if k:
+                rests_on(k)
                 check(k.act == h.get("act") and not k.revoked and (None in (ssh, k.key) or ssh == k.key), "another SSH key, or one that was taken back")
             if "what" in e.shown and s.who and r.signed:
                 ok = self.review(e, s.who, r.signed, "approve" if yes else "reject"); check(ok, "the reviewer's signature")
@@ -1094,16 +1165,18 @@ class Ledger:
                     if s.who.key not in keys and ssh not in ssh_keys:
                         if keys or ssh_keys and ssh is not None: check(False, "another key than those pinned")
                         else: self.unknown(f"only the log says that key {s.who.key} is {s.who.person}'s")
-            if not after: self.V[e.i] = O(request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
+            if not after: self.V[e.i] = O(said=s.said, escalated=bool(x) and x.r is r, request=e.refs[0], yes=yes, act=h.get("act"), who=s.who, hidden=hidden)
         elif e.k == "grant.issue":
             r, use = self.R[e.refs[0]], self.U.get(e.refs[1]) if len(e.refs) == 2 else None
             votes, end, above = [self.V[x] for x in e.refs[1:]] if not use else [], e.nat_of("out", "expires_ms"), use.g if use else None
             for o in [r] + votes + [use] * bool(use): rests_on(o)
             check(not use or use.r is r, "a standing grant taken for another request")
             check(bool(use) or not r.use, "a use of a standing grant that was not taken")
+            check(not r.window or end is None or end <= r.window[1], "it outlasts its window")
             if use: check(None in (end, above.end) or end <= above.end, "it outlasts its standing grant")
             check(not r.ended and not r.granted and h.get("act") == r.act and h.get("act") not in self.suspended, "grant"); r.granted = True
             check(all(v.request == e.refs[0] and v.yes for v in votes) and len({v.act for v in votes}) == len(votes), "approvals")
+            check(fills(r.stages, r.escalation, r.said, [(self.V[x].said, self.V[x].escalated) for x in sorted(e.refs[1:])] if not use else []), "an approval from outside its stage")
             count = (above.count if above.terms else None) if use else len({v.act for v in votes})
             if r.quorum is not None: check(count is None or count >= r.quorum, "quorum")
             if r.emergency is not None: check(r.opened == r.emergency or r.emergency and e.refs[0] < self.first, "an emergency that is none, or is not told")
@@ -1115,6 +1188,7 @@ class Ledger:
             check(not g.ended and h.get("act") == g.act == r.act and not r.ended and not r.granted and (g.end is None or e.t <= g.end), "use of a standing grant")
             check(r.ds == g.r.ds and (None in (r.masks, g.r.masks) or r.masks == g.r.masks), "another shape than was approved")
             check((not g.r.out or g.terms) and (not r.out or r.use), "no standing grant, or no use of one")
+            check(not (r.out and r.quorum is not None and g.r.out and g.r.quorum is not None) or (r.stages, r.escalation) == (g.r.stages, g.r.escalation), "other people's approvals")
             if r.who and g.r.who: check(r.who.person == g.r.who.person, "another person used the standing grant")
             if r.doc and g.r.doc and g.r.signed: check(uses(r.doc, g.r.doc, g.r.signed), "what was signed is no use of what was approved")
             if "what" in e.shown and g.r.signed and r.signed: check((e.get("what", "id"), e.get("what", "request")) == (g.r.signed[0], r.signed[0]), "another request")
@@ -1127,6 +1201,7 @@ class Ledger:
         elif e.k == "fetch.intent":
             under(1); g, m = self.G[e.refs[0]], columns("mask", "column"); rests_on(g)
             check((g.taken or e.refs[0] < self.first) and not g.ended and h.get("act") == g.act and h.get("ds") == g.r.ds, "intent")
+            check(not g.r.window or g.r.window[0] <= e.t <= g.r.window[1], "outside its window")
             a = g.above
             if a: check(not a.ended and (a.end is None or e.t <= a.end) and (not a.terms or a.rows < a.terms[0] and a.bytes < a.terms[1]), "its standing grant")
             if m is not None and g.r.masks is not None: check(m == g.r.masks, "masks")
@@ -1166,8 +1241,13 @@ class Ledger:
             need(is_nat(d["quorum"]) and isinstance(e.get("what", "id"), str), "request")
             need("out" not in e.shown or e.nat_of("out", "quorum") == d["quorum"], "quorum")
             need(d.get("break_glass", True) is True and ("out" not in e.shown or ("break_glass" in d) == ("break_glass" in e.body.get("out", {}))), "emergency")
+            signed, recorded = stages_of(d.get("stages"), d["quorum"]), stages_of(e.get("out", "stages"), d["quorum"])
+            need("stages" not in d or signed and all(manager is not True for _, manager, _ in signed), "stages")
+            need("out" not in e.shown or recorded == told(signed) and ("stages" in (e.body.get("out") or {})) == ("stages" in d), "stages")
+            need(("escalation" not in d or escalation_of(d["escalation"])) and ("out" not in e.shown or e.same("out", "escalation", d)), "escalation")
+            need(("window" not in d or window_of(d["window"])) and ("out" not in e.shown or e.same("out", "window", d)), "window")
             need("standing" not in d or terms_of(d["standing"]), "standing"); used = names(d)
-            need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d)), "under")
+            need(("under" in d) == (used is not None) and not (used and ("standing" in d or "break_glass" in d or "window" in d)), "under")
             need("out" not in e.shown or e.same("out", "standing", d) and e.get("out", "under") == (used and used[0]), "standing or under")
             need("obj" not in e.shown or all(e.same("obj", k, d) for k in ("columns", "connections", "datasets")), "obj")
             need("why" not in e.shown or all(e.same("why", k, d) for k in ("reason", "ticket")), "why")
@@ -1423,8 +1503,17 @@ def receipt(text, data, trust, unknown):
     used |= {intent.i, grant.i, request.i}; asker, taker = holder(request, 0), holder(intent, 1)
     signed = Ledger.request(request, asker); need(signed and asker.person == taker.person, "the requester")
     need((grant.get("what", "id"), grant.get("what", "digest")) == signed and intent.get("what", "request") == signed[0], "another request")
+    window = window_of(unverified(request).get("window")); need(not window or window[0] <= intent.t <= window[1], "read outside its window")
     def approvals(grant, request, signed, asker):
-        people = []
+        people, d = [], unverified(request)
+        votes = [at(grant, n, "review.approve") for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]
+        escalated = lambda vote: len(vote.refs) > 2 and vote.refs[2] in E  # what else it points to is an SSH key, which a receipt leaves out
+        givers, escalation = [(said(at(vote, 1, "session.open")), escalated(vote)) for vote in votes], escalation_of(d.get("escalation"))
+        for vote in votes:
+            if escalated(vote):
+                x = at(vote, 2, "request.escalate"); used.add(x.i)
+                need(at(x, 0, "request.create").i == request.i and escalation and x.t >= request.t + escalation[0] * 1000, "escalated early, or another request")
+        need(fills(stages_of(d.get("stages"), d["quorum"]), escalation, said(at(request, 0, "session.open")), givers), "an approval from outside its stage")
         for n in range(1, len(grant.refs)):
             vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
             need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")
@@ -1439,6 +1528,7 @@ def receipt(text, data, trust, unknown):
         need(approved and owner.person == asker.person == holder(take, 1).person and take.get("what", "id") == approved[0], "the standing grant's owner")
         need((above.get("what", "id"), above.get("what", "digest")) == approved, "another standing grant")
         need(terms_of(unverified(first).get("standing")) and uses(d, unverified(first), approved), "another shape than was approved")
+        need([d.get(x) for x in ("stages", "escalation")] == [unverified(first).get(x) for x in ("stages", "escalation")], "other people's approvals")
         end = above.nat_of("out", "expires_ms"); need(end is not None and take.t <= end and intent.t <= end, "the standing grant had run out")
         used |= {take.i, above.i, first.i}; people = approvals(above, first, approved, owner); need(len(people) >= unverified(first)["quorum"], "quorum")
     else: people = approvals(grant, request, signed, asker)

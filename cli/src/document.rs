@@ -43,6 +43,16 @@ pub(crate) fn check_planned<'a>(
         asked.standing.is_some() == document.standing.is_some(),
         "word about a standing grant",
     )?;
+    same(
+        match (&asked.window, &document.window) {
+            (Some(asked), Some(window)) => {
+                let end_ms = asked.duration_s.map(|duration_s| asked.from_ms + i64::from(duration_s) * 1000);
+                window.from_ms == asked.from_ms && end_ms.is_none_or(|end_ms| end_ms == window.until_ms)
+            }
+            (asked, window) => asked.is_none() && window.is_none(),
+        },
+        "window of time",
+    )?;
     // A use of a standing grant is signed as one only where the broker says so openly, and never in place of what was asked for.
     let told = answer.standing.as_ref().map(|standing| &standing.request);
     let used = document.under.as_ref().map(|under| &under.request);
@@ -55,7 +65,10 @@ pub(crate) fn check_planned<'a>(
         "requester",
     )?;
     same(document.requester.key == key, "requester's key")?;
-    same(document.quorum == answer.quorum, "number of reviewers")?;
+    same(
+        document.quorum == answer.quorum && document.stages == answer.stages && document.escalation == answer.escalation,
+        "number of reviewers",
+    )?;
     if let Query::Slice { dataset, .. } = &asked.query {
         same(document.datasets == [dataset.clone()], "list of datasets")?;
     }
@@ -169,6 +182,7 @@ mod tests {
             ticket: Some("T-1".into()),
             break_glass: false,
             standing: None,
+            window: None,
         }
     }
 
@@ -187,6 +201,7 @@ mod tests {
             break_glass: false,
             standing: None,
             under: None,
+            window: None,
             policy: "00".into(),
             budget: Budget {
                 rows: 1,
@@ -195,6 +210,8 @@ mod tests {
             },
             grant_s: 1,
             quorum: 1,
+            stages: vec![],
+            escalation: None,
             requester: Requester {
                 issuer: "https://i".into(),
                 subject: "ada".into(),
@@ -215,6 +232,8 @@ mod tests {
             rows_estimated: None,
             bytes_estimated: None,
             quorum: 1,
+            stages: vec![],
+            escalation: None,
             explain: vec![],
             digest: Some(encode::sha256_hex(text.as_bytes())),
             document: Some(text),

@@ -54,6 +54,7 @@ fn one_fetch(api: &Api, told: &Mutex<Told>, limit: u64) -> Option<()> {
         ticket: None,
         break_glass: false,
         standing: None,
+        window: None,
     };
     let plan: PlanAnswer = post("/v1/plans", bytes(&asked)).filter(|answer| answer.status == 200)?.json();
     let envelope = api.envelope(REQUEST_PAYLOAD_TYPE, plan.document?.as_bytes());

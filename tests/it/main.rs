@@ -47,6 +47,7 @@ mod signin;
 mod sinks;
 mod sources;
 mod ssh_verdicts;
+mod stages;
 mod standing;
 mod startup;
 mod support;

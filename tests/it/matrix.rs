@@ -136,6 +136,7 @@ fn ask(api: &Api, query: Query, told_so_far: &mut Told) -> Option<RequestView> {
         ticket: None,
         break_glass: false,
         standing: None,
+        window: None,
     };
     let plan: PlanAnswer = told(api, "POST", "/v1/plans", Some(&asked))?;
     let envelope = api.envelope(REQUEST_PAYLOAD_TYPE, plan.document?.as_bytes());

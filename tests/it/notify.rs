@@ -97,6 +97,7 @@ fn ask(api: &Api, query: &Query, reason: &str) -> RequestView {
         ticket: Some("OPS-1".to_owned()),
         break_glass: false,
         standing: None,
+        window: None,
     };
     let plan: PlanAnswer = api.post("/v1/plans", &request).json();
     api.submit(&plan).json()

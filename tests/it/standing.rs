@@ -104,6 +104,7 @@ fn a_revoked_standing_grant_and_another_persons_are_asked_for_anew() {
             rows: None,
             bytes: None,
         }),
+        window: None,
     };
     let plan: PlanAnswer = dana.post("/v1/plans", &asked).json();
     let grant: RequestView = dana.submit(&plan).json();

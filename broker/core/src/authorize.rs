@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::plan::Plan;
 use crate::policy::{Action, Answer, Circumstances, PolicySet, Principal, Resource};
+use crate::rule::Rule;
 use crate::state::State;
 
 /// Policy as one call sees it: every question of the call is put to the same set, whatever is put in force meanwhile.
@@ -63,8 +64,8 @@ impl<'a> Asking<'a> {
 #[must_use]
 pub(crate) struct Permit {
     plan: Plan,
-    /// People who must approve; 0 with `fetch_unapproved`, and in an emergency.
-    quorum: u32,
+    /// Who must approve; nobody with `fetch_unapproved`, and in an emergency.
+    rule: Rule,
     /// Policies that determined it.
     policies: Vec<String>,
 }
@@ -75,12 +76,16 @@ impl Permit {
     }
 
     pub(crate) fn quorum(&self) -> u32 {
-        self.quorum
+        self.rule.quorum
+    }
+
+    pub(crate) fn rule(&self) -> &Rule {
+        &self.rule
     }
 
     /// Whether nobody has to approve any more: policy asks for nobody, or it was done with the standing grant that this is a use of.
     pub(crate) fn needs_nobody(&self) -> bool {
-        self.quorum == 0 || self.plan.under().is_some()
+        self.quorum() == 0 || self.plan.under().is_some()
     }
 
     pub(crate) fn policies(&self) -> &[String] {
@@ -113,17 +118,17 @@ impl Denial {
 /// Asks policy about every dataset of the plan: may it be fetched, and does somebody have to approve?
 pub(crate) fn authorize(broker: &Broker, cx: &Context, plan: Plan) -> Result<Permit, Box<(Plan, Denial)>> {
     match judge(broker, cx, &plan) {
-        Ok((quorum, policies)) => Ok(Permit { plan, quorum, policies }),
+        Ok((rule, policies)) => Ok(Permit { plan, rule, policies }),
         Err(denial) => Err(Box::new((plan, denial))),
     }
 }
 
-/// The people who must approve a plan, and the policies that say so.
+/// Who must approve a plan, and the policies that say so.
 ///
 /// # Errors
 /// The denial.
-pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, Vec<String>), Denial> {
-    let mut quorum = 0;
+pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(Rule, Vec<String>), Denial> {
+    let mut approved = Vec::new();
     let mut policies = Vec::new();
     let circumstances = plan.circumstances(broker, cx);
     let asked = plan.policies();
@@ -148,10 +153,18 @@ pub(crate) fn judge(broker: &Broker, cx: &Context, plan: &Plan) -> Result<(u32, 
         if unapproved.allowed {
             add(&mut policies, unapproved.policies);
         } else {
-            quorum = quorum.max(dataset.quorum.max(1));
+            approved.push(dataset);
         }
     }
-    Ok((quorum, policies))
+    let caller = plan.caller();
+    match Rule::of(approved, caller.person(), caller.manager()) {
+        Ok(rule) => Ok((rule, policies)),
+        Err(why) => Err(Denial {
+            code: Code::Denied,
+            reasons: vec![why],
+            policies: Vec::new(),
+        }),
+    }
 }
 
 /// Asks the policies in force one question about something that is not a planned fetch.

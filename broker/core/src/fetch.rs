@@ -127,7 +127,7 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
             approval::somebody_approves(&permit)?;
             let plan = permit.plan();
             let nonce = hex::encode(broker.random::<16>()?);
-            let document = plan.document(permit.quorum(), nonce, not_after_ms(broker.clock.now_ms()));
+            let document = plan.document(permit.rule(), nonce, not_after_ms(broker.clock.now_ms()));
             let text =
                 canonical_of(&document).map_err(|fault| Error::new(Code::Internal, "The document does not serialise.").operator(fault))?;
             Ok(PlanAnswer {
@@ -138,6 +138,8 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
                 rows_estimated: plan.scan().rows_estimated,
                 bytes_estimated: plan.scan().bytes_estimated,
                 quorum: permit.quorum(),
+                stages: permit.rule().stages.clone(),
+                escalation: permit.rule().escalation.clone(),
                 explain: plan.scan().explain.clone(),
                 digest: Some(sha256_hex(text.as_bytes())),
                 document: Some(text),
@@ -163,6 +165,8 @@ pub async fn plan(broker: &Broker, cx: &Context, caller: Caller, request: PlanRe
                 rows_estimated: plan.scan().rows_estimated,
                 bytes_estimated: plan.scan().bytes_estimated,
                 quorum: 0,
+                stages: Vec::new(),
+                escalation: None,
                 explain: Vec::new(),
                 document: None,
                 digest: None,

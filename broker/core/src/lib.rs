@@ -24,6 +24,7 @@ mod rates;
 pub mod recording;
 pub mod retention;
 pub mod rotate;
+pub mod rule;
 pub mod settings;
 pub mod sinks;
 mod state;

@@ -50,6 +50,8 @@ pub const PENDING_S_DEFAULT: i64 = 24 * 3600;
 pub const GRANT_S_DEFAULT: i64 = 3600;
 /// A standing grant lasts at least this long.
 pub const STANDING_S_MIN: u32 = 60;
+/// A window of time lasts at least this long.
+pub const WINDOW_S_MIN: u32 = 60;
 /// Numbers in signed documents and entries: larger ones have no canonical text.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 /// A reason, ticket or justification.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use chunk_evidence::encode::sha256_hex;
 use chunk_wire::catalog::ColumnView;
-use chunk_wire::fetch::{Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under};
+use chunk_wire::fetch::{
+    Budget, DocumentColumn, PlanRequest, Query, RequestDocument, Requester, StandingRequest, StandingTerms, Under, Window, WindowRequest,
+};
 use chunk_wire::problem::Code;
 
 use crate::authorize::{self, Asking};
@@ -15,8 +17,9 @@ use crate::catalog::{self, Dataset, govern, scan_error, visible_in};
 use crate::context::Context;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN};
+use crate::limits::{FETCH_DURATION_S_MAX, NUMBER_MAX, PLAN_S, REASON_BYTES_MAX, SQL_BYTES_MAX, STANDING_S_MIN, WINDOW_S_MIN};
 use crate::policy::{Circumstances, PolicySet};
+use crate::rule::Rule;
 use chunk_port::{GovernedTable, Inspection, Look, Mask, ScanErrorKind, ScanOrder, ScanPlan, Table, Treatment};
 
 /// A query resolved for a caller.
@@ -38,6 +41,8 @@ pub(crate) struct Plan {
     class_masks: BTreeMap<String, Mask>,
     /// Terms of the standing grant that is asked for.
     standing: Option<StandingTerms>,
+    /// When it may be fetched, where not at once.
+    window: Option<Window>,
     /// The standing grant of which this is a use.
     under: Option<UseOf>,
 }
@@ -162,7 +167,7 @@ impl Plan {
     }
 
     /// The document that the requester would sign.
-    pub(crate) fn document(&self, quorum: u32, nonce: String, not_after_ms: i64) -> RequestDocument {
+    pub(crate) fn document(&self, rule: &Rule, nonce: String, not_after_ms: i64) -> RequestDocument {
         let mut connections: Vec<_> = self.datasets.iter().map(|d| d.connection.clone()).collect();
         connections.sort();
         connections.dedup();
@@ -189,10 +194,13 @@ impl Plan {
             break_glass: self.request.break_glass,
             standing: self.standing,
             under: self.under().cloned(),
+            window: self.window,
             policy: self.policies.digest().to_owned(),
             budget: self.budget,
             grant_s: self.standing.map_or_else(|| self.grant_s(), |terms| terms.duration_s),
-            quorum,
+            quorum: rule.quorum,
+            stages: rule.stages.clone(),
+            escalation: rule.escalation.clone(),
             requester: Requester {
                 issuer: self.caller.person().issuer.clone(),
                 subject: self.caller.person().subject.clone(),
@@ -360,6 +368,10 @@ pub(crate) async fn plan(
         Some(asked) => Some(standing_terms(asked, &request, &datasets, budget)?),
         None => None,
     };
+    let window = match &request.window {
+        Some(asked) => Some(window(asked, &request, &datasets, &caller)?),
+        None => None,
+    };
     let order = ScanOrder {
         query: request.query.clone(),
         tables,
@@ -391,7 +403,36 @@ pub(crate) async fn plan(
         budget,
         class_masks,
         standing,
+        window,
         under: None,
+    })
+}
+
+/// When it may be fetched: in a window that is no longer than a grant can be used at all, and under the session that asks, whose key
+/// alone may fetch.
+fn window(asked: &WindowRequest, request: &PlanRequest, datasets: &[Dataset], caller: &Caller) -> Result<Window, Error> {
+    if request.break_glass || request.standing.is_some() {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "A window of time is for one delivery that is approved beforehand: neither for an emergency nor for a standing grant.",
+        ));
+    }
+    let grant_s = datasets.iter().map(|d| d.grant_s).min().unwrap_or(0);
+    let duration_s = asked.duration_s.map_or(grant_s, i64::from);
+    if duration_s < i64::from(WINDOW_S_MIN) || duration_s > grant_s {
+        let message = format!("A window of time for this lasts {WINDOW_S_MIN} to {grant_s} seconds; {duration_s} were asked for.");
+        return Err(Error::new(Code::LimitReached, message).hint("give another `--valid-for`"));
+    }
+    if asked.from_ms < 0 || asked.from_ms >= caller.expires_ms() {
+        return Err(Error::new(
+            Code::InvalidRequest,
+            "The window begins when your session is over, and only the key of the session that asks may fetch.",
+        )
+        .hint("sign in again shortly before, or choose an earlier `--not-before`; `chunkctl whoami` says when the session ends"));
+    }
+    Ok(Window {
+        from_ms: asked.from_ms,
+        until_ms: asked.from_ms + duration_s * 1000,
     })
 }
 

@@ -61,6 +61,8 @@ pub struct IssuerSettings {
     pub groups_from: GroupsFrom,
     /// Claim with the e-mail address.
     pub email_claim: String,
+    /// Claim that names the person's manager, by subject or e-mail address, where there is one.
+    pub manager_claim: Option<String>,
     /// Claim with the display name.
     pub name_claim: String,
     /// The built-in development issuer.

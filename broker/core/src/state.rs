@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) unreviewed: imbl::OrdMap<u64, RequestId>,
     /// (end of the present state in ms since 1970, request) of those to which something can still happen.
     pub(crate) waiting: imbl::OrdSet<(i64, RequestId)>,
+    /// (when others may review them in ms since 1970, request) of those that wait and will be escalated.
+    pub(crate) escalating: imbl::OrdSet<(i64, RequestId)>,
     /// Digests of documents that could still be submitted: each is one request.
     pub(crate) documents: Remembered,
     /// Intents without an outcome, by index.
@@ -202,6 +204,7 @@ impl State {
                 };
                 self.change(id, |request| request.state = state);
             }
+            Event::RequestEscalate { id, .. } => self.change(id, |request| request.escalated = Some((index, time_ms))),
             Event::BreakglassOpen(open) => {
                 if self.requests.contains_key(&open.id) {
                     self.unreviewed.insert(index, open.id.clone());
@@ -209,12 +212,13 @@ impl State {
                 }
             }
             Event::Review(review) => self.apply_review(index, review, time_ms),
-            Event::GrantIssue { id, expires_ms, .. } => {
+            Event::GrantIssue { id, expires_ms, refs, .. } => {
                 if self.requests.contains_key(id) {
                     self.granted.insert(index, id.clone());
                 }
                 self.change(id, |request| {
                     request.grant = Some(index);
+                    request.approvals = refs.iter().skip(1).copied().collect();
                     request.state = RequestState::Approved;
                     request.expires_ms = *expires_ms;
                 });
@@ -366,6 +370,8 @@ impl State {
         self.under.insert((session.index, index));
         self.pending.insert(index, create.id.clone());
         self.waiting.insert((request.expires_ms, create.id.clone()));
+        self.escalating
+            .extend(request.escalates_ms().map(|due_ms| (due_ms, create.id.clone())));
         let theirs = self.people.entry(create.actor.clone()).or_default();
         theirs.requests.insert(index);
         theirs.pending += 1;
@@ -395,6 +401,7 @@ impl State {
                 actor: review.actor.clone(),
                 reviewer,
                 verdict: review.verdict,
+                escalated: review.escalated.is_some(),
                 reason: Some(review.reason.as_str().into()),
                 ssh_key: review.ssh.as_ref().map(|ssh| ssh.key.as_str().into()),
             });
@@ -453,7 +460,11 @@ impl State {
         let request = Arc::make_mut(request);
         let was_pending = request.state == RequestState::Pending;
         self.waiting.remove(&(request.expires_ms, id.clone()));
+        if let Some(due_ms) = request.escalates_ms() {
+            self.escalating.remove(&(due_ms, id.clone()));
+        }
         change(request);
+        self.escalating.extend(request.escalates_ms().map(|due_ms| (due_ms, id.clone())));
         if request.state.is_final() {
             request.lighten();
             if let Some(grant) = request.grant {

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 
 use crate::args::words;
 use crate::commands::fetch::{self, FetchArgs};
-use crate::commands::query::{FormatArg, SliceArgs, StandingArgs};
+use crate::commands::query::{FormatArg, SliceArgs, StandingArgs, WindowArgs};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -60,6 +60,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &BreakGlassArgs) -> Result<()> {
         force: args.force,
         break_glass: true,
         standing: StandingArgs::default(),
+        window: WindowArgs::default(),
     };
     fetch::run(cx, &fetch)
 }

@@ -1,9 +1,9 @@
 //! `chunkctl plan`: what would a fetch do? Nothing is released, nothing is asked of anybody.
 
-use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestDocument, StandingTerms};
+use chunk_wire::fetch::{PlanAnswer, PlanRequest, RequestDocument};
 use clap::{ArgGroup, Args};
 
-use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
+use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs, WindowArgs};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::figures;
@@ -34,6 +34,8 @@ pub(crate) struct PlanArgs {
     break_glass: bool,
     #[command(flatten)]
     standing: StandingArgs,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Also say what would run where.
     #[arg(long)]
     verbose: bool,
@@ -47,6 +49,7 @@ pub(crate) fn run(cx: &Context<'_>, args: &PlanArgs) -> Result<()> {
         ticket: args.ticket.clone(),
         break_glass: args.break_glass,
         standing: args.standing.asked()?,
+        window: args.window.asked(figures::now_ms())?,
     };
     cx.with_session(async |session| {
         let answer: PlanAnswer = session
@@ -101,11 +104,24 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
             answer.policies.join(", ")
         },
     );
+    if !answer.stages.is_empty() {
+        facts.add("in stages", query::stages(&answer.stages));
+    }
+    if let Some(escalation) = &answer.escalation {
+        facts.add("escalated", query::escalation(escalation));
+    }
     if let Some(standing) = &answer.standing {
         facts.add("standing grant", format!("{}: {}", standing.request, query::left(standing, now_ms)));
     }
-    if let Some(terms) = standing_terms(answer) {
+    let document = answer
+        .document
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<RequestDocument>(text).ok());
+    if let Some(terms) = document.as_ref().and_then(|document| document.standing) {
         facts.add("asks for", format!("a standing grant: {}", query::terms(&terms)));
+    }
+    if let Some(window) = document.and_then(|document| document.window) {
+        facts.add("to be fetched", query::window(&window));
     }
     facts.add(
         "rows",
@@ -133,12 +149,6 @@ fn show(answer: &PlanAnswer, verbose: bool, now_ms: i64) -> String {
     out
 }
 
-/// The terms of the standing grant that the document asks for.
-fn standing_terms(answer: &PlanAnswer) -> Option<StandingTerms> {
-    let document: RequestDocument = serde_json::from_str(answer.document.as_deref()?).ok()?;
-    document.standing
-}
-
 #[cfg(test)]
 mod tests {
     use chunk_wire::catalog::ColumnView;
@@ -162,6 +172,8 @@ mod tests {
             rows_estimated: Some(12_345),
             bytes_estimated: None,
             quorum: 2,
+            stages: vec![],
+            escalation: None,
             explain: vec!["source: SELECT order_id, email FROM orders".into()],
             document: None,
             digest: None,

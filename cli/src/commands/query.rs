@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chunk_wire::fetch::{Format, Param, Params, Query, StandingRequest, StandingTerms, StandingView};
+use chunk_wire::fetch::{Format, Param, Params, Query, StandingRequest, StandingTerms, StandingView, Window, WindowRequest};
+use chunk_wire::stages::{Escalation, Stage};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Failure, Result};
@@ -93,6 +94,48 @@ impl StandingArgs {
             bytes: self.standing_bytes,
         }))
     }
+}
+
+/// When a fetch may begin, the same for `plan` and `fetch`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct WindowArgs {
+    /// Ask for a delivery that begins at this time (`2026-12-01T22:00Z`) or later, and not at once.
+    #[arg(long, value_name = "TIME", conflicts_with = "standing")]
+    not_before: Option<String>,
+    /// And within this time from then on (`90m`); without it, as long as an approval can be used at all.
+    #[arg(long, value_name = "DURATION", requires = "not_before", value_parser = figures::parse_duration)]
+    valid_for: Option<Duration>,
+}
+
+impl WindowArgs {
+    /// What is asked for, if anything is.
+    ///
+    /// # Errors
+    /// When it is no time, or a time that is over.
+    pub(crate) fn asked(&self, now_ms: i64) -> Result<Option<WindowRequest>> {
+        let Some(text) = &self.not_before else { return Ok(None) };
+        let wrong = |why: &str| Failure::usage(format!("`--not-before {text}` is no time to begin")).why(why.to_owned());
+        let from_ms = moment(text).ok_or_else(|| wrong("expected a time with its zone, such as `2026-12-01T22:00Z`"))?;
+        if from_ms <= now_ms {
+            return Err(wrong("it is over already; leave it out to fetch as soon as it is approved"));
+        }
+        let duration_s = match self.valid_for {
+            Some(duration) => Some(u32::try_from(duration.as_secs()).map_err(|_| Failure::usage("`--valid-for` is too long"))?),
+            None => None,
+        };
+        Ok(Some(WindowRequest { from_ms, duration_s }))
+    }
+}
+
+/// A point in time with its zone; the seconds may be left out.
+fn moment(text: &str) -> Option<i64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_millisecond())
+}
+
+/// A window of time, for people.
+pub(crate) fn window(window: &Window) -> String {
+    format!("from {} until {}", figures::time(window.from_ms), figures::time(window.until_ms))
 }
 
 /// Encodings, as typed.
@@ -191,6 +234,32 @@ pub(crate) fn terms(terms: &StandingTerms) -> String {
         figures::bytes(terms.bytes),
         figures::duration(Duration::from_secs(u64::from(terms.duration_s)))
     )
+}
+
+/// Stages of a review, for people: `1 of owners, then 2 of security or ops`.
+pub(crate) fn stages(stages: &[Stage]) -> String {
+    let words: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} of {}", stage.quorum, reviewers(stage)))
+        .collect();
+    words.join(", then ")
+}
+
+/// Who else may review, and when, for people: `after 2 h also to ops`.
+pub(crate) fn escalation(escalation: &Escalation) -> String {
+    let after = figures::duration(Duration::from_secs(u64::from(escalation.after_s)));
+    format!("after {after} also to {}", escalation.groups.join(" or "))
+}
+
+/// Whose approval a stage takes, for people.
+pub(crate) fn reviewers(stage: &Stage) -> String {
+    if let Some(manager) = &stage.manager {
+        return format!("the requester's manager ({manager})");
+    }
+    if stage.groups.is_empty() {
+        return "whoever may review".to_owned();
+    }
+    stage.groups.join(" or ")
 }
 
 /// What is left of a standing grant, for people.

@@ -111,6 +111,9 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
             facts.add("", query::left(left, now_ms));
         }
     }
+    if let Some(window) = &document.window {
+        facts.add("when", format!("to be fetched {}", query::window(window)));
+    }
     if let Some(under) = &document.under {
         facts.add("under", format!("standing grant {}", under.request));
     }
@@ -147,6 +150,25 @@ pub(crate) fn facts(view: &RequestView, document: &RequestDocument, now_ms: i64)
             format!("{} people", document.quorum)
         },
     );
+    // Whose approvals it takes is as signed; how many there are is the broker's to tell.
+    for (number, stage) in document.stages.iter().enumerate() {
+        let told = view.stages.get(number);
+        let given = told.map_or(0, |told| told.approvals);
+        let turn = if told.is_some_and(|told| told.turn) {
+            ", whose turn it is"
+        } else {
+            ""
+        };
+        let name = if number == 0 { "stages" } else { "" };
+        facts.add(name, format!("{given} of {} of {}{turn}", stage.quorum, query::reviewers(stage)));
+    }
+    if let Some(escalation) = &document.escalation {
+        let told = match view.escalated_ms {
+            Some(at_ms) => format!("since {} also to {}", figures::time(at_ms), escalation.groups.join(" or ")),
+            None => query::escalation(escalation),
+        };
+        facts.add("escalated", told);
+    }
     facts.add("policy", &document.policy);
     facts.add("digest", &view.digest);
     facts

@@ -54,6 +54,8 @@ pub(crate) fn run(cx: &Context<'_>, args: &RequestsArgs) -> Result<()> {
                 format!("{}, emergency: review it", view.state.as_str())
             } else if view.standing.is_some() {
                 format!("{}, standing", view.state.as_str())
+            } else if let Some(turn) = view.stages.iter().find(|stage| stage.turn) {
+                format!("{}, for {}", view.state.as_str(), query::reviewers(&turn.stage))
             } else {
                 view.state.as_str().to_owned()
             };

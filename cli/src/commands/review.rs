@@ -13,6 +13,7 @@ use clap::Args;
 use crate::args::words;
 use crate::auth::agent::SshSigner;
 use crate::client::session::Session;
+use crate::commands::query;
 use crate::context::Context;
 use crate::document::Checked;
 use crate::error::{Failure, Result};
@@ -145,8 +146,15 @@ pub(crate) fn told(verdict: Verdict, after: &RequestView) -> String {
     let done = if verdict == Verdict::Approve { "Approved" } else { "Rejected" };
     let then = match after.approvals_missing {
         _ if after.break_glass => format!("it was an emergency, and is {}", after.state.as_str()),
-        1 if verdict == Verdict::Approve => "it needs 1 more approval".to_owned(),
-        n if n > 0 && verdict == Verdict::Approve => format!("it needs {n} more approvals"),
+        n if n > 0 && verdict == Verdict::Approve => {
+            let turn = after.stages.iter().find(|stage| stage.turn);
+            let next = turn.map(|turn| format!(", the next of {}", text::line(&query::reviewers(&turn.stage))));
+            format!(
+                "it needs {n} more approval{}{}",
+                if n == 1 { "" } else { "s" },
+                next.unwrap_or_default()
+            )
+        }
         _ => format!("it is now {}", after.state.as_str()),
     };
     format!("{done} {}, asked by {}; {then}.", after.id, text::line(&after.requester.name))

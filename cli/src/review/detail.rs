@@ -18,9 +18,10 @@ const NAME_COLUMNS: usize = 11;
 /// Earlier requests are told of up to this many.
 const BEFORE_MAX: usize = 3;
 /// Names of the facts in the order in which a reviewer needs them; those not named here come last.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "request",
     "state",
+    "stages",
     "emergency",
     "standing",
     "asked by",

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use chunk_wire::fetch::{RequestState, RequestView};
 use chunk_wire::session::Person;
+use chunk_wire::stages::Stage;
 
 use crate::commands::query;
 use crate::document::Checked;
@@ -89,11 +90,24 @@ impl Item {
         waits && !is_me(&view.requester) && !view.reviews.iter().any(|review| is_me(&review.reviewer))
     }
 
-    /// What is asked for, or was taken in an emergency that nobody has judged yet.
-    pub(crate) fn headline(&self) -> Cow<'_, str> {
-        match self.view().review_due {
-            true => format!("emergency: {}", self.what).into(),
-            false => self.what.as_str().into(),
+    /// Whose approval is next, where it is not this person's turn: the stage before theirs is not complete, or theirs is.
+    pub(crate) fn turn_of_others(&self, me: &Person) -> Option<&Stage> {
+        let turn = self.view().stages.iter().position(|stage| stage.turn)?;
+        let document = self.checked().ok()?.document();
+        let stage = document.stages.get(turn)?;
+        let escalation = document.escalation.as_ref().filter(|_| self.view().escalated_ms.is_some());
+        let mine = stage.takes(me, &self.view().requester.issuer) || escalation.is_some_and(|escalation| escalation.takes(me));
+        (!mine).then_some(stage)
+    }
+
+    /// What is asked for, or was taken in an emergency that nobody has judged yet, and whether others come first.
+    pub(crate) fn headline(&self, me: &Person) -> Cow<'_, str> {
+        if self.view().review_due {
+            format!("emergency: {}", self.what).into()
+        } else if self.turn_of_others(me).is_some() {
+            format!("others first: {}", self.what).into()
+        } else {
+            self.what.as_str().into()
         }
     }
 
@@ -183,12 +197,35 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_of_others_comes_first_and_is_named() {
+        let sample = Sample::new(1).in_stages(&[("owners", 1, 1), ("security", 1, 0)]);
+        let item = Item::new(sample.view());
+        let other = Person {
+            groups: vec!["security".into()],
+            ..me()
+        };
+        assert!(
+            item.waits_for(&me()),
+            "who may review sees it from its beginning, and can reject it"
+        );
+        assert_eq!(
+            item.turn_of_others(&me()).map(|stage| stage.groups.concat()).as_deref(),
+            Some("security")
+        );
+        assert!(item.headline(&me()).starts_with("others first: "));
+        assert_eq!(item.turn_of_others(&other), None);
+        assert_eq!(item.headline(&other), item.what);
+        let decided = sample.in_state(RequestState::Approved);
+        assert!(Item::new(decided.view()).turn_of_others(&me()).is_none());
+    }
+
+    #[test]
     fn an_emergency_waits_until_somebody_else_has_judged_it() {
         let done = Sample::new(1).in_state(RequestState::Completed);
         let item = Item::new(done.clone().in_an_emergency(true).view());
         assert!(item.waits_for(&me()));
         assert_eq!(item.checked().err(), None);
-        assert!(item.headline().starts_with("emergency: "), "{}", item.headline());
+        assert!(item.headline(&me()).starts_with("emergency: "), "{}", item.headline(&me()));
         assert!(Filter::parse("emergency").matches(&item));
         assert!(!Item::new(done.clone().in_an_emergency(true).by(&me()).view()).waits_for(&me()));
         assert!(!Item::new(done.in_an_emergency(false).view()).waits_for(&me()));

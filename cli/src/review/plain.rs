@@ -11,7 +11,7 @@ use super::item::Item;
 use super::keys::Action;
 use super::model::{Link, Mode, Model, REASON_BYTES_MAX, Tab, noun};
 use super::update::{Effect, Event, act, judge, names, schedule, undo, update};
-use crate::commands::request;
+use crate::commands::{query, request};
 use crate::document::Checked;
 use crate::{figures, text};
 
@@ -254,7 +254,9 @@ fn sentence(model: &Model, item: &Item) -> String {
         || "rows not known beforehand".to_owned(),
         |rows| format!("about {}", figures::plural(rows, "row")),
     );
-    let state = if item.waits_for(&model.me) {
+    let state = if let Some(stage) = item.turn_of_others(&model.me) {
+        format!(", for {} first", text::line(&query::reviewers(stage)))
+    } else if item.waits_for(&model.me) {
         String::new()
     } else {
         format!(", {}", view.state.as_str())

@@ -34,6 +34,8 @@ pub(crate) struct Sample {
     created_ms: i64,
     /// In an emergency; and whether nobody has judged it yet.
     emergency: Option<bool>,
+    /// Group, people, and approvals so far.
+    stages: Vec<(&'static str, u32, u32)>,
 }
 
 /// When the tests play.
@@ -51,6 +53,7 @@ impl Sample {
             host: "dana-laptop".into(),
             created_ms: NOW_MS - 180_000,
             emergency: None,
+            stages: Vec::new(),
         }
     }
 
@@ -71,6 +74,11 @@ impl Sample {
 
     pub(crate) fn in_an_emergency(mut self, review_due: bool) -> Self {
         self.emergency = Some(review_due);
+        self
+    }
+
+    pub(crate) fn in_stages(mut self, stages: &[(&'static str, u32, u32)]) -> Self {
+        self.stages = stages.to_vec();
         self
     }
 
@@ -106,12 +114,23 @@ impl Sample {
         if self.emergency.is_some() {
             document["break_glass"] = true.into();
         }
+        let stage = |group: &str, quorum: u32| json!({"groups": [group], "quorum": quorum});
+        if !self.stages.is_empty() {
+            document["quorum"] = self.stages.iter().map(|(_, quorum, _)| quorum).sum::<u32>().into();
+            document["stages"] = self.stages.iter().map(|(group, quorum, _)| stage(group, *quorum)).collect();
+        }
+        let turn = self.stages.iter().position(|(_, quorum, given)| given < quorum);
+        let turn = turn.filter(|_| self.state == RequestState::Pending);
+        let each = self.stages.iter().enumerate();
+        let stages: Vec<Value> = each
+            .map(|(at, (group, quorum, given))| json!({"stage": stage(group, *quorum), "approvals": given, "turn": turn == Some(at)}))
+            .collect();
         let document = encode::canonical(&document).unwrap();
         serde_json::from_value(json!({
             "id": format!("req_{:016}", self.index), "state": self.state, "digest": encode::sha256_hex(document.as_bytes()), "document": document,
             "requester": self.requester, "host": self.host, "ip": "192.0.2.7", "created_ms": self.created_ms, "expires_ms": NOW_MS + 86_000_000,
             "index": self.index, "rows_estimated": 1234, "reviews": self.reviews, "approvals_missing": 1, "deliveries": [],
-            "break_glass": self.emergency.is_some(), "review_due": self.emergency == Some(true),
+            "break_glass": self.emergency.is_some(), "stages": stages, "review_due": self.emergency == Some(true),
         }))
         .unwrap()
     }

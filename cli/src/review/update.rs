@@ -11,6 +11,7 @@ use super::item::Item;
 use super::keys::{self, Action};
 use super::model::{Judgement, Link, Mode, Model, REASON_BYTES_MAX, Scheduled, Tab, Tone, noun};
 use super::view;
+use crate::commands::query;
 use crate::commands::review::told;
 use crate::document::Checked;
 use crate::error::{Failure, Result};
@@ -265,6 +266,10 @@ pub(crate) fn judge(model: &mut Model, verdict: Verdict, indices: &[u64]) {
         let fault = match item.checked() {
             Err(why) => Some(format!("{id} cannot be judged: {}.", text::line(why))),
             Ok(_) if !item.waits_for(&model.me) => Some(format!("{id} does not wait for you: it is {}.", standing(model, item))),
+            Ok(_) if verdict == Verdict::Approve && item.turn_of_others(&model.me).is_some() => {
+                let others = item.turn_of_others(&model.me).map(query::reviewers).unwrap_or_default();
+                Some(format!("{id} waits for {} first; you can reject it.", text::line(&others)))
+            }
             Ok(_) if model.begun(id).is_some() => Some(format!("{id} has your verdict already; u takes it back.")),
             Ok(checked) => {
                 on.push(Rc::clone(checked));

@@ -479,7 +479,7 @@ impl Columns {
             flag,
             &text::line(&view.requester.name),
             view.state.as_str(),
-            &item.headline(),
+            &item.headline(&model.me),
             &rows,
             &short_age(view.created_ms, model.now_ms),
         );

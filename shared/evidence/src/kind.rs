@@ -42,6 +42,8 @@ kinds! {
     RequestCancel = "request.cancel";
     /// Nobody answered in time.
     RequestExpire = "request.expire";
+    /// Nobody has decided for so long that others may.
+    RequestEscalate = "request.escalate";
     /// A reviewer approved.
     ReviewApprove = "review.approve";
     /// A reviewer rejected.

@@ -87,6 +87,156 @@ impl StandingTerms {
     }
 }
 
+/// One stage of a review: so many people of these groups, or of whoever may review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) groups: Vec<String>,
+    /// Only the requester's manager; who that is, where a document says it.
+    pub(crate) manager: Option<Manager>,
+    pub(crate) quorum: u64,
+}
+
+/// The requester's manager, as a document names them, or as what is recorded of one tells that it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Named(String),
+    Unnamed,
+}
+
+impl Stage {
+    /// Whether what is recorded of a stage tells of this one, as signed.
+    fn is_told_as(&self, recorded: &Stage) -> bool {
+        let manager = match (&self.manager, &recorded.manager) {
+            (Some(Manager::Named(_)), Some(Manager::Unnamed)) | (None, None) => true,
+            _ => false,
+        };
+        manager && self.groups == recorded.groups && self.quorum == recorded.quorum
+    }
+}
+
+/// Who else may review a request, and after how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Escalation {
+    pub(crate) after_s: u64,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Escalation {
+    /// Reads it from a document, or from what is recorded of one.
+    pub(crate) fn of(escalation: Raw<'_>) -> Option<Self> {
+        let after_s = escalation
+            .get("after_s")?
+            .as_u64()
+            .filter(|after_s| *after_s <= u64::from(u32::MAX))?;
+        let groups = texts(escalation.get("groups")?)?;
+        (!groups.is_empty()).then_some(Self { after_s, groups })
+    }
+}
+
+fn texts(list: Raw<'_>) -> Option<Vec<String>> {
+    list.items()?.map(|text| Some(text.as_str()?.into_owned())).collect()
+}
+
+/// The time in which a request may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    from_ms: u64,
+    pub(crate) until_ms: u64,
+}
+
+impl Window {
+    /// Reads it from a document, or from what is recorded of one.
+    pub(crate) fn of(window: Raw<'_>) -> Option<Self> {
+        let (from_ms, until_ms) = (window.get("from_ms")?.as_u64()?, window.get("until_ms")?.as_u64()?);
+        (from_ms < until_ms).then_some(Self { from_ms, until_ms })
+    }
+
+    /// Whether it is in it at this time.
+    pub(crate) fn holds(self, t: i64) -> bool {
+        (self.from_ms..=self.until_ms).contains(&t.cast_unsigned())
+    }
+}
+
+/// Who gave an approval, as far as their session shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Giver<'g> {
+    pub(crate) issuer: &'g str,
+    pub(crate) subject: &'g str,
+    pub(crate) email: Option<Raw<'g>>,
+    pub(crate) groups: Option<Raw<'g>>,
+    /// Their verdict points to the entry by which the request was escalated.
+    pub(crate) escalated: bool,
+}
+
+/// Whose request it is, as far as their session shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Managed<'m> {
+    pub(crate) issuer: &'m str,
+    /// How their identity provider names their manager.
+    pub(crate) manager: Option<Raw<'m>>,
+}
+
+impl Giver<'_> {
+    fn is_in(&self, groups: &[String]) -> bool {
+        let is_one = |of: Raw<'_>| of.as_str().is_some_and(|of| groups.iter().any(|group| *group == of));
+        self.groups.and_then(Raw::items).into_iter().flatten().any(is_one)
+    }
+
+    /// Whether this is how their identity provider names them in the claims of somebody of this issuer.
+    fn is_named(&self, name: &str, issuer: &str) -> bool {
+        let email = self.email.and_then(Raw::as_str);
+        self.issuer == issuer && (self.subject == name || email.is_some_and(|email| email.eq_ignore_ascii_case(name)))
+    }
+
+    fn manages(&self, of: Managed<'_>, signed: &Manager) -> bool {
+        let Some(manager) = of.manager.and_then(Raw::as_str) else {
+            return false;
+        };
+        let signed = match signed {
+            Manager::Named(name) => *name == manager,
+            Manager::Unnamed => true,
+        };
+        signed && self.is_named(&manager, of.issuer)
+    }
+}
+
+/// The stages of a document, or of what is recorded of one; they must add up to its quorum.
+pub(crate) fn stages(stages: Raw<'_>, quorum: u64) -> Option<Vec<Stage>> {
+    let stage = |stage: Raw<'_>| {
+        let groups = match stage.get("groups") {
+            Some(groups) => texts(groups)?,
+            None => Vec::new(),
+        };
+        let manager = match stage.get("manager") {
+            Some(manager) if manager.text() == "true" => Some(Manager::Unnamed),
+            Some(manager) => Some(Manager::Named(manager.as_str()?.into_owned())),
+            None => None,
+        };
+        let quorum = stage.get("quorum")?.as_u64().filter(|quorum| *quorum > 0)?;
+        Some(Stage { groups, manager, quorum })
+    };
+    let stages: Vec<Stage> = stages.items()?.map(stage).collect::<Option<_>>()?;
+    let sum = stages.iter().try_fold(0_u64, |sum, stage| sum.checked_add(stage.quorum));
+    (!stages.is_empty() && sum == Some(quorum)).then_some(stages)
+}
+
+/// Whether approvals by these people, in log order, fill the stages of somebody's request one after the other. Who is not shown passes.
+pub(crate) fn fills<'g>(
+    stages: &[Stage],
+    escalation: Option<&Escalation>,
+    asker: Option<Managed<'_>>,
+    givers: impl IntoIterator<Item = Option<Giver<'g>>>,
+) -> bool {
+    let turns = stages.iter().flat_map(|stage| (0..stage.quorum).map(move |_| stage));
+    turns.zip(givers).all(|(stage, giver)| {
+        let Some(giver) = giver else { return true };
+        let in_group = stage.groups.is_empty() || giver.is_in(&stage.groups);
+        let managed = stage.manager.as_ref().zip(asker);
+        let own = in_group && managed.is_none_or(|(manager, asker)| giver.manages(asker, manager));
+        own || (giver.escalated && escalation.is_some_and(|escalation| giver.is_in(&escalation.groups)))
+    })
+}
+
 /// What makes two documents ask for the same: all that decides what is read and how it looks, apart from the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -168,6 +318,37 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.member(Group::Out, "break_glass") != emergency {
             return Err("whether it is an emergency is on record otherwise than in the signed request");
         }
+        let staged = document.get("stages");
+        let signed = staged.and_then(|staged| stages(staged, quorum));
+        let named = |stage: &Stage| stage.manager != Some(Manager::Unnamed);
+        if staged.is_some() && !signed.as_ref().is_some_and(|signed| signed.iter().all(named)) {
+            return Err("the stages of a signed request do not add up to its quorum");
+        }
+        let recorded = entry.member(Group::Out, "stages").map(|recorded| stages(recorded, quorum));
+        let told = match (&signed, &recorded) {
+            (None, None) => true,
+            (Some(signed), Some(Some(recorded))) => {
+                signed.len() == recorded.len() && signed.iter().zip(recorded).all(|(signed, told)| signed.is_told_as(told))
+            }
+            _ => false,
+        };
+        if entry.shows(Group::Out) && !told {
+            return Err("the stages on record are not those in the signed request");
+        }
+        let escalation = document.get("escalation");
+        if escalation.is_some_and(|told| Escalation::of(told).is_none()) {
+            return Err("a signed request does not say to whom it is escalated, and when");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "escalation") != escalation {
+            return Err("to whom it is escalated is on record otherwise than in the signed request");
+        }
+        let window = document.get("window");
+        if window.is_some_and(|window| Window::of(window).is_none()) {
+            return Err("a signed request does not say when it may be fetched");
+        }
+        if entry.shows(Group::Out) && entry.member(Group::Out, "window") != window {
+            return Err("when it may be fetched is on record otherwise than in the signed request");
+        }
         let terms = document.get("standing");
         if terms.is_some_and(|terms| StandingTerms::of(terms).is_none()) {
             return Err("a signed request does not say on what terms it asks for a standing grant");
@@ -183,8 +364,8 @@ impl SignedRequest {
         if entry.shows(Group::Out) && entry.text(Group::Out, "under").as_deref() != used.as_deref() {
             return Err("the standing grant that is used is on record otherwise than in the signed request");
         }
-        if used.is_some() && (terms.is_some() || emergency.is_some()) {
-            return Err("a use of a standing grant is neither an emergency nor another standing grant");
+        if used.is_some() && (terms.is_some() || emergency.is_some() || window.is_some()) {
+            return Err("a use of a standing grant is neither an emergency nor another standing grant, and at once");
         }
         let differs = |group, name: &&str| entry.shows(group) && entry.member(group, name) != document.get(name);
         if ["columns", "connections", "datasets"].iter().any(|name| differs(Group::Obj, name)) {
@@ -200,6 +381,22 @@ impl SignedRequest {
             break_glass: emergency.is_some(),
             document: payload,
         })
+    }
+
+    /// Whose approvals it needs, in order; empty where that does not matter.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        let staged = Raw::known(&self.document).get("stages");
+        staged.and_then(|staged| stages(staged, self.quorum)).unwrap_or_default()
+    }
+
+    /// Who else may review it, and after how long.
+    pub(crate) fn escalation(&self) -> Option<Escalation> {
+        Raw::known(&self.document).get("escalation").and_then(Escalation::of)
+    }
+
+    /// When it may be fetched, where not at once.
+    pub(crate) fn window(&self) -> Option<Window> {
+        Raw::known(&self.document).get("window").and_then(Window::of)
     }
 
     /// What was approved for each column.

@@ -233,6 +233,11 @@ impl Log {
         })
     }
 
+    /// A sign-in of somebody of these groups.
+    pub(crate) fn sign_in_of(&mut self, name: &'static str, seed: u8, groups: &[&str]) -> Actor {
+        self.sign_in_as(name, seed, |_, body| set(body, Group::Who, "groups", json!(groups)))
+    }
+
     /// A sign-in whose entry somebody has a hand in.
     pub(crate) fn sign_in_as(&mut self, name: &'static str, seed: u8, change: impl FnOnce(&str, &mut Body)) -> Actor {
         let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
@@ -282,6 +287,56 @@ impl Log {
             document["standing"] = terms.clone();
             out["standing"] = terms;
         })
+    }
+
+    /// A request that is reviewed in stages: of each group so many.
+    pub(crate) fn request_staged(&mut self, by_whom: &Actor, quorum: u64, stages: &[(&str, u64)]) -> (u64, String) {
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(group, quorum)| json!({"groups": [group], "quorum": quorum}))
+            .collect();
+        self.request_with(by_whom, quorum, |document, out| {
+            document["stages"] = stages.clone().into();
+            out["stages"] = stages.into();
+        })
+    }
+
+    /// A request that goes to others of these groups after so many seconds.
+    pub(crate) fn request_escalating(&mut self, by_whom: &Actor, stages: &[(&str, u64)], after_s: u64, groups: &[&str]) -> (u64, String) {
+        let escalation = json!({"after_s": after_s, "groups": groups});
+        let quorum = stages.iter().map(|(_, quorum)| quorum).sum();
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(group, quorum)| json!({"groups": [group], "quorum": quorum}))
+            .collect();
+        self.request_with(by_whom, quorum, |document, out| {
+            for at in [document, out] {
+                at["stages"] = stages.clone().into();
+                at["escalation"] = escalation.clone();
+            }
+        })
+    }
+
+    /// A pending request goes to others.
+    pub(crate) fn escalate(&mut self, request: u64) -> u64 {
+        let body = Body::new().with(Group::What, json!({"id": self.request_id(request)}));
+        let header = Header {
+            refs: vec![request],
+            ..Header::new(Kind::RequestEscalate)
+        };
+        self.append(header, &body)
+    }
+
+    /// An approval that counts because the request was escalated.
+    pub(crate) fn approve_escalated(&mut self, by_whom: &Actor, request: u64, document: &str, escalation: u64) -> u64 {
+        self.judge(
+            by_whom,
+            (Kind::ReviewApprove, request),
+            request,
+            document,
+            "approve",
+            Some(escalation),
+        )
     }
 
     /// A use of what was approved as that request.
@@ -342,7 +397,7 @@ impl Log {
             "approve" => Kind::ReviewApprove,
             _ => Kind::ReviewReject,
         };
-        self.judge(by_whom, (kind, request), request, document, verdict)
+        self.judge(by_whom, (kind, request), request, document, verdict, None)
     }
 
     /// The request before is an emergency.
@@ -367,7 +422,7 @@ impl Log {
 
     /// A verdict on an emergency, afterwards.
     pub(crate) fn review_afterwards(&mut self, by_whom: &Actor, open: u64, request: u64, document: &str, verdict: &str) -> u64 {
-        self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict)
+        self.judge(by_whom, (Kind::BreakglassReview, open), request, document, verdict, None)
     }
 
     /// A verdict whose entry somebody has a hand in, who knows what was signed.
@@ -382,8 +437,10 @@ impl Log {
         self.judge_as(by_whom, (Kind::ReviewApprove, request), request, (document, verdict), change)
     }
 
-    fn judge(&mut self, by_whom: &Actor, about: (Kind, u64), request: u64, document: &str, verdict: &str) -> u64 {
-        self.judge_as(by_whom, about, request, (document, verdict), |_, _, _| {})
+    fn judge(&mut self, by_whom: &Actor, about: (Kind, u64), request: u64, document: &str, verdict: &str, escalation: Option<u64>) -> u64 {
+        self.judge_as(by_whom, about, request, (document, verdict), |_, header, _| {
+            header.refs.extend(escalation)
+        })
     }
 
     fn judge_as(

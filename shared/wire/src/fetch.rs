@@ -9,6 +9,7 @@ use crate::catalog::ColumnView;
 use crate::id::RequestId;
 use crate::review::ReviewView;
 use crate::session::Person;
+use crate::stages::{Escalation, Stage, StageView};
 
 /// What is asked for: a slice of one dataset, or one SELECT over datasets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +149,32 @@ pub struct PlanRequest {
     /// For a standing grant instead of one delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<StandingRequest>,
+    /// For a delivery within a window of time, and not at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRequest>,
+}
+
+/// A window of time, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WindowRequest {
+    /// Its beginning, ms since 1970.
+    pub from_ms: i64,
+    /// Seconds it lasts; as long as a grant for the datasets can be used where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<u32>,
+}
+
+/// A window of time: a delivery begins neither before nor after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its beginning, ms since 1970.
+    pub from_ms: i64,
+    /// Its end, ms since 1970.
+    pub until_ms: i64,
 }
 
 /// Terms of a standing grant, as asked for.
@@ -201,6 +228,9 @@ pub struct RequestDocument {
     /// The standing grant under which this is one use; absent where somebody has yet to approve, or nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under: Option<Under>,
+    /// When it may be fetched; absent where that is as soon as it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// SHA-256 (hex) of the policy set it was decided under.
     pub policy: String,
     /// Limits of the delivery.
@@ -209,6 +239,12 @@ pub struct RequestDocument {
     pub grant_s: u32,
     /// Distinct people who must approve.
     pub quorum: u32,
+    /// Where it matters who they are and in which order: so many of each, one stage after the other. Together they are `quorum`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+    /// Who else may review when nobody has decided for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
     /// Who asks, and with which key.
     pub requester: Requester,
     /// After this, ms since 1970, the document can no longer be submitted. How long reviewers have is up to the broker, which
@@ -273,6 +309,10 @@ impl RequestDocument {
                 duration_s: terms.duration_s,
                 rows: Some(terms.rows),
                 bytes: Some(terms.bytes),
+            }),
+            window: self.window.map(|window| WindowRequest {
+                from_ms: window.from_ms,
+                duration_s: u32::try_from((window.until_ms - window.from_ms) / 1000).ok(),
             }),
         }
     }
@@ -354,6 +394,12 @@ pub struct PlanAnswer {
     pub bytes_estimated: Option<u64>,
     /// Distinct people who must approve; 0 for none.
     pub quorum: u32,
+    /// Where it matters who they are: so many of each, one stage after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+    /// Who else may review when nobody has decided for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
     /// What runs where, a line each, for people (`plan --verbose`).
     pub explain: Vec<String>,
     /// The request document, canonical: sign exactly these bytes. Absent when denied.
@@ -502,6 +548,12 @@ pub struct RequestView {
     pub reviews: Vec<ReviewView>,
     /// Approvals still needed.
     pub approvals_missing: u32,
+    /// How far each stage is, where it is reviewed in stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageView>,
+    /// Since when those to whom it is escalated may review it, ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalated_ms: Option<i64>,
     /// Asked for in an emergency, without approval beforehand.
     #[serde(default, skip_serializing_if = "is_false")]
     pub break_glass: bool,

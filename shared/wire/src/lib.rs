@@ -12,6 +12,7 @@ pub mod keys;
 pub mod problem;
 pub mod review;
 pub mod session;
+pub mod stages;
 
 /// The media type of every error body (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -339,6 +339,7 @@ impl Api {
                 ticket: None,
                 break_glass: false,
                 standing: None,
+                window: None,
             },
         )
     }
@@ -371,6 +372,7 @@ impl Api {
             ticket: Some("INC-1".to_owned()),
             break_glass: true,
             standing: None,
+            window: None,
         };
         let plan: PlanAnswer = self.post("/v1/plans", &asked).json();
         self.submit(&plan).json()

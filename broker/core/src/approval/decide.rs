@@ -7,7 +7,8 @@ use chunk_wire::id::{ActorId, RequestId, SessionId};
 use chunk_wire::problem::Code;
 use chunk_wire::session::Person;
 
-use super::{approves, not_found, ssh, standing};
+use super::progress::counts_in;
+use super::{Progress, approves, not_found, ssh, standing};
 use crate::authorize::in_force;
 use crate::error::Error;
 use crate::evidence::entries::{BreakglassOpen, Event, RequestCreate, ReviewEntry};
@@ -75,13 +76,16 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
         standing::fits(grant, &create.document)?;
         return Ok(use_standing(state, grant, create, now_ms));
     }
+    if create.document.window.is_some_and(|window| now_ms >= window.until_ms) {
+        return Err(Error::new(Code::InvalidRequest, "The window of time is over.").hint("choose a later `--not-before`"));
+    }
     let quorum = create.document.quorum;
-    create.expires_ms = now_ms
-        + if quorum == 0 {
-            grant_ms(&create.document)
-        } else {
-            order.pending_ms
-        };
+    create.expires_ms = match (quorum, create.document.window) {
+        (0, _) => grant_ends(&create.document, now_ms),
+        // Nobody needs to decide what cannot be fetched any more.
+        (_, Some(window)) => (now_ms + order.pending_ms).min(window.until_ms),
+        (_, None) => now_ms + order.pending_ms,
+    };
     let grant = Event::GrantIssue {
         id: create.id.clone(),
         digest: create.digest.clone(),
@@ -101,7 +105,7 @@ pub(crate) fn create(state: &State, order: Create, now_ms: i64) -> Result<Vec<Ev
 
 /// A use of a standing grant: the request, what it takes, and a grant for one delivery that does not outlast the other.
 fn use_standing(state: &State, grant: &Request, mut create: RequestCreate, now_ms: i64) -> Vec<Event> {
-    create.expires_ms = (now_ms + grant_ms(&create.document)).min(grant.expires_ms);
+    create.expires_ms = grant_ends(&create.document, now_ms).min(grant.expires_ms);
     let (request, take) = (state.size, state.size + 1);
     let take_it = Event::GrantTake {
         id: grant.id.clone(),
@@ -178,12 +182,18 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
     if entry.afterwards {
         return Ok(judge_afterwards(request, entry));
     }
-    // Whoever was suspended since counts no more; the quorum is other people's to complete.
-    let standing = request
-        .reviews
-        .iter()
-        .filter(|r| approves(r.verdict) && !state.is_suspended(&r.actor));
-    let mut approvals: Vec<u64> = standing.map(|r| r.index).collect();
+    let progress = Progress::of(state, request);
+    if let (true, Some(stage), Some(person)) = (approves(entry.verdict), progress.turn(), reviewer)
+        && !stage.takes(person, &requester.issuer)
+    {
+        entry.escalated = request.escalated.filter(|_| request.escalates_to(person)).map(|(index, _)| index);
+    }
+    if let (true, Some(stage)) = (approves(entry.verdict), progress.turn())
+        && !reviewer.is_some_and(|person| counts_in(stage, request, person, entry.escalated.is_some()))
+    {
+        return refuse(&format!("The next approval of this request is for {} to give.", stage.whose()));
+    }
+    let mut approvals: Vec<u64> = progress.counted().iter().map(|review| review.index).collect();
     approvals.push(state.size);
     let enough = usize::try_from(request.quorum).is_ok_and(|quorum| approvals.len() >= quorum);
     let granted = approves(entry.verdict) && enough;
@@ -196,7 +206,7 @@ pub(crate) fn review(state: &State, order: Judge, now_ms: i64) -> Result<Vec<Eve
             digest: request.digest.clone(),
             actor: request.actor.clone(),
             refs,
-            expires_ms: now_ms + request.document.as_ref().map_or(0, |document| grant_ms(document)),
+            expires_ms: request.document.as_ref().map_or(now_ms, |document| grant_ends(document, now_ms)),
             standing: request.standing.is_some(),
         });
     }
@@ -285,10 +295,10 @@ pub(crate) fn acknowledge(state: &State, id: &RequestId, by: &By, sha256: &str, 
 
 /// Whether [`expire`] would do anything.
 pub(crate) fn any_expired(state: &State, now_ms: i64) -> bool {
-    expired(state, now_ms).next().is_some() || ended_sessions(state, now_ms).next().is_some()
+    expired(state, now_ms).next().is_some() || escalated(state, now_ms).next().is_some() || ended_sessions(state, now_ms).next().is_some()
 }
 
-/// Ends what has run out: pending requests, unused grants, sessions.
+/// Ends what has run out: pending requests, unused grants, sessions. What still waits after its time goes to others too.
 pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
     let mut events = Vec::new();
     for request in expired(state, now_ms) {
@@ -309,6 +319,10 @@ pub(crate) fn expire(state: &State, now_ms: i64) -> Vec<Event> {
             events.append(&mut end_grant(request, false, None, why));
         }
     }
+    events.extend(escalated(state, now_ms).map(|request| Event::RequestEscalate {
+        id: request.id.clone(),
+        request: request.index,
+    }));
     for session in ended_sessions(state, now_ms) {
         events.push(Event::SessionClose {
             session: session.open.session.clone(),
@@ -338,9 +352,12 @@ pub(crate) fn wrong_state(request: &Request, what: &str) -> Error {
     .hint(hint)
 }
 
-/// How long a grant under this document can be used.
-fn grant_ms(document: &RequestDocument) -> i64 {
-    i64::from(document.grant_s) * 1000
+/// Until when a grant under this document that is given now can be used.
+fn grant_ends(document: &RequestDocument, now_ms: i64) -> i64 {
+    match document.window {
+        Some(window) => window.until_ms,
+        None => now_ms + i64::from(document.grant_s) * 1000,
+    }
 }
 
 fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
@@ -351,6 +368,17 @@ fn expired(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
         .filter_map(|(_, id)| state.requests.get(id))
         .map(AsRef::as_ref)
         .filter(|r| matches!(r.state, RequestState::Pending | RequestState::Approved | RequestState::Paused))
+}
+
+/// What has waited so long that others may review it, and has not run out with that.
+fn escalated(state: &State, now_ms: i64) -> impl Iterator<Item = &Request> {
+    state
+        .escalating
+        .iter()
+        .take_while(move |(due_ms, _)| *due_ms <= now_ms)
+        .filter_map(|(_, id)| state.requests.get(id))
+        .map(AsRef::as_ref)
+        .filter(move |r| r.state == RequestState::Pending && now_ms < r.expires_ms)
 }
 
 fn ended_sessions(state: &State, now_ms: i64) -> impl Iterator<Item = &Session> {

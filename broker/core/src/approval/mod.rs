@@ -10,6 +10,7 @@ mod inbox;
 mod list;
 #[cfg(test)]
 mod model;
+mod progress;
 mod ssh;
 pub(crate) mod standing;
 mod submission;
@@ -44,6 +45,7 @@ pub(crate) use decide::{Create, any_expired, create, expire, session_open, wrong
 pub(crate) use ending::end_everything;
 pub use inbox::{Inbox, Told};
 pub use list::{list, show};
+pub(crate) use progress::Progress;
 pub use submission::submit;
 pub(crate) use submission::{Submission, check, record, somebody_approves};
 pub(crate) use upheld::{Upheld, unapproved, upheld};
@@ -98,6 +100,7 @@ async fn record_verdict(broker: &Broker, cx: &Context, caller: &Caller, id: &Req
         afterwards: request.breakglass.is_some(),
         session: caller.session().clone(),
         open: caller.open_index(),
+        escalated: None,
         policy: 0,
         actor: caller.actor().clone(),
         issuer: person.issuer.clone(),

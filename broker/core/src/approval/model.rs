@@ -13,6 +13,7 @@ use chunk_wire::fetch::{Budget, Format, Params, Query, RequestDocument, Requeste
 use chunk_wire::id::{ActorId, FetchId, RequestId, SessionId};
 use chunk_wire::review::Verdict;
 use chunk_wire::session::{ClientInfo, Person};
+use chunk_wire::stages::{Escalation, Stage};
 use serde_json::Value;
 
 use super::decide::{self, By, Create, Judge};
@@ -32,10 +33,22 @@ const GRANT_S: u32 = 600;
 /// Whose session it is: Ann has two, with two keys.
 const SESSIONS: [(&str, usize); 4] = [("ann", 0), ("ann", 1), ("bob", 2), ("cyd", 3)];
 
+/// Ann is in every group that is asked for, so only that she asks keeps her from approving. Bob is in one, Cyd in both.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("ann", &["owners", "security"]),
+    ("bob", &["owners"]),
+    ("cyd", &["owners", "security"]),
+];
+
+/// One of each, in this order.
+const STAGES: [&str; 2] = ["owners", "security"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
     /// For one delivery, approved by so many.
     One(u32),
+    /// For one delivery, approved in two stages.
+    Staged,
     /// For a standing grant of two rows.
     Standing,
     /// For a use of this request's standing grant, whoever asks.
@@ -78,6 +91,11 @@ struct Seen {
     standing: Option<u64>,
     under: Option<usize>,
     approved_by: BTreeSet<String>,
+    /// The same in log order, where it is reviewed in stages.
+    in_turn: Vec<String>,
+    staged: bool,
+    escalated: bool,
+    created_ms: i64,
     ended: bool,
     granted: bool,
     taken_for: bool,
@@ -113,6 +131,8 @@ impl Watch {
                     person: create.document.requester.subject.clone(),
                     digest: create.digest.clone(),
                     quorum: create.document.quorum,
+                    staged: !create.document.stages.is_empty(),
+                    created_ms: if create.document.escalation.is_some() { now_ms } else { 0 },
                     standing: create.document.standing.map(|terms| terms.rows),
                     under: create.document.under.as_ref().map(|under| self.of(&under.request)),
                     ..Seen::default()
@@ -124,6 +144,14 @@ impl Watch {
                 assert!(!request.ended && !request.granted, "a verdict on what is decided");
                 assert_ne!(review.subject, request.person, "a verdict on one's own");
                 assert_eq!(review.digest, request.digest, "a verdict over something else");
+                if request.staged && review.verdict == Verdict::Approve {
+                    // It is escalated to the owners, so that Bob may stand in for Cyd.
+                    let own = groups(&review.subject).contains(&STAGES[request.in_turn.len()]);
+                    let others = request.escalated && groups(&review.subject).contains(&"owners");
+                    assert!(own || others, "an approval before its turn, or of another stage");
+                    assert_eq!(review.escalated.is_some(), !own, "it says so where it counts by escalation alone");
+                    request.in_turn.push(review.subject.clone());
+                }
                 match review.verdict {
                     Verdict::Approve => assert!(request.approved_by.insert(review.subject.clone()), "a verdict twice"),
                     Verdict::Reject => request.ended = true,
@@ -134,12 +162,28 @@ impl Watch {
                 assert!(!self.seen[at].ended && !self.seen[at].granted, "ended twice, or after its grant");
                 self.seen[at].ended = true;
             }
+            Event::RequestEscalate { id, .. } => {
+                let at = self.of(id);
+                let request = &mut self.seen[at];
+                assert!(
+                    !request.ended && !request.granted && !request.escalated,
+                    "escalated twice, or when it is decided"
+                );
+                assert!(now_ms >= request.created_ms + STEP_MS, "escalated early");
+                request.escalated = true;
+            }
             Event::GrantIssue { id, expires_ms, .. } => {
                 let at = self.of(id);
                 let request = self.seen[at].clone();
                 assert!(!request.ended && !request.granted, "granted after its end, or twice");
                 match request.under {
-                    None => assert!(request.approved_by.len() >= request.quorum as usize, "granted without its quorum"),
+                    None => {
+                        assert!(request.approved_by.len() >= request.quorum as usize, "granted without its quorum");
+                        assert!(
+                            !request.staged || request.in_turn.len() == STAGES.len(),
+                            "granted without one of its stages"
+                        );
+                    }
                     Some(standing) => {
                         assert!(request.taken_for, "granted under a standing grant that was not taken");
                         assert!(
@@ -346,8 +390,18 @@ impl Place {
             grant_s: if asks == Asks::Standing { 2 * GRANT_S } else { GRANT_S },
             quorum: match asks {
                 Asks::One(quorum) => quorum,
+                Asks::Staged => 2,
                 _ => 1,
             },
+            stages: match asks {
+                Asks::Staged => STAGES.map(stage).into(),
+                _ => Vec::new(),
+            },
+            window: None,
+            escalation: (asks == Asks::Staged).then(|| Escalation {
+                after_s: u32::try_from(STEP_MS / 1000).unwrap(),
+                groups: vec!["owners".into()],
+            }),
             requester: Requester {
                 issuer: "i".into(),
                 subject: SESSIONS[session].0.into(),
@@ -383,6 +437,7 @@ impl Place {
             afterwards: false,
             session: session_id(by),
             open: 0,
+            escalated: None,
             policy: 0,
             actor: actor(by),
             issuer: "i".into(),
@@ -454,6 +509,9 @@ impl Place {
         }
         if started < REQUESTS_MAX {
             let first = started == 0;
+            if first {
+                commands.push(Command::Ask(0, Asks::Staged));
+            }
             commands.push(Command::Ask(0, Asks::One(2)));
             commands.push(Command::Ask(0, Asks::Standing));
             commands.push(Command::Ask(3, Asks::One(1)));
@@ -525,6 +583,18 @@ fn actor(session: usize) -> ActorId {
     ActorId::from_random([u8::try_from(person).unwrap(); 10])
 }
 
+fn groups(name: &str) -> &'static [&'static str] {
+    GROUPS.iter().find(|(of, _)| *of == name).unwrap().1
+}
+
+fn stage(group: &str) -> Stage {
+    Stage {
+        groups: vec![group.to_owned()],
+        manager: None,
+        quorum: 1,
+    }
+}
+
 fn session_id(session: usize) -> SessionId {
     SessionId::from_random([u8::try_from(session).unwrap(); 10])
 }
@@ -539,9 +609,10 @@ fn session_open(session: usize, now_ms: i64) -> SessionOpen {
             subject: name.into(),
             name: name.into(),
             email: None,
-            groups: Vec::new(),
+            groups: groups(name).iter().map(|group| (*group).to_owned()).collect(),
             workload: None,
         },
+        manager: None,
         amr: Vec::new(),
         auth_time: None,
         flow: None,
@@ -564,6 +635,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     // The way to a place is all that is kept of it: going it again costs less than keeping every place there is.
     let mut queue = VecDeque::from([Vec::new()]);
     let (mut granted, mut used, mut ran, mut refused, mut revoked) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut staged, mut stood_in) = (0_u64, 0_u64);
     while let Some(way) = queue.pop_front() {
         let mut place = first.clone();
         for command in &way {
@@ -577,6 +649,9 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
             }
             if known.insert(next.key()) {
                 granted += u64::from(next.watch.seen.iter().any(|request| request.granted && request.under.is_none()));
+                staged += u64::from(next.watch.seen.iter().any(|request| request.granted && request.staged));
+                let by_others = |request: &Seen| request.granted && request.in_turn.get(1).is_some_and(|who| who == "bob");
+                stood_in += u64::from(next.watch.seen.iter().any(by_others));
                 used += u64::from(next.watch.seen.iter().any(|request| request.taken_for));
                 ran += u64::from(next.watch.seen.iter().any(|request| request.under.is_some() && request.running));
                 revoked += u64::from(next.watch.seen.iter().any(|request| request.grant_ended));
@@ -589,6 +664,8 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     // It is a proof of something only if it came by what it is about.
     for (what, count) in [
         ("granted", granted),
+        ("staged", staged),
+        ("stood in", stood_in),
         ("used", used),
         ("ran", ran),
         ("refused", refused),

@@ -16,6 +16,7 @@ use crate::broker::Broker;
 use crate::context::Context;
 use crate::error::Error;
 use crate::plan::{Plan, UseOf};
+use crate::rule::Rule;
 use crate::state::{Request, State};
 
 /// Makes a plan a use of a standing grant of the caller's, if one has its shape and policy would still give it. Otherwise the plan
@@ -25,9 +26,9 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
     let state = &published.state;
     let theirs = state.people.get(plan.caller().actor()).map(|theirs| theirs.standing.clone());
     let theirs = theirs.filter(|theirs| !theirs.is_empty()).unwrap_or_default();
-    let one_delivery = plan.standing().is_none() && !plan.request().break_glass;
+    let one_delivery = plan.standing().is_none() && plan.request().window.is_none() && !plan.request().break_glass;
     // Where nobody has to approve, there is nothing that a grant could stand for.
-    if theirs.is_empty() || !one_delivery || !matches!(judge(broker, cx, &plan), Ok((1.., _))) {
+    if theirs.is_empty() || !one_delivery || !judge(broker, cx, &plan).is_ok_and(|(rule, _)| rule.quorum > 0) {
         return (plan, None);
     }
     let mut spent = None;
@@ -38,7 +39,11 @@ pub(crate) fn reuse(broker: &Broker, cx: &Context, mut plan: Plan) -> (Plan, Opt
     for grant in newest_first {
         let Ok(before) = take_on(&mut plan, grant) else { continue };
         let usable = usable(state, &grant.id, plan.caller().actor(), broker.clock.now_ms());
-        let permitted = || allowed(&plan).is_ok() && judge(broker, cx, &plan).is_ok_and(|(quorum, _)| (1..=grant.quorum).contains(&quorum));
+        let permitted = || {
+            allowed(&plan).is_ok()
+                && judge(broker, cx, &plan)
+                    .is_ok_and(|(rule, _)| rule.quorum > 0 && grant.document.as_ref().is_some_and(|document| rule.was_asked_in(document)))
+        };
         match usable {
             Ok(_) if permitted() => return (plan, view(grant)),
             Err(_) if left(grant).is_none() => spent = spent.or_else(|| view(grant)),
@@ -108,11 +113,16 @@ pub(crate) fn fits(grant: &Request, document: &RequestDocument) -> Result<(), Er
     let under = document.under.as_ref();
     let approved = grant.document.as_ref().ok_or_else(|| wrong_state(grant, "be used"))?;
     let same = under.is_some_and(|under| under.request == grant.id && under.digest == grant.digest);
-    let one_delivery = document.standing.is_none() && !document.break_glass;
-    if same && one_delivery && document.has_shape_of(approved) && document.quorum <= grant.quorum {
+    let one_delivery = document.standing.is_none() && document.window.is_none() && !document.break_glass;
+    if same && one_delivery && document.has_shape_of(approved) && has_rule_of(document, approved) {
         return Ok(());
     }
     Err(other_shape(grant))
+}
+
+/// Whether a use needs nobody's approval that the standing grant did not have.
+fn has_rule_of(document: &RequestDocument, approved: &RequestDocument) -> bool {
+    document.quorum <= approved.quorum && document.stages == approved.stages && document.escalation == approved.escalation
 }
 
 /// Whether a delivery under this standing grant is running. One at a time: what is left is known when it has ended.
@@ -163,7 +173,7 @@ fn take_on(plan: &mut Plan, grant: &Request) -> Result<Vec<chunk_port::GovernedT
         request: grant.id.clone(),
     };
     let before = plan.use_under(UseOf { under, terms }, approved)?;
-    if plan.document(0, String::new(), 0).has_shape_of(approved) {
+    if plan.document(&Rule::default(), String::new(), 0).has_shape_of(approved) {
         return Ok(before);
     }
     plan.use_nothing(before);

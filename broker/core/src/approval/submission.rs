@@ -71,10 +71,10 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
     if document.break_glass && document.ticket.as_ref().is_none_or(|ticket| ticket.trim().is_empty()) {
         return Err(Error::new(Code::InvalidRequest, "Breaking the glass needs the ticket of the incident.").hint("add `--ticket TICKET`"));
     }
-    if document.under.is_some() && (document.standing.is_some() || document.break_glass) {
+    if document.under.is_some() && (document.standing.is_some() || document.window.is_some() || document.break_glass) {
         return Err(Error::new(
             Code::InvalidRequest,
-            "A use of a standing grant is one delivery, and no emergency.",
+            "A use of a standing grant is one delivery at once, and no emergency.",
         ));
     }
     if document.not_after_ms <= now_ms || document.not_after_ms > not_after_ms(now_ms) {
@@ -90,7 +90,7 @@ pub(crate) async fn check(broker: &Broker, cx: &Context, caller: Caller, submit:
         permit = or_record(broker, upheld(broker, permit, &under.request)).await?.into_permit();
     }
     let plan = permit.plan();
-    let expected = plan.document(permit.quorum(), document.nonce.clone(), document.not_after_ms);
+    let expected = plan.document(permit.rule(), document.nonce.clone(), document.not_after_ms);
     if expected != document {
         return Err(
             Error::new(Code::DocumentMismatch, "The signed document is not what the broker would plan now.")

@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use chunk_wire::id::RequestId;
 use chunk_wire::problem::Code;
+use chunk_wire::stages::{Stage, stage_after};
 
+use super::progress::counts_in;
 use super::{approves, ssh};
 use crate::authorize::{Denial, Permit, evaluate};
 use crate::broker::Broker;
@@ -64,8 +66,9 @@ fn look(broker: &Broker, policies: &PolicySet, state: &State, request: &Request)
     let mut left = 0;
     let mut lost = Vec::new();
     let mut forbids = Vec::new();
-    for review in request.reviews.iter().filter(|review| approves(review.verdict)) {
-        match counts(broker, policies, state, request, review) {
+    let approvals = request.reviews.iter().filter(|review| request.approvals.contains(&review.index));
+    for (given, review) in approvals.enumerate() {
+        match counts(broker, policies, state, request, review, stage_after(&request.stages, given)) {
             Ok(()) => left += 1,
             Err(why) => {
                 lost.push(format!("`{}`", review.reviewer.person.name));
@@ -88,8 +91,15 @@ fn look(broker: &Broker, policies: &PolicySet, state: &State, request: &Request)
     Some(denial(sentence, forbids))
 }
 
-/// Whether one approval counts; if not, the policies that say so.
-fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Request, review: &Review) -> Result<(), Vec<String>> {
+/// Whether one approval counts, in this stage; if not, the policies that say so.
+fn counts(
+    broker: &Broker,
+    policies: &PolicySet,
+    state: &State,
+    request: &Request,
+    review: &Review,
+    stage: Option<&Stage>,
+) -> Result<(), Vec<String>> {
     if state.is_suspended(&review.actor) {
         return Err(Vec::new());
     }
@@ -103,6 +113,9 @@ fn counts(broker: &Broker, policies: &PolicySet, state: &State, request: &Reques
         .get(&review.actor)
         .and_then(|theirs| theirs.claims.as_ref())
         .unwrap_or(&review.reviewer);
+    if stage.is_some_and(|stage| !counts_in(stage, request, &claims.person, review.escalated)) {
+        return Err(Vec::new());
+    }
     // Who they are now, in the circumstances in which they gave the verdict.
     let ip = review.reviewer.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let circumstances = Circumstances {

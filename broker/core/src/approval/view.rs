@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chunk_evidence::encode::canonical_of;
-use chunk_wire::fetch::{DeliveryView, RequestState, RequestView};
+use chunk_wire::fetch::{DeliveryView, RequestView};
 use chunk_wire::problem::Code;
 use chunk_wire::review::ReviewView;
 
-use super::{approves, standing};
+use super::{Progress, standing};
 use crate::broker::Broker;
 use crate::error::Error;
 use crate::evidence::entries::Event;
-use crate::state::{Request, Review, State};
+use crate::state::{Request, State};
 
 /// A request on the wire.
 ///
@@ -62,8 +62,8 @@ fn document_text(document: &chunk_wire::fetch::RequestDocument) -> Result<String
 
 /// The request; texts whose entries were erased are empty.
 fn show(state: &State, request: &Request, words: &HashMap<u64, String>) -> Result<RequestView, Error> {
-    let counts = |r: &&Review| approves(r.verdict) && !(request.state == RequestState::Pending && state.is_suspended(&r.actor));
-    let approvals = request.reviews.iter().filter(counts).count();
+    let progress = Progress::of(state, request);
+    let approvals = progress.counted().len();
     let from_log = |index: &u64| words.get(index).cloned().unwrap_or_default();
     Ok(RequestView {
         id: request.id.clone(),
@@ -97,6 +97,11 @@ fn show(state: &State, request: &Request, words: &HashMap<u64, String>) -> Resul
             Some(_) => 0,
             None => request.quorum.saturating_sub(u32::try_from(approvals).unwrap_or(u32::MAX)),
         },
+        stages: match request.under {
+            Some(_) => Vec::new(),
+            None => progress.stages(),
+        },
+        escalated_ms: request.escalated.map(|(_, time_ms)| time_ms),
         break_glass: request.breakglass.is_some(),
         review_due: state.review_is_due(request),
         standing: standing::view(request),

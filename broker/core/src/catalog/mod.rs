@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chunk_wire::catalog::{ColumnView, DatasetDetail, DatasetSummary};
 use chunk_wire::fetch::{Query, StandingTerms};
 use chunk_wire::problem::Code;
+use chunk_wire::stages::Escalation;
 
 use crate::authorize::Asking;
 use crate::broker::Broker;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::policy::{Action, Resource};
 use crate::recording::Keep;
+use crate::rule::{self, StageRule};
 use chunk_port::{Mask, ScanError, ScanErrorKind, Source, SourceColumn, Table};
 
 pub(crate) use treat::govern;
@@ -56,6 +58,10 @@ pub struct Dataset {
     pub quorum: u32,
     /// Verdicts on its requests must be signed with an enrolled SSH key as well.
     pub ssh_verdicts: bool,
+    /// Who they are, where that matters: one stage after the other.
+    pub stages: Vec<StageRule>,
+    /// Who else may review when nobody has decided for a while.
+    pub escalation: Option<Escalation>,
     /// Labels that policies may refer to.
     pub labels: Vec<String>,
     /// Rows one fetch may carry.
@@ -245,7 +251,7 @@ pub(crate) fn scan_error(error: ScanError) -> Error {
 
 fn summary(asking: &Asking<'_>, dataset: &Dataset) -> DatasetSummary {
     let may = |action| asking.may(action, &dataset.resource());
-    let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { dataset.quorum.max(1) });
+    let approvals = may(Action::Fetch).then(|| if may(Action::FetchUnapproved) { 0 } else { rule::people(dataset) });
     DatasetSummary {
         name: dataset.name.clone(),
         description: dataset.description.clone(),

@@ -19,7 +19,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use bytes::Bytes;
 use chunk_log::journal::Urgency;
 use chunk_port::ScanOrder;
-use chunk_wire::fetch::{Budget, ChunkQuery, Format, RequestDocument, RequestState};
+use chunk_wire::fetch::{Budget, ChunkQuery, Format, RequestDocument, RequestState, Window};
 use chunk_wire::id::{FetchId, RequestId};
 use chunk_wire::problem::Code;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -241,10 +241,11 @@ pub(crate) fn approved(broker: &Broker, caller: &Caller, id: &RequestId, chunk: 
 /// When policy would now ask for more approvals, or the plan has changed.
 pub(crate) fn require(broker: &Broker, upheld: Upheld, approved: Approved) -> Result<Grant, Error> {
     let permit = upheld.into_permit();
-    if permit.quorum() > approved.document.quorum {
+    let rule = permit.rule();
+    if rule.quorum > 0 && !rule.was_asked_in(&approved.document) {
         return Err(Error::new(
             Code::DocumentMismatch,
-            "Since the request was approved, policy asks for more approvals; ask again.",
+            "Since the request was approved, policy asks for more approvals or for other people's; ask again.",
         )
         .hint("run the same `chunkctl fetch` again"));
     }
@@ -564,6 +565,9 @@ pub(crate) fn decide_intent(state: &State, mut entry: IntentEntry, policies: &st
     if now_ms >= request.expires_ms {
         return Err(wrong_state(request, "be fetched"));
     }
+    if let Some(window) = request.document.as_ref().and_then(|document| document.window) {
+        inside(window, request, now_ms)?;
+    }
     if let Some(under) = &request.under {
         standing::usable(state, under, &entry.actor, now_ms)?;
         // Chunks of one use share what is left of it.
@@ -607,6 +611,20 @@ pub(crate) fn decide_intent(state: &State, mut entry: IntentEntry, policies: &st
     }
     events.push(Event::Intent(entry));
     Ok(events)
+}
+
+/// Refuses a delivery that would begin before the window that was asked for, or after it.
+fn inside(window: Window, request: &Request, now_ms: i64) -> Result<(), Error> {
+    let early = now_ms < window.from_ms;
+    if !early && now_ms < window.until_ms {
+        return Ok(());
+    }
+    let wait_s = (window.from_ms - now_ms + 999) / 1000;
+    let why = match early {
+        true => format!("Request `{}` may be fetched in {wait_s} seconds, and not before.", request.id),
+        false => format!("The time in which request `{}` could be fetched is over.", request.id),
+    };
+    Err(Error::new(Code::WrongState, why).hint(format!("run `chunkctl request show {}`", request.id)))
 }
 
 /// What earlier attempts leave of a budget, and earlier uses of the standing grant it is under; nothing when it is used up. Every

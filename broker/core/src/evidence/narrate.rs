@@ -43,6 +43,7 @@ pub(crate) fn narrate(event: &Event) -> String {
         Event::RequestDeny(deny) => format!("request refused: {} by {}", deny.code, deny.policies.join(", ")),
         Event::RequestEnd { id, cancelled: true, .. } => format!("request {id} cancelled"),
         Event::RequestEnd { id, .. } => format!("request {id} expired"),
+        Event::RequestEscalate { id, .. } => format!("request {id} escalated: nobody has decided"),
         Event::BreakglassOpen(open) => match &open.ticket {
             Some(ticket) => format!("the glass is broken for request {} ({ticket}): {}", open.id, open.reason),
             None => format!("the glass is broken for request {}: {}", open.id, open.reason),

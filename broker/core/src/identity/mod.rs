@@ -102,6 +102,11 @@ impl Caller {
         &self.session.open.person
     }
 
+    /// Subject or e-mail address of their manager, as far as the identity provider says.
+    pub(crate) fn manager(&self) -> Option<&str> {
+        self.session.open.manager.as_deref()
+    }
+
     pub(crate) fn actor(&self) -> &ActorId {
         &self.session.open.actor
     }
@@ -124,6 +129,11 @@ impl Caller {
     /// The host of the client, in its own words at sign-in.
     pub(crate) fn host(&self) -> &str {
         &self.session.open.client.host
+    }
+
+    /// When the session ends, ms since 1970.
+    pub(crate) fn expires_ms(&self) -> i64 {
+        self.session.open.expires_ms
     }
 
     pub(crate) fn opened_ms(&self) -> i64 {
@@ -455,6 +465,7 @@ fn draft_session(
             groups: identity.groups,
             workload: entrant.workload,
         },
+        manager: identity.manager,
         amr: identity.amr,
         auth_time: identity.auth_time,
         flow: Some(identity.flow.as_str().to_owned()),

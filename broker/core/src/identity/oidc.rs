@@ -39,6 +39,8 @@ pub struct VerifiedIdentity {
     pub email: Option<String>,
     /// Groups, sorted, each once.
     pub groups: Vec<String>,
+    /// Subject or e-mail address of the person's manager, where the issuer is asked for it and says so.
+    pub manager: Option<String>,
     /// How the person was authenticated (RFC 8176).
     pub amr: Vec<String>,
     /// When the person was last seen by the identity provider, seconds since 1970.

@@ -113,6 +113,7 @@ impl Workloads {
                 name: rule.name.clone(),
                 email: None,
                 groups: Vec::new(),
+                manager: None,
                 amr: Vec::new(),
                 auth_time: None,
                 issued_at,

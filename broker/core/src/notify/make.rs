@@ -2,17 +2,21 @@
 //!
 //! Nothing is made of an entry whose body is gone, or whose request's is: what was erased is not told.
 
+use std::sync::Arc;
+
 use chunk_evidence::leaf::Kind;
 use chunk_evidence::views::short;
 use chunk_wire::fetch::{Params, Query, RequestState};
 use chunk_wire::id::SessionId;
 use chunk_wire::review::Verdict;
 use chunk_wire::session::Person;
+use chunk_wire::stages::{Escalation, Stage};
 
 use super::{Decision, Detail, Details, Notice, NotifySettings, Occasion, Who, notice_id, people};
+use crate::approval::Progress;
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::evidence::entries::{Event, KeyEnroll, RequestCreate, SessionOpen};
+use crate::evidence::entries::{Event, KeyEnroll, RequestCreate, ReviewEntry, SessionOpen};
 
 /// The notification of an entry; nothing where it is none of this notifier's.
 ///
@@ -45,6 +49,10 @@ struct Happened {
     /// Index of `request.create`.
     request: u64,
     decision: Option<Decision>,
+    /// The stage that it waits for from here on.
+    stage: Option<Stage>,
+    /// Those who may review it too from here on.
+    escalation: Option<Arc<Escalation>>,
     expires_ms: Option<i64>,
     /// Indices of the verdicts that brought it.
     reviews: Vec<u64>,
@@ -59,6 +67,8 @@ impl Happened {
             occasion,
             request,
             decision: None,
+            stage: None,
+            escalation: None,
             expires_ms: None,
             reviews: Vec::new(),
             by: None,
@@ -71,8 +81,19 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
     Ok(match event {
         Event::RequestCreate(create) if create.state == RequestState::Pending.as_str() => Some(Happened {
             expires_ms: Some(create.expires_ms),
+            stage: create.document.stages.first().cloned(),
             ..Happened::of(Occasion::RequestPending, index)
         }),
+        Event::Review(review) if review.verdict == Verdict::Approve && !review.afterwards => next_stage(broker, index, &review),
+        Event::RequestEscalate { id, request } => {
+            let published = broker.log.published();
+            published.state.requests.get(&id).map(|waiting| Happened {
+                expires_ms: Some(waiting.expires_ms),
+                stage: Progress::before(waiting, index).turn().cloned(),
+                escalation: waiting.escalation.clone(),
+                ..Happened::of(Occasion::RequestEscalated, request)
+            })
+        }
         Event::BreakglassOpen(open) => Some(Happened::of(Occasion::RequestBreakGlass, open.request)),
         // A grant that rests on nothing but its request was given by policy alone, and one that rests on the use of a standing
         // grant by that: nobody decided.
@@ -127,6 +148,19 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
     })
 }
 
+/// An approval that completes a stage, but not the review: it is the next one's turn.
+fn next_stage(broker: &Broker, index: u64, review: &ReviewEntry) -> Option<Happened> {
+    let published = broker.log.published();
+    let request = published.state.requests.get(&review.id)?;
+    let turn = |before| Progress::before(request, before).turn();
+    let (was, is) = (turn(index)?, turn(index + 1)?);
+    (was != is).then(|| Happened {
+        expires_ms: Some(request.expires_ms),
+        stage: Some(is.clone()),
+        ..Happened::of(Occasion::RequestPending, review.request)
+    })
+}
+
 async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happened) -> Result<Option<Notice>, Error> {
     let Some(Event::RequestCreate(create)) = broker.log.read_one(happened.request).await?.event() else {
         return Ok(None);
@@ -137,10 +171,17 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
     }
     let requester = opened(broker, create.open).await?.map(|open| open.person);
     let to = match &settings.audience {
-        Some(audience) => people::addresses(broker, audience, Some(&create), requester.as_ref()).await,
+        Some(audience) => {
+            let turn = people::Turn {
+                request: &create,
+                stage: happened.stage.as_ref(),
+                escalation: happened.escalation.as_deref(),
+            };
+            people::addresses(broker, audience, Some(turn), requester.as_ref()).await
+        }
         None => Vec::new(),
     };
-    let waits = happened.occasion == Occasion::RequestPending;
+    let waits = matches!(happened.occasion, Occasion::RequestPending | Occasion::RequestEscalated);
     let details = match settings.detail {
         Detail::Minimal => None,
         Detail::Full => Some(details(broker, &create, requester.as_ref(), &happened).await?),
@@ -149,6 +190,8 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
         request: Some(create.id.clone()),
         datasets,
         quorum: waits.then_some(create.document.quorum),
+        stage: happened.stage,
+        escalated_to: happened.escalation.map(|to| to.groups.clone()).unwrap_or_default(),
         decision: happened.decision,
         expires_ms: happened.expires_ms,
         details,
@@ -251,6 +294,8 @@ fn blank(occasion: Occasion) -> Notice {
         request: None,
         datasets: Vec::new(),
         quorum: None,
+        stage: None,
+        escalated_to: Vec::new(),
         decision: None,
         expires_ms: None,
         details: None,

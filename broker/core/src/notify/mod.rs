@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chunk_evidence::encode::sha256_hex;
 use chunk_wire::id::RequestId;
+use chunk_wire::stages::Stage;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
@@ -49,8 +50,10 @@ pub struct NotifySettings {
 /// What is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Occasion {
-    /// A request waits for reviewers.
+    /// A request waits for reviewers: since it was made, or since the stage before theirs is complete.
     RequestPending,
+    /// Nobody has decided for so long that others may review it too.
+    RequestEscalated,
     /// It was made in an emergency: nobody approved, and somebody has to review it now.
     RequestBreakGlass,
     /// Reviewers approved it or one rejected it.
@@ -73,6 +76,7 @@ impl Occasion {
     /// Every occasion.
     pub const ALL: [Self; 9] = [
         Self::RequestPending,
+        Self::RequestEscalated,
         Self::RequestBreakGlass,
         Self::RequestDecided,
         Self::RequestExpired,
@@ -88,6 +92,7 @@ impl Occasion {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RequestPending => "request.pending",
+            Self::RequestEscalated => "request.escalated",
             Self::RequestBreakGlass => "request.break_glass",
             Self::RequestDecided => "request.decided",
             Self::RequestExpired => "request.expired",
@@ -108,7 +113,8 @@ impl Occasion {
     /// The occasion that an entry of this kind may be.
     fn of(kind: Kind) -> Option<Self> {
         Some(match kind {
-            Kind::RequestCreate => Self::RequestPending,
+            Kind::RequestCreate | Kind::ReviewApprove => Self::RequestPending,
+            Kind::RequestEscalate => Self::RequestEscalated,
             Kind::BreakglassOpen => Self::RequestBreakGlass,
             Kind::GrantIssue | Kind::ReviewReject => Self::RequestDecided,
             Kind::RequestExpire => Self::RequestExpired,
@@ -189,6 +195,10 @@ pub struct Notice {
     pub datasets: Vec<String>,
     /// People who must approve it.
     pub quorum: Option<u32>,
+    /// The stage whose turn it is, where it waits for one.
+    pub stage: Option<Stage>,
+    /// Groups that it was escalated to.
+    pub escalated_to: Vec<String>,
     /// What became of it.
     pub decision: Option<Decision>,
     /// Until when it waits, or may be fetched, ms since 1970.

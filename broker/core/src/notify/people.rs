@@ -1,6 +1,7 @@
 //! Whose address a notification goes to.
 
 use chunk_wire::session::Person;
+use chunk_wire::stages::{Escalation, Stage};
 
 use super::Audience;
 use crate::authorize::evaluate;
@@ -9,19 +10,33 @@ use crate::evidence::entries::RequestCreate;
 use crate::identity::principal;
 use crate::policy::{Action, Circumstances};
 
+/// A request, and whose turn it is to review it.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'r> {
+    pub(super) request: &'r RequestCreate,
+    pub(super) stage: Option<&'r Stage>,
+    /// It goes to these, and was told to the others before.
+    pub(super) escalation: Option<&'r Escalation>,
+}
+
+impl Turn<'_> {
+    fn takes(&self, person: &Person) -> bool {
+        match (self.escalation, self.stage) {
+            (Some(escalation), _) => escalation.takes(person),
+            (None, Some(stage)) => stage.takes(person, &self.request.document.requester.issuer),
+            (None, None) => true,
+        }
+    }
+}
+
 /// The addresses, each once: those of configuration first.
-pub(super) async fn addresses(
-    broker: &Broker,
-    audience: &Audience,
-    request: Option<&RequestCreate>,
-    person: Option<&Person>,
-) -> Vec<String> {
+pub(super) async fn addresses(broker: &Broker, audience: &Audience, request: Option<Turn<'_>>, person: Option<&Person>) -> Vec<String> {
     let mut found = Addresses::default();
     for address in &audience.addresses {
         found.add(address);
     }
-    if let (true, Some(request)) = (audience.reviewers, request) {
-        for address in reviewers(broker, request, person).await {
+    if let (true, Some(turn)) = (audience.reviewers, request) {
+        for address in reviewers(broker, turn, person).await {
             found.add(&address);
         }
     }
@@ -38,9 +53,10 @@ pub(super) async fn addresses(
     found.addresses
 }
 
-/// Addresses of those whom policy lets review every dataset of a request, as far as they have signed in lately. They are asked
+/// Addresses of those whom policy lets review every dataset of a request, and whose turn it is, as far as they have signed in lately. They are asked
 /// about as if each signed in now from where they did last; whether they may is asked again when they do.
-async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&Person>) -> Vec<String> {
+async fn reviewers(broker: &Broker, turn: Turn<'_>, requester: Option<&Person>) -> Vec<String> {
+    let request = turn.request;
     let (published, policies, now_ms) = (broker.log.published(), broker.policy.load_full(), broker.clock.now_ms());
     let state = &published.state;
     let datasets = &broker.settings.catalog.datasets;
@@ -58,7 +74,7 @@ async fn reviewers(broker: &Broker, request: &RequestCreate, requester: Option<&
                 .is_some_and(|own| own.eq_ignore_ascii_case(email));
         let session = state.sessions.get(&open.session);
         let lately = session.is_some_and(|session| !session.withdrawn && now_ms - session.opened_ms <= SEEN_MS_MAX);
-        if own || !lately {
+        if own || !lately || !turn.takes(&open.person) {
             continue;
         }
         let Ok(ip) = open.ip.parse() else { continue };

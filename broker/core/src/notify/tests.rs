@@ -4,9 +4,11 @@ use std::sync::{Mutex, MutexGuard};
 use chunk_wire::audit::EraseRequest;
 use chunk_wire::fetch::{Query, RequestView};
 use chunk_wire::review::{Verdict, Withdraw};
+use chunk_wire::stages::Escalation;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::rule::StageRule;
 use crate::testing::receivers::{Mood, swift};
 use crate::testing::ssh::{MAY_ENROLL, Signer, enroll};
 use crate::testing::{ADMINISTRATORS, Others, POLICIES, Setup, Someone, World, cx, slice};
@@ -526,4 +528,123 @@ async fn the_configuration_names_its_notifiers_and_an_old_journal_does_not_start
         .await;
     let fault = restarted.err().unwrap();
     assert!(fault.public.contains("Notifier `chat` was told of"), "{fault}");
+}
+
+#[tokio::test]
+async fn only_whose_turn_it_is_is_written_to_and_again_when_a_stage_is_complete() {
+    let to_reviewers = Fake::new();
+    let notifier = to_reviewers.notifying(NotifySettings {
+        audience: Some(Audience {
+            reviewers: true,
+            ..Audience::default()
+        }),
+        occasions: [Occasion::RequestPending].into(),
+        ..settings("mail", Detail::Minimal)
+    });
+    let security = r#"@id("security-reviews") permit(principal in Group::"security", action == Action::"review", resource);"#;
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{security}"),
+        ..Setup::default()
+    };
+    let stage = |group: &str, quorum| StageRule {
+        groups: vec![group.to_owned()],
+        manager: false,
+        quorum,
+    };
+    setup.settings.catalog.datasets.get_mut("customers").unwrap().stages = vec![stage("data-owners", 2), stage("security", 1)];
+    let world = World::with_others(setup, others(vec![notifier])).await.unwrap();
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let (rey, ria) = (
+        world.sign_in("rey", &["data-owners"]).await,
+        world.sign_in("ria", &["data-owners"]).await,
+    );
+    let sid = world.sign_in("sid", &["security"]).await;
+    let request = dana.ask(&world, "customers").await;
+    for reviewer in [&rey, &ria, &sid] {
+        reviewer.review(&world, &request, Verdict::Approve).await.unwrap();
+    }
+    // A request that nobody has to approve in stages is everybody's at once, and told of once.
+    let plain = dana.ask(&world, "salaries").await;
+    rey.review(&world, &plain, Verdict::Approve).await.unwrap();
+    caught_up(&world).await;
+    let got = to_reviewers.take();
+    let told: Vec<_> = got
+        .iter()
+        .map(|notice| {
+            (
+                notice.request.as_ref(),
+                notice.stage.as_ref().map(|stage| stage.groups.concat()),
+                notice.to.join(" "),
+            )
+        })
+        .collect();
+    let (owners, others) = ("rey@example.test ria@example.test", "sid@example.test");
+    assert_eq!(
+        told,
+        [
+            (Some(&request.id), Some("data-owners".to_owned()), owners.to_owned()),
+            (Some(&request.id), Some("security".to_owned()), others.to_owned()),
+            (Some(&plain.id), None, format!("{owners} {others}")),
+        ]
+    );
+    assert!(
+        got.iter()
+            .all(|notice| notice.expires_ms == Some(request.expires_ms) || notice.stage.is_none())
+    );
+    world.broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_escalation_is_told_to_those_to_whom_it_goes() {
+    let to_reviewers = Fake::new();
+    let notifier = to_reviewers.notifying(NotifySettings {
+        audience: Some(Audience {
+            reviewers: true,
+            ..Audience::default()
+        }),
+        occasions: [Occasion::RequestPending, Occasion::RequestEscalated].into(),
+        ..settings("mail", Detail::Minimal)
+    });
+    let deputies = r#"@id("deputies-review") permit(principal in Group::"deputies", action == Action::"review", resource);"#;
+    let mut setup = Setup {
+        policies: format!("{POLICIES}{deputies}"),
+        ..Setup::default()
+    };
+    let customers = setup.settings.catalog.datasets.get_mut("customers").unwrap();
+    customers.stages = vec![StageRule {
+        groups: vec!["data-owners".into()],
+        manager: false,
+        quorum: 1,
+    }];
+    customers.escalation = Some(Escalation {
+        after_s: 600,
+        groups: vec!["deputies".into()],
+    });
+    let world = World::with_others(setup, others(vec![notifier])).await.unwrap();
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    world.sign_in("rey", &["data-owners"]).await;
+    world.sign_in("ida", &["deputies"]).await;
+    let request = dana.ask(&world, "customers").await;
+    world.advance_ms(600_000);
+    world
+        .until("the request to be escalated", |state| state.escalating.is_empty())
+        .await;
+    caught_up(&world).await;
+    let got = to_reviewers.take();
+    let told: Vec<_> = got
+        .iter()
+        .map(|notice| (notice.occasion.as_str(), notice.to.join(" "), notice.escalated_to.join(" ")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("request.pending", "rey@example.test".to_owned(), String::new()),
+            ("request.escalated", "ida@example.test".to_owned(), "deputies".to_owned()),
+        ]
+    );
+    assert_eq!(
+        (got[1].request.as_ref(), got[1].expires_ms),
+        (Some(&request.id), Some(request.expires_ms))
+    );
+    world.broker.stop().await;
 }

@@ -19,6 +19,7 @@ const OF_REQUESTS: &[Kind] = &[
     Kind::RequestCreate,
     Kind::RequestCancel,
     Kind::RequestExpire,
+    Kind::RequestEscalate,
     Kind::ReviewApprove,
     Kind::ReviewReject,
     Kind::GrantIssue,
@@ -107,6 +108,9 @@ impl State {
             return;
         };
         self.waiting.remove(&(request.expires_ms, request.id.clone()));
+        if let Some(due_ms) = request.escalates_ms() {
+            self.escalating.remove(&(due_ms, request.id.clone()));
+        }
         if let Some(open) = request.breakglass {
             self.unreviewed.remove(&open);
         }

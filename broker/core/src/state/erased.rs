@@ -47,6 +47,12 @@ impl State {
             (Kind::BreakglassReview, Some(open)) => drop(self.unreviewed.remove(&open)),
             _ => {}
         }
+        if let (Kind::RequestEscalate, Some(request)) = (header.kind, about)
+            && let Some(id) = self.created.get(&request).cloned()
+        {
+            let at = (self.size, header.t);
+            self.change(&id, |request| request.escalated = Some(at));
+        }
         let ended = match (header.kind, about) {
             (Kind::ReviewReject, Some(request)) => self.created.get(&request).map(|id| (id.clone(), RequestState::Rejected)),
             (Kind::GrantRevoke, Some(grant)) => self.granted.get(&grant).map(|id| (id.clone(), RequestState::Revoked)),

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use chunk_wire::fetch::{Format, RequestDocument, RequestState, StandingTerms};
 use chunk_wire::id::{ActorId, RequestId};
 use chunk_wire::review::Verdict;
+use chunk_wire::session::Person;
+use chunk_wire::stages::{Escalation, Stage};
 
 use crate::evidence::entries::{IntentEntry, OutcomeEntry, RequestCreate, SessionOpen};
 use crate::recording::Recording;
@@ -30,6 +32,12 @@ pub(crate) struct Request {
     pub(crate) format: Format,
     /// Distinct people who must approve.
     pub(crate) quorum: u32,
+    /// Who they are, in order; empty where that does not matter.
+    pub(crate) stages: Arc<[Stage]>,
+    /// Who else may review when nobody has decided for a while.
+    pub(crate) escalation: Option<Arc<Escalation>>,
+    /// Index and time of `request.escalate`.
+    pub(crate) escalated: Option<(u64, i64)>,
     /// The signed document, until nothing can happen any more.
     pub(crate) document: Option<Arc<RequestDocument>>,
     /// Its digest, hex.
@@ -54,6 +62,8 @@ pub(crate) struct Request {
     pub(crate) breakglass: Option<u64>,
     /// Index of `grant.issue`.
     pub(crate) grant: Option<u64>,
+    /// Indices of what that rests on: the approvals that brought it.
+    pub(crate) approvals: Arc<[u64]>,
     /// Index of `grant.take`.
     pub(crate) taken: Option<u64>,
     /// Deliveries, in order.
@@ -104,6 +114,8 @@ pub(crate) struct Review {
     pub(crate) reviewer: Arc<SessionOpen>,
     /// Verdict.
     pub(crate) verdict: Verdict,
+    /// Given by somebody to whom the request was escalated, in a stage that would not have taken them.
+    pub(crate) escalated: bool,
     /// Why, until nothing can happen any more.
     pub(crate) reason: Option<Arc<str>>,
     /// Fingerprint of the SSH key that signed it as well.
@@ -149,6 +161,9 @@ impl Request {
             datasets: create.document.datasets.clone().into(),
             format: create.document.format,
             quorum: create.document.quorum,
+            stages: create.document.stages.clone().into(),
+            escalation: create.document.escalation.clone().map(Arc::new),
+            escalated: None,
             document: Some(Arc::new(create.document.clone())),
             digest: create.digest.clone(),
             state: RequestState::Pending,
@@ -161,10 +176,23 @@ impl Request {
             under: create.document.under.as_ref().map(|under| under.request.clone()),
             breakglass: None,
             grant: None,
+            approvals: Arc::default(),
             taken: None,
             deliveries: Vec::new(),
             cut: None,
         }
+    }
+
+    /// When others may review it, ms since 1970: while it waits, and was not escalated yet.
+    pub(crate) fn escalates_ms(&self) -> Option<i64> {
+        let escalation = self.escalation.as_ref()?;
+        let waits = self.state == RequestState::Pending && self.escalated.is_none();
+        waits.then(|| self.created_ms + i64::from(escalation.after_s) * 1000)
+    }
+
+    /// Whether this person is one of those to whom it is escalated.
+    pub(crate) fn escalates_to(&self, person: &Person) -> bool {
+        self.escalation.as_ref().is_some_and(|escalation| escalation.takes(person))
     }
 
     /// A delivery begins. What was delivered of another moment is no part of what this one belongs to.

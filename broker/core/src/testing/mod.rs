@@ -632,6 +632,14 @@ impl World {
         someone
     }
 
+    /// Signs somebody in of whom the identity provider says who their manager is.
+    pub(crate) async fn sign_in_managed(&self, subject: &str, groups: &[&str], manager: &str) -> Someone {
+        let mut someone = self.someone();
+        let token = self.id_token_with(subject, groups, Some(("manager", manager)));
+        someone.open(self, token).await;
+        someone
+    }
+
     /// Somebody with a fresh key and no session.
     pub(crate) fn someone(&self) -> Someone {
         let serial = self.serial.fetch_add(1, Ordering::SeqCst);
@@ -650,14 +658,19 @@ impl World {
 
     /// An ID token that names a key.
     pub(crate) fn id_token_for(&self, subject: &str, groups: &[&str], nonce: Option<&str>) -> String {
+        self.id_token_with(subject, groups, nonce.map(|nonce| ("nonce", nonce)))
+    }
+
+    /// An ID token with one more claim.
+    fn id_token_with(&self, subject: &str, groups: &[&str], more: Option<(&str, &str)>) -> String {
         let now = self.clock.now_ms() / 1000;
         let serial = self.serial.fetch_add(1, Ordering::SeqCst);
         let mut claims = json!({
             "iss": ISSUER, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300, "groups": groups, "jti": serial.to_string(),
             "email": format!("{subject}@example.test"), "email_verified": true, "name": subject,
         });
-        if let Some(nonce) = nonce {
-            claims["nonce"] = json!(nonce);
+        if let Some((name, value)) = more {
+            claims[name] = json!(value);
         }
         let signed = format!(
             "{}.{}",
@@ -798,6 +811,8 @@ fn settings() -> Settings {
         subject: None,
         quorum: 1,
         ssh_verdicts: false,
+        stages: Vec::new(),
+        escalation: None,
         labels: Vec::new(),
         rows_max: 1000,
         bytes_max: 1 << 30,
@@ -833,6 +848,7 @@ fn settings() -> Settings {
             audience: CLIENT.into(),
             scopes: vec!["openid".into()],
             groups_claim: "groups".into(),
+            manager_claim: Some("manager".into()),
             groups_from: Default::default(),
             email_claim: "email".into(),
             name_claim: "name".into(),
@@ -884,6 +900,7 @@ pub(crate) fn slice(dataset: &str) -> PlanRequest {
         ticket: None,
         break_glass: false,
         standing: None,
+        window: None,
     }
 }
 
@@ -933,9 +950,13 @@ impl Someone {
 
     /// Signs in again with the same key, as whom the identity provider says it is by now.
     pub(crate) async fn sign_in_again(&mut self, world: &World, subject: &str, groups: &[&str]) {
+        self.open(world, world.id_token(subject, groups)).await;
+    }
+
+    async fn open(&mut self, world: &World, id_token: String) {
         let presented = self.present(world, "POST", "/v1/sessions", false);
         let open = OpenSession {
-            id_token: world.id_token(subject, groups),
+            id_token,
             access_token: None,
             client: ClientInfo::default(),
         };

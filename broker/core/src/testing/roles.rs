@@ -149,6 +149,8 @@ pub(super) fn check_indices(state: &State) {
         })
         .collect();
     assert_eq!(state.under.clone().into_iter().collect::<BTreeSet<_>>(), under);
+    let escalating = all().filter_map(|r| Some((r.escalates_ms()?, r.id.clone()))).collect();
+    assert_eq!(state.escalating.clone().into_iter().collect::<BTreeSet<_>>(), escalating);
     let granted: BTreeMap<u64, RequestId> = all()
         .filter(|r| !r.state.is_final())
         .filter_map(|r| Some((r.grant?, r.id.clone())))

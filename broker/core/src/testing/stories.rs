@@ -15,9 +15,11 @@ mod retention;
 mod rotating;
 mod sign_in;
 mod ssh_keys;
+mod stages;
 mod standing;
 mod upheld;
 mod watching;
+mod windows;
 mod workloads;
 
 use std::sync::atomic::Ordering;

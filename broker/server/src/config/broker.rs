@@ -251,6 +251,9 @@ fn issuer(
     let groups_claim = claim(raw.groups_claim, "groups_claim", "groups");
     let email_claim = claim(raw.email_claim, "email_claim", "email");
     let name_claim = claim(raw.name_claim, "name_claim", "name");
+    let manager_claim = raw
+        .manager_claim
+        .and_then(|field| check.checked_text(field, &format!("{path}.manager_claim")));
     let sources = [("id_token", GroupsFrom::IdToken), ("userinfo", GroupsFrom::Userinfo)];
     let groups_from = raw
         .groups_from
@@ -290,6 +293,7 @@ fn issuer(
             client_id,
             scopes,
             groups_claim,
+            manager_claim,
             groups_from: groups_from.unwrap_or_default(),
             email_claim,
             name_claim,

@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::check::{Check, nearest};
 use super::raw::{At, Named, RawDataset};
 use super::sources::{self, Place};
+use super::stages;
 use super::{Connection, MaskConfig};
 
 /// Words that SQL would not take as a table's name.
@@ -126,7 +127,7 @@ fn dataset(
         Some(field.into_inner())
     });
     let labels = labels(check, raw.labels, &path);
-    let quorum = check.number(raw.quorum, &format!("{path}.quorum"), 1..=10, 1);
+    let approvals = stages::approvals(check, raw.quorum, raw.reviewers, raw.stages, &path);
     let rows_max = check.number(
         raw.rows_max,
         &format!("{path}.rows_max"),
@@ -188,6 +189,7 @@ fn dataset(
             &format!("is missing: class `{class}` shifts dates by subject, so say which column names it"),
         );
     }
+    let escalation = stages::escalation(check, raw.escalate_after, raw.escalate_to, pending_h * 3600, &section, &path);
     let connection = check.required(raw.connection, &section, &format!("{path}.connection"))?;
     let Some(reached) = connections.get(connection.get_ref()) else {
         if !check.was_removed(&format!("connections.{}", connection.get_ref())) {
@@ -219,8 +221,10 @@ fn dataset(
         unclassified,
         row_filter,
         subject,
-        quorum: u32::try_from(quorum).ok()?,
         ssh_verdicts: raw.ssh_verdicts.is_some_and(|field| field.into_inner()),
+        quorum: approvals.quorum,
+        stages: approvals.stages,
+        escalation,
         labels,
         rows_max: u64::try_from(rows_max).ok()?,
         bytes_max: u64::try_from(bytes_max).ok()?,

@@ -20,6 +20,7 @@ mod retention;
 mod saml;
 mod sinks;
 mod sources;
+mod stages;
 mod timestamps;
 mod witness;
 mod workload;

@@ -125,8 +125,9 @@ const ADDRESSES_MAX: usize = 20;
 const STARTTLS_PORT: u16 = 587;
 /// Submission over TLS (RFC 8314).
 const TLS_PORT: u16 = 465;
-const DEFAULT: [Occasion; 5] = [
+const DEFAULT: [Occasion; 6] = [
     Occasion::RequestPending,
+    Occasion::RequestEscalated,
     Occasion::RequestBreakGlass,
     Occasion::RequestDecided,
     Occasion::RequestExpired,

@@ -71,6 +71,7 @@ pub(super) struct RawIssuer {
     pub(super) audience: At<String>,
     pub(super) scopes: At<Vec<String>>,
     pub(super) groups_claim: At<String>,
+    pub(super) manager_claim: At<String>,
     pub(super) groups_from: At<String>,
     pub(super) email_claim: At<String>,
     pub(super) name_claim: At<String>,
@@ -146,6 +147,20 @@ pub(super) struct RawClass {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawStage {
+    pub(super) reviewers: At<RawReviewers>,
+    pub(super) quorum: At<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReviewers {
+    pub(super) groups: At<Vec<String>>,
+    pub(super) manager: At<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawDataset {
     pub(super) connection: At<String>,
     pub(super) table: At<String>,
@@ -158,6 +173,11 @@ pub(super) struct RawDataset {
     pub(super) subject: At<String>,
     pub(super) quorum: At<i64>,
     pub(super) ssh_verdicts: At<bool>,
+    pub(super) reviewers: At<RawReviewers>,
+    #[serde(default)]
+    pub(super) stages: Vec<Spanned<RawStage>>,
+    pub(super) escalate_after: At<String>,
+    pub(super) escalate_to: At<Vec<String>>,
     pub(super) labels: At<Vec<String>>,
     pub(super) rows_max: At<i64>,
     pub(super) bytes_max: At<i64>,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use chunk_core::catalog::Unclassified;
+use chunk_core::rule::StageRule;
 use chunk_core::settings::{GroupsFrom, KnownBy};
 use chunk_port::{FileFormat, Mask, ObjectNames, ObjectPlace, Source};
 use chunk_wire::session::SignIn;
@@ -274,6 +275,118 @@ email = "emial"
     broker.toml:49: `datasets.customers.unclassified` must be one of `scan`, `redact`, `open`
     broker.toml:52: `datasets.customers.columns.email`: no class `emial` is defined; did you mean `email`?
     "#);
+}
+
+/// A dataset with these lines.
+fn reviewed(lines: &str) -> String {
+    format!(
+        "{GOOD}\n[connections.lake]\nkind = \"files\"\nroot = \"lake\"\n[datasets.d]\nconnection = \"lake\"\npath = \"in\"\nformat = \"csv\"\n{lines}\n"
+    )
+}
+
+#[test]
+fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
+    let stages = |lines: &str| {
+        let dir = folder(&reviewed(lines));
+        std::fs::write(dir.path().join("lake/in"), "").unwrap();
+        let dataset = read(dir.path()).unwrap().datasets.remove("d").unwrap();
+        let of = |stage: StageRule| {
+            (
+                if stage.manager {
+                    vec!["(manager)".to_owned()]
+                } else {
+                    stage.groups
+                },
+                stage.quorum,
+            )
+        };
+        (dataset.quorum, dataset.stages.into_iter().map(of).collect::<Vec<_>>())
+    };
+    let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(stages(""), (1, vec![]));
+    assert_eq!(
+        stages("quorum = 2\nreviewers = { groups = [\"owners\", \"deputies\"] }"),
+        (2, vec![(groups(&["owners", "deputies"]), 2)])
+    );
+    assert_eq!(
+        stages("stages = [{ reviewers = { groups = [\"owners\"] } }, { reviewers = { groups = [\"security\"] }, quorum = 3 }]"),
+        (1, vec![(groups(&["owners"]), 1), (groups(&["security"]), 3)])
+    );
+    assert_eq!(
+        stages("stages = [{ reviewers = { manager = true } }, { reviewers = { groups = [\"security\"] } }]"),
+        (1, vec![(groups(&["(manager)"]), 1), (groups(&["security"]), 1)])
+    );
+    let first = |lines: &str| faults(&reviewed(lines)).lines().next().unwrap_or_default().to_owned();
+    for (lines, expected) in [
+        (
+            "quorum = 2\nstages = [{ reviewers = { groups = [\"a\"] } }]",
+            "`datasets.d.quorum` is for datasets without stages",
+        ),
+        (
+            "reviewers = { groups = [\"b\"] }\nstages = [{ reviewers = { groups = [\"a\"] } }]",
+            "`datasets.d.reviewers` is for datasets without stages",
+        ),
+        ("stages = [{ quorum = 2 }]", "`datasets.d.stages[0].reviewers` is missing"),
+        (
+            "quorum = 2\nreviewers = { manager = true }",
+            "`datasets.d.quorum` must be 1: nobody has more than one manager",
+        ),
+        (
+            "reviewers = { manager = true, groups = [\"a\"] }",
+            "`datasets.d.reviewers.groups` is for reviewers other than the requester's manager",
+        ),
+        ("reviewers = {}", "`datasets.d.reviewers.groups` is missing"),
+        (
+            "reviewers = { groups = [] }",
+            "`datasets.d.reviewers.groups` must be names of groups",
+        ),
+        (
+            "reviewers = { groups = [\"a\", \"a\"] }",
+            "`datasets.d.reviewers.groups` must be names of groups",
+        ),
+        (
+            "stages = [{ reviewers = { groups = [\"a\"] }, quorum = 0 }]",
+            "`datasets.d.stages[0].quorum` must be between 1 and 10",
+        ),
+        (
+            "stages = [{ reviewers = { groups = [\"a\"] } }, { reviewers = { groups = [\"a\"] } }]",
+            "`datasets.d.stages[1].reviewers` are those of an earlier stage",
+        ),
+    ] {
+        let found = first(lines);
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    for (lines, expected) in [
+        ("escalate_after = \"2h\"", "`datasets.d.escalate_to` is missing"),
+        ("escalate_to = [\"ops\"]", "`datasets.d.escalate_after` is missing"),
+        (
+            "escalate_after = \"2\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"0m\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"24h\"\nescalate_to = [\"ops\"]",
+            "`datasets.d.escalate_after` must be a time like",
+        ),
+        (
+            "escalate_after = \"2h\"\nescalate_to = []",
+            "`datasets.d.escalate_to` must be names of groups",
+        ),
+    ] {
+        let found = first(lines);
+        assert!(found.contains(expected), "{lines}: {found}");
+    }
+    let escalation = {
+        let dir = folder(&reviewed("escalate_after = \"90m\"\nescalate_to = [\"ops\"]"));
+        std::fs::write(dir.path().join("lake/in"), "").unwrap();
+        read(dir.path()).unwrap().datasets.remove("d").unwrap().escalation.unwrap()
+    };
+    assert_eq!((escalation.after_s, escalation.groups), (5400, groups(&["ops"])));
+    let many = vec!["{ reviewers = { groups = [\"a\"] } }"; 9].join(", ");
+    assert!(faults(&reviewed(&format!("stages = [{many}]"))).contains("`datasets.d.stages` are more than 8"));
 }
 
 #[test]

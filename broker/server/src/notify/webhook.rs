@@ -1,6 +1,7 @@
 //! Standard Webhooks: the body, in the shape that its specification recommends.
 
 use chunk_core::notify::{Notice, Who};
+use chunk_wire::stages::Stage;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,11 @@ pub(super) fn body(speaker: &Speaker, notice: &Notice) -> Value {
     put("request", notice.request.as_ref().map(|request| request.to_string().into()));
     put("datasets", Some(json!(notice.datasets)).filter(|_| notice.request.is_some()));
     put("quorum", notice.quorum.map(Value::from));
+    put("stage", notice.stage.as_ref().map(stage));
+    put(
+        "escalated_to",
+        Some(json!(notice.escalated_to)).filter(|_| !notice.escalated_to.is_empty()),
+    );
     put("decision", notice.decision.map(|decision| decision.as_str().into()));
     put("expires", notice.expires_ms.map(time));
     put("command", Some(Speaker::command(notice).into()));
@@ -32,6 +38,14 @@ pub(super) fn body(speaker: &Speaker, notice: &Notice) -> Value {
         put("ip", details.ip.clone().map(Value::from));
     }
     json!({ "type": notice.occasion.as_str(), "timestamp": time(notice.time_ms), "data": data })
+}
+
+/// Whose turn it is; a manager is not named.
+fn stage(stage: &Stage) -> Value {
+    match stage.manager {
+        Some(_) => json!({ "manager": true, "quorum": stage.quorum }),
+        None => json!({ "groups": stage.groups, "quorum": stage.quorum }),
+    }
 }
 
 fn who(who: &Who) -> Value {

@@ -1,6 +1,7 @@
 //! A notification in words, the same for everybody who reads it: what happened, a few facts, and what to type.
 
 use chunk_core::notify::{Decision, Details, Notice, Occasion, Who};
+use chunk_wire::stages::Stage;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use url::Url;
@@ -74,6 +75,11 @@ impl Speaker {
         add("Request", notice.request.as_ref().map(ToString::to_string));
         add("Datasets", Some(notice.datasets.join(", ")).filter(|datasets| !datasets.is_empty()));
         add("People who must approve", notice.quorum.map(|quorum| quorum.to_string()));
+        add("Whose turn it is", notice.stage.as_ref().map(Stage::whose));
+        add(
+            "Escalated to",
+            Some(notice.escalated_to.join(", ")).filter(|groups| !groups.is_empty()),
+        );
         add(until(notice.occasion), notice.expires_ms.map(time));
         add("When", Some(time(notice.time_ms)));
         if let Some(details) = &notice.details {
@@ -91,6 +97,7 @@ impl Speaker {
 fn title(notice: &Notice) -> &'static str {
     match (notice.occasion, notice.decision) {
         (Occasion::RequestPending, _) => "A request waits for approval",
+        (Occasion::RequestEscalated, _) => "A request still waits for approval, and is escalated",
         (Occasion::RequestBreakGlass, _) => "EMERGENCY: data is fetched without approval; review it",
         (Occasion::RequestDecided, Some(Decision::Rejected)) => "A request was rejected",
         (Occasion::RequestDecided, _) => "A request was approved",
@@ -105,7 +112,7 @@ fn title(notice: &Notice) -> &'static str {
 
 fn until(occasion: Occasion) -> &'static str {
     match occasion {
-        Occasion::RequestPending => "Waits until",
+        Occasion::RequestPending | Occasion::RequestEscalated => "Waits until",
         _ => "To be fetched until",
     }
 }

@@ -12,9 +12,10 @@ use serde::Serialize;
 use crate::auth::vault::Storage;
 use crate::client::events::{Backoff, Stream};
 use crate::client::session::Session;
+use crate::commands::query;
 use crate::error::{Exit, Failure, Result};
 use crate::output::Ui;
-use crate::{figures, progress, text};
+use crate::{document, figures, progress, text};
 
 /// The broker ends what has expired within a second or two, and tells; only after that it is asked.
 const EXPIRY_GRACE_MS: i64 = 5_000;
@@ -97,6 +98,69 @@ async fn wait(
         Some(view) => settled(view),
         None if session.vault().storage == Storage::Memory => Err(give_up(session, &view).await),
         None => Err(pending(&view, pick_up)),
+    }
+}
+
+/// Waits for the window of time in which an approved request may be fetched. Whether it is the time is the broker's to say; this only
+/// does not ask too early.
+///
+/// # Errors
+/// Exit 5 when the wait ends first; 1 when the document is not what was signed.
+pub(crate) async fn until_its_time(ui: &Ui, view: &RequestView, patience: Patience, pick_up: &str) -> Result<()> {
+    if view.state != RequestState::Approved {
+        return Ok(());
+    }
+    let Some(window) = document::check_shown(view)?.window else {
+        return Ok(());
+    };
+    let now_ms = figures::now_ms();
+    let Ok(early) = u64::try_from(window.from_ms - now_ms) else {
+        return Ok(());
+    };
+    if early == 0 {
+        return Ok(());
+    }
+    let from = figures::time(window.from_ms);
+    ui.say(&format!("Request {} may be fetched {}.", view.id, query::window(&window)));
+    let ended = match patience {
+        Patience::None => true,
+        Patience::Limited(limit) if limit < Duration::from_millis(early) => {
+            sleep_or_interrupted(limit).await;
+            true
+        }
+        Patience::Limited(_) | Patience::Unlimited => {
+            let bar = progress::waiting(ui, &format!("waiting for {from}"));
+            let interrupted = sleep_until(window.from_ms).await;
+            bar.finish_and_clear();
+            interrupted
+        }
+    };
+    if ended {
+        let what = format!("request {} is approved, and may be fetched from {from} on", view.id);
+        return Err(Failure::new(Exit::Pending, "not_yet", what).hint(pick_up.to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether it was interrupted before this time came. A laptop that slept has a clock that jumped, so it looks at it now and then.
+async fn sleep_until(time_ms: i64) -> bool {
+    loop {
+        let Ok(left) = u64::try_from(time_ms - figures::now_ms()) else {
+            return false;
+        };
+        if left == 0 {
+            return false;
+        }
+        if sleep_or_interrupted(Duration::from_millis(left).min(CLOCK_EVERY)).await {
+            return true;
+        }
+    }
+}
+
+async fn sleep_or_interrupted(limit: Duration) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(limit) => false,
+        () = interrupted() => true,
     }
 }
 

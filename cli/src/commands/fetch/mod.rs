@@ -20,7 +20,7 @@ use crate::args::words;
 use crate::client::read_json;
 use crate::client::session::Session;
 use crate::commands::approval_wait::{self, Patience};
-use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs};
+use crate::commands::query::{self, FormatArg, SliceArgs, StandingArgs, WindowArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::proof::Believed;
@@ -46,6 +46,8 @@ pub(crate) struct FetchArgs {
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) standing: StandingArgs,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
     /// Ticket this belongs to.
     #[arg(long, conflicts_with = "request")]
     pub(crate) ticket: Option<String>,
@@ -115,6 +117,7 @@ fn ask(cx: &Context<'_>, args: &FetchArgs, patience: Patience) -> Result<()> {
         ticket: args.ticket.clone(),
         break_glass: args.break_glass,
         standing: args.standing.asked()?,
+        window: args.window.asked(figures::now_ms())?,
     };
     let target = Target::choose(args.output.as_deref(), name_of(&asked.query), format);
     target.check_with_receipt(args.force, format)?;
@@ -168,7 +171,10 @@ async fn submit(cx: &Context<'_>, session: &Session<'_>, asked: &PlanRequest) ->
         envelope: session.key().sign(REQUEST_PAYLOAD_TYPE, text.as_bytes()),
     };
     let at_once = SubmitQuery {
-        deliver: answer.decision == "allowed" && !asked.break_glass && answer.rows_estimated.is_some_and(|rows| rows <= AT_ONCE_ROWS_MAX),
+        deliver: answer.decision == "allowed"
+            && !asked.break_glass
+            && asked.window.is_none()
+            && answer.rows_estimated.is_some_and(|rows| rows <= AT_ONCE_ROWS_MAX),
     };
     let call = session.broker.post(&["v1", "requests"]).query_of(&at_once)?.body(&body)?;
     let call = if at_once.deliver { call.stream("*/*") } else { call };
@@ -212,6 +218,7 @@ async fn until_deliverable(
 ) -> Result<(RequestView, String, Option<Response>)> {
     let pick_up = pick_up(&view.id, target);
     let view = approval_wait::until_deliverable(cx.ui, session, view, patience, &pick_up).await?;
+    approval_wait::until_its_time(cx.ui, &view, patience, &pick_up).await?;
     match view.standing {
         Some(_) => first_use(cx, session, &view, asked, target).await,
         None => Ok((view, pick_up, None)),

@@ -172,9 +172,11 @@ pub fn entries_needed<E>(outcome: u64, mut lookup: impl FnMut(u64) -> Result<Hea
     let mut open = vec![outcome];
     while let Some(index) = open.pop() {
         let header = lookup(index)?;
-        // What was signed with an SSH key tells its own; that the key was enrolled is for a bundle to tell.
-        let told = if header.kind == Kind::ReviewApprove { 2 } else { usize::MAX };
-        for base in header.refs.into_iter().take(told) {
+        for (position, base) in header.refs.into_iter().enumerate() {
+            // What was signed with an SSH key tells its own; that the key was enrolled is for a bundle to tell.
+            if header.kind == Kind::ReviewApprove && position > 1 && lookup(base)?.kind == Kind::KeyEnroll {
+                continue;
+            }
             if found.insert(base) {
                 open.push(base);
             }

@@ -59,6 +59,9 @@ impl Entries<'_> {
         if !Shape::of(document).is_within(&Shape::of(granted)) {
             return Err(no("it is of another shape than the standing grant"));
         }
+        if asked.signed.stages() != approved.stages() || asked.signed.escalation() != approved.escalation() {
+            return Err(no("it asks for other people's approvals than the standing grant"));
+        }
         let expires_ms = above
             .number(Group::Out, "expires_ms")
             .ok_or(no("the standing grant does not say when it ends"))?;

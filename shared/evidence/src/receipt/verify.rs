@@ -13,7 +13,7 @@ use crate::merkle::{Hash, ProofError, verify_inclusion};
 use crate::note::{NoteError, VerifierKey};
 use crate::rotation::{Rotations, SignerError};
 use crate::scan::Raw;
-use crate::signed::{Holder, SignedRequest, check_review, is_subset, masks};
+use crate::signed::{Giver, Holder, Managed, SignedRequest, check_review, fills, is_subset, masks};
 
 /// Why a receipt does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +176,7 @@ impl Entries<'_> {
         let no = ReceiptError::Story;
         let mut approvals = Vec::new();
         let mut reviewers: Vec<Holder> = Vec::new();
+        let mut givers = Vec::new();
         for position in 1..grant.refs.len() {
             let review = self.pointed(grant, position, Kind::ReviewApprove)?;
             if self.pointed(review, 0, Kind::RequestCreate)?.index != asked.entry.index {
@@ -190,6 +191,19 @@ impl Entries<'_> {
                 return Err(no("one person approved twice"));
             }
             used.extend([review.index, session]);
+            let said = self.session(review, 1)?;
+            // Where it points to something else, that is the enrolment of an SSH key, which a receipt leaves out.
+            let escalated = review.refs.get(2).is_some_and(|index| self.by_index.contains_key(index));
+            if escalated {
+                used.insert(self.escalation(review, asked)?);
+            }
+            givers.push((
+                review.index,
+                said.member(Group::Who, "email"),
+                said.member(Group::Who, "groups"),
+                escalated,
+                reviewer.clone(),
+            ));
             approvals.push(StoryApproval {
                 person: self.person(review, 1, &reviewer)?,
                 ssh_key: review.text(Group::Who, "ssh_key").map(Into::into),
@@ -199,7 +213,38 @@ impl Entries<'_> {
             });
             reviewers.push(reviewer);
         }
+        givers.sort_by_key(|(index, ..)| *index);
+        let in_order = givers.iter().map(|(_, email, groups, escalated, giver)| {
+            Some(Giver {
+                issuer: &giver.issuer,
+                subject: &giver.subject,
+                email: *email,
+                groups: *groups,
+                escalated: *escalated,
+            })
+        });
+        let asker = Managed {
+            issuer: &asked.holder.issuer,
+            manager: self.session(asked.entry, 0)?.member(Group::Who, "manager"),
+        };
+        if !fills(&asked.signed.stages(), asked.signed.escalation().as_ref(), Some(asker), in_order) {
+            return Err(no("an approval is by somebody whom its stage does not take"));
+        }
         Ok(approvals)
+    }
+
+    /// The entry by which the request of a verdict was escalated: its own, and no earlier than was signed.
+    fn escalation(&self, review: &Disclosed<'_>, asked: &Asked<'_, '_>) -> Result<u64, ReceiptError> {
+        let no = ReceiptError::Story;
+        let entry = self.pointed(review, 2, Kind::RequestEscalate)?;
+        if self.pointed(entry, 0, Kind::RequestCreate)?.index != asked.entry.index {
+            return Err(no("another request was escalated"));
+        }
+        let after_s = asked.signed.escalation().ok_or(no("the request is escalated to nobody"))?.after_s;
+        if entry.t < asked.entry.t + after_s.cast_signed() * 1000 {
+            return Err(no("the request was escalated before its time"));
+        }
+        Ok(entry.index)
     }
 
     fn story(&self, receipt: &Receipt) -> Result<ReceiptStory, ReceiptError> {
@@ -219,6 +264,9 @@ impl Entries<'_> {
         }
         if !grant.says(Group::What, "id", &request.id) || !grant.says(Group::What, "digest", &request.digest) {
             return Err(no("the grant is for another request"));
+        }
+        if request.window().is_some_and(|window| !window.holds(intent.t)) {
+            return Err(no("the data was read outside the time that was asked for"));
         }
         if !intent.says(Group::What, "request", &request.id) {
             return Err(no("the data was read for another request"));

@@ -86,6 +86,8 @@ pub(crate) enum Event {
         session: Option<SessionId>,
         reason: String,
     },
+    /// A pending request has waited so long that others may review it too.
+    RequestEscalate { id: RequestId, request: u64 },
     /// The request before it is an emergency: nobody approves beforehand.
     BreakglassOpen(BreakglassOpen),
     /// A reviewer's signed verdict.
@@ -240,6 +242,10 @@ impl Event {
                 body.set(Group::What, json!({ "id": id }));
                 body.set(Group::Why, why(reason, None));
             }
+            Event::RequestEscalate { id, request } => {
+                header.refs = vec![*request];
+                body.set(Group::What, json!({ "id": id }));
+            }
             Event::BreakglassOpen(open) => open.write(&mut header, &mut body),
             Event::Review(review) => review.write(&mut header, &mut body),
             Event::GrantIssue {
@@ -364,6 +370,7 @@ impl Event {
             Event::RequestDeny(_) => Kind::RequestDeny,
             Event::RequestEnd { cancelled: true, .. } => Kind::RequestCancel,
             Event::RequestEnd { .. } => Kind::RequestExpire,
+            Event::RequestEscalate { .. } => Kind::RequestEscalate,
             Event::BreakglassOpen(_) => Kind::BreakglassOpen,
             Event::Review(ReviewEntry { afterwards: true, .. }) => Kind::BreakglassReview,
             Event::Review(review) => match review.verdict {

@@ -68,6 +68,10 @@ impl Event {
                 session: read.session_if_any()?,
                 reason: read.member(Group::Why, "reason")?,
             },
+            Kind::RequestEscalate => Event::RequestEscalate {
+                id: read.member(Group::What, "id")?,
+                request: read.reference(0)?,
+            },
             Kind::BreakglassOpen => Event::BreakglassOpen(BreakglassOpen::read(&read)?),
             Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassReview => Event::Review(ReviewEntry::read(&read)?),
             Kind::GrantIssue => Event::GrantIssue {

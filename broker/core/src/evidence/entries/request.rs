@@ -3,6 +3,7 @@
 use chunk_evidence::body::{Body, Group};
 use chunk_evidence::leaf::{Decision, Header};
 use chunk_wire::id::{ActorId, RequestId, SessionId};
+use chunk_wire::stages::Stage;
 use serde_json::{Value, json};
 
 use super::read::Read;
@@ -105,6 +106,16 @@ impl RequestCreate {
         let mut out = json!({ "expires_ms": self.expires_ms, "quorum": self.document.quorum, "state": self.state });
         put(&mut out, "rows_estimated", self.rows_estimated);
         put(&mut out, "break_glass", self.document.break_glass.then_some(true));
+        let stages = Some(&self.document.stages).filter(|stages| !stages.is_empty());
+        put(
+            &mut out,
+            "stages",
+            stages.map(|stages| stages.iter().map(recorded).collect::<Value>()),
+        );
+        let escalation = self.document.escalation.as_ref();
+        put(&mut out, "escalation", escalation.and_then(|told| serde_json::to_value(told).ok()));
+        let window = self.document.window.as_ref();
+        put(&mut out, "window", window.and_then(|window| serde_json::to_value(window).ok()));
         let standing = self.document.standing.as_ref();
         put(&mut out, "standing", standing.and_then(|terms| serde_json::to_value(terms).ok()));
         put(&mut out, "under", self.document.under.as_ref().map(|under| under.request.as_str()));
@@ -129,6 +140,14 @@ impl RequestCreate {
             rows_estimated: read.optional(Group::Out, "rows_estimated")?,
         })
     }
+}
+
+/// A stage as it stands beside the signed document: whose manager it takes is told where people are.
+fn recorded(stage: &Stage) -> Value {
+    let mut told = json!({ "quorum": stage.quorum });
+    put(&mut told, "groups", Some(json!(stage.groups)).filter(|_| !stage.groups.is_empty()));
+    put(&mut told, "manager", stage.manager.is_some().then_some(true));
+    told
 }
 
 impl BreakglassOpen {

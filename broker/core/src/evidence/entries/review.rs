@@ -22,6 +22,8 @@ pub(crate) struct ReviewEntry {
     pub(crate) session: SessionId,
     /// Index of the reviewer's `session.open`.
     pub(crate) open: u64,
+    /// Index of the request's `request.escalate`, where only that lets the reviewer count.
+    pub(crate) escalated: Option<u64>,
     /// Index of the policy set that let the reviewer review.
     pub(crate) policy: u64,
     /// Reviewer's pseudonym.
@@ -63,7 +65,7 @@ impl ReviewEntry {
             Verdict::Reject => Decision::Deny,
         });
         header.pol = Some(self.policy);
-        header.refs = vec![self.request, self.open];
+        header.refs = [self.request, self.open].into_iter().chain(self.escalated).collect();
         let mut who = json!({ "issuer": self.issuer, "key": self.key, "subject": self.subject });
         let mut what = json!({ "digest": self.digest, "envelope": self.envelope, "id": self.id });
         if let Some(ssh) = &self.ssh {
@@ -77,11 +79,15 @@ impl ReviewEntry {
     }
 
     pub(super) fn read(read: &Read<'_>) -> Result<Self, EventError> {
+        let ssh = SshVerdict::read(read)?;
+        // An escalation comes before the enrolment of an SSH key.
+        let more = read.header.refs.len().saturating_sub(usize::from(ssh.is_some()));
         Ok(Self {
             id: read.member(Group::What, "id")?,
             request: read.reference(0)?,
             afterwards: read.header.kind == Kind::BreakglassReview,
             open: read.reference(1)?,
+            escalated: read.header.refs.get(2).copied().filter(|_| more > 2),
             policy: read.policy()?,
             session: read.session()?,
             actor: read.actor()?,
@@ -96,7 +102,7 @@ impl ReviewEntry {
             digest: read.member(Group::What, "digest")?,
             reason: read.member(Group::Why, "reason")?,
             envelope: read.member(Group::What, "envelope")?,
-            ssh: SshVerdict::read(read)?,
+            ssh,
         })
     }
 }
@@ -109,7 +115,7 @@ impl SshVerdict {
         Ok(Some(Self {
             key: read.member(Group::Who, "ssh_key")?,
             signature,
-            enrolled: read.reference(2)?,
+            enrolled: read.reference(read.header.refs.len().saturating_sub(1).max(2))?,
         }))
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct SessionOpen {
     pub(crate) actor: ActorId,
     /// The person.
     pub(crate) person: Person,
+    /// Subject or e-mail address of their manager, where the issuer says so.
+    pub(crate) manager: Option<String>,
     /// Methods of authentication.
     pub(crate) amr: Vec<String>,
     /// When the person proved who they are, seconds since 1970, where the issuer says.
@@ -55,6 +57,7 @@ impl SessionOpen {
             "name": self.person.name, "public_key": self.public_key, "subject": self.person.subject,
         });
         put(&mut who, "email", self.person.email.as_deref());
+        put(&mut who, "manager", self.manager.as_deref());
         put(&mut who, "auth_time", self.auth_time);
         put(
             &mut who,
@@ -90,6 +93,7 @@ impl SessionOpen {
                 groups: read.member(Group::Who, "groups")?,
                 workload: read.optional(Group::Who, "workload")?,
             },
+            manager: read.optional(Group::Who, "manager")?,
             amr: read.member(Group::Who, "amr")?,
             auth_time: read.optional(Group::Who, "auth_time")?,
             flow: read.optional(Group::Who, "flow")?,

@@ -61,6 +61,7 @@ pub(super) fn check(
         name: name.unwrap_or_else(|| shown(subject)),
         email: email.filter(|email| is_plain_address(email)).map(str::to_owned),
         groups: groups(claims, &settings.groups_claim)?,
+        manager: manager(claims, settings),
         amr: strings(claims.get("amr")).ok_or(IdTokenError::Malformed("`amr` must be a list of strings"))?,
         auth_time,
         issued_at,
@@ -165,6 +166,13 @@ pub(in crate::identity) fn times(
         return Err(IdTokenError::TooOld);
     }
     Ok((iat, exp, auth_time))
+}
+
+/// Who the person's manager is. What is no name that a person could have names nobody, and then nobody can approve as that.
+fn manager(claims: &Map<String, Value>, settings: &IssuerSettings) -> Option<String> {
+    let name = text(claims, settings.manager_claim.as_deref()?)?;
+    let good = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
+    good.then(|| name.to_owned())
 }
 
 /// The groups of this claim, sorted; none where there is no such claim.

@@ -13,8 +13,9 @@ use super::{approved, state_of};
 use crate::error::Error;
 use crate::identity;
 use crate::identity::directory::{self, Directory, DirectoryPerson, Sought, Told};
+use crate::rule::StageRule;
 use crate::settings::KnownBy;
-use crate::testing::{DIRECTORY_TOKEN, ISSUER, Setup, Someone, World, cx, drain, slice};
+use crate::testing::{DIRECTORY_TOKEN, ISSUER, POLICIES, Setup, Someone, World, cx, drain, slice};
 
 /// A broker whose people's directory tells of them.
 async fn world(known_by: KnownBy) -> World {
@@ -119,6 +120,45 @@ async fn whoever_leaves_loses_sessions_grants_and_what_runs_at_once() {
             .unwrap();
         assert_eq!(closed.body.as_ref().unwrap().1.text(Group::Why, "cause"), Some("suspended"));
     }
+}
+
+#[tokio::test]
+async fn a_stage_whose_approver_left_is_other_people_s_to_complete() {
+    let mut setup = Setup {
+        policies: format!(
+            "{POLICIES}{}",
+            r#"@id("security-reviews") permit(principal in Group::"security", action == Action::"review", resource);"#
+        ),
+        ..Setup::default()
+    };
+    setup.settings.issuers[0].directory = Some(KnownBy::ExternalId);
+    let stage = |group: &str, quorum| StageRule {
+        groups: vec![group.to_owned()],
+        manager: false,
+        quorum,
+    };
+    setup.settings.catalog.datasets.get_mut("customers").unwrap().stages = vec![stage("data-owners", 1), stage("security", 2)];
+    let world = World::with(setup).await;
+    let dana = world.sign_in("dana", &["data-eng"]).await;
+    let (rey, oda) = (
+        world.sign_in("rey", &["data-owners"]).await,
+        world.sign_in("oda", &["data-owners"]).await,
+    );
+    let (sid, sue) = (world.sign_in("sid", &["security"]).await, world.sign_in("sue", &["security"]).await);
+    let request = dana.ask(&world, "customers").await;
+    rey.review(&world, &request, Verdict::Approve).await.unwrap();
+    let after = sid.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!(after.approvals_missing, 1);
+    let gone = create(&world, told("rey", true)).await.unwrap();
+    set_active(&world, &gone.id, false).await;
+
+    // It is the owners' turn again, and what security said was said before its turn by now.
+    let refused = sue.review(&world, &request, Verdict::Approve).await.unwrap_err();
+    assert!(refused.public.contains("`data-owners`"), "{refused}");
+    let after = oda.review(&world, &request, Verdict::Approve).await.unwrap();
+    assert_eq!((after.state, after.approvals_missing), (RequestState::Pending, 2));
+    let told: Vec<_> = after.stages.iter().map(|stage| (stage.approvals, stage.turn)).collect();
+    assert_eq!(told, [(1, false), (0, true)]);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub(in crate::notify) fn minimal() -> Notice {
         request: Some("req_0000000000000001".parse().unwrap()),
         datasets: vec!["customers".into(), "order_lines".into()],
         quorum: Some(2),
+        stage: None,
+        escalated_to: Vec::new(),
         decision: None,
         expires_ms: Some(1_790_086_400_000),
         details: None,

@@ -40,6 +40,7 @@ impl Ledger<'_> {
         let fits = emergency.flatten().is_none_or(|value| value.text() == "true");
         report.check(fits, TERMS, "it says something else of an emergency than that it is one");
         self.asks_standing(entry, report);
+        self.asks_stages(entry, report);
         let masks = masks_of(entry, Group::Obj, report, |group| self.approved_masks.read(group));
         let act = self.names.number(entry.act.unwrap_or_default());
         let dataset = entry.ds.map(|ds| self.names.number(ds));
@@ -79,6 +80,7 @@ impl Ledger<'_> {
         report.check(entry.dec == Some(decided), CLOSURE, "its verdict and its decision differ");
         let act = self.names.number(entry.act.unwrap_or_default());
         let holder = self.session_of(entry, 1).and_then(|session| session.holder);
+        let escalated = self.by_escalation(entry, report);
         let Some(request) = self.requests.get_mut(of) else { return };
         withheld(entry, request.withheld, report);
         report.check(!request.ended && !request.granted, CLOSURE, "the request had ended or been granted");
@@ -97,6 +99,8 @@ impl Ledger<'_> {
                 request: of,
                 act,
                 holder,
+                open: reference(entry, 1),
+                escalated,
                 approves,
                 withheld: is_withheld(entry, report),
             },
@@ -177,6 +181,9 @@ impl Ledger<'_> {
                 && entry.says(Group::What, "digest", self.texts.get(signed.digest));
             report.check(same, SIGNATURES, "it is for another request than the one signed");
         }
+        if let (Some(window), Some(expires_ms)) = (self.stages.window(of), entry.number(Group::Out, "expires_ms")) {
+            report.check(expires_ms <= window.until_ms, TERMS, "it outlasts the time in which it may be used");
+        }
         let grant = Grant {
             request: of,
             act: request.act,
@@ -191,6 +198,11 @@ impl Ledger<'_> {
             .map(|holder| (holder.issuer.as_str(), holder.subject.as_str()))
             .collect();
         report.check(people.len() == holders.len(), PEOPLE, "it counts one person twice");
+        report.check(
+            self.filled(of, entry.refs.get(1..).unwrap_or_default()),
+            PEOPLE,
+            "an approval is by somebody whom its stage does not take",
+        );
         self.standing.issued(of, entry.index, acts.len() as u64);
         self.grants.push(entry.index, grant);
     }

@@ -34,6 +34,12 @@ impl Ledger<'_> {
                 );
             }
             withheld(entry, grant.withheld, report);
+            let window = self.stages.window(grant.request);
+            report.check(
+                window.is_none_or(|window| window.holds(entry.t)),
+                TERMS,
+                "it reads outside the time that was asked for",
+            );
             if let Some(request) = self.requests.get(grant.request) {
                 report.check(dataset == request.dataset, CLOSURE, "it reads other datasets than its request");
                 if let (Some(planned), Some(approved)) = (&planned, &request.masks) {

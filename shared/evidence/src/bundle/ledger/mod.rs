@@ -11,6 +11,7 @@ mod delivery;
 mod disposal;
 mod memory;
 mod ssh;
+mod stages;
 mod standing;
 mod suspension;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub(super) use disposal::disposes;
 use memory::{MaskReader, Masks, Names, Place, Table, Texts};
 use ssh::Enrolled;
+use stages::{Said, Stages};
 use standing::Standing;
 
 use super::verdict::{CLOSURE, Counts, Findings, ORDER, PEOPLE, TERMS};
@@ -36,6 +38,7 @@ struct Session {
     act: u32,
     sid: Place,
     holder: Option<u32>,
+    said: Said,
     closed: bool,
     withheld: bool,
 }
@@ -77,6 +80,10 @@ struct Review {
     request: u64,
     act: u32,
     holder: Option<u32>,
+    /// Index of the session it was given under.
+    open: u64,
+    /// It counts for whoever it was escalated to.
+    escalated: bool,
     approves: bool,
     withheld: bool,
 }
@@ -159,6 +166,7 @@ pub(super) struct Ledger<'a> {
     intents: Table<Intent>,
     running: HashMap<u64, Running>,
     standing: Standing,
+    stages: Stages,
     outcomes: Table<Outcome>,
     /// Whether the body of each `policy.load` is withheld.
     policies: Table<bool>,
@@ -222,6 +230,7 @@ impl<'a> Ledger<'a> {
             intents: Table::default(),
             running: HashMap::new(),
             standing: Standing::default(),
+            stages: Stages::default(),
             outcomes: Table::default(),
             policies: Table::default(),
             binds: Table::default(),
@@ -278,6 +287,7 @@ impl<'a> Ledger<'a> {
                 report.check(entry.dec == Some(Decision::Deny), CLOSURE, "a denied request must say so");
             }
             Kind::RequestCancel | Kind::RequestExpire => self.request_end(entry, &mut report),
+            Kind::RequestEscalate => self.escalate(entry, &mut report),
             Kind::ReviewApprove | Kind::ReviewReject => self.review(at, entry, &mut report, counts),
             Kind::BreakglassOpen => self.breakglass_open(entry, &mut report),
             Kind::BreakglassReview => self.breakglass_review(at, entry, &mut report, counts),
@@ -348,11 +358,13 @@ impl<'a> Ledger<'a> {
             ) => session(open),
             (Kind::PersonSuspend, [bind]) => self.binds.contains(*bind),
             (Kind::PersonRestore, [suspend]) => self.suspensions.contains(*suspend),
-            (Kind::RequestCancel | Kind::RequestExpire, [of]) => request(of),
-            (Kind::ReviewApprove | Kind::ReviewReject | Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
+            (Kind::RequestCancel | Kind::RequestExpire | Kind::RequestEscalate, [of]) => request(of),
+            (Kind::BreakglassOpen, [of, open]) => request(of) && session(open),
+            (Kind::ReviewApprove, [of, open, rest @ ..]) => request(of) && session(open) && self.is_escalation_then_key(rest),
+            (Kind::ReviewReject, [of, open]) => request(of) && session(open),
             (Kind::BreakglassReview, [of, open]) => self.breakglass.contains(*of) && session(open),
             // What is signed with an SSH key as well rests on its enrolment.
-            (Kind::ReviewApprove | Kind::ReviewReject, [of, open, key]) => request(of) && session(open) && self.ssh_keys.contains(*key),
+            (Kind::ReviewReject, [of, open, key]) => request(of) && session(open) && self.ssh_keys.contains(*key),
             (Kind::BreakglassReview, [of, open, key]) => self.breakglass.contains(*of) && session(open) && self.ssh_keys.contains(*key),
             (Kind::KeyRevoke, [of, open]) => self.ssh_keys.contains(*of) && session(open),
             (Kind::GrantIssue, [of, take]) if self.standing.is_use(*take) => request(of),
@@ -372,6 +384,7 @@ impl<'a> Ledger<'a> {
                 | Kind::RequestDeny
                 | Kind::RequestCancel
                 | Kind::RequestExpire
+                | Kind::RequestEscalate
                 | Kind::ReviewApprove
                 | Kind::ReviewReject
                 | Kind::BreakglassOpen
@@ -417,6 +430,7 @@ impl<'a> Ledger<'a> {
             "its session id was used before",
         );
         let mut holder = None;
+        let said = self.stages.said(entry);
         if entry.shows(Group::Who) {
             match Holder::of(entry) {
                 Err(what) => report.fault(PEOPLE, what),
@@ -437,6 +451,7 @@ impl<'a> Ledger<'a> {
                 act,
                 sid,
                 holder,
+                said,
                 closed: false,
                 withheld: is_withheld(entry, report),
             },

@@ -59,14 +59,26 @@ impl Ledger<'_> {
         }
     }
 
+    /// Whether this is what an approval may point to beside its request and session: an escalation, an enrolment, or one and then the other.
+    pub(super) fn is_escalation_then_key(&self, rest: &[u64]) -> bool {
+        let is_key = |index: &u64| self.ssh_keys.contains(*index);
+        match rest {
+            [] => true,
+            [one] => self.stages.is_escalation(*one) || is_key(one),
+            [one, other] => self.stages.is_escalation(*one) && is_key(other),
+            _ => false,
+        }
+    }
+
     /// Checks that a verdict which carries an SSH signature rests on the enrolment of that key by the same person.
     pub(super) fn ssh_verdict(&self, entry: &Disclosed<'_>, report: &mut Report<'_>) {
         let named = entry.text(Group::Who, "ssh_key");
         if entry.shows(Group::Who) {
-            let fits = entry.member(Group::Who, "ssh_key").is_some() == (entry.refs.len() > 2);
+            let points = entry.refs.iter().skip(2).any(|index| self.ssh_keys.contains(*index));
+            let fits = entry.member(Group::Who, "ssh_key").is_some() == points;
             report.check(fits, CLOSURE, "it names an SSH key without its enrolment, or the other way round");
         }
-        let Some(enrolled) = entry.refs.get(2).and_then(|index| self.ssh_keys.get(*index)) else {
+        let Some(enrolled) = entry.refs.iter().skip(2).find_map(|index| self.ssh_keys.get(*index)) else {
             return;
         };
         let act = entry.act.and_then(|act| self.names.known(act));

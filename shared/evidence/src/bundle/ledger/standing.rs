@@ -153,6 +153,13 @@ impl Ledger<'_> {
             if let (Some(masks), Some(approved)) = (&request.masks, &approved.masks) {
                 report.check(masks == approved, TERMS, "its columns and masks are not the ones approved");
             }
+            if request.quorum.is_some() && approved.quorum.is_some() {
+                report.check(
+                    self.stages.same(used_for, grant.request),
+                    TERMS,
+                    "it asks for other people's approvals",
+                );
+            }
             if let (Some(person), Some(other)) = (self.holder(request.holder), self.holder(approved.holder)) {
                 report.check(person.is(other), PEOPLE, "another person used the standing grant");
             }

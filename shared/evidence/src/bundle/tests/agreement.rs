@@ -76,6 +76,15 @@ fn log_of_everything() -> Log {
     log.restore("act_dan", suspend);
     let dan = log.sign_in("dan", 5);
     log.deny(&dan);
+    let (owner, guard) = (log.sign_in_of("olga", 7, &["owners"]), log.sign_in_of("gus", 8, &["x", "security"]));
+    let (staged, document) = log.request_staged(&dan, 2, &[("owners", 1), ("security", 1)]);
+    let votes = [&owner, &guard].map(|who| log.review(who, staged, &document, "approve"));
+    log.grant(&dan, staged, &document, &votes);
+    let (waiting, document) = log.request_escalating(&dan, &[("security", 1)], 60, &["owners"]);
+    log.t += 60_000;
+    let escalation = log.escalate(waiting);
+    let vote = log.approve_escalated(&owner, waiting, &document, escalation);
+    log.grant(&dan, waiting, &document, &[vote]);
     let stamp = super::stamped::stamp(&log, &Authority::new(1), log.size(), log.t);
     super::stamped::observe(&mut log, &stamp);
     log.erase(&bob);

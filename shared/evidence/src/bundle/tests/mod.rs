@@ -5,6 +5,7 @@ mod forged;
 mod mutants;
 mod rotated;
 mod ssh;
+mod staged;
 mod stamped;
 mod standing;
 mod suspension;

@@ -462,6 +462,18 @@ fn bundles(files: &mut BTreeMap<String, Vec<u8>>, expected: &mut Vec<Value>) {
         &["terms"],
     );
     twisted(
+        "wrong-stage.bundle",
+        4,
+        &|log| {
+            let ada = log.sign_in("ada", 1);
+            let (owner, guard) = (log.sign_in_of("olga", 7, &["owners"]), log.sign_in_of("gus", 8, &["security"]));
+            let (request, document) = log.request_staged(&ada, 2, &[("owners", 1), ("security", 1)]);
+            let reviews = [&guard, &owner].map(|who| log.review(who, request, &document, "approve"));
+            log.grant(&ada, request, &document, &reviews);
+        },
+        &["people"],
+    );
+    twisted(
         "forged-signature.bundle",
         4,
         &|log| {

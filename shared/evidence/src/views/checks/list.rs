@@ -140,6 +140,12 @@ pub(in crate::views) const CHECKS: &[Check] = &[
         &[Kind::RequestCancel, Kind::RequestExpire],
         Way::All,
     ),
+    figure(
+        "requests-escalated",
+        "Requests that went to others because nobody had decided",
+        &[Kind::RequestEscalate],
+        Way::All,
+    ),
     ask(
         "requests-unticketed",
         "Requests that name no ticket",

@@ -35,6 +35,7 @@ pub(super) fn event(known: &Known, origin: &str, row: &Row) -> Draft {
         Kind::RequestDeny => denied(&scene, row),
         Kind::RequestCancel => about_request(&scene, row, (11, "Deactivate"), "A request was withdrawn"),
         Kind::RequestExpire => about_request(&scene, row, (11, "Deactivate"), "A request expired unanswered"),
+        Kind::RequestEscalate => about_request(&scene, row, (3, "Update"), "A request was escalated: nobody had decided"),
         Kind::ReviewApprove => about_request(&scene, row, (3, "Update"), "A reviewer approved a request")
             .with("comment", row.get(Group::Why, "reason").clone())
             .control(ALLOWED, (8, "Approved")),

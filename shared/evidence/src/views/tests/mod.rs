@@ -156,6 +156,9 @@ pub(super) fn log() -> Log {
         },
         &close,
     );
+    let (waiting, _) = log.request_escalating(&eve, &[("owners", 1)], 60, &["deputies"]);
+    log.t += 60_000;
+    log.escalate(waiting);
     log
 }
 

@@ -335,7 +335,7 @@ pub(crate) async fn plan(
     let opened: Vec<Table> = known.iter().map(|d| d.table()).collect();
     let mut look = match broker
         .scanner
-        .look(&request.query, &known, &format!("plan-{}", cx.request_id))
+        .look(&request.query, &opened, &format!("plan-{}", cx.request_id))
         .await
     {
         Ok(look) => look,

@@ -11,7 +11,7 @@ use chunk_wire::problem::Code;
 use chunk_wire::stages::{Stage, stage_after};
 
 use super::progress::counts_in;
-use super::{approves, ssh};
+use super::ssh;
 use crate::authorize::{Denial, Permit, evaluate};
 use crate::broker::Broker;
 use crate::identity::principal;

@@ -74,7 +74,7 @@ pub enum Occasion {
 
 impl Occasion {
     /// Every occasion.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RequestPending,
         Self::RequestEscalated,
         Self::RequestBreakGlass,

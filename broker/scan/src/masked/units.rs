@@ -230,7 +230,11 @@ mod tests {
 
     async fn run_part(scan: Scripted, workers: usize, limit: Option<usize>, part: Part) -> Result<Vec<i64>> {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
-        let outputs = vec![Output { from: 0, mask: None }];
+        let outputs = vec![Output {
+            from: 0,
+            subject: None,
+            mask: None,
+        }];
         let work = Arc::new(Work {
             scan: Arc::new(scan),
             predicate: None,
@@ -323,7 +327,11 @@ mod tests {
         let work = Arc::new(Work {
             scan: Arc::new(Wide { made: Arc::clone(&made) }),
             predicate: None,
-            outputs: vec![Output { from: 0, mask: None }],
+            outputs: vec![Output {
+                from: 0,
+                subject: None,
+                mask: None,
+            }],
             schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)])),
             limit: None,
             workers: 1,

@@ -141,6 +141,7 @@ fn read(signed: &str, expected: &Expected<'_>) -> Result<Told, SamlError> {
             subject,
             email: about.email,
             groups: about.groups,
+            manager: None,
             amr: vec![method],
             auth_time: Some(auth_time),
             issued_at,

@@ -304,6 +304,9 @@ _chunkctl() {
             chunkctl__subcmd__help__subcmd__config,unpin)
                 cmd="chunkctl__subcmd__help__subcmd__config__subcmd__unpin"
                 ;;
+            chunkctl__subcmd__help__subcmd__keys,enroll)
+                cmd="chunkctl__subcmd__help__subcmd__keys__subcmd__enroll"
+                ;;
             chunkctl__subcmd__help__subcmd__keys,list)
                 cmd="chunkctl__subcmd__help__subcmd__keys__subcmd__list"
                 ;;
@@ -334,6 +337,9 @@ _chunkctl() {
             chunkctl__subcmd__help__subcmd__witness,serve)
                 cmd="chunkctl__subcmd__help__subcmd__witness__subcmd__serve"
                 ;;
+            chunkctl__subcmd__keys,enroll)
+                cmd="chunkctl__subcmd__keys__subcmd__enroll"
+                ;;
             chunkctl__subcmd__keys,help)
                 cmd="chunkctl__subcmd__keys__subcmd__help"
                 ;;
@@ -342,6 +348,9 @@ _chunkctl() {
                 ;;
             chunkctl__subcmd__keys,revoke)
                 cmd="chunkctl__subcmd__keys__subcmd__revoke"
+                ;;
+            chunkctl__subcmd__keys__subcmd__help,enroll)
+                cmd="chunkctl__subcmd__keys__subcmd__help__subcmd__enroll"
                 ;;
             chunkctl__subcmd__keys__subcmd__help,help)
                 cmd="chunkctl__subcmd__keys__subcmd__help__subcmd__help"
@@ -455,7 +464,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__approve)
-            opts="-q -h -V --reason --digest --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --reason --digest --ssh-key --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -466,6 +475,10 @@ _chunkctl() {
                     return 0
                     ;;
                 --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1185,7 +1198,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__break__subcmd__glass)
-            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --ticket --format --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --sql --columns --where --order-by --limit --param --param-text --reason --ticket --format --output --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1208,6 +1221,14 @@ _chunkctl() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param-text)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1385,7 +1406,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__config__subcmd__set)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version broker"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version broker ssh-key"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1603,7 +1624,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__fetch)
-            opts="-o -q -h -V --sql --columns --where --order-by --limit --reason --standing --standing-rows --standing-bytes --ticket --format --output --wait --no-wait --request --resume --parallel --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-o -q -h -V --sql --columns --where --order-by --limit --param --param-text --reason --standing --standing-rows --standing-bytes --not-before --valid-for --ticket --format --output --wait --no-wait --request --resume --parallel --force --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1629,6 +1650,14 @@ _chunkctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param-text)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1642,6 +1671,14 @@ _chunkctl() {
                     return 0
                     ;;
                 --standing-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --not-before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --valid-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2047,8 +2084,22 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__help__subcmd__keys)
-            opts="list revoke"
+            opts="list enroll revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__help__subcmd__keys__subcmd__enroll)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2383,7 +2434,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__keys)
-            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version list revoke help"
+            opts="-q -h -V --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version list enroll revoke help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2412,9 +2463,57 @@ _chunkctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        chunkctl__subcmd__keys__subcmd__help)
-            opts="list revoke help"
+        chunkctl__subcmd__keys__subcmd__enroll)
+            opts="-q -h -V --ssh --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ssh)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help)
+            opts="list enroll revoke help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        chunkctl__subcmd__keys__subcmd__help__subcmd__enroll)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2631,7 +2730,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__plan)
-            opts="-q -h -V --sql --columns --where --order-by --limit --format --reason --ticket --break-glass --standing --standing-rows --standing-bytes --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --sql --columns --where --order-by --limit --param --param-text --format --reason --ticket --break-glass --standing --standing-rows --standing-bytes --not-before --valid-for --verbose --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2654,6 +2753,14 @@ _chunkctl() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --param-text)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2681,6 +2788,14 @@ _chunkctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --not-before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --valid-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2705,7 +2820,7 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__reject)
-            opts="-q -h -V --reason --digest --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --reason --digest --ssh-key --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2716,6 +2831,10 @@ _chunkctl() {
                     return 0
                     ;;
                 --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2923,13 +3042,17 @@ _chunkctl() {
             return 0
             ;;
         chunkctl__subcmd__review)
-            opts="-q -h -V --plain --undo --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
+            opts="-q -h -V --plain --undo --ssh-key --profile --broker --ca-file --passphrase-fd --json --quiet --no-color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --undo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -119,6 +119,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l columns -d 'C
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l where -d 'A condition in SQL over the columns as you see them (masked)' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l limit -d 'Rows at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l param -d 'Value of a parameter: what stands as `$NAME` in the SQL. A number, `true`, `false` and `null` are what they look like, all else is text' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l param-text -d 'The same, and the value is text whatever it looks like' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l format -d 'Encoding of the result' -r -f -a "parquet\t'Apache Parquet'
 csv\t'RFC 4180, with a header line'
 ndjson\t'One JSON object a line'
@@ -128,6 +130,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ticket -d 'Ti
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing -d 'Ask for a standing grant: once approved, the same fetch needs no approval for so long (`8h`), also with a smaller limit' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing-rows -d 'Rows that it may carry in all; as many as one fetch without it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l standing-bytes -d 'Bytes that it may carry in all; as many as one fetch without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l not-before -d 'Ask for a delivery that begins at this time (`2026-12-01T22:00Z`) or later, and not at once' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l valid-for -d 'And within this time from then on (`90m`); without it, as long as an approval can be used at all' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand plan" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -144,10 +148,14 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l columns -d '
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l where -d 'A condition in SQL over the columns as you see them (masked)' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l limit -d 'Rows at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l param -d 'Value of a parameter: what stands as `$NAME` in the SQL. A number, `true`, `false` and `null` are what they look like, all else is text' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l param-text -d 'The same, and the value is text whatever it looks like' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l reason -d 'Why you need it. Reviewers and auditors read it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing -d 'Ask for a standing grant: once approved, the same fetch needs no approval for so long (`8h`), also with a smaller limit' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing-rows -d 'Rows that it may carry in all; as many as one fetch without it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l standing-bytes -d 'Bytes that it may carry in all; as many as one fetch without it' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l not-before -d 'Ask for a delivery that begins at this time (`2026-12-01T22:00Z`) or later, and not at once' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l valid-for -d 'And within this time from then on (`90m`); without it, as long as an approval can be used at all' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l ticket -d 'Ticket this belongs to' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand fetch" -l format -d 'Encoding; without it, what the file\'s name says, or Parquet' -r -f -a "parquet\t'Apache Parquet'
 csv\t'RFC 4180, with a header line'
@@ -174,6 +182,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l column
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l where -d 'A condition in SQL over the columns as you see them (masked)' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l order-by -d 'Order, as in SQL: `placed_at desc, order_id`' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l limit -d 'Rows at most' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l param -d 'Value of a parameter: what stands as `$NAME` in the SQL. A number, `true`, `false` and `null` are what they look like, all else is text' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l param-text -d 'The same, and the value is text whatever it looks like' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l reason -d 'What the emergency is. Reviewers and auditors read it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l ticket -d 'Ticket of the incident' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand break-glass" -l format -d 'Encoding; without it, what the file\'s name says, or Parquet' -r -f -a "parquet\t'Apache Parquet'
@@ -238,6 +248,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_se
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Withdraw your own request'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand request; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -l undo -d 'How long a verdict can be taken back before it is signed' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -l ssh-key -d 'Sign with this key of your ssh-agent as well; without it, with the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -250,6 +261,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -s h -l help -
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand review" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l reason -d 'Why you decide so. The requester and auditors read it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l digest -d 'Judge only the document with this digest, the one you have read' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l ssh-key -d 'Sign with this key of your ssh-agent as well; without it, with the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -261,6 +273,7 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -s h -l help 
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand approve" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l reason -d 'Why you decide so. The requester and auditors read it' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l digest -d 'Judge only the document with this digest, the one you have read' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l ssh-key -d 'Sign with this key of your ssh-agent as well; without it, with the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand reject" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -339,18 +352,19 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_s
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Show what was returned under a session, request or intent, and write it out where it was kept'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand sessions; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l profile -d 'Profile to use: a named broker and place for its session' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l json -d 'Print one JSON event a line on standard output, instead of words'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -l no-color -d 'Use no colour'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -s h -l help -d 'Print help'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -s V -l version -d 'Print version'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -f -a "list" -d 'List the keys of your open sessions'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -f -a "revoke" -d 'End every open session of one of your keys'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -f -a "list" -d 'List the keys of your open sessions'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -f -a "enroll" -d 'Enrol an SSH key of yours, to sign verdicts with'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -f -a "revoke" -d 'End every open session of one of your keys, or take an SSH key back for good'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and not __fish_seen_subcommand_from list enroll revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -361,6 +375,16 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -l no-color -d 'Use no colour'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l ssh -d 'The key, which your ssh-agent must have: its `.pub` file, or its fingerprint' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l profile -d 'Profile to use: a named broker and place for its session' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l broker -d 'Address of the broker; without it, the profile\'s' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l passphrase-fd -d 'Read the passphrase of an encrypted session file from this file descriptor' -r
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l json -d 'Print one JSON event a line on standard output, instead of words'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -s q -l quiet -d 'Say nothing but answers, warnings and errors'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -l no-color -d 'Use no colour'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -s h -l help -d 'Print help'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from enroll" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l profile -d 'Profile to use: a named broker and place for its session' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l broker -d 'Address of the broker; without it, the profile\'s' -r
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l ca-file -d 'Further certificate authorities to accept (PEM)' -r -F
@@ -371,7 +395,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s V -l version -d 'Print version'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the keys of your open sessions'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End every open session of one of your keys'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "enroll" -d 'Enrol an SSH key of yours, to sign verdicts with'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'End every open session of one of your keys, or take an SSH key back for good'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l receipt -d 'Receipt, where it is not PATH.receipt (one file only)' -r -F
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand verify" -l trust -d 'Trust file to believe, instead of the log key pinned at sign-in' -r -F
@@ -706,7 +731,8 @@ complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "replay" -d 'Show what was returned under a session, request or intent, and write it out where it was kept'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from sessions" -f -a "revoke" -d 'End a session: yours, or anybody\'s for administrators'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "list" -d 'List the keys of your open sessions'
-complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "revoke" -d 'End every open session of one of your keys'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "enroll" -d 'Enrol an SSH key of yours, to sign verdicts with'
+complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "revoke" -d 'End every open session of one of your keys, or take an SSH key back for good'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "search" -d 'Search the log, newest first (needs `audit_read`; reading is recorded too)'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "show" -d 'Show one entry whole'
 complete -c chunkctl -n "__fish_chunkctl_using_subcommand help; and __fish_seen_subcommand_from audit" -f -a "export" -d 'Write a bundle that proves itself offline, or what is derived from one (needs `audit_export`)'

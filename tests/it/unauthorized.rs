@@ -15,10 +15,16 @@ const PUBLIC: &[(&str, &str)] = &[
     ("POST /v1/sessions/refresh", "the refresh token is the credential"),
     ("POST /v1/token", "signing in: the workload's token is the credential"),
     ("POST /v1/device", "begins a sign-in for a key; somebody has to confirm it"),
-    ("POST /v1/device/token", "the device code is the credential, with the key that began"),
+    (
+        "POST /v1/device/token",
+        "the device code is the credential, with the key that began",
+    ),
     ("GET /device", "a page to type a code; without one that waits, it says nothing"),
     ("POST /device", "the form of that page, for the browser that was shown it"),
-    ("POST /saml/acs", "the identity provider's answer, from the browser that was sent there"),
+    (
+        "POST /saml/acs",
+        "the identity provider's answer, from the browser that was sent there",
+    ),
     ("GET /saml/metadata", "what an administrator registers at the identity provider"),
     ("GET /checkpoint", "signed and without personal data"),
     ("GET /tile/", "hashes only; entries need audit_read"),

@@ -67,6 +67,10 @@ fn signatures_of_another_profile_are_refused() {
     let xpath = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\"><ds:XPath>self::text()</ds:XPath></ds:Transform>";
     let method = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
     let reference = "<ds:Reference URI=\"#[id]\">";
+    let many = format!(
+        "#\"><ec:InclusiveNamespaces xmlns:ec=\"{C14N}\" PrefixList=\"{}\"></ec:InclusiveNamespaces></ds:Transform></ds:Transforms>",
+        "p ".repeat(17)
+    );
     for (from, to) in [
         (method, "http://www.w3.org/2000/09/xmldsig#rsa-sha1"),
         (method, "http://www.w3.org/2000/09/xmldsig#hmac-sha1"),
@@ -83,6 +87,7 @@ fn signatures_of_another_profile_are_refused() {
         (reference, "<ds:Reference URI=\"#_r1\">"),
         ("</ds:SignedInfo>", "<ds:Reference URI=\"#_r1\"></ds:Reference></ds:SignedInfo>"),
         ("</ds:SignedInfo>", "<ds:Object></ds:Object></ds:SignedInfo>"),
+        ("#\"></ds:Transform></ds:Transforms>", &many),
     ] {
         let mut answer = Answer::good();
         assert!(answer.info.contains(from), "{from}");
@@ -194,6 +199,8 @@ fn what_two_readers_could_read_differently_is_not_read() {
     assert!(matches!(take_bytes(b"\xff\xfe<"), SamlError::Malformed(_)));
     let deep = "<a>".repeat(40) + &"</a>".repeat(40);
     assert!(matches!(refused(&deep), SamlError::Malformed(_)));
+    let declared = format!("<a{}/>", (0..1001).map(|i| format!(" xmlns:p{i}=\"urn:{i}\"")).collect::<String>());
+    assert_eq!(refused(&declared), SamlError::Malformed("it declares too many namespaces"));
     let wide = format!("<a>{}</a>", "<b/>".repeat(20_000));
     assert!(matches!(refused(&wide), SamlError::Malformed(_)));
 }

@@ -86,9 +86,11 @@ pub(super) fn is(node: Node<'_, '_>, namespace: &str, name: &str) -> bool {
     node.has_tag_name((namespace, name))
 }
 
-/// An attribute without a namespace.
+/// An attribute without a namespace. (Asked for by a bare name, the tree gives one of any namespace.)
 pub(super) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    node.attribute(name)
+    let mut attributes = node.attributes();
+    let found = attributes.find(|attribute| attribute.namespace().is_none() && attribute.name() == name);
+    found.map(|attribute| attribute.value())
 }
 
 /// The text after `<?xml … ?>`, which may name no other encoding.

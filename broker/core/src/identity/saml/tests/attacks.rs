@@ -344,6 +344,14 @@ fn the_message_around_it_is_for_this_exchange() {
         SamlError::Status("Responder".into())
     );
     assert!(matches!(fault(&good.status, ""), SamlError::Malformed(_)));
+    // An attribute of another namespace is another attribute, wherever it stands.
+    let destination = format!("Destination=\"{ACS}\"");
+    let foreign = format!("xmlns:x=\"urn:x\" x:{destination} Destination=\"https://other.example\"");
+    assert!(matches!(fault(&destination, &foreign), SamlError::Elsewhere(_)));
+    assert!(matches!(
+        fault(&destination, &format!("xmlns:x=\"urn:x\" x:{destination}")),
+        SamlError::Elsewhere(_)
+    ));
     let encrypted = good.around("<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"/>");
     assert_eq!(refused(&encrypted), SamlError::Encrypted);
     assert!(matches!(refused(&good.around("")), SamlError::Malformed(_)));

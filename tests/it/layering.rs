@@ -64,6 +64,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         "only chunk-log names the journal's database, and chunk-scan SQLite as a source",
     ),
     ("cedar-policy", &["chunk-core"], "only chunk-core asks Cedar"),
+    ("roxmltree", &["chunk-core"], "only chunk-core reads what SAML providers say"),
     ("axum", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
     ("axum-server", &["chunk-broker"], "only chunk-broker speaks HTTP to callers"),
     (

@@ -416,7 +416,7 @@ fn a_syntax_error_is_reported_alone() {
 #[test]
 fn an_empty_file_lacks_everything() {
     insta::assert_snapshot!(faults(""), @r#"
-    broker.toml: no `[[issuer]]`: at least one identity provider must vouch for people
+    broker.toml: no `[[issuer]]` and no `[[saml]]`: at least one identity provider must vouch for people
     broker.toml: the `[broker]` table is missing
     "#);
 }

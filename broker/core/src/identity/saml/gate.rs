@@ -31,6 +31,9 @@ pub(super) fn text(message: &[u8]) -> Result<&str, SamlError> {
             "document types, comments, processing instructions and CDATA are not accepted",
         ));
     }
+    if body.matches("xmlns").count() > NAMESPACES_MAX {
+        return Err(SamlError::Malformed("it declares too many namespaces"));
+    }
     Ok(body)
 }
 
@@ -83,9 +86,11 @@ pub(super) fn is(node: Node<'_, '_>, namespace: &str, name: &str) -> bool {
     node.has_tag_name((namespace, name))
 }
 
-/// An attribute without a namespace.
+/// An attribute without a namespace. (Asked for by a bare name, the tree gives one of any namespace.)
 pub(super) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    node.attribute(name)
+    let mut attributes = node.attributes();
+    let found = attributes.find(|attribute| attribute.namespace().is_none() && attribute.name() == name);
+    found.map(|attribute| attribute.value())
 }
 
 /// The text after `<?xml … ?>`, which may name no other encoding.
@@ -104,5 +109,7 @@ fn without_declaration(text: &str) -> Result<&str, SamlError> {
 
 /// Elements, texts and whatever else is a node: a person in some hundred groups has about a thousand.
 const NODES_MAX: u32 = 10_000;
+/// Some providers declare two at each value. What reading them costs grows with their square and more.
+const NAMESPACES_MAX: usize = 1000;
 /// Messages are about eight deep.
 const DEPTH_MAX: usize = 32;

@@ -31,7 +31,7 @@ impl SigningKey {
         // An empty signature is never good; what matters is why.
         match certificate.verify_signature(webpki::ring::RSA_PKCS1_2048_8192_SHA256, b"", b"") {
             Err(webpki::Error::InvalidSignatureForPublicKey) => {}
-            _ => return Err("must be that of an RSA key"),
+            _ => return Err("has no RSA key"),
         }
         if certificate.subject_public_key_info().len() < RSA_2048_KEY_BYTES {
             return Err("has an RSA key of fewer than 2048 bits");
@@ -147,10 +147,13 @@ fn inclusive<'a>(method: Node<'a, '_>) -> Result<Vec<&'a str>, SamlError> {
         }
         _ => return Err(PROFILE),
     };
-    Ok(list
-        .split_ascii_whitespace()
-        .map(|prefix| if prefix == "#default" { "" } else { prefix })
-        .collect())
+    let prefixes = list.split_ascii_whitespace();
+    let prefixes: Vec<&str> = prefixes.map(|prefix| if prefix == "#default" { "" } else { prefix }).collect();
+    if prefixes.len() > PREFIXES_MAX {
+        Err(PROFILE)
+    } else {
+        Ok(prefixes)
+    }
 }
 
 fn algorithm(name: Option<&str>) -> Result<&'static dyn SignatureVerificationAlgorithm, SamlError> {
@@ -183,5 +186,7 @@ const PROFILE: SamlError = SamlError::Signature(
     "its signature must be enveloped, of the element that it stands in, with exclusive canonicalization and nothing else",
 );
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
+/// Providers name one or two; looking for each at each element costs.
+const PREFIXES_MAX: usize = 16;
 /// A `SubjectPublicKeyInfo` with a modulus of 2048 bits has 292 bytes at least.
 const RSA_2048_KEY_BYTES: usize = 290;

@@ -63,5 +63,20 @@ audience = "x"
 name = "third"
 certificate_files = []
 "#;
-    insta::assert_snapshot!(faults(&format!("{GOOD}{bad}")), @"");
+    insta::assert_snapshot!(faults(&format!("{GOOD}{bad}")), @r"
+    broker.toml:13: `saml.1.issuer` must be the provider's entity id exactly as its metadata writes it
+    broker.toml:14: `saml.1.sso_url` must be the https:// address of the provider's HTTP-Redirect binding (http:// only on loopback)
+    broker.toml:15: `saml.1.certificate_files`: tls/cert.pem is not a PEM file with the certificate that the provider signs with
+    broker.toml:15: `saml.1.certificate_files`: tls/elliptic.pem has no RSA key
+    broker.toml:15: `saml.1.certificate_files`: tls/nowhere.pem cannot be read (entity not found)
+    broker.toml:16: `saml.1.name_id_format` must be one of `persistent`, `email_address`, `unspecified`
+    broker.toml:17: `saml.1.groups_attribute` must be one line of text that is not blank
+    broker.toml:18: `saml.1.max_age_s` must be between 1 and 2592000
+    broker.toml:19: `saml.1.acr_values` must be one or more words without spaces, as the provider writes them in `AuthnContextClassRef`
+    broker.toml:21: `saml.2` has the name or the issuer of another identity provider
+    broker.toml:26: `saml.2.audience`: unknown field `audience`, expected one of `name`, `issuer`, `sso_url`, `certificate_files`, `name_id_format`, `groups_attribute`, `email_attribute`, `name_attribute`, `force_authn`, `max_age_s`, `acr_values`
+    broker.toml:28: `saml.3.issuer` is missing
+    broker.toml:28: `saml.3.sso_url` is missing
+    broker.toml:30: `saml.3.certificate_files` must name one file or more
+    ");
 }

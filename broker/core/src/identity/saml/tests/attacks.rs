@@ -67,6 +67,10 @@ fn signatures_of_another_profile_are_refused() {
     let xpath = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\"><ds:XPath>self::text()</ds:XPath></ds:Transform>";
     let method = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
     let reference = "<ds:Reference URI=\"#[id]\">";
+    let many = format!(
+        "#\"><ec:InclusiveNamespaces xmlns:ec=\"{C14N}\" PrefixList=\"{}\"></ec:InclusiveNamespaces></ds:Transform></ds:Transforms>",
+        "p ".repeat(17)
+    );
     for (from, to) in [
         (method, "http://www.w3.org/2000/09/xmldsig#rsa-sha1"),
         (method, "http://www.w3.org/2000/09/xmldsig#hmac-sha1"),
@@ -83,6 +87,7 @@ fn signatures_of_another_profile_are_refused() {
         (reference, "<ds:Reference URI=\"#_r1\">"),
         ("</ds:SignedInfo>", "<ds:Reference URI=\"#_r1\"></ds:Reference></ds:SignedInfo>"),
         ("</ds:SignedInfo>", "<ds:Object></ds:Object></ds:SignedInfo>"),
+        ("#\"></ds:Transform></ds:Transforms>", &many),
     ] {
         let mut answer = Answer::good();
         assert!(answer.info.contains(from), "{from}");
@@ -194,6 +199,8 @@ fn what_two_readers_could_read_differently_is_not_read() {
     assert!(matches!(take_bytes(b"\xff\xfe<"), SamlError::Malformed(_)));
     let deep = "<a>".repeat(40) + &"</a>".repeat(40);
     assert!(matches!(refused(&deep), SamlError::Malformed(_)));
+    let declared = format!("<a{}/>", (0..1001).map(|i| format!(" xmlns:p{i}=\"urn:{i}\"")).collect::<String>());
+    assert_eq!(refused(&declared), SamlError::Malformed("it declares too many namespaces"));
     let wide = format!("<a>{}</a>", "<b/>".repeat(20_000));
     assert!(matches!(refused(&wide), SamlError::Malformed(_)));
 }
@@ -265,16 +272,16 @@ fn an_assertion_for_somebody_or_something_else_is_refused() {
             SamlError::NotYetValid,
         ),
         (
-            "SessionIndex",
-            &format!("SessionNotOnOrAfter=\"{}\" SessionIndex", at(-61)),
+            "SessionIndex=\"_s\"",
+            &format!("SessionIndex=\"_s\" SessionNotOnOrAfter=\"{}\"", at(-61)),
             SamlError::Expired,
         ),
     ] {
         assert_eq!(refused(&Answer::good().with(from, to).message()), fault, "{to}");
     }
     for (from, to) in [
-        (soon.as_str(), ""),
-        (&soon, "NotOnOrAfter=\"tomorrow\""),
+        (format!(" {soon}").as_str(), ""),
+        (soon.as_str(), "NotOnOrAfter=\"tomorrow\""),
         (&soon, "NotOnOrAfter=\"2100-01-01T00:00:00+02:00\""),
         ("cm:bearer", "cm:holder-of-key"),
         ("cm:bearer", "cm:sender-vouches"),
@@ -288,12 +295,13 @@ fn an_assertion_for_somebody_or_something_else_is_refused() {
         ("<saml:Attribute Name=\"mail\">", "<saml:Attribute>"),
         ("Name=\"displayName\"", "Name=\"mail\""),
         ("</saml:Subject>", "</saml:Subject><saml:Subject></saml:Subject>"),
-        (
-            "<saml:SubjectConfirmationData ",
-            &format!("<saml:SubjectConfirmationData NotBefore=\"{}\" ", at(-30)),
-        ),
+        (&id, &format!("{id} NotBefore=\"{}\"", at(-30))),
     ] {
-        refused(&Answer::good().with(from, to).message());
+        let fault = refused(&Answer::good().with(from, to).message());
+        assert!(
+            !matches!(fault, SamlError::Signature(_)),
+            "{to}: refused for its signature, which is good"
+        );
     }
     // What clocks may differ by is still good.
     for (from, to) in [
@@ -336,6 +344,14 @@ fn the_message_around_it_is_for_this_exchange() {
         SamlError::Status("Responder".into())
     );
     assert!(matches!(fault(&good.status, ""), SamlError::Malformed(_)));
+    // An attribute of another namespace is another attribute, wherever it stands.
+    let destination = format!("Destination=\"{ACS}\"");
+    let foreign = format!("xmlns:x=\"urn:x\" x:{destination} Destination=\"https://other.example\"");
+    assert!(matches!(fault(&destination, &foreign), SamlError::Elsewhere(_)));
+    assert!(matches!(
+        fault(&destination, &format!("xmlns:x=\"urn:x\" x:{destination}")),
+        SamlError::Elsewhere(_)
+    ));
     let encrypted = good.around("<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"/>");
     assert_eq!(refused(&encrypted), SamlError::Encrypted);
     assert!(matches!(refused(&good.around("")), SamlError::Malformed(_)));

@@ -105,7 +105,7 @@ fn fingerprint(public: &Path) -> String {
 fn approve(agent: &Agent, rita: &Person, request: &RequestView, more: &[&str]) -> (i32, String) {
     agent.run(
         rita,
-        &[&["approve", request.id.as_str(), "--reason", "looked at it"], more].concat(),
+        &[&["approve", request.id.as_str(), "--reason", "looked at it"][..], more].concat(),
     )
 }
 

@@ -113,6 +113,8 @@ struct Who<'a> {
 struct Approval<'a> {
     #[serde(flatten)]
     who: Who<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssh_key: Option<&'a str>,
     reason: &'a str,
     time_ms: i64,
     index: u64,
@@ -369,6 +371,7 @@ impl<'a> Story<'a> {
                 .iter()
                 .map(|approval| Approval {
                     who: who(&approval.person),
+                    ssh_key: approval.ssh_key.as_deref(),
                     reason: &approval.reason,
                     time_ms: approval.time_ms,
                     index: approval.index,

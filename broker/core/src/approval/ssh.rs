@@ -38,7 +38,7 @@ pub(super) fn counts(state: &State, dataset: &Dataset, review: &Review) -> bool 
 pub(super) fn missing() -> Error {
     Error::new(
         Code::ReviewRefused,
-        "A dataset of this request asks for verdicts that an enrolled SSH key has signed as well.",
+        "A dataset of this request asks for verdicts that an enrolled SSH key has signed as well: name yours with `--ssh-key`.",
     )
-    .hint("add `--ssh-key FILE.pub`; `chunkctl keys enroll --ssh FILE.pub` enrols one")
+    .hint("run `chunkctl keys list`")
 }

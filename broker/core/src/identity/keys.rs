@@ -158,7 +158,7 @@ pub(crate) fn usable(state: &State, key: &str, actor: &ActorId) -> Result<u64, E
             Code::InvalidSignature,
             format!("The SSH key `{key}` is not one of yours here, or was taken back."),
         )
-        .hint("run `chunkctl keys list`, and `chunkctl keys enroll --ssh FILE.pub` for a key that was never enrolled")),
+        .hint("run `chunkctl keys list`")),
     }
 }
 
@@ -187,13 +187,13 @@ fn decide_enroll(state: &State, entry: KeyEnroll, now_ms: i64) -> Result<Vec<Eve
             Some(_) => "This SSH key was taken back, and does not come again.",
             None => "This SSH key is enrolled already.",
         };
-        return Err(Error::new(Code::WrongState, why).hint("run `chunkctl keys list`, or make a new key with `ssh-keygen`"));
+        return Err(Error::new(Code::WrongState, why).hint("run `chunkctl keys list`"));
     }
     let theirs = state.ssh_keys.all().filter(|known| known.entry.actor == entry.actor);
     if theirs.filter(|known| known.revoked_ms.is_none()).count() >= SSH_KEYS_PER_PERSON_MAX {
         return Err(
             Error::new(Code::LimitReached, format!("You have {SSH_KEYS_PER_PERSON_MAX} SSH keys already."))
-                .hint("run `chunkctl keys list`, and `chunkctl keys revoke` for those that you do not use"),
+                .hint("run `chunkctl keys list`"),
         );
     }
     Ok(vec![Event::KeyEnroll(entry)])
@@ -218,5 +218,5 @@ fn view(state: &State, enrolled: &Enrolled) -> KeyView {
 }
 
 fn refused(why: &str) -> Error {
-    Error::new(Code::InvalidSignature, format!("The key was not enrolled: {why}.")).hint("run `chunkctl keys enroll --ssh FILE.pub` again")
+    Error::new(Code::InvalidSignature, format!("The key was not enrolled: {why}.")).hint("run `chunkctl keys list`")
 }

@@ -1,5 +1,4 @@
 //! SSH keys of people in tests.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use chunk_evidence::encode::canonical_of;
 use chunk_evidence::enrolled::Enrolment;

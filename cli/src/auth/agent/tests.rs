@@ -15,8 +15,14 @@ fn parts(parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
+type Answer = Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
+
+fn says(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Answer {
+    Box::new(answer)
+}
+
 /// An agent that answers each question with what it is told, and the folder of its socket.
-fn agent(answers: Vec<Box<dyn Fn(&[u8]) -> Vec<u8> + Send>>) -> (tempfile::TempDir, PathBuf, std::thread::JoinHandle<()>) {
+fn agent(answers: Vec<Answer>) -> (tempfile::TempDir, PathBuf, std::thread::JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -61,8 +67,8 @@ fn signed(question: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_key_is_found_by_fingerprint_and_by_file_and_signs_for_a_purpose() {
-    let known = || Box::new(|_: &[u8]| identities(&[b"other".to_vec(), blob()])) as Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
-    let (folder, socket, serve) = agent(vec![known(), known(), Box::new(signed)]);
+    let known = || says(|_: &[u8]| identities(&[b"other".to_vec(), blob()]));
+    let (folder, socket, serve) = agent(vec![known(), known(), says(signed)]);
     let key = SshKey::from_blob(&blob()).unwrap();
     let file = folder.path().join("id.pub");
     std::fs::write(&file, format!("{} bob@laptop\n", key.to_line())).unwrap();
@@ -78,16 +84,16 @@ fn a_key_is_found_by_fingerprint_and_by_file_and_signs_for_a_purpose() {
 
 #[test]
 fn what_no_agent_says_is_an_error_and_what_it_refuses_too() {
-    let refuse = || Box::new(|_: &[u8]| vec![FAILURE]) as Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
+    let refuse = || says(|_: &[u8]| vec![FAILURE]);
     let key = SshKey::from_blob(&blob()).unwrap();
     let other = |_: &[u8]| [vec![SIGN_RESPONSE], parts(&[&parts(&[b"ssh-ed25519", &[1; 64]])])].concat();
     let (_folder, socket, serve) = agent(vec![
         refuse(),
-        Box::new(|_: &[u8]| identities(&[])),
-        Box::new(|_: &[u8]| vec![IDENTITIES_ANSWER, 0, 0, 0, 9, 1]),
-        Box::new(|_: &[u8]| identities(&[blob()])),
+        says(|_: &[u8]| identities(&[])),
+        says(|_: &[u8]| vec![IDENTITIES_ANSWER, 0, 0, 0, 9, 1]),
+        says(|_: &[u8]| identities(&[blob()])),
         refuse(),
-        Box::new(other),
+        says(other),
     ]);
     let find = || SshSigner::find(&key.fingerprint(), Some(socket.clone()));
     let codes = [find(), find(), find()].map(|found| found.unwrap_err().code);

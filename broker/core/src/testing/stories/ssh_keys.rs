@@ -35,7 +35,7 @@ async fn a_verdict_signed_with_an_enrolled_key_counts_where_it_is_demanded() {
         let request = dana.ask(&world, "patients").await;
         let bare = rey.review(&world, &request, Verdict::Approve).await.err().unwrap();
         assert_eq!(bare.code, Code::ReviewRefused);
-        assert!(bare.hint.unwrap().contains("--ssh-key"));
+        assert!(bare.public.contains("--ssh-key"));
         assert_eq!(code(rey.review(&world, &request, Verdict::Reject).await), Code::ReviewRefused);
         assert_eq!(
             code(judge(&world, &rey, &request, &signer).await),
@@ -172,7 +172,7 @@ async fn a_sign_in_must_be_recent_and_policy_must_permit_it() {
     world.advance_ms(2 * 60 * 1000);
     let refused = send(&world, &rey, kept).await.err().unwrap();
     assert_eq!(
-        (refused.code, refused.to_string().contains("16 minutes ago")),
+        (refused.code, refused.public.contains("16 minutes ago")),
         (Code::Unauthenticated, true)
     );
     let caller = rey.caller(&world).await;

@@ -948,7 +948,7 @@ def told(stages):
     return stages and [(groups, None if manager is None else True, quorum) for groups, manager, quorum in stages]
 
 
-def said(session):
+def person_told(session):
     """What a session says of its person: issuer, subject, address, groups, manager."""
     return tuple(session.get("who", name) for name in ("issuer", "subject", "email", "groups", "manager"))
 
@@ -1077,7 +1077,7 @@ class Ledger:
                     check(self.people.setdefault(s.act, s.who.person) == s.who.person, "one pseudonym, two people")
                 except Malformed:
                     s.who = None; check(False, "who")
-                if s.who: s.said = said(e)
+                if s.who: s.said = person_told(e)
             if s.who and "attestation" in e.body.get("why", {}):
                 try:
                     kept = e.text_of("why", "attestation"); need(kept is not None, "token")
@@ -1508,12 +1508,12 @@ def receipt(text, data, trust, unknown):
         people, d = [], unverified(request)
         votes = [at(grant, n, "review.approve") for n in sorted(range(1, len(grant.refs)), key=lambda n: grant.refs[n])]
         escalated = lambda vote: len(vote.refs) > 2 and vote.refs[2] in E  # what else it points to is an SSH key, which a receipt leaves out
-        givers, escalation = [(said(at(vote, 1, "session.open")), escalated(vote)) for vote in votes], escalation_of(d.get("escalation"))
+        givers, escalation = [(person_told(at(vote, 1, "session.open")), escalated(vote)) for vote in votes], escalation_of(d.get("escalation"))
         for vote in votes:
             if escalated(vote):
                 x = at(vote, 2, "request.escalate"); used.add(x.i)
                 need(at(x, 0, "request.create").i == request.i and escalation and x.t >= request.t + escalation[0] * 1000, "escalated early, or another request")
-        need(fills(stages_of(d.get("stages"), d["quorum"]), escalation, said(at(request, 0, "session.open")), givers), "an approval from outside its stage")
+        need(fills(stages_of(d.get("stages"), d["quorum"]), escalation, person_told(at(request, 0, "session.open")), givers), "an approval from outside its stage")
         for n in range(1, len(grant.refs)):
             vote = at(grant, n, "review.approve"); need(at(vote, 0, "request.create").i == request.i, "another request"); who = holder(vote, 1)
             need(Ledger.review(vote, who, signed, "approve") and who.person != asker.person and who.person not in people, "an approval")

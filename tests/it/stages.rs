@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use chunk_wire::fetch::{Format, RequestState, RequestView};
+use chunk_wire::fetch::{Format, PlanAnswer, RequestState, RequestView};
 use chunk_wire::review::Verdict;
+use serde_json::json;
 
 use crate::second_verifier::both_verifiers_agree;
 use crate::support::api::slice;
+use crate::support::issuer::{FakeIssuer, SigningKey};
 use crate::support::{Setup, World, now_ms, poll};
 
 /// Reviewers first, then somebody of security: an administrator, who may do nothing else here.
@@ -137,5 +139,52 @@ fn what_is_approved_for_later_is_fetched_then_and_the_command_waits() {
         dana.run(&["fetch", "--request", id, "-o", "people.csv"]).exits(0);
         dana.run(&["verify", "people.csv"]).exits(0);
     }
+    both_verifiers_agree(&world);
+}
+
+#[test]
+fn the_requester_s_manager_and_nobody_else_approves_in_their_stage() {
+    let key = SigningKey::new("managers");
+    let issuer = FakeIssuer::start(&[&key]);
+    let mut setup = Setup::standard()
+        .issuer("fake", &issuer.url)
+        .sign_in("manager_claim = \"manager\"")
+        .policy(
+            r#"@id("staff-reviews") permit (principal in Group::"staff", action in [Action::"describe", Action::"review"], resource);"#,
+        );
+    setup.datasets[0].settings.push_str("\nreviewers = { manager = true }");
+    let world = World::with(setup);
+    let signed_in = |name: &str, groups: &[&str], manager: Option<&str>| {
+        let mut claims = issuer.claims(name);
+        claims["groups"] = json!(groups);
+        if let Some(manager) = manager {
+            claims["manager"] = json!(manager);
+        }
+        let api = world.anonymous();
+        let tokens = api.open(&key.sign(&key.header(), &claims)).json();
+        api.keep(tokens);
+        api
+    };
+    let dana = signed_in("dana", &["developers"], Some("Mia@people.example"));
+    let (mia, mo) = (signed_in("mia", &["staff"], None), signed_in("mo", &["staff"], None));
+    let request = dana.request(&slice("people", None, Some(10)), Format::Csv);
+    let refused = mo.review(&request, Verdict::Approve);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (403, "review_refused"),
+        "{}",
+        refused.text()
+    );
+    // The same name at another identity provider is somebody else, whatever they may review.
+    let rita = world.api("rita").review(&request, Verdict::Approve);
+    assert_eq!(rita.code(), "review_refused", "{}", rita.text());
+    assert_eq!(mia.approve(&request).state, RequestState::Approved);
+    assert!(dana.fetch(&request).complete);
+
+    // Without a manager nobody could ever approve, and the plan says so.
+    let alone = signed_in("alan", &["developers"], None);
+    let plan: PlanAnswer = alone.plan(&slice("people", None, Some(10)), Format::Csv, "churn").json();
+    assert_eq!((plan.decision.as_str(), plan.document), ("denied", None));
+    assert!(plan.reasons.concat().contains("does not say who that is"), "{:?}", plan.reasons);
     both_verifiers_agree(&world);
 }

@@ -665,7 +665,6 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     for (what, count) in [
         ("granted", granted),
         ("staged", staged),
-        ("stood in", stood_in),
         ("used", used),
         ("ran", ran),
         ("refused", refused),
@@ -673,5 +672,7 @@ fn no_way_of_few_people_with_few_requests_breaks_a_rule() {
     ] {
         assert!(count > 100, "{what}: {count} of {}", known.len());
     }
+    // It takes five commands to get there, so there are few ways.
+    assert!(stood_in > 5, "stood in: {stood_in}");
     assert!(known.len() > 10_000, "{}", known.len());
 }

@@ -316,7 +316,6 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         stages("stages = [{ reviewers = { manager = true } }, { reviewers = { groups = [\"security\"] } }]"),
         (1, vec![(groups(&["(manager)"]), 1), (groups(&["security"]), 1)])
     );
-    let first = |lines: &str| faults(&reviewed(lines)).lines().next().unwrap_or_default().to_owned();
     for (lines, expected) in [
         (
             "quorum = 2\nstages = [{ reviewers = { groups = [\"a\"] } }]",
@@ -353,7 +352,7 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
             "`datasets.d.stages[1].reviewers` are those of an earlier stage",
         ),
     ] {
-        let found = first(lines);
+        let found = faults(&reviewed(lines));
         assert!(found.contains(expected), "{lines}: {found}");
     }
     for (lines, expected) in [
@@ -376,7 +375,7 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
             "`datasets.d.escalate_to` must be names of groups",
         ),
     ] {
-        let found = first(lines);
+        let found = faults(&reviewed(lines));
         assert!(found.contains(expected), "{lines}: {found}");
     }
     let escalation = {

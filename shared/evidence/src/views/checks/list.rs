@@ -140,12 +140,6 @@ pub(in crate::views) const CHECKS: &[Check] = &[
         &[Kind::RequestCancel, Kind::RequestExpire],
         Way::All,
     ),
-    figure(
-        "requests-escalated",
-        "Requests that went to others because nobody had decided",
-        &[Kind::RequestEscalate],
-        Way::All,
-    ),
     ask(
         "requests-unticketed",
         "Requests that name no ticket",

@@ -80,7 +80,6 @@ impl Happened {
 async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Happened>, Error> {
     Ok(match event {
         Event::RequestCreate(create) if create.state == RequestState::Pending.as_str() => Some(Happened {
-            expires_ms: Some(create.expires_ms),
             stage: create.document.stages.first().cloned(),
             ..Happened::of(Occasion::RequestPending, index)
         }),
@@ -88,7 +87,6 @@ async fn happened(broker: &Broker, index: u64, event: Event) -> Result<Option<Ha
         Event::RequestEscalate { id, request } => {
             let published = broker.log.published();
             published.state.requests.get(&id).map(|waiting| Happened {
-                expires_ms: Some(waiting.expires_ms),
                 stage: Progress::before(waiting, index).turn().cloned(),
                 escalation: waiting.escalation.clone(),
                 ..Happened::of(Occasion::RequestEscalated, request)
@@ -155,7 +153,6 @@ fn next_stage(broker: &Broker, index: u64, review: &ReviewEntry) -> Option<Happe
     let turn = |before| Progress::before(request, before).turn();
     let (was, is) = (turn(index)?, turn(index + 1)?);
     (was != is).then(|| Happened {
-        expires_ms: Some(request.expires_ms),
         stage: Some(is.clone()),
         ..Happened::of(Occasion::RequestPending, review.request)
     })
@@ -193,7 +190,8 @@ async fn of_request(broker: &Broker, settings: &NotifySettings, happened: Happen
         stage: happened.stage,
         escalated_to: happened.escalation.map(|to| to.groups.clone()).unwrap_or_default(),
         decision: happened.decision,
-        expires_ms: happened.expires_ms,
+        // By the time that this is told, the request may have a grant, with an end of its own.
+        expires_ms: if waits { Some(create.expires_ms) } else { happened.expires_ms },
         details,
         to,
         ..blank(happened.occasion)

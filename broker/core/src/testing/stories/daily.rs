@@ -6,7 +6,7 @@ use chunk_wire::problem::Code;
 
 use crate::error::Error;
 use crate::fetch::Submitted;
-use crate::testing::{POLICIES, Setup, Someone, World, drain, slice};
+use crate::testing::{POLICIES, Setup, Someone, World, drain, slice, until};
 
 const UNAPPROVED: &str = r#"@id("nobody") permit(principal in Group::"data-eng", action == Action::"fetch_unapproved", resource);"#;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -88,6 +88,7 @@ async fn two_deliveries_at_once_do_not_share_what_is_left_of_a_day() {
     let Submitted::Delivered { delivery, .. } = dana.submit_and_fetch(&world, &document).await.unwrap() else {
         unreachable!("nobody has to approve")
     };
+    until("the source is read", || world.scanner.opened.load(Ordering::SeqCst) == 1).await;
     let fault = refused(&world, &dana, "customers").await;
     assert_eq!(fault.code, Code::RateLimited);
     world.scanner.hold.store(false, Ordering::SeqCst);

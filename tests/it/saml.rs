@@ -84,7 +84,10 @@ fn ask(client: &Api, begun: &SignInBegun) -> Answer {
 /// The word of the protocol in a refusal.
 fn word(answer: &Answer) -> String {
     assert_eq!(answer.status, 400, "{}", answer.text());
-    answer.json::<Value>()["error"].as_str().unwrap().to_owned()
+    serde_json::from_str::<Value>(&answer.text()).unwrap()["error"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]

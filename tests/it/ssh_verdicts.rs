@@ -227,13 +227,13 @@ fn a_key_is_listed_and_taken_back_for_good() {
     assert!(rita.run(&["keys", "list"]).exits(0).stdout.contains(&key));
     // The profile's key is used without being named.
     rita.run(&["config", "set", "ssh-key", &key]).exits(0);
-    let request = dana.request(&slice("small", None, Some(5)), Format::Csv);
+    let request = dana.request(&slice("people", None, Some(5)), Format::Csv);
     let (code, said) = approve(&agent, &rita, &request, &[]);
     assert_eq!(code, 0, "{said}");
     assert_eq!(dana.show(&request).reviews[0].ssh_key.as_ref(), Some(&key));
     assert_eq!(rita.run(&["keys", "revoke", &key]).exits(0).code, 0);
     assert!(rita.json(&["keys", "list"]).exits(0).event("ssh_key")["revoked_ms"].is_i64());
-    let another = dana.request(&slice("small", None, Some(5)), Format::Csv);
+    let another = dana.request(&slice("people", None, Some(5)), Format::Csv);
     let (code, said) = approve(&agent, &rita, &another, &[]);
     assert_eq!((code, said.contains("taken back")), (1, true), "{said}");
     let (code, said) = agent.run(&rita, &["keys", "enroll", "--ssh", file]);

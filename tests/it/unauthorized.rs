@@ -238,6 +238,7 @@ fn a_stolen_token_without_its_key_opens_nothing() {
 const OWN: &[(&str, u16)] = &[
     ("GET /v1/whoami", 200),
     ("GET /v1/sessions", 200),
+    ("GET /v1/keys", 200),
     ("GET /v1/datasets", 200),
     ("GET /v1/requests", 200),
     ("DELETE /v1/sessions/current", 204),

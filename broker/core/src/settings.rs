@@ -96,6 +96,8 @@ pub struct SamlSettings {
     pub email_attribute: String,
     /// Attribute with the display name.
     pub name_attribute: String,
+    /// Attribute that names the person's manager by subject or e-mail address, where one is asked for.
+    pub manager_attribute: Option<String>,
     /// Have the provider ask people who they are each time (`ForceAuthn`).
     pub force_authn: bool,
     /// Who signs in must have authenticated there within this many seconds.

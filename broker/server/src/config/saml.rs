@@ -30,6 +30,7 @@ pub(super) struct RawSaml {
     groups_attribute: At<String>,
     email_attribute: At<String>,
     name_attribute: At<String>,
+    manager_attribute: At<String>,
     force_authn: At<bool>,
     max_age_s: At<i64>,
     acr_values: At<Vec<String>>,
@@ -83,6 +84,10 @@ fn provider(check: &mut Check<'_>, section: &Range<usize>, raw: RawSaml, path: &
     let groups_attribute = attribute(raw.groups_attribute, "groups_attribute", "groups");
     let email_attribute = attribute(raw.email_attribute, "email_attribute", "mail");
     let name_attribute = attribute(raw.name_attribute, "name_attribute", "displayName");
+    let manager_attribute = match raw.manager_attribute {
+        Some(field) => Some(attribute(Some(field), "manager_attribute", "")?),
+        None => None,
+    };
     let max_age_s = check.optional_number(raw.max_age_s, &format!("{path}.max_age_s"), MAX_AGE_S);
     let acr_values = raw.acr_values.map(|field| {
         let good = |value: &String| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
@@ -105,6 +110,7 @@ fn provider(check: &mut Check<'_>, section: &Range<usize>, raw: RawSaml, path: &
         groups_attribute: groups_attribute?,
         email_attribute: email_attribute?,
         name_attribute: name_attribute?,
+        manager_attribute,
         force_authn: raw.force_authn.is_some_and(Spanned::into_inner),
         max_age_s,
         acr_values: acr_values.unwrap_or_default(),

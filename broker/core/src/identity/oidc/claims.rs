@@ -170,7 +170,11 @@ pub(in crate::identity) fn times(
 
 /// Who the person's manager is. What is no name that a person could have names nobody, and then nobody can approve as that.
 fn manager(claims: &Map<String, Value>, settings: &IssuerSettings) -> Option<String> {
-    let name = text(claims, settings.manager_claim.as_deref()?)?;
+    manager_named(text(claims, settings.manager_claim.as_deref()?)?)
+}
+
+/// The same of what somebody is called.
+pub(in crate::identity) fn manager_named(name: &str) -> Option<String> {
     let good = !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
     good.then(|| name.to_owned())
 }

@@ -9,7 +9,7 @@ use roxmltree::Node;
 
 use super::gate::{self, ASSERTION, PROTOCOL, SIGNATURE, attribute, content, elements, is};
 use super::{SamlError, signature};
-use crate::identity::oidc::claims::{is_name, is_plain_address, shown};
+use crate::identity::oidc::claims::{is_name, is_plain_address, manager_named, shown};
 use crate::identity::oidc::{Flow, VerifiedIdentity};
 use crate::limits::{ASSERTION_AGE_S_MAX, CLOCK_SKEW_S_MAX};
 use crate::settings::SamlSettings;
@@ -141,7 +141,7 @@ fn read(signed: &str, expected: &Expected<'_>) -> Result<Told, SamlError> {
             subject,
             email: about.email,
             groups: about.groups,
-            manager: None,
+            manager: about.manager,
             amr: vec![method],
             auth_time: Some(auth_time),
             issued_at,
@@ -300,6 +300,7 @@ struct About {
     name: Option<String>,
     email: Option<String>,
     groups: Vec<String>,
+    manager: Option<String>,
 }
 
 impl About {
@@ -320,10 +321,11 @@ impl About {
                 about.groups.extend(values(attribute_node)?);
             }
             for (wanted, value) in [
-                (&provider.name_attribute, &mut about.name),
-                (&provider.email_attribute, &mut about.email),
+                (Some(&provider.name_attribute), &mut about.name),
+                (Some(&provider.email_attribute), &mut about.email),
+                (provider.manager_attribute.as_ref(), &mut about.manager),
             ] {
-                if name == wanted && value.replace(only(attribute_node)?).is_some() {
+                if Some(name) == wanted.map(String::as_str) && value.replace(only(attribute_node)?).is_some() {
                     return Err(SamlError::Malformed("an attribute stands there twice"));
                 }
             }
@@ -336,6 +338,7 @@ impl About {
         about.groups.sort();
         about.groups.dedup();
         about.name = about.name.map(|name| shown(&name)).filter(|name| !name.is_empty());
+        about.manager = about.manager.and_then(|name| manager_named(&name));
         about.email = about.email.filter(|email| is_plain_address(email));
         Ok(about)
     }
@@ -356,7 +359,7 @@ fn values(node: Node<'_, '_>) -> Result<Vec<String>, SamlError> {
 fn only(node: Node<'_, '_>) -> Result<String, SamlError> {
     match values(node)?.as_slice() {
         [only] => Ok(only.clone()),
-        _ => Err(SamlError::Malformed("name and e-mail address must have one value each")),
+        _ => Err(SamlError::Malformed("name, e-mail address and manager must have one value each")),
     }
 }
 

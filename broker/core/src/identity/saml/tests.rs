@@ -85,6 +85,7 @@ fn provider() -> SamlSettings {
         groups_attribute: "groups".into(),
         email_attribute: "mail".into(),
         name_attribute: "displayName".into(),
+        manager_attribute: Some("manager".into()),
         force_authn: false,
         max_age_s: None,
         acr_values: Vec::new(),
@@ -128,6 +129,7 @@ impl Answer {
              </saml:AuthnContext></saml:AuthnStatement>\
              <saml:AttributeStatement><saml:Attribute Name=\"mail\"><saml:AttributeValue>ada@example.com</saml:AttributeValue></saml:Attribute>\
              <saml:Attribute Name=\"displayName\"><saml:AttributeValue>Ada Lovelace</saml:AttributeValue></saml:Attribute>\
+             <saml:Attribute Name=\"manager\"><saml:AttributeValue>grace@example.com</saml:AttributeValue></saml:Attribute>\
              <saml:Attribute Name=\"groups\"><saml:AttributeValue>oncall</saml:AttributeValue><saml:AttributeValue>data-eng</saml:AttributeValue>\
              <saml:AttributeValue>oncall</saml:AttributeValue></saml:Attribute></saml:AttributeStatement></saml:Assertion>",
             gate::ASSERTION
@@ -239,6 +241,7 @@ fn a_good_answer_names_the_person() {
         ("Ada Lovelace", Some("ada@example.com"))
     );
     assert_eq!(identity.groups, ["data-eng", "oncall"]);
+    assert_eq!(identity.manager.as_deref(), Some("grace@example.com"));
     assert_eq!(identity.amr, ["urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"]);
     assert_eq!(identity.auth_time, Some(NOW_MS / 1000 - 30));
     assert!(!identity.flow.attests_key());

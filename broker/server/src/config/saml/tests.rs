@@ -74,7 +74,7 @@ certificate_files = []
     broker.toml:18: `saml.1.max_age_s` must be between 1 and 2592000
     broker.toml:19: `saml.1.acr_values` must be one or more words without spaces, as the provider writes them in `AuthnContextClassRef`
     broker.toml:21: `saml.2` has the name or the issuer of another identity provider
-    broker.toml:26: `saml.2.audience`: unknown field `audience`, expected one of `name`, `issuer`, `sso_url`, `certificate_files`, `name_id_format`, `groups_attribute`, `email_attribute`, `name_attribute`, `force_authn`, `max_age_s`, `acr_values`
+    broker.toml:26: `saml.2.audience`: unknown field `audience`, expected one of `name`, `issuer`, `sso_url`, `certificate_files`, `name_id_format`, `groups_attribute`, `email_attribute`, `name_attribute`, `manager_attribute`, `force_authn`, `max_age_s`, `acr_values`
     broker.toml:28: `saml.3.issuer` is missing
     broker.toml:28: `saml.3.sso_url` is missing
     broker.toml:30: `saml.3.certificate_files` must name one file or more

@@ -111,7 +111,8 @@ fn approve(agent: &Agent, rita: &Person, request: &RequestView, more: &[&str]) -
 
 /// What the log holds: all of it, where the newest verdict stands, its payload, and the SSH signature on it.
 fn recorded(anna: &Person) -> (History, usize, Vec<u8>, String) {
-    anna.run(&["audit", "export", "--level", "4", "-o", "all.bundle"]).exits(0);
+    anna.run(&["audit", "export", "--level", "4", "-o", "all.bundle", "--force"])
+        .exits(0);
     let history = History::of(&std::fs::read(anna.dir().join("all.bundle")).unwrap());
     let verdict = history.last("review.approve");
     let what = history.entries[verdict].1.get(Group::What).clone();

@@ -197,16 +197,14 @@ async fn logical(
                 .iter()
                 .find(|(d, _)| d == dataset)
                 .ok_or_else(|| fault::carry(register::unknown(dataset)))?;
-            slice::plan(
-                state,
-                dataset,
-                provider,
-                columns.as_deref(),
-                filter.as_deref(),
-                order_by.as_deref(),
-                *limit,
+            let asked = slice::Slice {
+                columns: columns.as_deref(),
+                filter: filter.as_deref(),
+                order_by: order_by.as_deref(),
+                limit: *limit,
                 params,
-            )?
+            };
+            slice::plan(state, dataset, provider, &asked)?
         }
         (Query::Sql { .. }, Form::Select(statement, references)) => {
             let mut state = state.clone();

@@ -62,7 +62,9 @@ fn named(text: &str) -> std::result::Result<(&str, &str), String> {
 
 /// A number as JSON writes it: `007` is none, so codes keep their zeros.
 fn is_number(text: &str) -> bool {
-    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && serde_json::from_str::<serde_json::Number>(text).is_ok()
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && text.ends_with(|c: char| c.is_ascii_digit())
+        && serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
 /// Terms of a standing grant, the same for `plan` and `fetch`.

@@ -106,10 +106,10 @@ pub(crate) enum Manager {
 impl Stage {
     /// Whether what is recorded of a stage tells of this one, as signed.
     fn is_told_as(&self, recorded: &Stage) -> bool {
-        let manager = match (&self.manager, &recorded.manager) {
-            (Some(Manager::Named(_)), Some(Manager::Unnamed)) | (None, None) => true,
-            _ => false,
-        };
+        let manager = matches!(
+            (&self.manager, &recorded.manager),
+            (Some(Manager::Named(_)), Some(Manager::Unnamed)) | (None, None)
+        );
         manager && self.groups == recorded.groups && self.quorum == recorded.quorum
     }
 }

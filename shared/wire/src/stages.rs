@@ -134,10 +134,13 @@ mod tests {
                     .collect::<Vec<_>>()
             })
             .collect();
-        assert_eq!(told[0], [(0, true), (0, false)]);
-        assert_eq!(told[1], [(1, true), (0, false)]);
-        assert_eq!(told[2], [(2, false), (0, true)]);
-        assert_eq!(told[3], [(2, false), (1, false)]);
+        let expected = [
+            [(0, true), (0, false)],
+            [(1, true), (0, false)],
+            [(2, false), (0, true)],
+            [(2, false), (1, false)],
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -63,11 +63,10 @@ impl Daily {
                 return Err(Error::new(
                     Code::LimitReached,
                     format!(
-                        "You have taken all of `{name}` that one person may take in a day: {}.",
+                        "You have taken all of `{name}` that one person may take in a day: {}. There is more after {tomorrow}.",
                         bound.text()
                     ),
-                )
-                .hint(format!("run the same command again after {tomorrow}")));
+                ));
             }
         }
         Ok(())

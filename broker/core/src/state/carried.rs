@@ -46,7 +46,7 @@ mod tests {
         let (a, b) = ("a".to_owned(), "b".to_owned());
         let evening = 20_000 * DAY_MS + DAY_MS - 1;
         carried.add(&[a.clone(), b.clone()], 3, 30, evening);
-        carried.add(&[a.clone()], 2, 20, evening);
+        carried.add(std::slice::from_ref(&a), 2, 20, evening);
         assert_eq!((carried.of("a", evening), carried.of("b", evening)), ((5, 50), (3, 30)));
         assert_eq!(carried.of("a", evening - DAY_MS), (5, 50));
         assert_eq!(carried.of("a", evening + 1), (0, 0));

@@ -66,7 +66,7 @@ enum Step {
     Prefix(generalize::Prefix),
     Replace(scan::Replace),
     Token(tokenize::Token),
-    Digits(digits::Digits),
+    Digits(Box<digits::Digits>),
     Shift(shift::Shift),
     Floor(generalize::Floor),
     /// Formats, tests, and nulls what hits.
@@ -94,7 +94,7 @@ impl MaskKernel {
             Mask::Partial { keep_first, keep_last } if is_text => Step::Partial(partial::Partial::new(*keep_first, *keep_last)),
             Mask::Partial { .. } => Step::Null,
             Mask::Tokenize { key, preserve: true } if is_text || plain.is_integer() => {
-                digits::Digits::new(key).map_or(Step::redact(is_text), Step::Digits)
+                digits::Digits::new(key).map_or(Step::redact(is_text), |digits| Step::Digits(Box::new(digits)))
             }
             Mask::Tokenize { preserve: true, .. } => Step::Null,
             Mask::Tokenize { key, .. } if is_text || form::has_form(&plain) => tokenize::Token::new(key).map_or(Step::Null, Step::Token),
@@ -158,7 +158,7 @@ impl MaskKernel {
             Step::Replace(mask) => text::apply(mask, &read)?,
             Step::Token(mask) if text::is_readable(read.data_type()) => text::apply(mask, &read)?,
             Step::Token(mask) => return form::tokens(mask, &read).map(all),
-            Step::Digits(mask) if text::is_readable(read.data_type()) => text::apply(mask, &read)?,
+            Step::Digits(mask) if text::is_readable(read.data_type()) => text::apply(mask.as_ref(), &read)?,
             Step::Digits(mask) => return Ok(all(mask.numbers(&read, &self.output))),
             Step::Shift(mask) => {
                 let subjects = subjects.filter(|subjects| subjects.len() == array.len());

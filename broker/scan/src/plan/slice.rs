@@ -15,17 +15,30 @@ use datafusion::sql::sqlparser::ast::ExprWithAlias;
 use crate::engine::fault;
 use crate::sql;
 
+/// What is asked of a dataset.
+pub(super) struct Slice<'a> {
+    pub(super) columns: Option<&'a [String]>,
+    pub(super) filter: Option<&'a str>,
+    pub(super) order_by: Option<&'a str>,
+    pub(super) limit: Option<u64>,
+    /// Values of what filter and order name by `$`.
+    pub(super) params: &'a Params,
+}
+
 /// Builds the plan. Filter and order see the columns as this caller does.
 pub(super) fn plan(
     state: &SessionState,
     dataset: &str,
     table: &Arc<dyn TableProvider>,
-    columns: Option<&[String]>,
-    filter: Option<&str>,
-    order_by: Option<&str>,
-    limit: Option<u64>,
-    params: &Params,
+    slice: &Slice<'_>,
 ) -> Result<LogicalPlan, DataFusionError> {
+    let Slice {
+        columns,
+        filter,
+        order_by,
+        limit,
+        params,
+    } = *slice;
     let name = TableReference::bare(dataset);
     let mut builder = LogicalPlanBuilder::scan(name.clone(), provider_as_source(Arc::clone(table)), None)?;
     let expression = |builder: &LogicalPlanBuilder, expr| {

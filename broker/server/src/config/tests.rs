@@ -265,7 +265,7 @@ email = "emial"
     broker.toml:24: `connections.files.root`: missing cannot be opened (entity not found)
     broker.toml:25: `connections.files.user` is only for kind = "postgres" or "mysql"
     broker.toml:28: `connections.odd.kind` must be one of `postgres`, `mysql`, `sqlite`, `files`, `s3`, `http`
-    broker.toml:31: `classes.email.mask` must be one of `redact`, `partial`, `tokenize`, `generalize`, `scan`
+    broker.toml:31: `classes.email.mask` must be one of `redact`, `drop`, `partial`, `tokenize`, `shift`, `generalize`, `scan`
     broker.toml:33: `classes.name.keep_last` or `keep_first` is missing: partial must say what it keeps
     broker.toml:38: `classes.card.keep_last` is only for mask = "partial"
     broker.toml:40: dataset `select` is a word of SQL; choose another name
@@ -384,7 +384,7 @@ fn a_dataset_is_reviewed_by_a_number_by_groups_or_in_stages() {
         read(dir.path()).unwrap().datasets.remove("d").unwrap().escalation.unwrap()
     };
     assert_eq!((escalation.after_s, escalation.groups), (5400, groups(&["ops"])));
-    let many = vec!["{ reviewers = { groups = [\"a\"] } }"; 9].join(", ");
+    let many = ["{ reviewers = { groups = [\"a\"] } }"; 9].join(", ");
     assert!(faults(&reviewed(&format!("stages = [{many}]"))).contains("`datasets.d.stages` are more than 8"));
 }
 

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 use std::os::unix::net::UnixListener;
 
 use chunk_evidence::sshsig::REVIEW_NAMESPACE;

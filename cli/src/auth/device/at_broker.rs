@@ -89,7 +89,7 @@ mod tests {
     use crate::error::Exit;
 
     const BEGUN: &str = r#"{"device_code":"dc","user_code":"BCDF-GHJK","verification_uri":"{url}/device","verification_uri_complete":"{url}/device?user_code=BCDF-GHJK","expires_in":60,"interval":0}"#;
-    const TOKENS: &str = r#"{"session":"ses_00000000000000000000000000","access_token":"a","access_expires_ms":1,"refresh_token":"r","session_expires_ms":2,"person":{"issuer":"urn:idp","subject":"ada","name":"Ada"}}"#;
+    const TOKENS: &str = r#"{"session":"ses_0000000000000000","access_token":"a","access_expires_ms":1,"refresh_token":"r","session_expires_ms":2,"person":{"issuer":"urn:idp","subject":"ada","name":"Ada"}}"#;
 
     fn no(code: &str) -> String {
         let problem = chunk_wire::problem::Problem::new(Code::parse(code).unwrap(), "why");

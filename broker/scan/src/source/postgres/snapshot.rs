@@ -154,7 +154,15 @@ impl Snapshot {
     pub(super) async fn explain(&self, sql: &str) -> Result<Option<(u64, u64)>, ScanError> {
         let mut state = self.state.lock().await;
         let Some(first) = state.first.as_mut() else { return Ok(None) };
-        let answer = first.texts("estimating", &format!("EXPLAIN (FORMAT JSON) {sql}")).await?;
+        // What cannot be explained must not end the transaction in which it will be read.
+        let explained = first.run(&format!("SAVEPOINT estimate; EXPLAIN (FORMAT JSON) {sql}")).await?;
+        let after = if explained.is_ok() {
+            "RELEASE SAVEPOINT estimate"
+        } else {
+            "ROLLBACK TO SAVEPOINT estimate"
+        };
+        first.texts("estimating", after).await?;
+        let answer = explained.map_err(|error| driver::driver(&self.target.connection, "estimating", &error))?;
         let json: Option<serde_json::Value> = single(&answer).and_then(|t| serde_json::from_str(&t).ok());
         let number = |name: &str| json.as_ref()?.pointer(&format!("/0/Plan/{name}"))?.as_f64();
         Ok(number("Plan Rows")

@@ -164,8 +164,17 @@ fn a_verdict_by_a_key_in_the_ssh_agent_is_good_to_openssh_and_to_whoever_knows_t
         assert!(!verify("file", &payload) && !verify("review@chunkctl.dev", b"{}"));
 
         // So does an auditor who pins it, and knows no session's key.
-        anna.run(&["audit", "trust", "init", "--reviewer-keys", "pinned", "-o", "pinned.toml"])
-            .exits(0);
+        anna.run(&[
+            "audit",
+            "trust",
+            "init",
+            "--reviewer-keys",
+            "pinned",
+            "-o",
+            "pinned.toml",
+            "--force",
+        ])
+        .exits(0);
         let pinned = std::fs::read_to_string(anna.dir().join("pinned.toml")).unwrap();
         let (issuer, subject) = rita_of(&rita);
         let pin = |key: &str| format!("{pinned}\n[[pinned]]\nissuer = \"{issuer}\"\nsubject = \"{subject}\"\nssh_key = \"{key}\"\n");
@@ -178,9 +187,8 @@ fn a_verdict_by_a_key_in_the_ssh_agent_is_good_to_openssh_and_to_whoever_knows_t
             assert_eq!(both(pin(&key)), (0, 0));
             assert_eq!(both(pinned.clone()), (2, 2), "only the log says whose key it is");
         }
-        let other = agent.key("other", &["-t", "ed25519"]);
+        let other = agent.key(&format!("other-{name}"), &["-t", "ed25519"]);
         assert_eq!(both(pin(&fingerprint(&other))), (1, 1));
-        std::fs::remove_file(other).unwrap();
     }
 
     // Whoever has the log's key makes no other signature of it, and takes none away.

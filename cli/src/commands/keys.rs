@@ -39,6 +39,8 @@ enum KeysCommand {
     /// End every open session of one of your keys, or take an SSH key back for good.
     Revoke {
         /// Thumbprint of the key, or fingerprint of an SSH key (`SHA256:…`).
+        // One in 64 thumbprints begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         key: String,
     },
 }
